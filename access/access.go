@@ -1,0 +1,93 @@
+// Package access decides who a request comes from and what it may do.
+//
+//	Evidence ──Identify──▶ Identity ──Decide──▶ Caller ──▶ every store call
+//
+// Invariants:
+//
+//  1. A Caller can be made by Decide alone, and is good for one operation on one key. The zero Caller is
+//     good for nothing.
+//  2. Whatever is not granted is denied: no client, no grant, no matching key pattern, an empty key,
+//     an unknown certificate, an expired one, a token from outside its networks.
+//  3. A credential that was sent and is wrong is never ignored because another one is right.
+//  4. A Policy never changes once made. To change the rules, make another and swap it.
+//
+// It does not verify certificates (TLS has done so before a request exists) and does not protect a client
+// from whoever holds its private key or its token.
+package access
+
+import (
+	"errors"
+)
+
+// Reasons for a refusal. None of them carries a key or a credential.
+var (
+	// ErrMalformed: the credentials cannot be read as what they claim to be, or there are several of a kind.
+	ErrMalformed = errors.New("malformed credentials")
+	// ErrUnidentified: there is no credential, or none that is known, current and used from where it may be.
+	ErrUnidentified = errors.New("not identified")
+	// ErrConflict: the certificate names one client and the token another.
+	ErrConflict = errors.New("certificate and token name different clients")
+	// ErrDenied: the client is known and may not do this.
+	ErrDenied = errors.New("denied")
+)
+
+// Action is what a grant allows on its resource.
+type Action string
+
+// The actions. Get is the only one that resources other than collections have.
+const (
+	Get    Action = "get"
+	Set    Action = "set"
+	Touch  Action = "touch"
+	Delete Action = "delete"
+)
+
+// Resources that every installation has beside its collections. They have no keys.
+const (
+	Metrics = "metrics"
+	OpenAPI = "openapi"
+)
+
+// Grant is a permission as the configuration spells it: "sessions:get".
+type Grant string
+
+// GrantOn is the permission for action on resource.
+func GrantOn(resource string, action Action) Grant {
+	return Grant(resource + ":" + string(action))
+}
+
+// Caller is proof that Decide allowed one client one operation on one key. Its zero value is denied everywhere.
+type Caller struct {
+	client string
+	grant  Grant
+	key    Key
+}
+
+// Client is the configured name of the client; it is no secret.
+func (c Caller) Client() string { return c.client }
+
+// Check tells whether c was made for exactly this grant and key. It fails closed: the zero Caller, and one
+// made for another operation or key, are ErrDenied.
+func (c Caller) Check(grant Grant, key Key) error {
+	if c.client == "" || c.grant == "" || c.grant != grant || c.key != key {
+		return ErrDenied
+	}
+	return nil
+}
+
+// Decide tells whether id may do what grant names, on key where the resource is a collection. It is the only
+// function that makes a Caller. It fails closed: the zero Identity, an empty grant, one that the client does
+// not have, an empty key on a collection and a key outside the client's patterns are ErrDenied.
+func Decide(id Identity, grant Grant, key Key) (Caller, error) {
+	if id.client == nil || grant == "" {
+		return Caller{}, ErrDenied
+	}
+	keyed, granted := id.client.grants[grant]
+	if !granted {
+		return Caller{}, ErrDenied
+	}
+	if keyed && !id.client.owns(key, id.commonName) {
+		return Caller{}, ErrDenied
+	}
+	return Caller{client: id.client.name, grant: grant, key: key}, nil
+}

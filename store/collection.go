@@ -1,0 +1,252 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+	"unicode/utf8"
+
+	"userinfo/access"
+)
+
+// Layout is the shape of a collection's table.
+type Layout string
+
+// The layouts. Kask's has keys of text, so that only UTF-8 can be one.
+const (
+	LayoutUserInfo Layout = "userinfo"
+	LayoutKask     Layout = "kask"
+)
+
+// localReserve is the part of a delete's time that is kept for deleting here, should everywhere not be possible.
+const localReserve = 500 * time.Millisecond
+
+// lookBudget bounds how long a delete looks for the timestamp of what it deletes.
+const lookBudget = 300 * time.Millisecond
+
+// CollectionConfig describes a collection. The zero Layout is LayoutUserInfo; the zero Fence means none.
+type CollectionConfig struct {
+	Name   string
+	Table  string
+	Layout Layout
+	MaxTTL time.Duration
+	Fence  time.Duration
+}
+
+// Tools are what a Collection is given rather than reaching for.
+type Tools struct {
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics *Metrics
+	// Between, where set, runs in Set and Touch after they have read and before they write, so that a test can put
+	// another operation there.
+	Between func()
+}
+
+// Collection is a Store on rows. Make one with Memory.Collection or Cassandra.Collection.
+type Collection struct {
+	rows    rows
+	config  CollectionConfig
+	stamps  stamps
+	log     *slog.Logger
+	meter   meter
+	between func()
+
+	get, set, touch, del access.Grant
+}
+
+var _ Store = (*Collection)(nil)
+
+func newCollection(r rows, config CollectionConfig, tools Tools) *Collection {
+	between := tools.Between
+	if between == nil {
+		between = func() {}
+	}
+	return &Collection{
+		rows:    r,
+		config:  config,
+		stamps:  stamps{now: tools.Now},
+		log:     tools.Log.With("collection", config.Name),
+		meter:   tools.Metrics.meter(config.Name),
+		between: between,
+		get:     access.GrantOn(config.Name, access.Get),
+		set:     access.GrantOn(config.Name, access.Set),
+		touch:   access.GrantOn(config.Name, access.Touch),
+		del:     access.GrantOn(config.Name, access.Delete),
+	}
+}
+
+// Get implements Store.
+func (c *Collection) Get(ctx context.Context, caller access.Caller, key access.Key) (v Value, err error) {
+	defer c.meter.observe(access.Get, time.Now(), &err)
+	if err := c.admit(caller, c.get, key); err != nil {
+		return Value{}, err
+	}
+	r, err := c.rows.read(ctx, key)
+	if err != nil {
+		return Value{}, fmt.Errorf("reading a value: %w", err)
+	}
+	if r.absent() {
+		return Value{}, ErrNotFound
+	}
+	return Value{Data: r.data, TTL: r.ttl}, nil
+}
+
+// Set implements Store. Its timestamp is older than the look at the marker: a delete that this look does not see
+// was given a tombstone in this Set's future, and hides it.
+func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) (err error) {
+	defer c.meter.observe(access.Set, time.Now(), &err)
+	timestamp := c.stamps.next()
+	if err := c.admit(caller, c.set, key); err != nil {
+		return err
+	}
+	if err := c.checkTTL(ttl); err != nil {
+		return err
+	}
+	if c.config.Fence > 0 {
+		gone, err := c.rows.fenced(ctx, key)
+		if err != nil {
+			return fmt.Errorf("looking for a delete before a set: %w", err)
+		}
+		if gone {
+			return ErrDeleted
+		}
+	}
+	c.between()
+	if err := c.rows.write(ctx, key, data, timestamp, ttl); err != nil {
+		return fmt.Errorf("writing a value: %w", err)
+	}
+	return nil
+}
+
+// Touch implements Store.
+func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) (err error) {
+	defer c.meter.observe(access.Touch, time.Now(), &err)
+	if err := c.admit(caller, c.touch, key); err != nil {
+		return err
+	}
+	if err := c.checkTTL(ttl); err != nil {
+		return err
+	}
+	r, err := c.rows.read(ctx, key)
+	if err != nil {
+		return fmt.Errorf("reading a value to touch: %w", err)
+	}
+	if r.absent() {
+		return ErrNotFound
+	}
+	c.between()
+	// Not the same timestamp: a replica that misses this write has a tombstone at the old one when the value
+	// expires there, and tombstones win ties.
+	if err := c.rows.write(ctx, key, r.data, r.timestamp+1, ttl); err != nil {
+		return fmt.Errorf("writing a touched value: %w", err)
+	}
+	return nil
+}
+
+// Delete implements Store.
+func (c *Collection) Delete(ctx context.Context, caller access.Caller, key access.Key) (err error) {
+	defer c.meter.observe(access.Delete, time.Now(), &err)
+	now := c.stamps.next()
+	if err := c.admit(caller, c.del, key); err != nil {
+		return err
+	}
+	r := c.removal(now, c.timestampOf(ctx, key))
+
+	each, cancel := reserve(ctx, localReserve)
+	defer cancel()
+	everywhere := c.rows.remove(each, key, r, true)
+	if everywhere == nil {
+		return nil
+	}
+	return c.deleteHere(ctx, key, r, everywhere)
+}
+
+// deleteHere is for a delete that was refused or not confirmed by every datacentre. With the same timestamps as
+// before, it makes sure that the value is at least gone here: an Unavailable at EACH_QUORUM has written nothing,
+// not even here. Carrying the delete through to the other datacentres is the work of whoever asked, by asking again;
+// a durable list of what is still to be carried through would be written here, before the answer.
+func (c *Collection) deleteHere(ctx context.Context, key access.Key, r removal, everywhere error) error {
+	if here := c.rows.remove(ctx, key, r, false); here != nil {
+		return fmt.Errorf("deleting everywhere: %w; deleting here: %w", everywhere, here)
+	}
+	c.log.WarnContext(ctx, "a delete is done in this datacentre alone", "cause", everywhere.Error())
+	return fmt.Errorf("%w: %w", ErrNotEverywhere, everywhere)
+}
+
+// removal dates a delete: its tombstone lies the fence in the future, and beyond the value it saw. The marker
+// outlives the tombstone's date by half a fence and a second, so that an instance whose clock is that far behind
+// does not acknowledge a set that the tombstone hides.
+func (c *Collection) removal(now, seen int64) removal {
+	r := removal{tombstone: max(now+c.config.Fence.Microseconds(), seen+1), marker: now}
+	if c.config.Fence > 0 {
+		hidden := time.Duration(r.tombstone-now) * time.Microsecond
+		r.markerTTL = min((hidden + c.config.Fence/2 + 2*time.Second).Truncate(time.Second), LargestTTL)
+	}
+	return r
+}
+
+// timestampOf looks for the timestamp of the value about to be deleted, which a clock ahead of ours may have given.
+// Where it cannot be had in time, the fence alone has to do.
+func (c *Collection) timestampOf(ctx context.Context, key access.Key) int64 {
+	look, cancel := context.WithTimeout(ctx, lookBudget)
+	defer cancel()
+	r, err := c.rows.read(look, key)
+	if err != nil {
+		return 0
+	}
+	return r.timestamp
+}
+
+// admit is what every operation begins with. It fails closed: without a Caller for this very operation and key
+// nothing is done.
+func (c *Collection) admit(caller access.Caller, grant access.Grant, key access.Key) error {
+	if err := caller.Check(grant, key); err != nil {
+		return err
+	}
+	if key == "" {
+		return fmt.Errorf("%w: empty", ErrKey)
+	}
+	if c.config.Layout == LayoutKask && !utf8.ValidString(string(key)) {
+		return fmt.Errorf("%w: keys of this collection are UTF-8", ErrKey)
+	}
+	return nil
+}
+
+// LargestTTL is Cassandra's: 20 years.
+const LargestTTL = 20 * 365 * 24 * time.Hour
+
+// lastExpiry is the latest date that every supported Cassandra can hold in a cell's 32-bit expiry.
+var lastExpiry = time.Unix(1<<31-2, 0)
+
+// checkTTL refuses what Cassandra would refuse or, for 0, take for "for ever".
+func (c *Collection) checkTTL(ttl time.Duration) error {
+	if ttl < time.Second || ttl > c.config.MaxTTL {
+		return fmt.Errorf("%w: from 1 to %d seconds", ErrTTL, int64(c.config.MaxTTL/time.Second))
+	}
+	if c.stamps.now().Add(ttl).After(lastExpiry) {
+		return fmt.Errorf("%w: would end after %s", ErrTTL, lastExpiry.UTC().Format(time.DateOnly))
+	}
+	return nil
+}
+
+// reserve is ctx with its deadline moved forward by d; where there is no deadline, ctx as it is.
+func reserve(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-d))
+}
+
+// outcome names err for metrics.
+func outcome(err error) string {
+	for _, known := range outcomes {
+		if errors.Is(err, known.err) {
+			return known.name
+		}
+	}
+	return outcomeUnavailable
+}

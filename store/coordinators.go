@@ -1,0 +1,160 @@
+package store
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gocql/gocql"
+)
+
+// A coordinator that fails breakerFailures times in a row is asked only after the others, but for one probe
+// every breakerRest.
+const (
+	breakerFailures = 3
+	breakerRest     = time.Second
+)
+
+// coordinators choose which local node to ask: the driver's token-aware order, with the nodes that have been
+// failing, and those that this operation has asked already, put last. No node is ever left out: when all are
+// suspect, all are asked.
+type coordinators struct {
+	gocql.HostSelectionPolicy // token-aware, the local datacentre only
+	now                       func() time.Time
+	metrics                   *Metrics
+
+	mu sync.Mutex // guards up
+	up map[string]bool
+
+	health sync.Map // host id → *health
+}
+
+// health is a breaker. All fields are read and written atomically.
+type health struct {
+	failures atomic.Int32 // in a row
+	until    atomic.Int64 // when the next probe is due, ns since 1970
+}
+
+func newCoordinators(localDatacentre string, now func() time.Time, m *Metrics) *coordinators {
+	return &coordinators{
+		// Falling back to remote nodes would change what LOCAL_QUORUM means; the session's host filter keeps them out
+		// of the ring altogether.
+		HostSelectionPolicy: gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(localDatacentre), gocql.ShuffleReplicas()),
+		now:                 now,
+		metrics:             m,
+		up:                  make(map[string]bool),
+	}
+}
+
+// Pick implements gocql.HostSelectionPolicy. The driver goes on to the next host where it has no connection.
+func (c *coordinators) Pick(q gocql.ExecutableQuery) gocql.NextHost {
+	a, ok := q.Context().Value(attemptKey{}).(*attempt)
+	if !ok {
+		return c.HostSelectionPolicy.Pick(q)
+	}
+	next := c.HostSelectionPolicy.Pick(routed{q, a.key})
+	var later []gocql.SelectedHost
+	return func() gocql.SelectedHost {
+		for host := next(); host != nil; host = next() {
+			if id := host.Info().HostID(); !a.race.asked(id) && c.of(id).allow(c.now()) {
+				a.take(id)
+				return host
+			}
+			later = append(later, host)
+		}
+		if len(later) == 0 {
+			return nil
+		}
+		host := a.race.leastAsked(later)
+		later = without(later, host)
+		a.take(host.Info().HostID())
+		return host
+	}
+}
+
+// routed is a query whose partition key is known. The driver would learn it by preparing the statement on any
+// node, a frozen one included.
+type routed struct {
+	gocql.ExecutableQuery
+	key []byte
+}
+
+// GetRoutingKey implements gocql.ExecutableQuery.
+func (r routed) GetRoutingKey() ([]byte, error) { return r.key, nil }
+
+func without(hosts []gocql.SelectedHost, gone gocql.SelectedHost) []gocql.SelectedHost {
+	rest := make([]gocql.SelectedHost, 0, len(hosts))
+	for _, h := range hosts {
+		if h != gone {
+			rest = append(rest, h)
+		}
+	}
+	return rest
+}
+
+// AddHost, RemoveHost, HostUp and HostDown keep count of the nodes for the metric.
+func (c *coordinators) AddHost(h *gocql.HostInfo) {
+	c.count(h, true)
+	c.HostSelectionPolicy.AddHost(h)
+}
+
+// RemoveHost implements gocql.HostSelectionPolicy.
+func (c *coordinators) RemoveHost(h *gocql.HostInfo) {
+	c.count(h, false)
+	c.HostSelectionPolicy.RemoveHost(h)
+}
+
+// HostUp implements gocql.HostSelectionPolicy.
+func (c *coordinators) HostUp(h *gocql.HostInfo) {
+	c.count(h, true)
+	c.HostSelectionPolicy.HostUp(h)
+}
+
+// HostDown implements gocql.HostSelectionPolicy.
+func (c *coordinators) HostDown(h *gocql.HostInfo) {
+	c.count(h, false)
+	c.HostSelectionPolicy.HostDown(h)
+}
+
+func (c *coordinators) count(h *gocql.HostInfo, up bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if up {
+		c.up[h.HostID()] = true
+	} else {
+		delete(c.up, h.HostID())
+	}
+	c.metrics.hostsUp.Set(float64(len(c.up)))
+}
+
+// size is how many local nodes are held for up; at least one, so that there is always an attempt.
+func (c *coordinators) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return max(len(c.up), 1)
+}
+
+func (c *coordinators) of(id string) *health {
+	if h, ok := c.health.Load(id); ok {
+		return h.(*health)
+	}
+	h, _ := c.health.LoadOrStore(id, &health{})
+	return h.(*health)
+}
+
+// allow tells whether the node may be asked first. While it is failing, one caller in each breakerRest may.
+func (h *health) allow(now time.Time) bool {
+	if h.failures.Load() < breakerFailures {
+		return true
+	}
+	due := h.until.Load()
+	return now.UnixNano() >= due && h.until.CompareAndSwap(due, now.Add(breakerRest).UnixNano())
+}
+
+func (h *health) succeeded() { h.failures.Store(0) }
+
+func (h *health) failed(now time.Time) {
+	if h.failures.Add(1) == breakerFailures {
+		h.until.Store(now.Add(breakerRest).UnixNano())
+	}
+}

@@ -1,0 +1,80 @@
+package store
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access"
+)
+
+const outcomeUnavailable = "unavailable"
+
+// outcomes name the results of an operation, in the order in which they are looked for: a wrapped error may be
+// several of these. No error is the first.
+var outcomes = []struct {
+	err  error
+	name string
+}{
+	{nil, "ok"},
+	{access.ErrDenied, "denied"},
+	{ErrNotFound, "not_found"},
+	{ErrDeleted, "deleted"},
+	{ErrNotEverywhere, "not_everywhere"},
+	{ErrKey, "invalid"},
+	{ErrTTL, "invalid"},
+	{ErrFull, "full"},
+	{ErrUnavailable, outcomeUnavailable},
+}
+
+// Metrics are those of all collections and of the connections to Cassandra. No label ever holds a key.
+type Metrics struct {
+	operations *prometheus.HistogramVec
+	attempts   *prometheus.CounterVec
+	hedges     prometheus.Counter
+	hostsUp    prometheus.Gauge
+}
+
+// NewMetrics registers the metrics with reg.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		operations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "userinfo_store_operation_seconds",
+			Help:    "Time of a store operation, by collection, operation and outcome.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 3},
+		}, []string{"collection", "operation", "outcome"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "userinfo_cassandra_attempts_total",
+			Help: "Statements sent to a coordinator, by result. An operation may take several.",
+		}, []string{"result"}),
+		hedges: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "userinfo_cassandra_hedges_total",
+			Help: "Statements sent to a second coordinator because the first was slow.",
+		}),
+		hostsUp: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "userinfo_cassandra_hosts_up",
+			Help: "Cassandra nodes of the local datacentre that this instance holds for up.",
+		}),
+	}
+	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp)
+	return m
+}
+
+// meter holds the handles of one collection's histograms, resolved once.
+type meter map[access.Action]map[string]prometheus.Observer
+
+func (m *Metrics) meter(collection string) meter {
+	all := make(meter)
+	for _, action := range []access.Action{access.Get, access.Set, access.Touch, access.Delete} {
+		all[action] = make(map[string]prometheus.Observer)
+		for _, o := range outcomes {
+			all[action][o.name] = m.operations.WithLabelValues(collection, string(action), o.name)
+		}
+	}
+	return all
+}
+
+// observe is for defer: err is read when the operation has returned.
+func (m meter) observe(action access.Action, start time.Time, err *error) {
+	m[action][outcome(*err)].Observe(time.Since(start).Seconds())
+}
