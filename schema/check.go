@@ -1,0 +1,164 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Check compares the live schema with what the service relies on and returns every difference; none means that the
+// service may run. It changes nothing. An error means that it could not tell.
+//
+// A default_time_to_live on a table is no difference: it holds only for writes without a TTL, and the service makes
+// none. Nor are further columns.
+func Check(ctx context.Context, db DB, s Spec) ([]Difference, error) {
+	all, err := newScripts(s)
+	if err != nil {
+		return nil, fmt.Errorf("checking the schema: %w", err)
+	}
+	found, err := inspect(ctx, db, s, all)
+	if err != nil {
+		return nil, fmt.Errorf("checking the schema: %w", err)
+	}
+	var out []Difference
+	for _, f := range found {
+		out = append(out, f.Difference)
+	}
+	return out, nil
+}
+
+// inspect is the one comparison that Check reports and Apply acts on. Findings come in the order in which their fixes
+// have to run.
+func inspect(ctx context.Context, db DB, s Spec, all scripts) ([]finding, error) {
+	ks, err := readKeyspace(ctx, db, s.Keyspace)
+	if err != nil {
+		return nil, err
+	}
+	found := inspectKeyspace(s, ks, all.keyspace)
+	for i, t := range s.Tables {
+		live, err := readTable(ctx, db, s.Keyspace, t.Name)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, inspectTable(s.Keyspace, t, live, all.tables[i])...)
+	}
+	settings, err := inspectSettings(ctx, db, s)
+	if err != nil {
+		return nil, err
+	}
+	return append(found, settings...), nil
+}
+
+const networkTopology = "NetworkTopologyStrategy"
+
+func inspectKeyspace(s Spec, live *keyspace, create string) []finding {
+	object := "keyspace " + s.Keyspace
+	if live == nil {
+		if create == "" {
+			return []finding{{Difference: Difference{object, "a keyspace", "none",
+				"create it by hand, or give the replication in the configuration and run `userinfo schema apply`"}}}
+		}
+		return []finding{fixable(object, "a keyspace", "none", create)}
+	}
+	if live.class != networkTopology {
+		return []finding{{Difference: Difference{object + " replication", networkTopology, live.class,
+			alterReplication(s, nil)}}}
+	}
+	found := inspectDatacentres(s, live)
+	if !live.durable {
+		found = append(found, finding{Difference: Difference{object + " durable_writes", "true", "false",
+			fmt.Sprintf("run ALTER KEYSPACE %q WITH durable_writes = true", s.Keyspace)}})
+	}
+	return found
+}
+
+// inspectDatacentres holds the keyspace against the Replication, where that is given; the local datacentre is one of
+// them (Validate). Otherwise all that is asked is that the local datacentre has replicas.
+func inspectDatacentres(s Spec, live *keyspace) (found []finding) {
+	object := "keyspace " + s.Keyspace + " datacentre "
+	const none = "no replicas"
+	have := func(name string) string {
+		if n := live.replication[name]; n != "" && n != "0" {
+			return "replication factor " + n
+		}
+		return none
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Replication)) {
+		if want := fmt.Sprintf("replication factor %d", s.Replication[name]); have(name) != want {
+			found = append(found, finding{Difference: Difference{object + name, want, have(name),
+				"correct the replication in the configuration, or " + alterReplication(s, live.replication)}})
+		}
+	}
+	if local := s.LocalDatacentre; len(s.Replication) == 0 && have(local) == none {
+		others := slices.Sorted(maps.Keys(live.replication))
+		found = append(found, finding{Difference: Difference{object + local, "replicas in the local datacentre",
+			"replicas in " + strings.Join(others, ", ") + " only",
+			"correct the local datacentre in the configuration, or " + alterReplication(s, live.replication)}})
+	}
+	return found
+}
+
+// alterReplication is the advice to alter a keyspace to what s wants; what live has beside that stays. Altering is the
+// operator's, since data are missing on the new replicas until they have been repaired.
+func alterReplication(s Spec, live map[string]string) string {
+	want := map[string]string{s.LocalDatacentre: "<replicas>"}
+	maps.Copy(want, live)
+	for name, n := range s.Replication {
+		want[name] = strconv.Itoa(n)
+	}
+	var options strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		fmt.Fprintf(&options, ", '%s': %s", name, want[name])
+	}
+	return fmt.Sprintf("run ALTER KEYSPACE %q WITH replication = {'class': '%s'%s} and then `nodetool repair --full %s` "+
+		"on every node (until that is done, reads may miss rows)", s.Keyspace, networkTopology, options.String(), s.Keyspace)
+}
+
+func inspectTable(keyspace string, t Table, live *table, script tableScripts) []finding {
+	name := keyspace + "." + t.Name
+	if live == nil {
+		return []finding{fixable("table "+name, "a table", "none", script.create)}
+	}
+	found := inspectColumns(name, t, live, script)
+	if live.gcGrace < t.longest() {
+		found = append(found, fixable("table "+name+" gc_grace_seconds",
+			fmt.Sprintf("at least %d, the largest TTL", t.longest()), strconv.Itoa(live.gcGrace), script.raiseGrace))
+	}
+	if live.readRepair != "BLOCKING" {
+		found = append(found, finding{Difference: Difference{"table " + name + " read_repair", "BLOCKING", live.readRepair,
+			fmt.Sprintf("run ALTER TABLE %q.%q WITH read_repair = 'BLOCKING'", keyspace, t.Name)}})
+	}
+	return found
+}
+
+func inspectColumns(name string, t Table, live *table, script tableScripts) (found []finding) {
+	refuse := func(object, want, have string) {
+		found = append(found, finding{Difference: Difference{object, want, have,
+			"name another table in the configuration, or another layout, for this cannot be changed without losing rows"}})
+	}
+	if live.primaryKey != "(key)" {
+		refuse("table "+name+" primary key", "(key)", live.primaryKey)
+	}
+	keyType := "blob"
+	if t.Layout == Kask {
+		keyType = "text"
+	}
+	// A missing key column shows in the primary key.
+	if have, ok := live.types["key"]; ok && have != keyType {
+		refuse("column "+name+".key", keyType, have)
+	}
+	if have, ok := live.types["value"]; !ok {
+		refuse("column "+name+".value", "blob", "none")
+	} else if have != "blob" {
+		refuse("column "+name+".value", "blob", have)
+	}
+	if have, ok := live.types["gone"]; t.gone() && !ok {
+		found = append(found, fixable("column "+name+".gone", "boolean", "none", script.addGone))
+	} else if t.gone() && have != "boolean" {
+		refuse("column "+name+".gone", "boolean", have)
+	}
+	return found
+}

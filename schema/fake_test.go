@@ -1,0 +1,159 @@
+package schema_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// fake is a Cassandra that has nothing but a system_schema and settings, and knows only the statements of this package:
+// any other fails the test. It is here so that every difference can be had; that a real Cassandra agrees is what the
+// integration test shows.
+type fake struct {
+	t         *testing.T
+	keyspaces map[string]*fakeKeyspace
+	settings  map[string]any
+	changes   []string        // every statement that was not a SELECT
+	queries   int             // how many statements came
+	before    func(int) error // called with the number of a statement, before it; may be nil
+	swallow   bool            // changes succeed and change nothing
+}
+
+type fakeKeyspace struct {
+	row    map[string]any
+	tables map[string]*fakeTable
+}
+
+type fakeTable struct {
+	row     map[string]any
+	columns map[string]map[string]any
+}
+
+func newFake(t *testing.T) *fake {
+	return &fake{t: t, keyspaces: map[string]*fakeKeyspace{}, settings: map[string]any{
+		"maximum_timestamp_fail_threshold": "", "minimum_timestamp_fail_threshold": "",
+	}}
+}
+
+func (f *fake) Query(_ context.Context, cql string, args ...any) ([]map[string]any, error) {
+	f.queries++
+	if f.before != nil {
+		if err := f.before(f.queries); err != nil {
+			return nil, err
+		}
+	}
+	if from := regexp.MustCompile(`^SELECT .* FROM (\S+) WHERE `).FindStringSubmatch(cql); from != nil {
+		return f.read(from[1], args), nil
+	}
+	f.changes = append(f.changes, cql)
+	if f.swallow {
+		return nil, nil
+	}
+	return nil, f.change(cql)
+}
+
+func (f *fake) read(from string, args []any) []map[string]any {
+	if from == "system_views.settings" {
+		if value, ok := f.settings[args[0].(string)]; ok {
+			return []map[string]any{{"value": value}}
+		}
+		return nil
+	}
+	ks := f.keyspaces[args[0].(string)]
+	if ks == nil {
+		return nil
+	}
+	if from == "system_schema.keyspaces" {
+		return []map[string]any{ks.row}
+	}
+	table := ks.tables[args[1].(string)]
+	switch {
+	case table == nil:
+		return nil
+	case from == "system_schema.tables":
+		return []map[string]any{table.row}
+	case from == "system_schema.columns":
+		var rows []map[string]any
+		for column := range maps.Values(table.columns) {
+			rows = append(rows, column)
+		}
+		return rows
+	}
+	f.t.Fatalf("the fake knows no table %s", from)
+	return nil
+}
+
+func (f *fake) change(cql string) error {
+	match := func(pattern string) []string { return regexp.MustCompile("^" + pattern + "$").FindStringSubmatch(cql) }
+	if m := match(`CREATE KEYSPACE IF NOT EXISTS "(\w+)" WITH replication = \{'class': '(\w+)'(.*)\} AND durable_writes = true`); m != nil {
+		return f.createKeyspace(m[1], m[2], m[3])
+	}
+	if m := match(`CREATE TABLE IF NOT EXISTS "(\w+)"\."(\w+)" \( key (\w+) PRIMARY KEY, value blob(, gone boolean)? \) WITH gc_grace_seconds = (\d+) AND .*`); m != nil {
+		columns := []string{"key " + m[3] + " partition_key", "value blob regular"}
+		if m[4] != "" {
+			columns = append(columns, "gone boolean regular")
+		}
+		return f.createTable(m[1], m[2], m[5], columns...)
+	}
+	if m := match(`ALTER TABLE "(\w+)"\."(\w+)" ADD gone boolean`); m != nil {
+		columns := f.keyspaces[m[1]].tables[m[2]].columns
+		if columns["gone"] != nil {
+			return fmt.Errorf("column with name 'gone' already exists")
+		}
+		columns["gone"] = column("gone boolean regular")
+		return nil
+	}
+	if m := match(`ALTER TABLE "(\w+)"\."(\w+)" WITH gc_grace_seconds = (\d+)`); m != nil {
+		f.keyspaces[m[1]].tables[m[2]].row["gc_grace_seconds"], _ = strconv.Atoi(m[3])
+		return nil
+	}
+	f.t.Fatalf("not a statement that this package may run: %s", cql)
+	return nil
+}
+
+func (f *fake) createKeyspace(name, class, options string) error {
+	if f.keyspaces[name] != nil {
+		return nil
+	}
+	replication := map[string]string{"class": "org.apache.cassandra.locator." + class}
+	for _, m := range regexp.MustCompile(`'([^']+)': '?([\d/]+)`).FindAllStringSubmatch(options, -1) {
+		replication[m[1]] = m[2]
+	}
+	f.keyspaces[name] = &fakeKeyspace{
+		row:    map[string]any{"replication": replication, "durable_writes": true},
+		tables: map[string]*fakeTable{},
+	}
+	return nil
+}
+
+// createTable takes columns as "name type kind" or "name type kind position".
+func (f *fake) createTable(keyspace, name, gcGrace string, columns ...string) error {
+	ks := f.keyspaces[keyspace]
+	if ks == nil {
+		return fmt.Errorf("keyspace %s does not exist", keyspace)
+	}
+	if ks.tables[name] != nil {
+		return nil
+	}
+	grace, _ := strconv.Atoi(gcGrace)
+	table := &fakeTable{map[string]any{"gc_grace_seconds": grace, "read_repair": "BLOCKING"}, map[string]map[string]any{}}
+	for _, text := range columns {
+		c := column(text)
+		table.columns[c["column_name"].(string)] = c
+	}
+	ks.tables[name] = table
+	return nil
+}
+
+func column(text string) map[string]any {
+	fields := strings.Fields(text)
+	position := map[string]int{"partition_key": 0, "clustering": 0, "regular": -1}[fields[2]]
+	if len(fields) > 3 {
+		position, _ = strconv.Atoi(fields[3])
+	}
+	return map[string]any{"column_name": fields[0], "type": fields[1], "kind": fields[2], "position": position}
+}

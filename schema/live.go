@@ -1,0 +1,141 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// keyspace is one row of system_schema.keyspaces.
+type keyspace struct {
+	class       string            // the replication strategy without its package
+	replication map[string]string // by datacentre, as Cassandra has it; transient replicas are "3/1"
+	durable     bool
+}
+
+// table is one row of system_schema.tables, with its columns.
+type table struct {
+	gcGrace    int // seconds
+	readRepair string
+	types      map[string]string // CQL type by column
+	primaryKey string            // as CQL writes it: (key), ((a, b), c)
+}
+
+// readKeyspace returns nil where there is no such keyspace.
+func readKeyspace(ctx context.Context, db DB, name string) (*keyspace, error) {
+	rows, err := db.Query(ctx,
+		`SELECT replication, durable_writes FROM system_schema.keyspaces WHERE keyspace_name = ?`, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading keyspace %s from system_schema: %w", name, err)
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	r := row{values: rows[0]}
+	k := &keyspace{replication: map[string]string{}, durable: get[bool](&r, "durable_writes")}
+	for option, value := range get[map[string]string](&r, "replication") {
+		if option == "class" {
+			k.class = value[strings.LastIndexByte(value, '.')+1:]
+		} else {
+			k.replication[option] = value
+		}
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("reading keyspace %s from system_schema: %w", name, r.err)
+	}
+	return k, nil
+}
+
+// readTable returns nil where there is no such table.
+func readTable(ctx context.Context, db DB, keyspace, name string) (*table, error) {
+	fail := func(err error) (*table, error) {
+		return nil, fmt.Errorf("reading table %s.%s from system_schema: %w", keyspace, name, err)
+	}
+	rows, err := db.Query(ctx,
+		`SELECT gc_grace_seconds, read_repair FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?`,
+		keyspace, name)
+	if err != nil {
+		return fail(err)
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	r := row{values: rows[0]}
+	t := &table{gcGrace: get[int](&r, "gc_grace_seconds"), readRepair: get[string](&r, "read_repair"), types: map[string]string{}}
+	if r.err != nil {
+		return fail(r.err)
+	}
+	rows, err = db.Query(ctx,
+		`SELECT column_name, kind, position, type FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ?`,
+		keyspace, name)
+	if err != nil {
+		return fail(err)
+	}
+	keys := map[string][]keyColumn{}
+	for _, values := range rows {
+		r := row{values: values}
+		column, kind := get[string](&r, "column_name"), get[string](&r, "kind")
+		t.types[column] = get[string](&r, "type")
+		keys[kind] = append(keys[kind], keyColumn{get[int](&r, "position"), column})
+		if r.err != nil {
+			return fail(r.err)
+		}
+	}
+	t.primaryKey = primaryKey(keys["partition_key"], keys["clustering"])
+	return t, nil
+}
+
+type keyColumn struct {
+	position int
+	name     string
+}
+
+// primaryKey writes a primary key as CQL does.
+func primaryKey(partition, clustering []keyColumn) string {
+	names := func(columns []keyColumn) (list []string) {
+		slices.SortFunc(columns, func(a, b keyColumn) int { return a.position - b.position })
+		for _, c := range columns {
+			list = append(list, c.name)
+		}
+		return list
+	}
+	first := strings.Join(names(partition), ", ")
+	if len(partition) > 1 {
+		first = "(" + first + ")"
+	}
+	return "(" + strings.Join(append([]string{first}, names(clustering)...), ", ") + ")"
+}
+
+// readSetting returns a setting of the node that answers, as it prints it; empty where it is not set or where this
+// version of Cassandra has no such setting.
+func readSetting(ctx context.Context, db DB, name string) (string, error) {
+	rows, err := db.Query(ctx, `SELECT value FROM system_views.settings WHERE name = ?`, name)
+	if err != nil {
+		return "", fmt.Errorf("reading Cassandra's setting %s (where the cluster has an authorizer, "+
+			"grant the role SELECT on system_views.settings): %w", name, err)
+	}
+	if len(rows) == 0 {
+		return "", nil
+	}
+	r := row{values: rows[0]}
+	value := get[string](&r, "value")
+	if r.err != nil {
+		return "", fmt.Errorf("reading Cassandra's setting %s: %w", name, r.err)
+	}
+	return value, nil
+}
+
+// row holds the first error of the get calls on it.
+type row struct {
+	values map[string]any
+	err    error
+}
+
+func get[T any](r *row, column string) T {
+	value, ok := r.values[column].(T)
+	if !ok && r.err == nil {
+		r.err = fmt.Errorf("column %s is a %T, not the %T expected of Cassandra 4.0 and later", column, r.values[column], value)
+	}
+	return value
+}

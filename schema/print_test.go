@@ -1,0 +1,106 @@
+package schema_test
+
+import (
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"userinfo/schema"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+func print(t *testing.T, s schema.Spec) string {
+	t.Helper()
+	text, err := schema.Print(s)
+	if err != nil {
+		t.Fatalf("Print: %v", err)
+	}
+	return text
+}
+
+func TestPrintedSchema(t *testing.T) {
+	s := twoTables()
+	s.Tables = append(s.Tables, schema.Table{Name: "kask", Layout: schema.Kask, MaxTTL: day, Fence: time.Minute})
+	have := print(t, s)
+	const file = "testdata/print.cql"
+	if *update {
+		if err := os.WriteFile(file, []byte(have), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have != string(want) {
+		t.Errorf("Print differs from %s (go test ./schema -update writes it anew):\n%s", file, have)
+	}
+}
+
+func TestPrintNeedsTheReplication(t *testing.T) {
+	s := twoTables()
+	s.Replication = nil
+	if text, err := schema.Print(s); err == nil || !strings.Contains(err.Error(), "replication is missing") {
+		t.Errorf("Print returned %q, %v, want an error about the replication", text, err)
+	}
+}
+
+// byHand runs CQL as cqlsh does: without comments, each statement by itself, and with any white space.
+func byHand(t *testing.T, f *fake, text string) {
+	t.Helper()
+	text = regexp.MustCompile(`(?m)^--.*$`).ReplaceAllString(text, "")
+	for _, statement := range strings.Split(text, ";") {
+		statement = strings.Join(strings.Fields(statement), " ")
+		if statement == "" {
+			continue
+		}
+		if _, err := f.Query(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+func TestWhatPrintSaysRunByHandAndTwiceLeavesNothingToApply(t *testing.T) {
+	f := newFake(t)
+	byHand(t, f, print(t, twoTables()))
+	byHand(t, f, print(t, twoTables()))
+	f.changes = nil
+	mends(t, f, twoTables(), 0)
+}
+
+// Names that Validate lets through change nothing in the text but the names; others never come into any text.
+func FuzzNamesStayNames(f *testing.F) {
+	f.Add("people", "sessions", "dc1")
+	f.Add("select", "values", "us-east_1.a")
+	f.Add(`a"; DROP KEYSPACE b; --`, "a b", "it's")
+	f.Add("a\n", "ä", "class")
+	f.Add("{{.Table}}", "a--", "dc1'}--")
+	f.Fuzz(func(t *testing.T, keyspace, table, datacentre string) {
+		spec := func(keyspace, table, datacentre string) schema.Spec {
+			return schema.Spec{
+				Keyspace: keyspace, LocalDatacentre: datacentre, Replication: map[string]int{datacentre: 3},
+				Tables: []schema.Table{{Name: table, Layout: schema.UserInfo, MaxTTL: day}},
+			}
+		}
+		s := spec(keyspace, table, datacentre)
+		if s.Validate() != nil {
+			if text, err := schema.Print(s); err == nil || text != "" {
+				t.Fatalf("Validate refuses it, yet Print returns %q, %v", text, err)
+			}
+			return
+		}
+		name := regexp.MustCompile(`\A[a-z][a-z0-9_]{0,47}\z`)
+		if !name.MatchString(keyspace) || !name.MatchString(table) || !regexp.MustCompile(`\A[\w.-]{1,64}\z`).MatchString(datacentre) {
+			t.Fatalf("Validate lets through %q, %q, %q", keyspace, table, datacentre)
+		}
+		want := strings.NewReplacer(`"kkkk"`, `"`+keyspace+`"`, `"tttt"`, `"`+table+`"`, `'dddd'`, `'`+datacentre+`'`).
+			Replace(print(t, spec("kkkk", "tttt", "dddd")))
+		if have := print(t, s); have != want {
+			t.Fatalf("the names change more than names:\n%s", have)
+		}
+	})
+}
