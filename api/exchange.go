@@ -1,0 +1,145 @@
+package api
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+
+	"userinfo/access"
+)
+
+// exchange is one request and its answer. One goroutine owns it.
+type exchange struct {
+	api      *API
+	route    *route
+	w        http.ResponseWriter
+	r        *http.Request
+	start    time.Time
+	sentKey  string // the last segment of the path, as it was sent
+	identity access.Identity
+	status   int    // as sent to the client; statusGone where nobody was there to be told
+	cause    error  // of a problem
+	id       string // made when first asked for
+}
+
+// statusGone stands in metrics and logs for a client that left before it was answered.
+const statusGone = 499
+
+// identify tells who is asking, for whoever wants to know later.
+func (x *exchange) identify() error {
+	e := access.Evidence{
+		Certificate:   leaf(x.r),
+		Authorization: x.r.Header["Authorization"],
+		Remote:        remote(x.r),
+	}
+	id, err := x.api.config.Policy().Identify(e)
+	x.identity = id
+	return err
+}
+
+// leaf is the client's certificate, if TLS has verified one. It fails closed: a certificate that was not verified
+// is none.
+func leaf(r *http.Request) *x509.Certificate {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.VerifiedChains[0]) == 0 {
+		return nil
+	}
+	return r.TLS.VerifiedChains[0][0]
+}
+
+// remote is the address of the other end; the zero address, which is in no network, where it cannot be told.
+func remote(r *http.Request) netip.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Addr()
+}
+
+// deadline is the context of the store's work: ctx for as long as MediaWiki will wait.
+func (x *exchange) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(ctx, x.start.Add(x.api.config.RequestTimeout))
+}
+
+// answer sends a status without a body.
+func (x *exchange) answer(status int) {
+	x.status = status
+	x.w.WriteHeader(status)
+}
+
+// fail answers with the problem that err is, and keeps err for the log.
+func (x *exchange) fail(err error) {
+	x.cause = err
+	if x.status != 0 {
+		return // the answer had begun
+	}
+	if x.r.Context().Err() != nil {
+		x.status = statusGone
+		return
+	}
+	p := problemFor(err)
+	if p.Status == http.StatusUnauthorized {
+		x.w.Header().Set("WWW-Authenticate", challenge(x.r))
+	}
+	x.status = p.Status
+	p.send(x.w, x.requestID())
+}
+
+// challenge is RFC 6750's, section 3: error only where a token was sent.
+func challenge(r *http.Request) string {
+	if len(r.Header["Authorization"]) > 0 {
+		return `Bearer realm="userinfo", error="invalid_token"`
+	}
+	return `Bearer realm="userinfo"`
+}
+
+// requestID is a URN of RFC 9562, the same in the problem document and in the log.
+func (x *exchange) requestID() string {
+	if x.id == "" {
+		id, err := uuid.NewRandomFromReader(x.api.config.Random)
+		if err != nil {
+			x.api.config.Log.Error("making a request id", "error", err)
+		}
+		x.id = id.URN()
+	}
+	return x.id
+}
+
+// finish counts and logs the request. A panic is a bug, but no reason to take other requests down.
+func (x *exchange) finish(h *handles) {
+	if p := recover(); p != nil {
+		x.api.config.Log.Error("panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		x.fail(errors.New("panic"))
+	}
+	took := x.api.config.Now().Sub(x.start)
+	h.observe(x.status, took)
+
+	level := slog.LevelDebug
+	if x.status >= http.StatusInternalServerError && !errors.Is(x.cause, errOverloaded) {
+		level = slog.LevelError
+	}
+	log := x.api.config.Log
+	if !log.Enabled(x.r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request", x.requestID()),
+		slog.String("method", x.route.method),
+		slog.String("route", x.route.path),
+		slog.Int("status", x.status),
+		slog.Duration("took", took),
+		slog.String("client", x.identity.Client()),
+		slog.String("remote", remote(x.r).String()),
+	}
+	if x.cause != nil {
+		attrs = append(attrs, slog.String("cause", x.cause.Error()))
+	}
+	log.LogAttrs(x.r.Context(), level, "request", attrs...)
+}

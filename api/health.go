@@ -1,0 +1,61 @@
+package api
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// readyFor is how long an answer of the store's is believed, so that asking /readyz often costs the store nothing.
+const readyFor = time.Second
+
+// readyTimeout bounds the store's read.
+const readyTimeout = time.Second
+
+// health is what /healthz and /readyz tell.
+type health struct {
+	check    func(context.Context) error
+	now      func() time.Time
+	draining atomic.Bool
+
+	mu   sync.Mutex // held while the store is asked, so that it is asked once
+	at   time.Time
+	last error
+}
+
+// alive answers as long as the process does.
+func (a *API) alive(x *exchange) error { return x.say("alive\n") }
+
+// ready answers 200 while this instance wants requests and the store can be read.
+func (a *API) ready(x *exchange) error {
+	if a.health.draining.Load() {
+		return errNotReady
+	}
+	if err := a.health.store(x.r.Context()); err != nil {
+		return err
+	}
+	return x.say("ready\n")
+}
+
+func (h *health) store(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now := h.now(); h.at.IsZero() || now.Sub(h.at) >= readyFor {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
+		defer cancel()
+		h.last, h.at = h.check(ctx), now
+	}
+	return h.last
+}
+
+func (x *exchange) say(text string) error {
+	h := x.w.Header()
+	h["Cache-Control"] = noStore
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	x.answer(http.StatusOK)
+	_, err := io.WriteString(x.w, text)
+	return err
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"userinfo/access"
+	"userinfo/api"
+	"userinfo/internal/field"
+	"userinfo/schema"
+	"userinfo/store"
+	"userinfo/tlsconf"
+)
+
+// Config is the configuration file: YAML, one document, no unknown field. deploy/userinfo.yaml is an example with
+// every field. Durations are written 60s, 24h. A field that is not there has the default that its comment names;
+// one without a default is required.
+type Config struct {
+	// Listen is the address to serve on, host:port. An empty host is every address of the machine.
+	Listen string `yaml:"listen"`
+	// TLS holds the service's certificate and the CA of its clients.
+	TLS tlsconf.ServerFiles `yaml:"tls"`
+	// Cassandra is where the values are kept.
+	Cassandra Cassandra `yaml:"cassandra"`
+	// Collections are the kinds of data, each with a path, a table and rules of its own.
+	Collections []Collection `yaml:"collections"`
+	// Clients are those who may do something. This part, and it alone, is read again when the file changes.
+	Clients []access.Client `yaml:"clients"`
+	Limits  Limits          `yaml:"limits"`
+	// Shutdown is what follows SIGTERM.
+	Shutdown Shutdown `yaml:"shutdown"`
+	// LogLevel is debug (a record per request), info (default), warn or error.
+	LogLevel string `yaml:"log_level"`
+}
+
+// Cassandra says how to reach a cluster, always over verified TLS and with a password.
+type Cassandra struct {
+	// Hosts are contact points in the local datacentre: names or addresses.
+	Hosts []string `yaml:"hosts"`
+	// Port of the native protocol; default 9042.
+	Port int `yaml:"port"`
+	// LocalDatacentre as Cassandra calls it. No other is ever asked.
+	LocalDatacentre string `yaml:"local_datacentre"`
+	// Keyspace of all collections; default userinfo.
+	Keyspace string `yaml:"keyspace"`
+	// Replication is the number of replicas in each datacentre. `schema apply` makes the keyspace so, and
+	// `schema check` and `serve` compare. Without it they only look whether the local datacentre has replicas.
+	Replication map[string]int `yaml:"replication"`
+	Username    string         `yaml:"username"`
+	// PasswordFile holds the password and, perhaps, a line end.
+	PasswordFile string              `yaml:"password_file"`
+	TLS          tlsconf.ClientFiles `yaml:"tls"`
+}
+
+// Collection is a kind of data.
+type Collection struct {
+	// Name is used in grants, metrics and logs.
+	Name string `yaml:"name"`
+	// Path under which keys are; default /NAME/v1.
+	Path string `yaml:"path"`
+	// Table in the keyspace; default NAME.
+	Table string `yaml:"table"`
+	// Layout is userinfo (default), or kask for a table that Kask has made.
+	Layout store.Layout `yaml:"layout"`
+	// DefaultTTL of a value that is set without a TTL header; default 24h.
+	DefaultTTL time.Duration `yaml:"default_ttl"`
+	// MaxTTL that a client may ask for; default is DefaultTTL. The table's gc_grace_seconds must be as long.
+	MaxTTL time.Duration `yaml:"max_ttl"`
+	// Fence is how long a deleted key stays deleted; default 60s. 0s is for data whose keys are used again.
+	Fence *time.Duration `yaml:"fence"`
+	// MaxValueBytes bounds a value; default 1048576.
+	MaxValueBytes int64 `yaml:"max_value_bytes"`
+}
+
+// Limits protect the service from its clients.
+type Limits struct {
+	// MaxInFlight bounds requests being worked on; the next is answered 503. Default 1024.
+	MaxInFlight int `yaml:"max_in_flight"`
+	// MaxConnections bounds open connections; the next is closed at once. Default 20000.
+	MaxConnections int `yaml:"max_connections"`
+}
+
+// Shutdown is what follows SIGTERM.
+type Shutdown struct {
+	// Drain is how long to go on serving after /readyz has become 503, so that balancers notice. Default 2s.
+	Drain *time.Duration `yaml:"drain"`
+	// Grace is how long requests in flight may take after that. Default 5s.
+	Grace time.Duration `yaml:"grace"`
+}
+
+// applyDefaults fills in what the comments above promise.
+func (c *Config) applyDefaults() {
+	orElse(&c.Cassandra.Port, 9042)
+	orElse(&c.Cassandra.Keyspace, "userinfo")
+	orElse(&c.Limits.MaxInFlight, 1024)
+	orElse(&c.Limits.MaxConnections, 20000)
+	orElse(&c.Shutdown.Grace, 5*time.Second)
+	orElse(&c.LogLevel, "info")
+	if c.Shutdown.Drain == nil {
+		c.Shutdown.Drain = ptr(2 * time.Second)
+	}
+	for i := range c.Collections {
+		k := &c.Collections[i]
+		orElse(&k.Path, "/"+k.Name+"/v1")
+		orElse(&k.Table, k.Name)
+		orElse(&k.Layout, store.LayoutUserInfo)
+		orElse(&k.DefaultTTL, 24*time.Hour)
+		orElse(&k.MaxTTL, k.DefaultTTL)
+		orElse(&k.MaxValueBytes, 1<<20)
+		if k.Fence == nil {
+			k.Fence = ptr(time.Minute)
+		}
+	}
+}
+
+func orElse[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// validate finds everything that is wrong and can be told without opening another file. Its errors are field.Error.
+func (c *Config) validate() error {
+	errs := []error{c.Cassandra.validate(), c.Limits.validate(), c.Shutdown.validate()}
+	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
+		errs = append(errs, field.Errorf("listen", "give host:port, such as 0.0.0.0:8443"))
+	}
+	if _, err := parseLevel(c.LogLevel); err != nil {
+		errs = append(errs, &field.Error{Path: "log_level", Err: err})
+	}
+	errs = append(errs, c.validateCollections())
+	_, err := c.policy(time.Now)
+	return errors.Join(append(errs, err)...)
+}
+
+func (c *Config) policy(now func() time.Time) (*access.Policy, error) {
+	names := make([]string, len(c.Collections))
+	for i, k := range c.Collections {
+		names[i] = k.Name
+	}
+	return access.NewPolicy(c.Clients, names, now)
+}
+
+func (c Cassandra) validate() error {
+	var errs []error
+	need := func(name, value, what string) {
+		if value == "" {
+			errs = append(errs, field.Errorf("cassandra."+name, "missing: %s", what))
+		}
+	}
+	if len(c.Hosts) == 0 {
+		errs = append(errs, field.Errorf("cassandra.hosts", "missing: list contact points in the local datacentre"))
+	}
+	if c.Port < 1 || c.Port > 65535 {
+		errs = append(errs, field.Errorf("cassandra.port", "not a port"))
+	}
+	if !isName(c.Keyspace) {
+		errs = append(errs, field.Errorf("cassandra.keyspace", nameRule))
+	}
+	need("local_datacentre", c.LocalDatacentre, "the datacentre to ask, as Cassandra calls it")
+	need("username", c.Username, "Cassandra without authentication is not served from")
+	need("password_file", c.PasswordFile, "the file that holds the password of "+c.Username)
+	return errors.Join(errs...)
+}
+
+func (l Limits) validate() error {
+	var errs []error
+	if l.MaxInFlight < 1 {
+		errs = append(errs, field.Errorf("limits.max_in_flight", "must be at least 1"))
+	}
+	if l.MaxConnections < 1 {
+		errs = append(errs, field.Errorf("limits.max_connections", "must be at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+func (s Shutdown) validate() error {
+	var errs []error
+	if *s.Drain < 0 {
+		errs = append(errs, field.Errorf("shutdown.drain", "must not be negative"))
+	}
+	if s.Grace < api.RequestTimeout {
+		errs = append(errs, field.Errorf("shutdown.grace", "must be at least %v, which a request may take", api.RequestTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateCollections() error {
+	if len(c.Collections) == 0 {
+		return field.Errorf("collections", "missing: there is nothing to serve")
+	}
+	var errs []error
+	seen := make(map[string]bool)
+	for i, k := range c.Collections {
+		at := fmt.Sprintf("collections[%d]", i)
+		errs = append(errs, k.validate(at))
+		for _, mine := range []struct{ field, value string }{{"name", k.Name}, {"path", k.Path}, {"table", k.Table}} {
+			if seen[mine.field+mine.value] {
+				errs = append(errs, field.Errorf(at+"."+mine.field, "%q is another collection's already", mine.value))
+			}
+			seen[mine.field+mine.value] = true
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reservedNames are resources of the service itself.
+var reservedNames = map[string]bool{access.Metrics: true, access.OpenAPI: true, "healthz": true, "readyz": true}
+
+func (k Collection) validate(at string) error {
+	var errs []error
+	bad := func(name, format string, args ...any) {
+		errs = append(errs, field.Errorf(at+"."+name, format, args...))
+	}
+	if !isName(k.Name) || reservedNames[k.Name] {
+		bad("name", nameRule+", and be none of metrics, openapi, healthz, readyz")
+	}
+	if !isName(k.Table) {
+		bad("table", nameRule)
+	}
+	if !isPath(k.Path) {
+		bad("path", "must begin with /, not end with it, and be of a-z, 0-9, _, - and single slashes")
+	}
+	if k.Layout != store.LayoutUserInfo && k.Layout != store.LayoutKask {
+		bad("layout", "must be userinfo or kask")
+	}
+	for name, d := range map[string]time.Duration{"default_ttl": k.DefaultTTL, "max_ttl": k.MaxTTL} {
+		if d < time.Second || d > store.LargestTTL || d%time.Second != 0 {
+			bad(name, "must be whole seconds, from 1s to %v", store.LargestTTL)
+		}
+	}
+	if k.DefaultTTL > k.MaxTTL {
+		bad("default_ttl", "is longer than max_ttl (%v)", k.MaxTTL)
+	}
+	if *k.Fence < 0 || *k.Fence > time.Hour || *k.Fence%time.Second != 0 {
+		bad("fence", "must be whole seconds, from 0s (none) to 1h")
+	}
+	if k.MaxValueBytes < 1 || k.MaxValueBytes > 16<<20 {
+		bad("max_value_bytes", "must be from 1 to 16777216, which is Cassandra's default bound on a mutation")
+	}
+	return errors.Join(errs...)
+}
+
+// nameRule is what isName checks: Cassandra's rule for names without quotes, in lower case.
+const nameRule = "must be of a-z, 0-9 and _, begin with a letter and have at most 48 characters"
+
+func isName(s string) bool {
+	return s != "" && len(s) <= 48 && s[0] >= 'a' && s[0] <= 'z' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+func isPath(s string) bool {
+	return strings.HasPrefix(s, "/") && !strings.HasSuffix(s, "/") && !strings.Contains(s, "//") &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-/") == ""
+}
+
+// spec is what the schema must be for c.
+func (c *Config) spec() schema.Spec {
+	s := schema.Spec{Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication, LocalDatacentre: c.Cassandra.LocalDatacentre}
+	for _, k := range c.Collections {
+		s.Tables = append(s.Tables, schema.Table{Name: k.Table, Layout: schema.Layout(k.Layout), MaxTTL: k.MaxTTL, Fence: *k.Fence})
+	}
+	return s
+}

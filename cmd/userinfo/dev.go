@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"userinfo/access"
+	"userinfo/internal/devca"
+	"userinfo/store"
+	"userinfo/tlsconf"
+)
+
+// devMemory bounds the memory store of `userinfo dev`.
+const devMemory = 256 << 20
+
+// dev serves from memory on loopback, with a CA, certificates and a token made for the occasion.
+func dev(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
+	listen := flags.String("listen", "127.0.0.1:8443", "the `ADDRESS` to serve on, of this machine only")
+	keep := flags.Bool("keep", false, "keep the directory with the keys on exit")
+	if !parseFlags(flags, args, stderr) {
+		return exitUsage
+	}
+	if err := serveDev(ctx, *listen, *keep, stdout, stderr); err != nil {
+		fmt.Fprintln(stderr, "userinfo dev:", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+func serveDev(ctx context.Context, listen string, keep bool, stdout, stderr io.Writer) (err error) {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("%w; --listen 127.0.0.1:0 takes any free port", err)
+	}
+	if !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		return errors.Join(fmt.Errorf("%s is not on loopback: dev is for this machine alone", listen), l.Close())
+	}
+	dir, err := os.MkdirTemp("", "userinfo-dev-") // 0700
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if !keep {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	c, err := devConfig(dir)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	f, err := openFiles(c, false)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	s, err := newService(c, f, stderr)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	sayDev(stdout, dir, "https://"+l.Addr().String()+c.Collections[0].Path, keep)
+	return s.run(ctx, l, store.NewMemory(devMemory, time.Now).Collection)
+}
+
+// devConfig makes what a client and the service need in dir, and a configuration with one client of either kind.
+func devConfig(dir string) (*Config, error) {
+	ca, err := devca.New("userinfo dev")
+	if err != nil {
+		return nil, err
+	}
+	token, err := access.NewToken(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	caFile := filepath.Join(dir, "ca.crt")
+	serverCert, serverKey, err := ca.Write(dir, "server", devca.Loopback())
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := ca.Write(dir, "client", devca.Leaf{CommonName: "dev", Client: true}); err != nil {
+		return nil, err
+	}
+	header := "Authorization: Bearer " + string(token) + "\n" // as curl -H @file takes it
+	if err := errors.Join(os.WriteFile(caFile, ca.PEM(), 0o600), os.WriteFile(filepath.Join(dir, "token.header"), []byte(header), 0o600)); err != nil {
+		return nil, err
+	}
+	c := &Config{
+		TLS:         tlsconf.ServerFiles{Certificate: serverCert, Key: serverKey, ClientCA: caFile},
+		Collections: []Collection{{Name: "sessions"}},
+		Clients: []access.Client{{
+			Name:         "dev",
+			Certificates: []access.CertificateName{{CN: "dev"}},
+			Tokens:       []access.TokenRule{{SHA256: token.HashText()}},
+			Grants:       []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get"},
+			Keys:         []string{"*"},
+		}},
+		Shutdown: Shutdown{Drain: ptr(time.Duration(0))},
+	}
+	c.applyDefaults()
+	return c, nil
+}
+
+// sayDev prints what can be pasted into a shell.
+func sayDev(w io.Writer, dir, base string, keep bool) {
+	fate := "removed on exit"
+	if keep {
+		fate = "kept"
+	}
+	fmt.Fprintf(w, `UserInfo, on this machine only. NOT FOR PRODUCTION: everything is in memory and lost on exit, there is no second
+datacentre for a logout to reach, and whoever can read %[1]s
+(0700, %[3]s) holds every key there is.
+
+With the client certificate:
+  ui() { curl -sS --cacert %[1]s/ca.crt --cert %[1]s/client.crt --key %[1]s/client.key "$@"; }
+or with the bearer token:
+  ui() { curl -sS --cacert %[1]s/ca.crt -H @%[1]s/token.header "$@"; }
+
+set, for an hour:  ui -i -X PUT -H 'TTL: 3600' --data-binary 'who=alice' %[2]s/enwiki%%3Asession%%3A1
+get:               ui -i %[2]s/enwiki%%3Asession%%3A1
+touch, for a day:  ui -i -X PATCH -H 'TTL: 86400' %[2]s/enwiki%%3Asession%%3A1
+delete:            ui -i -X DELETE %[2]s/enwiki%%3Asession%%3A1
+
+Ctrl-C stops it.
+`, dir, base, fate)
+}

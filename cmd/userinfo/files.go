@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"userinfo/internal/field"
+	"userinfo/store"
+	"userinfo/tlsconf"
+)
+
+// driverTimeout bounds one statement: longer than Cassandra's write timeout (2 s), so that its answer is heard,
+// and short enough to leave the rest of api.RequestTimeout for deleting at least here.
+const driverTimeout = 2300 * time.Millisecond
+
+// files is what the configuration points to.
+type files struct {
+	server    *tlsconf.Server
+	cassandra *tlsconf.Client // nil where there is no Cassandra
+	password  string
+}
+
+// openFiles reads all files that c names. Its errors are field.Error.
+func openFiles(c *Config, withCassandra bool) (*files, error) {
+	var f files
+	var errs []error
+	var err error
+	if f.server, err = tlsconf.NewServer(c.TLS, time.Now); err != nil {
+		errs = append(errs, under("tls", err))
+	}
+	if withCassandra {
+		if f.cassandra, err = tlsconf.NewClient(c.Cassandra.TLS, time.Now); err != nil {
+			errs = append(errs, under("cassandra.tls", err))
+		}
+		if f.password, err = readPassword(c.Cassandra.PasswordFile); err != nil {
+			errs = append(errs, &field.Error{Path: "cassandra.password_file", Err: err})
+		}
+	}
+	return &f, errors.Join(errs...)
+}
+
+// under makes a tlsconf error, or a tree of them, one of the configuration's.
+func under(path string, err error) error {
+	if tree, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range tree.Unwrap() {
+			errs = append(errs, under(path, e))
+		}
+		return errors.Join(errs...)
+	}
+	if e, ok := errors.AsType[*tlsconf.FieldError](err); ok {
+		return &field.Error{Path: path + "." + e.Field, Err: e.Err}
+	}
+	return &field.Error{Path: path, Err: err}
+}
+
+// readPassword reads a file that holds a password and, perhaps, a line end. It fails closed: an empty one is an error.
+func readPassword(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	text = bytes.TrimRight(text, "\r\n")
+	if len(text) == 0 {
+		return "", fmt.Errorf("%s is empty", file)
+	}
+	return string(text), nil
+}
+
+func (f *files) cassandraConfig(c Cassandra) store.CassandraConfig {
+	return store.CassandraConfig{
+		Hosts:           c.Hosts,
+		Port:            c.Port,
+		Keyspace:        c.Keyspace,
+		LocalDatacentre: c.LocalDatacentre,
+		Username:        c.Username,
+		Password:        f.password,
+		TLS:             f.cassandra.Config,
+		Timeout:         driverTimeout,
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"userinfo/internal/field"
+)
+
+// source is a configuration and the text that it was made from.
+type source struct {
+	*Config
+	file string
+	text []byte
+}
+
+// loadConfig reads, completes and checks a configuration file. Its error has a line for each thing that is wrong:
+// FILE:LINE: FIELD: what to change.
+func loadConfig(file string) (*source, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	c, err := parseConfig(file, text)
+	if err != nil {
+		return nil, err
+	}
+	return &source{c, file, text}, nil
+}
+
+// explain puts file and line before errors about fields.
+func (s *source) explain(err error) error { return withLines(s.file, s.text, err) }
+
+// parseConfig does it for a text; file is for errors alone.
+func parseConfig(file string, text []byte) (*Config, error) {
+	var c Config
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%s: is empty", file)
+		}
+		return nil, syntaxErrors(file, err)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: has more than one document; remove the --- line and what follows", file)
+	}
+	c.applyDefaults()
+	err := c.validate()
+	if err == nil {
+		err = c.spec().Validate()
+	}
+	if err != nil {
+		return nil, withLines(file, text, err)
+	}
+	return &c, nil
+}
+
+var (
+	yamlLine     = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+	unknownField = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
+	badValue     = regexp.MustCompile("^cannot unmarshal (\\S+) `.*` into (\\S+)$")
+)
+
+// syntaxErrors are the decoder's, in our words and without the values it quotes, which may be secrets in the wrong place.
+func syntaxErrors(file string, err error) error {
+	texts := []string{err.Error()}
+	if typed, ok := errors.AsType[*yaml.TypeError](err); ok {
+		texts = typed.Errors
+	}
+	var errs []error
+	for _, text := range texts {
+		line, rest := "", text
+		if m := yamlLine.FindStringSubmatch(text); m != nil {
+			line, rest = m[1]+":", m[2]
+		}
+		if m := unknownField.FindStringSubmatch(rest); m != nil {
+			rest = fmt.Sprintf("there is no field %q here", m[1])
+		} else if m := badValue.FindStringSubmatch(rest); m != nil {
+			rest = fmt.Sprintf("a value of kind %s cannot stand here, where a %s is wanted", strings.TrimPrefix(m[1], "!!"), m[2])
+		}
+		errs = append(errs, fmt.Errorf("%s:%s %s", file, line, rest))
+	}
+	return errors.Join(errs...)
+}
+
+// withLines puts file and line before each error.
+func withLines(file string, text []byte, err error) error {
+	var root yaml.Node
+	_ = yaml.Unmarshal(text, &root) // it has been decoded before
+	var errs []error
+	for _, e := range field.All(err) {
+		if e.Path == "" {
+			errs = append(errs, fmt.Errorf("%s: %w", file, e.Err))
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s:%d: %w", file, lineOf(&root, e.Path), e))
+	}
+	return errors.Join(errs...)
+}
+
+// lineOf is where the field at path is, or the innermost part of the file that it would be in.
+func lineOf(n *yaml.Node, path string) int {
+	if n.Kind == yaml.DocumentNode && len(n.Content) > 0 {
+		n = n.Content[0]
+	}
+	line := max(n.Line, 1)
+	steps := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })
+	for _, step := range steps {
+		key, value := child(n, step)
+		if value == nil {
+			return line
+		}
+		n, line = value, key.Line
+	}
+	return line
+}
+
+// child is a field of a mapping or an element of a sequence, and the node that names it.
+func child(n *yaml.Node, step string) (key, value *yaml.Node) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == step {
+				return n.Content[i], n.Content[i+1]
+			}
+		}
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(step); err == nil && i < len(n.Content) {
+			return n.Content[i], n.Content[i]
+		}
+	}
+	return nil, nil
+}
+
+func parseLevel(s string) (slog.Level, error) {
+	switch s {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, errors.New("must be debug, info, warn or error")
+}

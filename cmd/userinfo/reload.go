@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/signal"
+	"reflect"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/tlsconf"
+)
+
+// reloadInterval is how often files are compared with what is in force. SIGHUP does it at once.
+const reloadInterval = 5 * time.Second
+
+// reloader puts changed files into force: certificates, CAs and the clients of the configuration. Each is read and
+// checked as a whole; what cannot be used changes nothing, is logged once, and shows in a metric until it is mended.
+type reloader struct {
+	service *service
+	config  *source           // nil where the configuration came from no file
+	told    map[string]string // by part, the last failure that was logged
+	failed  *prometheus.GaugeVec
+	reloads *prometheus.CounterVec
+	days    *prometheus.GaugeVec
+}
+
+func newReloader(s *service) *reloader {
+	r := &reloader{
+		service: s,
+		told:    make(map[string]string),
+		failed: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "userinfo_reload_failed",
+			Help: "1 while changed files of this part cannot be used, and the old ones are still in force."}, []string{"part"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "userinfo_reloads_total",
+			Help: "Changed files put into force, by part."}, []string{"part"}),
+		days: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "userinfo_certificate_days_left",
+			Help: "Days until the first certificate of this file in force expires."}, []string{"file"}),
+	}
+	s.registry.MustRegister(r.failed, r.reloads, r.days)
+	r.measure()
+	return r
+}
+
+// run compares until ctx ends.
+func (r *reloader) run(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	tick := time.NewTicker(reloadInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			r.service.log.Info("SIGHUP: reading files again")
+		case <-tick.C:
+		}
+		r.all()
+	}
+}
+
+func (r *reloader) all() {
+	f := r.service.files
+	r.part("tls", f.server.Reload)
+	if f.cassandra != nil {
+		r.part("cassandra_tls", f.cassandra.Reload)
+	}
+	if r.config != nil {
+		r.part("clients", r.clients)
+	}
+	r.measure()
+}
+
+// part does one reload and says how it went.
+func (r *reloader) part(name string, reload func() (changed bool, err error)) {
+	changed, err := reload()
+	switch {
+	case err != nil:
+		r.failed.WithLabelValues(name).Set(1)
+		if r.told[name] != err.Error() {
+			r.service.log.Error("reload failed; what was in force stays", "part", name, "error", err.Error())
+		}
+		r.told[name] = err.Error()
+		return
+	case changed:
+		r.reloads.WithLabelValues(name).Inc()
+		r.service.log.Info("reloaded", "part", name)
+	}
+	delete(r.told, name)
+	r.failed.WithLabelValues(name).Set(0)
+}
+
+// clients reads the configuration again and puts its clients into force.
+func (r *reloader) clients() (changed bool, err error) {
+	text, err := os.ReadFile(r.config.file)
+	if err != nil {
+		return false, err
+	}
+	if bytes.Equal(text, r.config.text) {
+		return false, nil
+	}
+	c, err := parseConfig(r.config.file, text)
+	if err != nil {
+		return false, err
+	}
+	policy, err := c.policy(time.Now)
+	if err != nil {
+		return false, err
+	}
+	r.service.policy.Store(policy)
+	if !sameButClients(*c, *r.config.Config) {
+		r.service.log.Warn("the configuration changed in other parts than clients; they need a restart")
+	}
+	r.config.text = text
+	return true, nil
+}
+
+func sameButClients(a, b Config) bool {
+	a.Clients, b.Clients = nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+// measure says how long each certificate in force has yet to live.
+func (r *reloader) measure() {
+	all := r.service.files.server.Expiries()
+	if c := r.service.files.cassandra; c != nil {
+		all = append(all, c.Expiries()...)
+	}
+	for _, e := range all {
+		r.days.WithLabelValues(e.File).Set(daysLeft(e))
+	}
+}
+
+func daysLeft(e tlsconf.Expiry) float64 { return time.Until(e.NotAfter).Hours() / 24 }

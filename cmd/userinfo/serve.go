@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"userinfo/schema"
+	"userinfo/store"
+)
+
+// parseFlags reads a command's flags. Whatever is wrong has been said on stderr when ok is false.
+func parseFlags(flags *flag.FlagSet, args []string, stderr io.Writer) (ok bool) {
+	flags.SetOutput(stderr)
+	if flags.Parse(args) != nil {
+		return false
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "userinfo %s: unexpected argument %q\n", flags.Name(), flags.Arg(0))
+		return false
+	}
+	return true
+}
+
+// configured reads the flags of a command that has only --config, and the configuration with its files.
+func configured(name string, args []string, stderr io.Writer) (*source, *files, bool) {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	file := flags.String("config", "", "the configuration `FILE` (required)")
+	if !parseFlags(flags, args, stderr) {
+		return nil, nil, false
+	}
+	if *file == "" {
+		fmt.Fprintf(stderr, "userinfo %s: --config FILE is missing\n", name)
+		return nil, nil, false
+	}
+	c, err := loadConfig(*file)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return nil, nil, false
+	}
+	f, err := openFiles(c.Config, true)
+	if err != nil {
+		fmt.Fprintln(stderr, c.explain(err))
+		return nil, nil, false
+	}
+	return c, f, true
+}
+
+func checkConfig(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	c, _, ok := configured("check-config", args, stderr)
+	if !ok {
+		return exitUsage
+	}
+	fmt.Fprintf(stdout, "%s is right: %d collections, %d clients\n", c.file, len(c.Collections), len(c.Clients))
+	return exitOK
+}
+
+// serve runs the service on Cassandra until ctx ends.
+func serve(ctx context.Context, args []string, _, stderr io.Writer) int {
+	c, f, ok := configured("serve", args, stderr)
+	if !ok {
+		return exitUsage
+	}
+	s, err := newService(c.Config, f, stderr)
+	if err != nil {
+		fmt.Fprintln(stderr, c.explain(err))
+		return exitUsage
+	}
+	s.reload.config = c
+	if err := s.serveCassandra(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return exitOK // stopped before it had begun
+		}
+		s.log.Error("cannot serve", "error", err.Error())
+		return exitFailed
+	}
+	return exitOK
+}
+
+func (s *service) serveCassandra(ctx context.Context) error {
+	config := s.files.cassandraConfig(s.config.Cassandra)
+	cassandra, err := s.connect(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer cassandra.Close()
+	l, err := net.Listen("tcp", s.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	return s.run(ctx, l, cassandra.Collection)
+}
+
+// Pauses between attempts to reach a Cassandra that is not up yet.
+const (
+	firstPause = 500 * time.Millisecond
+	lastPause  = 10 * time.Second
+)
+
+// connect waits for Cassandra, compares the schema and connects. A schema that differs is an error at once.
+func (s *service) connect(ctx context.Context, config store.CassandraConfig) (*store.Cassandra, error) {
+	for pause := firstPause; ; pause = min(pause*2, lastPause) {
+		differences, err := s.compare(ctx, config)
+		if err == nil && len(differences) > 0 {
+			return nil, schemaError(differences)
+		}
+		if err == nil {
+			var c *store.Cassandra
+			if c, err = store.Open(ctx, config, s.metrics, s.log, time.Now); err == nil {
+				return c, nil
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		s.log.Warn("Cassandra cannot be used yet; trying again", "in", pause, "error", err.Error())
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (s *service) compare(ctx context.Context, config store.CassandraConfig) ([]schema.Difference, error) {
+	admin, err := store.OpenAdmin(ctx, config, s.log)
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	return schema.Check(ctx, admin, s.config.spec())
+}
+
+func schemaError(differences []schema.Difference) error {
+	errs := []error{errors.New("the schema is not what the service relies on; `userinfo schema apply` may help")}
+	for _, d := range differences {
+		errs = append(errs, errors.New(d.String()))
+	}
+	return errors.Join(errs...)
+}

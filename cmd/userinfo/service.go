@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"userinfo/access"
+	"userinfo/api"
+	"userinfo/store"
+)
+
+// service is one instance, from its configuration to its listener.
+type service struct {
+	config   *Config
+	files    *files
+	log      *slog.Logger
+	registry *prometheus.Registry
+	metrics  *store.Metrics
+	policy   atomic.Pointer[access.Policy]
+	reload   *reloader
+}
+
+// opener gives a collection's store.
+type opener func(store.CollectionConfig, store.Tools) *store.Collection
+
+// newService makes a service of a checked configuration; logs go to w.
+func newService(c *Config, f *files, w io.Writer) (*service, error) {
+	level, err := parseLevel(c.LogLevel)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := c.policy(time.Now)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{
+		config:   c,
+		files:    f,
+		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})),
+		registry: prometheus.NewRegistry(),
+	}
+	s.policy.Store(policy)
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.metrics = store.NewMetrics(s.registry)
+	s.reload = newReloader(s)
+	return s, nil
+}
+
+// run serves on l until ctx ends and everything accepted is answered.
+func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
+	collections, ready := s.collections(open)
+	handler := api.New(api.Config{
+		Collections:    collections,
+		Policy:         s.policy.Load,
+		Ready:          ready,
+		MaxInFlight:    s.config.Limits.MaxInFlight,
+		RequestTimeout: api.RequestTimeout,
+		Registry:       s.registry,
+		Log:            s.log,
+		Now:            time.Now,
+		Random:         rand.Reader,
+	})
+	server := api.NewServer(api.ServerConfig{
+		API:            handler,
+		TLS:            s.files.server.Config(),
+		MaxConnections: s.config.Limits.MaxConnections,
+		Drain:          *s.config.Shutdown.Drain,
+		Grace:          s.config.Shutdown.Grace,
+		Registry:       s.registry,
+		Log:            s.log,
+	})
+	reloading, stop := context.WithCancel(ctx)
+	defer stop()
+	go s.reload.run(reloading)
+	s.log.Info("serving", "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
+	err := server.Serve(ctx, l)
+	s.log.Info("stopped")
+	return err
+}
+
+// collections opens a store for each; the last reads for readiness, as all share one cluster.
+func (s *service) collections(open opener) ([]api.Collection, func(context.Context) error) {
+	var all []api.Collection
+	var ready func(context.Context) error
+	for _, k := range s.config.Collections {
+		c := open(
+			store.CollectionConfig{Name: k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence},
+			store.Tools{Now: time.Now, Log: s.log, Metrics: s.metrics})
+		ready = c.Ready
+		all = append(all, api.Collection{
+			Name: k.Name, Path: k.Path, Store: c, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,
+		})
+	}
+	return all, ready
+}
