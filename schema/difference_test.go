@@ -316,7 +316,7 @@ func TestCheckNamesEachDifferenceAndApplyMendsItOrRefuses(t *testing.T) {
 type checked struct{ said, remedies []string }
 
 // check returns what Check says, the remedies apart.
-func check(t *testing.T, f *fake, s schema.Spec) (out checked) {
+func check(t *testing.T, f schema.DB, s schema.Spec) (out checked) {
 	t.Helper()
 	found, err := schema.Check(t.Context(), f, s)
 	if err != nil {

@@ -1,0 +1,192 @@
+//go:build integration
+
+package schema_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"userinfo/internal/testcluster"
+	"userinfo/schema"
+	"userinfo/store"
+)
+
+// That the fake of the other tests tells the truth: the same claims, held against a real Cassandra.
+func TestOnARealCassandra(t *testing.T) {
+	db := openCassandra(t)
+	t.Run("Apply makes what Check asks for, and a second Apply changes nothing", func(t *testing.T) {
+		s := oneNode("applied")
+		applyCleanly(t, db, s)
+		before := tableRows(t, db, s.Keyspace)
+		applyCleanly(t, db, s)
+		if after := tableRows(t, db, s.Keyspace); !reflect.DeepEqual(before, after) {
+			t.Errorf("the second Apply made of\n%v\nthis:\n%v", before, after)
+		}
+		if class := before["sessions"]["compaction"].(map[string]string)["class"]; !strings.HasSuffix(class, ".LeveledCompactionStrategy") {
+			t.Errorf("compaction is %s, want the leveled one", class)
+		}
+	})
+	t.Run("what Print says, run by hand, is what Apply makes", func(t *testing.T) {
+		s, applied := oneNode("printed"), oneNode("applied_too")
+		for range 2 {
+			for _, statement := range strings.SplitAfter(print(t, s), ";\n") {
+				if strings.Contains(statement, "CREATE ") {
+					run(t, db, statement)
+				}
+			}
+		}
+		applyCleanly(t, db, applied)
+		if found := check(t, db, s); found.said != nil {
+			t.Errorf("Check says %q", found.said)
+		}
+		if have, want := tableRows(t, db, s.Keyspace), tableRows(t, db, applied.Keyspace); !reflect.DeepEqual(have, want) {
+			t.Errorf("by hand:\n%v\nby Apply:\n%v", have, want)
+		}
+	})
+	t.Run("names that are reserved words are names", func(t *testing.T) {
+		s := oneNode("select")
+		s.Tables[0].Name, s.Tables[1].Name = "table", "values"
+		applyCleanly(t, db, s)
+	})
+	t.Run("a datacentre that the cluster does not have is Cassandra's to refuse", func(t *testing.T) {
+		s := oneNode("elsewhere")
+		s.Replication["dc9"] = 3
+		err := schema.Apply(t.Context(), db, s, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "dc9") {
+			t.Errorf("error %v, want one that names dc9", err)
+		}
+	})
+	t.Run("a table of Kask's is taken over with its rows", func(t *testing.T) { takeOver(t, db) })
+	t.Run("differences are named and refused", func(t *testing.T) { refuseReal(t, db) })
+}
+
+func openCassandra(t *testing.T) *store.Admin {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cluster, err := testcluster.Start(ctx, testcluster.OneNode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	db, err := store.OpenAdmin(ctx, store.CassandraConfig{
+		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, LocalDatacentre: "dc1",
+		Username: testcluster.Username, Password: cluster.Password(),
+		TLS: func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS12} },
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	return db
+}
+
+func oneNode(keyspace string) schema.Spec {
+	s := twoTables()
+	s.Keyspace, s.Replication = keyspace, map[string]int{"dc1": 1}
+	return s
+}
+
+func run(t *testing.T, db schema.DB, cql string, args ...any) []map[string]any {
+	t.Helper()
+	rows, err := db.Query(t.Context(), cql, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", cql, err)
+	}
+	return rows
+}
+
+func applyCleanly(t *testing.T, db schema.DB, s schema.Spec) {
+	t.Helper()
+	if err := schema.Apply(t.Context(), db, s, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if found := check(t, db, s); found.said != nil {
+		t.Errorf("after Apply, Check says %q", found.said)
+	}
+}
+
+// tableRows returns what system_schema says of each table and its columns, without what differs between two tables that
+// are alike.
+func tableRows(t *testing.T, db schema.DB, keyspace string) map[string]map[string]any {
+	t.Helper()
+	out := map[string]map[string]any{}
+	for _, row := range run(t, db, `SELECT * FROM system_schema.tables WHERE keyspace_name = ?`, keyspace) {
+		name := row["table_name"].(string)
+		delete(row, "id")
+		delete(row, "keyspace_name")
+		out[name] = row
+	}
+	for _, row := range run(t, db, `SELECT * FROM system_schema.columns WHERE keyspace_name = ?`, keyspace) {
+		out[row["table_name"].(string)]["column "+row["column_name"].(string)] = fmt.Sprint(row["kind"], row["type"])
+	}
+	if tables := slices.Sorted(maps.Keys(out)); !slices.Equal(tables, []string{"sessions", "stash"}) {
+		t.Fatalf("keyspace %s has the tables %q", keyspace, tables)
+	}
+	return out
+}
+
+func takeOver(t *testing.T, db schema.DB) {
+	s := oneNode("kask")
+	s.Tables = []schema.Table{{Name: "values", Layout: schema.Kask, MaxTTL: day, Fence: time.Minute}}
+	run(t, db, `CREATE KEYSPACE kask WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 1}`)
+	run(t, db, `CREATE TABLE kask.values (key text PRIMARY KEY, value blob) WITH gc_grace_seconds = 0 AND default_time_to_live = 3600`)
+	run(t, db, `INSERT INTO kask.values (key, value) VALUES ('a', 0x62)`)
+	found := check(t, db, s)
+	want := []string{
+		"column kask.values.gone: want boolean, have none",
+		"table kask.values gc_grace_seconds: want at least 86400, the largest TTL, have 0",
+	}
+	if !slices.Equal(found.said, want) {
+		t.Errorf("Check says %q, want %q", found.said, want)
+	}
+	applyCleanly(t, db, s)
+	rows := run(t, db, `SELECT value, gone FROM kask.values WHERE key = 'a'`)
+	if len(rows) != 1 || string(rows[0]["value"].([]byte)) != "b" {
+		t.Errorf("the row that was there is now %v", rows)
+	}
+}
+
+func refuseReal(t *testing.T, db schema.DB) {
+	run(t, db, `CREATE KEYSPACE simple WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`)
+	run(t, db, `CREATE KEYSPACE different WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 2} AND durable_writes = false`)
+	run(t, db, `CREATE TABLE different.sessions (wiki text, key blob, at timestamp, value text, gone int,
+		PRIMARY KEY ((key, wiki), at)) WITH gc_grace_seconds = 86399 AND read_repair = 'NONE'`)
+	run(t, db, `CREATE TABLE different.stash (key blob PRIMARY KEY) WITH gc_grace_seconds = 3600`)
+	for keyspace, want := range map[string][]string{
+		"simple": {
+			"keyspace simple replication: want NetworkTopologyStrategy, have SimpleStrategy",
+			"table simple.sessions: want a table, have none",
+			"table simple.stash: want a table, have none",
+		},
+		"different": {
+			"keyspace different datacentre dc1: want replication factor 1, have replication factor 2",
+			"keyspace different durable_writes: want true, have false",
+			"table different.sessions primary key: want (key), have ((key, wiki), at)",
+			"column different.sessions.value: want blob, have text",
+			"column different.sessions.gone: want boolean, have int",
+			"table different.sessions gc_grace_seconds: want at least 86400, the largest TTL, have 86399",
+			"table different.sessions read_repair: want BLOCKING, have NONE",
+			"column different.stash.key: want text, have blob",
+			"column different.stash.value: want blob, have none",
+		},
+	} {
+		if found := check(t, db, oneNode(keyspace)); !slices.Equal(found.said, want) {
+			t.Errorf("Check says\n  %s\nwant\n  %s", strings.Join(found.said, "\n  "), strings.Join(want, "\n  "))
+		}
+		if err := schema.Apply(t.Context(), db, oneNode(keyspace), slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("Apply on keyspace %s succeeded, want it refused", keyspace)
+		}
+	}
+}
