@@ -1,0 +1,234 @@
+package tlsconf_test
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"userinfo/internal/devca"
+	"userinfo/tlsconf"
+)
+
+func newCA(t *testing.T, name string) *devca.CA {
+	t.Helper()
+	ca, err := devca.New(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+func issue(t *testing.T, ca *devca.CA, leaf devca.Leaf) (certPEM, keyPEM []byte) {
+	t.Helper()
+	certPEM, keyPEM, err := ca.Issue(leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certPEM, keyPEM
+}
+
+func pair(t *testing.T, ca *devca.CA, leaf devca.Leaf) *tls.Certificate {
+	t.Helper()
+	certPEM, keyPEM := issue(t, ca, leaf)
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pair
+}
+
+// dir is a directory of files, written and named by their base names.
+type dir struct {
+	t    *testing.T
+	root string
+}
+
+func newDir(t *testing.T) dir { return dir{t, t.TempDir()} }
+
+func (d dir) path(name string) string { return filepath.Join(d.root, name) }
+
+func (d dir) write(name string, contents ...[]byte) string {
+	d.t.Helper()
+	var all []byte
+	for _, c := range contents {
+		all = append(all, c...)
+	}
+	if err := os.WriteFile(d.path(name), all, 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	return d.path(name)
+}
+
+// serverFiles issues a loopback certificate of ca and writes it as server.crt and server.key.
+func (d dir) serverFiles(ca *devca.CA) tlsconf.ServerFiles {
+	d.t.Helper()
+	certPEM, keyPEM := issue(d.t, ca, devca.Loopback())
+	return tlsconf.ServerFiles{Certificate: d.write("server.crt", certPEM), Key: d.write("server.key", keyPEM)}
+}
+
+func newServer(t *testing.T, f tlsconf.ServerFiles) *tlsconf.Server {
+	t.Helper()
+	s, err := tlsconf.NewServer(f, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// clock is a time that the test moves.
+type clock struct{ offset atomic.Int64 }
+
+func newClock() *clock                   { return new(clock) }
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+type reloader interface{ Reload() (bool, error) }
+
+func mustReload(t *testing.T, r reloader) {
+	t.Helper()
+	if changed, err := r.Reload(); err != nil || !changed {
+		t.Fatalf("Reload() = %v, %v; want true, nil", changed, err)
+	}
+}
+
+// wantFieldError checks that err is about field and says every one of words.
+func wantFieldError(t *testing.T, err error, field string, words ...string) {
+	t.Helper()
+	var fe *tlsconf.FieldError
+	if !errors.As(err, &fe) {
+		t.Fatalf("error %v; want a *FieldError of %s", err, field)
+	}
+	if fe.Field != field {
+		t.Errorf("error %q is of field %q, want %q", err, fe.Field, field)
+	}
+	for _, word := range append(words, field+": ") {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("error %q does not say %q", err, word)
+		}
+	}
+}
+
+// seen is what the server saw of a request's connection, and the client of the server.
+type seen struct {
+	Proto   string // HTTP's
+	Peer    string // common name of the client's certificate; empty without one
+	Resumed bool
+	Server  string // serial number of the server's certificate
+}
+
+// serve runs a real HTTPS server with config on loopback, which answers with what it saw.
+func serve(t *testing.T, config *tls.Config) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{
+		TLSConfig: config,
+		ErrorLog:  log.New(io.Discard, "", 0),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := seen{Proto: r.Proto, Resumed: r.TLS.DidResume}
+			if len(r.TLS.VerifiedChains) > 0 {
+				s.Peer = r.TLS.PeerCertificates[0].Subject.CommonName
+			}
+			_ = json.NewEncoder(w).Encode(s) // a failure shows at the client
+		}),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the test's server: %v", err)
+			_ = listener.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	return listener.Addr().String()
+}
+
+// client presents certificate, where there is one, whatever CAs the server says it takes.
+func client(ca *devca.CA, certificate *tls.Certificate) *tls.Config {
+	config := &tls.Config{RootCAs: ca.Pool()}
+	if certificate != nil {
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return certificate, nil
+		}
+	}
+	return config
+}
+
+// connection is an HTTP client that keeps its connection.
+func connection(t *testing.T, config *tls.Config) *http.Client {
+	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+}
+
+func get(c *http.Client, address string) (seen, error) {
+	response, err := c.Get("https://" + address + "/")
+	if err != nil {
+		return seen{}, err
+	}
+	defer response.Body.Close()
+	var s seen
+	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+		return seen{}, err
+	}
+	s.Server = response.TLS.PeerCertificates[0].SerialNumber.String()
+	return s, nil
+}
+
+// request makes one request on a connection of its own.
+func request(t *testing.T, address string, config *tls.Config) (seen, error) {
+	t.Helper()
+	c := connection(t, config)
+	defer c.CloseIdleConnections()
+	return get(c, address)
+}
+
+func mustRequest(t *testing.T, address string, config *tls.Config) seen {
+	t.Helper()
+	s, err := request(t, address, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// handshake connects and waits for a byte of the server's: in TLS 1.3 its refusal comes after the client's side is done.
+func handshake(address string, config *tls.Config) error {
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", address, config)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if n, err := conn.Read(make([]byte, 1)); n == 0 {
+		return err
+	}
+	return nil
+}
+
+// wantRefused checks that the server refuses a client, with an alert that says why.
+func wantRefused(t *testing.T, address string, config *tls.Config, why string) {
+	t.Helper()
+	err := handshake(address, config)
+	if err == nil || !strings.Contains(err.Error(), "remote error: tls: "+why) {
+		t.Errorf("error %v; want the server to refuse with %q", err, why)
+	}
+}

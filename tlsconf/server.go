@@ -1,0 +1,113 @@
+package tlsconf
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ServerFiles say where the listener's TLS settings are.
+type ServerFiles struct {
+	Certificate string `yaml:"certificate"` // PEM chain, leaf first
+	Key         string `yaml:"key"`         // PEM, unencrypted
+	ClientCA    string `yaml:"client_ca"`   // PEM bundle; empty: no client certificates are asked for (tokens only)
+	MinVersion  string `yaml:"min_version"` // "1.3" (also when empty) or "1.2"
+}
+
+// Server is the listener's TLS. Its methods are safe for concurrent use, beside handshakes too.
+type Server struct {
+	now        func() time.Time
+	minVersion uint16
+	live       live
+}
+
+// NewServer reads the files. An error is a *FieldError.
+func NewServer(f ServerFiles, now func() time.Time) (*Server, error) {
+	minVersion, err := parseVersion(f.MinVersion)
+	if err != nil {
+		return nil, err
+	}
+	if f.Certificate == "" {
+		return nil, &FieldError{Field: "certificate", Err: errors.New("must name a PEM file: the service speaks TLS only")}
+	}
+	if f.Key == "" {
+		return nil, &FieldError{Field: "key", Err: fmt.Errorf("must name the private key of the certificate in %s", f.Certificate)}
+	}
+	s := &Server{now: now, minVersion: minVersion}
+	s.live.files = files{
+		certificate: file{field: "certificate", path: f.Certificate},
+		key:         file{field: "key", path: f.Key},
+		ca:          file{field: "client_ca", path: f.ClientCA},
+	}
+	s.live.build = s.build
+	if _, err := s.live.load(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func parseVersion(text string) (uint16, error) {
+	switch text {
+	case "", "1.3":
+		return tls.VersionTLS13, nil
+	case "1.2":
+		return tls.VersionTLS12, nil
+	}
+	return 0, &FieldError{Field: "min_version", Err: fmt.Errorf(`%q is not offered: write "1.3" or "1.2"`, text)}
+}
+
+// Config is for one listener, and the caller's own. Every handshake takes the state in force when it begins.
+//
+// Session tickets are encrypted by keys of this configuration, not of the state, so they outlive a reload. On
+// resumption crypto/tls itself asks again for a client certificate within its dates and for a chain that ends in a CA
+// now in the bundle; otherwise there is a full handshake.
+func (s *Server) Config() *tls.Config {
+	config := s.settings()
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return s.live.current.Load().config, nil
+	}
+	return config
+}
+
+// settings are those that no file says. net/http wants to see them in the outer configuration too.
+func (s *Server) settings() *tls.Config {
+	return &tls.Config{
+		Time:         s.now,
+		MinVersion:   s.minVersion,
+		CipherSuites: aeadSuites(),
+		NextProtos:   []string{"h2", "http/1.1"},
+	}
+}
+
+// Reload reads all files again and, where any has changed, puts them in force together for new connections. On an
+// error, a *FieldError, the old state stays. Unchanged contents are (false, nil), even where they have expired since.
+func (s *Server) Reload() (changed bool, err error) {
+	return s.live.load()
+}
+
+// Expiries are those of the state in force.
+func (s *Server) Expiries() []Expiry {
+	return s.live.current.Load().expiries
+}
+
+func (s *Server) build(f files) (*state, error) {
+	pair, notAfter, err := f.pair(x509.ExtKeyUsageServerAuth, s.now())
+	if err != nil {
+		return nil, err
+	}
+	config := s.settings()
+	config.Certificates = []tls.Certificate{pair}
+	expiries := []Expiry{{File: "server", NotAfter: notAfter}}
+	if f.ca.path != "" {
+		pool, notAfter, err := f.pool(s.now())
+		if err != nil {
+			return nil, err
+		}
+		config.ClientAuth = tls.VerifyClientCertIfGiven
+		config.ClientCAs = pool
+		expiries = append(expiries, Expiry{File: "client_ca", NotAfter: notAfter})
+	}
+	return &state{config: config, expiries: expiries}, nil
+}

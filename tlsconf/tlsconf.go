@@ -1,0 +1,48 @@
+// Package tlsconf holds the TLS settings of the service's listener and of its connections to Cassandra. They come
+// from files and can be read again while connections are made.
+//
+// Invariants:
+//   - What is in force was read and checked as a whole: the key belongs to the certificate, every certificate is
+//     within its dates, a CA bundle holds CAs only. A reload that fails in any file changes nothing.
+//   - A peer is always verified: there is no setting that turns it off. A client of the listener may come without a
+//     certificate (it then needs a token, which is not decided here), never with one that does not verify.
+//   - TLS 1.2, where it is allowed, is allowed with ephemeral keys and AEAD suites only.
+//   - A private key is in memory only as crypto/tls holds it, and in no error.
+//
+// It does not defend against: a key file that others can read; a revoked certificate (take its CA away, or the grant
+// of its name); connections made before a reload, which live on with what they were verified against until somebody
+// closes them; a certificate that expires during a connection.
+package tlsconf
+
+import (
+	"crypto/tls"
+	"time"
+)
+
+// FieldError is an error in what one field of a ServerFiles or ClientFiles says or points to.
+type FieldError struct {
+	Field string // as in the configuration, such as "client_ca"
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Expiry says when something in force stops being valid.
+type Expiry struct {
+	File     string    // the file's role: "server", "client_ca", "cassandra_ca" or "cassandra_client"
+	NotAfter time.Time // of a chain or bundle, the earliest
+}
+
+// aeadSuites are the TLS 1.2 suites with forward secrecy and an AEAD cipher, which are those that RFC 9113 (appendix A)
+// does not forbid for HTTP/2. TLS 1.3 has no others and takes no list.
+func aeadSuites() []uint16 {
+	return []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	}
+}
