@@ -29,7 +29,7 @@ type table struct {
 var _ rows = (*table)(nil)
 
 func newTable(session *gocql.Session, r *runner, keyspace string, c CollectionConfig) *table {
-	name := keyspace + "." + c.Table
+	name := `"` + keyspace + `"."` + c.Table + `"` // quoted, so that any name can be one
 	t := &table{session: session, runner: r, text: c.Layout == LayoutKask, marked: c.Layout != LayoutKask || c.Fence > 0}
 	gone := ""
 	if t.marked {

@@ -1,0 +1,19 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"userinfo/store"
+	"userinfo/store/storetest"
+)
+
+func TestMemoryKeepsTheContract(t *testing.T) {
+	tables := map[string]*store.Memory{
+		storetest.Table:     store.NewMemory(1<<30, time.Now),
+		storetest.KaskTable: store.NewMemory(1<<30, time.Now),
+	}
+	storetest.Run(t, func(c store.CollectionConfig, tools store.Tools) *store.Collection {
+		return tables[c.Table].Collection(c, tools)
+	})
+}
