@@ -8,7 +8,8 @@
 //     good for nothing.
 //  2. Whatever is not granted is denied: no client, no grant, no matching key pattern, an empty key,
 //     an unknown certificate, an expired one, a token from outside its networks.
-//  3. A credential that was sent and is wrong is never ignored because another one is right.
+//  3. A credential that was sent and is wrong is never ignored because another one is right. (A verified certificate
+//     whose names are no client's is not wrong: it says who somebody is, not that they may do anything.)
 //  4. A Policy never changes once made. To change the rules, make another and swap it.
 //
 // It does not verify certificates (TLS has done so before a request exists) and does not protect a client
@@ -17,6 +18,7 @@ package access
 
 import (
 	"errors"
+	"fmt"
 )
 
 // Reasons for a refusal. None of them carries a key or a credential.
@@ -65,6 +67,12 @@ type Caller struct {
 
 // Client is the configured name of the client; it is no secret.
 func (c Caller) Client() string { return c.client }
+
+// Format prints client and grant under every verb. Without it fmt would show the key, as it does not ask unexported
+// fields how they want to be printed.
+func (c Caller) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "%s for %s on %s", c.client, c.grant, redacted)
+}
 
 // Check tells whether c was made for exactly this grant and key. It fails closed: the zero Caller, and one
 // made for another operation or key, are ErrDenied.

@@ -155,13 +155,26 @@ func (c *client) addTokens(path string, rules []TokenRule) error {
 			continue
 		}
 		for j, network := range rule.Networks {
-			if network != network.Masked() {
-				errs = append(errs, field.Errorf(fmt.Sprintf("%s.networks[%d]", at, j), "%s has bits beyond its length; did you mean %s?", network, network.Masked()))
+			if err := checkNetwork(network); err != nil {
+				errs = append(errs, &field.Error{Path: fmt.Sprintf("%s.networks[%d]", at, j), Err: err})
 			}
 		}
-		c.tokens = append(c.tokens, tokenRule{hash: [sha256.Size]byte(hash), networks: rule.Networks})
+		c.tokens = append(c.tokens, tokenRule{hash: [sha256.Size]byte(hash), networks: slices.Clone(rule.Networks)})
 	}
 	return errors.Join(errs...)
+}
+
+// checkNetwork refuses what within could never match, lest a token be good from nowhere unnoticed.
+func checkNetwork(network netip.Prefix) error {
+	switch {
+	case !network.IsValid():
+		return errors.New("not a network; write one as 10.0.0.0/8 or 2001:db8::/32")
+	case network.Addr().Is4In6():
+		return fmt.Errorf("%s is an IPv4 network in IPv6's form; write it as 10.0.0.0/8", network)
+	case network != network.Masked():
+		return fmt.Errorf("%s has bits beyond its length; did you mean %s?", network, network.Masked())
+	}
+	return nil
 }
 
 func (c *client) addGrants(path string, grants []Grant, known map[Grant]bool) error {

@@ -96,9 +96,10 @@ func unique(clients []Client) error {
 	return errors.Join(errs...)
 }
 
-// Identify tells which client evidence proves. It fails closed: no evidence, an unknown or expired certificate
-// without a token, an unknown token, and a token used from outside its networks are ErrUnidentified;
-// two clients at once are ErrConflict; unreadable credentials are ErrMalformed.
+// Identify tells which client evidence proves. It fails closed: no evidence, a certificate that is no client's
+// without a token, one that is expired or two clients', an unknown token, and a token used from outside its networks
+// are ErrUnidentified; a certificate of one client with a token of another is ErrConflict; unreadable credentials are
+// ErrMalformed.
 func (p *Policy) Identify(e Evidence) (Identity, error) {
 	token, err := parseBearer(e.Authorization)
 	if err != nil {

@@ -9,7 +9,10 @@ import (
 const redacted = "[redacted]"
 
 // Key is a session key: whoever knows one can act as its user. It prints as [redacted] whatever the verb, in
-// logs and in JSON; only a conversion to string reveals it. At most api.MaxKeyBytes of any bytes.
+// logs and in JSON; a conversion to string reveals it. At most api.MaxKeyBytes of any bytes.
+//
+// Neither fmt nor encoding/json asks a value in two places, so never print one there: in an unexported field of a
+// struct without a Format of its own (Caller has one), and as the key of a map in JSON.
 type Key string
 
 func (Key) String() string               { return redacted }
