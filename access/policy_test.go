@@ -1,0 +1,139 @@
+package access_test
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"userinfo/access"
+	"userinfo/internal/field"
+)
+
+// mistakes are field paths and a part of what is said of each, as NewPolicy reports them.
+func mistakes(err error) map[string]string {
+	all := make(map[string]string)
+	for _, e := range field.All(err) {
+		all[e.Path] += e.Err.Error() + "\n"
+	}
+	return all
+}
+
+func TestEachMistakeIsNamedWithItsField(t *testing.T) {
+	hash := opsToken.HashText()
+	token := func(rule access.TokenRule) func(*access.Client) {
+		return func(c *access.Client) { c.Tokens = []access.TokenRule{rule} }
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*access.Client)
+		path   string
+		says   string
+	}{
+		{"no name", func(c *access.Client) { c.Name = "" }, "clients[0].name", "missing"},
+		{"no credential", func(c *access.Client) { c.Tokens = nil }, "clients[0]", `"c" has neither certificates nor tokens`},
+		{"neither cn nor san", func(c *access.Client) { c.Certificates = []access.CertificateName{{CN: "x"}, {}} },
+			"clients[0].certificates[1]", "exactly one of cn and san"},
+		{"both cn and san", func(c *access.Client) { c.Certificates = []access.CertificateName{{CN: "x", SAN: "y"}} },
+			"clients[0].certificates[0]", "exactly one of cn and san"},
+		{"the token instead of its hash", token(access.TokenRule{SHA256: string(opsToken)}), "clients[0].tokens[0].sha256", "Never put the token itself here"},
+		{"no hash", token(access.TokenRule{}), "clients[0].tokens[0].sha256", "64 digits"},
+		{"a short hash", token(access.TokenRule{SHA256: hash[:62]}), "clients[0].tokens[0].sha256", "64 digits"},
+		{"a long hash", token(access.TokenRule{SHA256: hash + "00"}), "clients[0].tokens[0].sha256", "64 digits"},
+		{"host bits in a network", token(access.TokenRule{SHA256: hash, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.1.2.3/8")}}),
+			"clients[0].tokens[0].networks[1]", "did you mean 10.0.0.0/8?"},
+		{"a network that is none", token(access.TokenRule{SHA256: hash, Networks: []netip.Prefix{{}}}), "clients[0].tokens[0].networks[0]", "not a network"},
+		{"an IPv4 network in IPv6's form", token(access.TokenRule{SHA256: hash, Networks: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}}),
+			"clients[0].tokens[0].networks[0]", "write it as 10.0.0.0/8"},
+		{"no grants", func(c *access.Client) { c.Grants = nil }, "clients[0].grants", `"c" is granted nothing`},
+		{"an unknown collection", func(c *access.Client) { c.Grants = []access.Grant{"sessions:get", "session:get"} },
+			"clients[0].grants[1]", `unknown grant "session:get"; known are metrics:get, openapi:get, sessions:delete, sessions:get, sessions:set, sessions:touch`},
+		{"an unknown action", func(c *access.Client) { c.Grants = []access.Grant{"sessions:list"} }, "clients[0].grants[0]", `"sessions:list"`},
+		{"a star for a grant", func(c *access.Client) { c.Grants = []access.Grant{"*"} }, "clients[0].grants[0]", `unknown grant "*"`},
+		{"metrics cannot be set", func(c *access.Client) { c.Grants = []access.Grant{"metrics:set"} }, "clients[0].grants[0]", "unknown grant"},
+		{"no keys", func(c *access.Client) { c.Keys = nil }, "clients[0].keys", `["*"] is every key`},
+		{"an empty key pattern", func(c *access.Client) { c.Keys = []string{"a", ""} }, "clients[0].keys[1]", `write "*" for every key`},
+		{"stray braces", func(c *access.Client) { c.Keys = []string{"{user}:*"} }, "clients[0].keys[0]", "only {cn}"},
+		{"{cn} without a certificate", func(c *access.Client) { c.Keys = []string{"{cn}:*"} }, "clients[0].keys[0]", `client "c" has none`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := access.Client{Name: "c", Tokens: []access.TokenRule{{SHA256: hash}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"}}
+			newPolicy(t, c)
+			test.change(&c)
+			p, err := access.NewPolicy([]access.Client{c}, []string{"sessions"}, now)
+			if p != nil {
+				t.Error("there is a policy beside the error")
+			}
+			got := mistakes(err)
+			if len(got) != 1 || !strings.Contains(got[test.path], test.says) {
+				t.Errorf("%v; want %s: … %s", got, test.path, test.says)
+			}
+			if err != nil && strings.Contains(err.Error(), string(opsToken)) {
+				t.Errorf("the error shows the token: %v", err)
+			}
+		})
+	}
+}
+
+func TestWithoutClientsThereIsNoPolicy(t *testing.T) {
+	p, err := access.NewPolicy(nil, []string{"sessions"}, now)
+	if p != nil || mistakes(err)["clients"] == "" {
+		t.Errorf("NewPolicy() = %v, %v; want an error about clients", p, err)
+	}
+}
+
+func TestAllMistakesAreToldAtOnce(t *testing.T) {
+	_, err := access.NewPolicy([]access.Client{{Name: "a"}, {Name: "b", Grants: []access.Grant{"x"}, Keys: []string{"{"}}}, nil, now)
+	got := mistakes(err)
+	for _, path := range []string{"clients[0]", "clients[0].grants", "clients[1]", "clients[1].grants[0]", "clients[1].keys[0]"} {
+		if got[path] == "" {
+			t.Errorf("nothing is said of %s: %v", path, err)
+		}
+	}
+}
+
+func TestOneCredentialIsOneClients(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*access.Client)
+		path   string
+	}{
+		{"name", func(c *access.Client) { c.Name = "wiki" }, "clients[2].name"},
+		{"common name", func(c *access.Client) { c.Certificates = []access.CertificateName{{CN: "new"}, {CN: "wiki"}} }, "clients[2].certificates[1]"},
+		{"alternative name", func(c *access.Client) { c.Certificates = []access.CertificateName{{SAN: "wiki.example"}} }, "clients[2].certificates[0]"},
+		{"token", func(c *access.Client) { c.Tokens = []access.TokenRule{{SHA256: wikiToken.HashText()}} }, "clients[2].tokens[0].sha256"},
+		{"token in another case", func(c *access.Client) { c.Tokens = []access.TokenRule{{SHA256: strings.ToUpper(opsToken.HashText())}} }, "clients[2].tokens[0].sha256"},
+	} {
+		c := access.Client{Name: "third", Certificates: []access.CertificateName{{CN: "third"}}, Grants: []access.Grant{"metrics:get"}}
+		test.change(&c)
+		_, err := access.NewPolicy(append(clients(), c), []string{"sessions"}, now)
+		if got := mistakes(err); len(got) != 1 || !strings.Contains(got[test.path], "already given to client") {
+			t.Errorf("%s: %v; want it about %s", test.name, err, test.path)
+		}
+	}
+}
+
+func TestANameThatTwoClientsSpellDifferentlyIsNeithers(t *testing.T) {
+	c := access.Client{Name: "third", Certificates: []access.CertificateName{{SAN: "WIKI.example"}}, Grants: []access.Grant{"metrics:get"}}
+	p := newPolicy(t, append(clients(), c)...)
+	if got := outcome(p.Identify(access.Evidence{Certificate: cert("", dns("wiki.example"))})); got != "unidentified" {
+		t.Errorf("it was %s", got)
+	}
+}
+
+func TestAPolicyDoesNotChangeWithWhatItWasMadeOf(t *testing.T) {
+	given := clients()
+	p := newPolicy(t, given...)
+	given[0].Tokens[0].Networks[0] = netip.MustParsePrefix("192.0.2.0/24")
+	given[0].Grants[0], given[0].Keys[0] = "metrics:get", "*"
+	if got := outcome(p.Identify(access.Evidence{Authorization: bearer(wikiToken), Remote: outside})); got != "unidentified" {
+		t.Errorf("a network came in afterwards: %s", got)
+	}
+	id := identify(t, p, access.Evidence{Certificate: cert("wiki")})
+	if _, err := access.Decide(id, "metrics:get", ""); !errors.Is(err, access.ErrDenied) {
+		t.Errorf("a grant came in afterwards: %v", err)
+	}
+	if _, err := access.Decide(id, "sessions:get", "dewiki:1"); !errors.Is(err, access.ErrDenied) {
+		t.Errorf("a key pattern came in afterwards: %v", err)
+	}
+}
