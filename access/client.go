@@ -40,8 +40,8 @@ type CertificateName struct {
 type TokenRule struct {
 	// SHA256 of the token, in hexadecimal. `userinfo token new` prints both.
 	SHA256 string `yaml:"sha256"`
-	// Networks from which the token is good; empty means from everywhere.
-	Networks []netip.Prefix `yaml:"networks"`
+	// Networks from which the token is good, such as 10.0.0.0/8; empty means from everywhere.
+	Networks []string `yaml:"networks"`
 }
 
 // client is a Client that has been checked. keyed tells, by grant, whether it is on a collection.
@@ -154,27 +154,31 @@ func (c *client) addTokens(path string, rules []TokenRule) error {
 			errs = append(errs, field.Errorf(at+".sha256", "not a SHA-256 in hexadecimal (64 digits); `userinfo token new` prints one. Never put the token itself here"))
 			continue
 		}
-		for j, network := range rule.Networks {
-			if err := checkNetwork(network); err != nil {
+		r := tokenRule{hash: [sha256.Size]byte(hash)}
+		for j, text := range rule.Networks {
+			network, err := parseNetwork(text)
+			if err != nil {
 				errs = append(errs, &field.Error{Path: fmt.Sprintf("%s.networks[%d]", at, j), Err: err})
 			}
+			r.networks = append(r.networks, network)
 		}
-		c.tokens = append(c.tokens, tokenRule{hash: [sha256.Size]byte(hash), networks: slices.Clone(rule.Networks)})
+		c.tokens = append(c.tokens, r)
 	}
 	return errors.Join(errs...)
 }
 
-// checkNetwork refuses what within could never match, lest a token be good from nowhere unnoticed.
-func checkNetwork(network netip.Prefix) error {
+// parseNetwork refuses what within could never match, too, lest a token be good from nowhere unnoticed.
+func parseNetwork(text string) (netip.Prefix, error) {
+	network, err := netip.ParsePrefix(text)
 	switch {
-	case !network.IsValid():
-		return errors.New("not a network; write one as 10.0.0.0/8 or 2001:db8::/32")
+	case err != nil: // which quotes the text
+		return netip.Prefix{}, errors.New("not a network; write one as 10.0.0.0/8, 192.0.2.1/32 or 2001:db8::/32")
 	case network.Addr().Is4In6():
-		return fmt.Errorf("%s is an IPv4 network in IPv6's form; write it as 10.0.0.0/8", network)
+		return netip.Prefix{}, errors.New("an IPv4 network in IPv6's form; write it as 10.0.0.0/8")
 	case network != network.Masked():
-		return fmt.Errorf("%s has bits beyond its length; did you mean %s?", network, network.Masked())
+		return netip.Prefix{}, fmt.Errorf("%s has bits beyond its length; did you mean %s?", network, network.Masked())
 	}
-	return nil
+	return network, nil
 }
 
 func (c *client) addGrants(path string, grants []Grant, known map[Grant]bool) error {
@@ -185,7 +189,7 @@ func (c *client) addGrants(path string, grants []Grant, known map[Grant]bool) er
 	for i, g := range grants {
 		keyed, ok := known[g]
 		if !ok {
-			errs = append(errs, field.Errorf(fmt.Sprintf("%s[%d]", path, i), "unknown grant %q; known are %s", string(g), list(known)))
+			errs = append(errs, field.Errorf(fmt.Sprintf("%s[%d]", path, i), "unknown grant; known are %s", list(known)))
 			continue
 		}
 		c.grants[g] = keyed

@@ -38,7 +38,7 @@ func clients() []access.Client {
 			Name:         "wiki",
 			Certificates: []access.CertificateName{{CN: "wiki"}, {SAN: "wiki.example"}, {SAN: "spiffe://example/wiki"}, {SAN: "10.9.9.9"}},
 			Tokens: []access.TokenRule{
-				{SHA256: wikiToken.HashText(), Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}},
+				{SHA256: wikiToken.HashText(), Networks: []string{"10.0.0.0/8", "2001:db8::/32"}},
 				{SHA256: strings.ToUpper(wikiNewToken.HashText())},
 			},
 			Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"},

@@ -127,7 +127,7 @@ func ptr[T any](v T) *T { return &v }
 
 // validate finds everything that is wrong and can be told without opening another file. Its errors are field.Error.
 func (c *Config) validate() error {
-	errs := []error{c.Cassandra.validate(), c.Limits.validate(), c.Shutdown.validate()}
+	errs := []error{c.validateFiles(), c.Cassandra.validate(), c.Limits.validate(), c.Shutdown.validate()}
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
 		errs = append(errs, field.Errorf("listen", "give host:port, such as 0.0.0.0:8443"))
 	}
@@ -136,7 +136,28 @@ func (c *Config) validate() error {
 	}
 	errs = append(errs, c.validateCollections())
 	_, err := c.policy(time.Now)
-	return errors.Join(append(errs, err)...)
+	if err = errors.Join(append(errs, err)...); err != nil {
+		return err
+	}
+	if err := c.spec().Validate(); err != nil { // what is left for it to find is about datacentres and the keyspace
+		return &field.Error{Path: "cassandra", Err: err}
+	}
+	return nil
+}
+
+// validateFiles refuses what a file holds where its path should be, lest the error that it cannot be opened show it.
+func (c *Config) validateFiles() error {
+	var errs []error
+	for _, f := range []struct{ path, value string }{
+		{"tls.certificate", c.TLS.Certificate}, {"tls.key", c.TLS.Key}, {"tls.client_ca", c.TLS.ClientCA},
+		{"cassandra.tls.ca", c.Cassandra.TLS.CA}, {"cassandra.tls.certificate", c.Cassandra.TLS.Certificate},
+		{"cassandra.tls.key", c.Cassandra.TLS.Key}, {"cassandra.password_file", c.Cassandra.PasswordFile},
+	} {
+		if strings.ContainsAny(f.value, "\r\n") || strings.HasPrefix(f.value, "-----") {
+			errs = append(errs, field.Errorf(f.path, "give the path of a file, not what it holds"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c *Config) policy(now func() time.Time) (*access.Policy, error) {
@@ -165,7 +186,7 @@ func (c Cassandra) validate() error {
 	}
 	need("local_datacentre", c.LocalDatacentre, "the datacentre to ask, as Cassandra calls it")
 	need("username", c.Username, "Cassandra without authentication is not served from")
-	need("password_file", c.PasswordFile, "the file that holds the password of "+c.Username)
+	need("password_file", c.PasswordFile, "the file that holds the password")
 	return errors.Join(errs...)
 }
 
@@ -206,6 +227,11 @@ func (c *Config) validateCollections() error {
 			}
 			seen[mine.field+mine.value] = true
 		}
+		for _, other := range c.Collections {
+			if strings.HasPrefix(k.Path, other.Path+"/") {
+				errs = append(errs, field.Errorf(at+".path", "%q is below %q, where that collection's keys are", k.Path, other.Path))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -230,9 +256,12 @@ func (k Collection) validate(at string) error {
 	if k.Layout != store.LayoutUserInfo && k.Layout != store.LayoutKask {
 		bad("layout", "must be userinfo or kask")
 	}
-	for name, d := range map[string]time.Duration{"default_ttl": k.DefaultTTL, "max_ttl": k.MaxTTL} {
-		if d < time.Second || d > store.LargestTTL || d%time.Second != 0 {
-			bad(name, "must be whole seconds, from 1s to %v", store.LargestTTL)
+	for _, ttl := range []struct {
+		name string
+		d    time.Duration
+	}{{"default_ttl", k.DefaultTTL}, {"max_ttl", k.MaxTTL}} {
+		if ttl.d < time.Second || ttl.d > store.LargestTTL || ttl.d%time.Second != 0 {
+			bad(ttl.name, "must be whole seconds, from 1s to %v", store.LargestTTL)
 		}
 	}
 	if k.DefaultTTL > k.MaxTTL {

@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"userinfo/access"
@@ -21,8 +23,11 @@ import (
 // devMemory bounds the memory store of `userinfo dev`.
 const devMemory = 256 << 20
 
-// dev serves from memory on loopback, with a CA, certificates and a token made for the occasion.
+// dev serves from memory on loopback, with a CA, certificates and a token made for the occasion. It ends with its
+// terminal, lest the keys outlive it.
 func dev(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:8443", "the `ADDRESS` to serve on, of this machine only")
 	keep := flags.Bool("keep", false, "keep the directory with the keys on exit")

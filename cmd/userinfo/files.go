@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -58,14 +59,18 @@ func under(path string, err error) error {
 }
 
 // readPassword reads a file that holds a password and, perhaps, a line end. It fails closed: an empty one is an error.
+// Errors do not name the file, which may be the password itself in the wrong place.
 func readPassword(file string) (string, error) {
 	text, err := os.ReadFile(file)
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("cannot be read: %w; name a file that holds the password, never the password itself", err)
 	}
 	text = bytes.TrimRight(text, "\r\n")
 	if len(text) == 0 {
-		return "", fmt.Errorf("%s is empty", file)
+		return "", errors.New("the file is empty; put the password into it")
 	}
 	return string(text), nil
 }

@@ -49,48 +49,94 @@ func parseConfig(file string, text []byte) (*Config, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%s: is empty", file)
 		}
-		return nil, syntaxErrors(file, err)
+		return nil, syntaxErrors(file, text, err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: has more than one document; remove the --- line and what follows", file)
 	}
 	c.applyDefaults()
-	err := c.validate()
-	if err == nil {
-		err = c.spec().Validate()
-	}
-	if err != nil {
+	if err := c.validate(); err != nil {
 		return nil, withLines(file, text, err)
 	}
 	return &c, nil
 }
 
 var (
-	yamlLine     = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-	unknownField = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
-	badValue     = regexp.MustCompile("^cannot unmarshal (\\S+) `.*` into (\\S+)$")
+	yamlLine      = regexp.MustCompile(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)$`)
+	unknownField  = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
+	badValue      = regexp.MustCompile("(?s)^cannot unmarshal !!(\\S+)(?: `.*`)? into (\\S+)$")
+	duplicate     = regexp.MustCompile(`^mapping key ".*" already defined at (line \d+)$`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
 // syntaxErrors are the decoder's, in our words and without the values it quotes, which may be secrets in the wrong place.
-func syntaxErrors(file string, err error) error {
-	texts := []string{err.Error()}
+func syntaxErrors(file string, text []byte, err error) error {
+	said := []string{err.Error()}
 	if typed, ok := errors.AsType[*yaml.TypeError](err); ok {
-		texts = typed.Errors
+		said = typed.Errors
 	}
 	var errs []error
-	for _, text := range texts {
-		line, rest := "", text
-		if m := yamlLine.FindStringSubmatch(text); m != nil {
-			line, rest = m[1]+":", m[2]
+	for _, s := range said {
+		m := yamlLine.FindStringSubmatch(s)
+		line, rest := m[1], m[2]
+		if anchor := unknownAnchor.FindStringSubmatch(rest); anchor != nil {
+			before, _, _ := bytes.Cut(text, []byte("*"+anchor[1]))
+			line = strconv.Itoa(1 + bytes.Count(before, []byte("\n")))
 		}
-		if m := unknownField.FindStringSubmatch(rest); m != nil {
-			rest = fmt.Sprintf("there is no field %q here", m[1])
-		} else if m := badValue.FindStringSubmatch(rest); m != nil {
-			rest = fmt.Sprintf("a value of kind %s cannot stand here, where a %s is wanted", strings.TrimPrefix(m[1], "!!"), m[2])
+		if line == "" {
+			line = "1" // the decoder does not say so of the first
 		}
-		errs = append(errs, fmt.Errorf("%s:%s %s", file, line, rest))
+		errs = append(errs, fmt.Errorf("%s:%s: %s", file, line, syntaxError(rest)))
 	}
 	return errors.Join(errs...)
+}
+
+// syntaxError is one of the decoder's errors. Of those that are not known, only one that quotes nothing is repeated.
+func syntaxError(said string) string {
+	if m := unknownField.FindStringSubmatch(said); m != nil {
+		return fmt.Sprintf("there is no field %q here", m[1])
+	}
+	if m := badValue.FindStringSubmatch(said); m != nil {
+		return fmt.Sprintf("%s cannot stand here; write %s", yamlKind(m[1]), yamlWanted(m[2]))
+	}
+	if m := duplicate.FindStringSubmatch(said); m != nil {
+		return "this field is there already, on " + m[1]
+	}
+	if unknownAnchor.MatchString(said) {
+		return "there is no such anchor; put quotes around a value that begins with *"
+	}
+	if strings.ContainsAny(said, "'\"`") {
+		return "this cannot be read as YAML"
+	}
+	return "this cannot be read as YAML: " + said
+}
+
+func yamlKind(tag string) string {
+	switch tag {
+	case "seq":
+		return "a list"
+	case "map":
+		return "a group of fields"
+	case "str":
+		return "text"
+	}
+	return "a value of kind " + tag
+}
+
+// yamlWanted says what a Go type is in a file.
+func yamlWanted(goType string) string {
+	switch goType {
+	case "int", "int64":
+		return "a whole number"
+	case "time.Duration":
+		return "a duration such as 60s or 24h"
+	case "string", "access.Grant", "store.Layout":
+		return "one text"
+	}
+	if strings.HasPrefix(goType, "[]") {
+		return "a list"
+	}
+	return "a group of fields, each NAME: VALUE"
 }
 
 // withLines puts file and line before each error.

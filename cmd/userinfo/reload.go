@@ -44,11 +44,25 @@ func newReloader(s *service) *reloader {
 	return r
 }
 
-// run compares until ctx ends.
-func (r *reloader) run(ctx context.Context) {
+// start compares until ctx ends or stop is called; stop returns when it has ended. From the return of start on, SIGHUP
+// does not end the program.
+func (r *reloader) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer signal.Stop(hangup)
+		r.run(ctx, hangup)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	tick := time.NewTicker(reloadInterval)
 	defer tick.Stop()
 	for {

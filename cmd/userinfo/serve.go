@@ -71,6 +71,7 @@ func serve(ctx context.Context, args []string, _, stderr io.Writer) int {
 		return exitUsage
 	}
 	s.reload.config = c
+	defer s.reload.start(ctx)()
 	if err := s.serveCassandra(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return exitOK // stopped before it had begun

@@ -78,9 +78,6 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 		Registry:       s.registry,
 		Log:            s.log,
 	})
-	reloading, stop := context.WithCancel(ctx)
-	defer stop()
-	go s.reload.run(reloading)
 	s.log.Info("serving", "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
 	err := server.Serve(ctx, l)
 	s.log.Info("stopped")
