@@ -1,0 +1,104 @@
+//go:build integration
+
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestASessionSetInOneDatacentreIsReadInTheOther(t *testing.T) {
+	here, there := shared.client(shared.serve(t, "dc1")), shared.client(shared.serve(t, "dc2"))
+	key := "shared:" + rand.Text()
+	here.want(t, http.StatusNoContent, http.MethodPut, key, "who=alice")
+	if text := there.awaitStatus(t, key, http.StatusOK); text != "who=alice" {
+		t.Errorf("read %q", text)
+	}
+}
+
+// awaitStatus gets key until it is answered with status; replication to the other datacentre is not waited for by a set.
+func (c *client) awaitStatus(t *testing.T, key string, status int) string {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		got, text, err := c.do(http.MethodGet, key, "", 0)
+		if err == nil && got == status {
+			return text
+		}
+		if time.Now().After(end) {
+			t.Fatalf("got %d (%v), not %d within 30 s", got, err, status)
+		}
+	}
+}
+
+func TestALogoutThatWasConfirmedIsTrueInTheOtherDatacentreAtThatMoment(t *testing.T) {
+	const rounds, workers = 200, 8
+	here, there := shared.client(shared.serve(t, "dc1")), shared.client(shared.serve(t, "dc2"))
+	work := make(chan int)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for n := range work {
+				key := fmt.Sprintf("logout:%d:%s", n, rand.Text())
+				here.want(t, http.StatusNoContent, http.MethodPut, key, "logged in")
+				there.awaitStatus(t, key, http.StatusOK)
+				here.want(t, http.StatusNoContent, http.MethodDelete, key, "")
+				there.want(t, http.StatusNotFound, http.MethodGet, key, "")
+				there.want(t, http.StatusConflict, http.MethodPut, key, "straggler")
+			}
+		})
+	}
+	for n := range rounds {
+		work <- n
+	}
+	close(work)
+	all.Wait()
+}
+
+func TestServeWaitsForACassandraThatIsNotUpYet(t *testing.T) {
+	ctx := context.Background()
+	node := shared.cluster.Nodes("dc2")[2]
+	if err := node.Kill(ctx); err != nil {
+		t.Fatal(err)
+	}
+	i := shared.start(t, "dc2", []string{node.Address})
+	for end := time.Now().Add(time.Minute); !strings.Contains(i.log(), "Cassandra cannot be used yet"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it does not say that it waits:\n%s", i.log())
+		}
+	}
+	if err := node.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	i.await(t, i.serving)
+	shared.settle(t)
+	shared.client(i).want(t, http.StatusNotFound, http.MethodGet, "nobody", "")
+}
+
+func TestServeRefusesASchemaThatIsNotWhatItReliesOn(t *testing.T) {
+	ctx := context.Background()
+	node := shared.cluster.Nodes("dc1")[0]
+	for _, gcGrace := range []int{600, 200000} {
+		if _, err := shared.cluster.CQL(ctx, node, fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", gcGrace)); err != nil {
+			t.Fatal(err)
+		}
+		if gcGrace == 200000 {
+			shared.serve(t, "dc1")
+			return
+		}
+		config, err := shared.config("dc1", shared.cluster.Hosts("dc1"), "refused")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(shared.program, "serve", "--config", config).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "gc_grace_seconds") {
+			t.Errorf("serve ended with %v and said %s", err, out)
+		}
+	}
+}
