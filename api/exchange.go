@@ -80,15 +80,16 @@ func (x *exchange) fail(err error) {
 	if x.status != 0 {
 		return // the answer had begun
 	}
-	if x.r.Context().Err() != nil {
-		x.status = statusGone
-		return
-	}
 	p := problemFor(err)
 	if p.Status == http.StatusUnauthorized {
 		x.w.Header().Set("WWW-Authenticate", challenge(x.r))
 	}
 	x.status = p.Status
+	if x.r.Context().Err() != nil {
+		// It is answered all the same: one that has closed only its sending half still reads, and net/http would
+		// turn silence into a 200.
+		x.status = statusGone
+	}
 	p.send(x.w, x.requestID())
 }
 

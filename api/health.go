@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -35,7 +36,7 @@ func (a *API) ready(x *exchange) error {
 		return errNotReady
 	}
 	if err := a.health.store(x.r.Context()); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNotReady, err)
 	}
 	return x.say("ready\n")
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -31,7 +32,11 @@ func (a *API) table() []route {
 		{method: http.MethodGet, path: "/healthz", open: true, handler: a.alive},
 		{method: http.MethodGet, path: "/readyz", open: true, handler: a.ready},
 		{method: http.MethodGet, path: "/metrics", handler: a.guarded(access.Metrics,
-			promhttp.HandlerFor(a.config.Registry, promhttp.HandlerOpts{}))},
+			promhttp.HandlerFor(a.config.Registry, promhttp.HandlerOpts{
+				// One broken collector must not hide the others, nor its error reach the client.
+				ErrorHandling: promhttp.ContinueOnError,
+				ErrorLog:      slog.NewLogLogger(a.config.Log.Handler(), slog.LevelError),
+			}))},
 		{method: http.MethodGet, path: "/openapi", handler: a.guarded(access.OpenAPI, http.HandlerFunc(serveDescription))},
 	}
 	for i := range a.config.Collections {
@@ -52,18 +57,22 @@ func (a *API) routes() *httprouter.Router {
 	r.RedirectTrailingSlash = false
 	r.RedirectFixedPath = false
 	r.HandleOPTIONS = false
+	r.HandleMethodNotAllowed = false // its Allow has OPTIONS, and stays in whatever the answer becomes
 	for _, rt := range a.table() {
 		r.Handle(rt.method, rt.path, a.handle(rt))
 	}
-	r.NotFound = plain(a.handle(route{method: otherMethod, path: unmatched, handler: func(*exchange) error { return errNoRoute }}))
-	r.MethodNotAllowed = plain(a.handle(route{method: otherMethod, path: unmatched, handler: func(x *exchange) error {
-		x.w.Header().Set("Allow", allowed(r, x.r.URL.Path))
+	r.NotFound = plain(a.handle(route{method: otherMethod, path: unmatched, handler: func(x *exchange) error {
+		methods := allowed(r, x.r.URL.Path)
+		if methods == "" {
+			return errNoRoute
+		}
+		x.w.Header().Set("Allow", methods)
 		return errMethod
 	}}))
 	return r
 }
 
-// allowed lists the methods of a path. The router's own list has OPTIONS too.
+// allowed lists the methods of a path; none where there is no such path.
 func allowed(r *httprouter.Router, path string) string {
 	var methods []string
 	for _, m := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
