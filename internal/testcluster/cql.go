@@ -1,0 +1,143 @@
+package testcluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/gocql/gocql"
+)
+
+// nodeLocal is Cassandra's consistency level NODE_LOCAL, which the driver has no name for.
+const nodeLocal = gocql.Consistency(0x0B)
+
+const (
+	connectTimeout = 2 * time.Second
+	// longer than any of Cassandra's own timeouts, so that its answer is what the caller gets
+	answerTimeout = 15 * time.Second
+)
+
+// CQL runs a statement on one node, as the superuser and at LOCAL_QUORUM. It returns a line per row, each of
+// "column=value" in the order of the statement, tab between them; blobs in hexadecimal as 0x…, no value as null.
+// Every call has a connection of its own: CQL is for setting up and for looking, not for load.
+func (c *Cluster) CQL(ctx context.Context, node *Node, statement string) (string, error) {
+	return c.CQLAt(ctx, node, "LOCAL_QUORUM", statement)
+}
+
+// CQLAt is CQL at another consistency level, in Cassandra's words. At NODE_LOCAL (SELECT only) the node tells what it
+// has itself and asks nobody, so that one replica can be looked into, and no read repair happens.
+// Where no connection comes about within 2 s, the error is an ErrNoConnection.
+func (c *Cluster) CQLAt(ctx context.Context, node *Node, consistency, statement string) (string, error) {
+	level := nodeLocal
+	if consistency != "NODE_LOCAL" {
+		var err error
+		if level, err = gocql.ParseConsistencyWrapper(consistency); err != nil {
+			return "", fmt.Errorf("consistency level %q: use one of Cassandra's names: %w", consistency, err)
+		}
+	}
+	session, err := c.connect(node)
+	if err != nil {
+		return "", err
+	}
+	defer session.Close()
+	rows, err := read(session.Query(statement).Consistency(level).WithContext(ctx).Iter())
+	if err != nil {
+		return "", fmt.Errorf("asking node %s at %s: %w", node.Name, consistency, err)
+	}
+	return rows, nil
+}
+
+// ErrNoConnection says that a node took no CQL connection.
+var ErrNoConnection = errors.New("the node takes no CQL connection")
+
+func (c *Cluster) connect(node *Node) (*gocql.Session, error) {
+	config := gocql.NewCluster(node.Address)
+	config.Port = Port
+	config.ProtoVersion = 4
+	config.DisableInitialHostLookup = true // this node and no other
+	config.NumConns = 1
+	config.ConnectTimeout = connectTimeout
+	config.Timeout = answerTimeout
+	config.Authenticator = gocql.PasswordAuthenticator{Username: superuser, Password: superPassword}
+	config.SslOpts = &gocql.SslOptions{
+		Config:                 &tls.Config{RootCAs: c.CAPool(), MinVersion: tls.VersionTLS12},
+		EnableHostVerification: true,
+	}
+	config.Logger = silent{}
+	session, err := config.CreateSession()
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s): %w", ErrNoConnection, node.Name, err)
+	}
+	return session, nil
+}
+
+// answers waits until n's CQL port answers a query of the superuser.
+func (c *Cluster) answers(ctx context.Context, n *Node) error {
+	var last error
+	err := poll(ctx, pollInterval, func() (bool, error) {
+		if err := n.running(ctx); err != nil {
+			return false, err
+		}
+		_, last = c.CQLAt(ctx, n, "ONE", "SELECT key FROM system.local")
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until node %s answers CQL: %w", n.Name, errors.Join(err, last))
+	}
+	return nil
+}
+
+func read(rows *gocql.Iter) (string, error) {
+	columns := rows.Columns()
+	cells := make([]cell, len(columns))
+	into := make([]any, len(columns))
+	for i := range cells {
+		into[i] = &cells[i]
+	}
+	var text strings.Builder
+	for rows.Scan(into...) {
+		for i, column := range columns {
+			if i > 0 {
+				text.WriteByte('\t')
+			}
+			fmt.Fprintf(&text, "%s=%s", column.Name, cells[i])
+		}
+		text.WriteByte('\n')
+	}
+	return text.String(), rows.Close()
+}
+
+// cell is a value of any type as text.
+type cell string
+
+// UnmarshalCQL implements gocql.Unmarshaler.
+func (c *cell) UnmarshalCQL(info gocql.TypeInfo, data []byte) error {
+	if data == nil {
+		*c = "null"
+		return nil
+	}
+	value, err := info.NewWithError()
+	if err != nil {
+		return err
+	}
+	if err := gocql.Unmarshal(info, data, value); err != nil {
+		return err
+	}
+	format := "%v"
+	if info.Type() == gocql.TypeBlob {
+		format = "%#x"
+	}
+	*c = cell(fmt.Sprintf(format, reflect.ValueOf(value).Elem()))
+	return nil
+}
+
+// silent keeps the driver from writing to standard error what its callers get as an error anyway.
+type silent struct{}
+
+func (silent) Print(...any)          {}
+func (silent) Printf(string, ...any) {}
+func (silent) Println(...any)        {}
