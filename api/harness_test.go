@@ -1,0 +1,412 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access"
+	"userinfo/internal/devca"
+	"userinfo/store"
+)
+
+// patience is how long a test waits for an event that must come. No test passes by waiting that long.
+const patience = 20 * time.Second
+
+// Limits of the collection that tests serve, unless they say otherwise.
+const (
+	testDefaultTTL = time.Hour
+	testMaxTTL     = 24 * time.Hour
+	testMaxValue   = 1 << 20
+)
+
+// Tokens of the clients that testPolicy has.
+const (
+	wiki      access.Token = "userinfo_test-wiki"       // everything on sessions
+	reader    access.Token = "userinfo_test-reader"     // sessions:get
+	enwiki    access.Token = "userinfo_test-enwiki"     // everything on enwiki:*
+	elsewhere access.Token = "userinfo_test-elsewhere"  // from a network that the tests are not in
+	prom      access.Token = "userinfo_test-prometheus" // metrics:get
+	docs      access.Token = "userinfo_test-docs"       // openapi:get
+)
+
+func testPolicy() (*access.Policy, error) {
+	all := []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}
+	holder := func(name string, token access.Token, grants []access.Grant, keys ...string) access.Client {
+		return access.Client{Name: name, Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Grants: grants, Keys: keys}
+	}
+	far := holder("elsewhere", elsewhere, all, "*")
+	far.Tokens[0].Networks = []string{"192.0.2.0/24"}
+	return access.NewPolicy([]access.Client{
+		holder("wiki", wiki, all, "*"),
+		holder("reader", reader, all[:1], "*"),
+		holder("enwiki", enwiki, all, "enwiki:*"),
+		far,
+		holder("prometheus", prom, []access.Grant{"metrics:get"}),
+		holder("docs", docs, []access.Grant{"openapi:get"}),
+		{Name: "canary", Certificates: []access.CertificateName{{CN: "canary"}}, Grants: all, Keys: []string{"{cn}:*"}},
+	}, []string{"sessions"}, time.Now)
+}
+
+// testCA signs every certificate of a run of the tests, so that keys are made once.
+var testCA = sync.OnceValue(func() *devca.CA {
+	ca, err := devca.New("api tests")
+	if err != nil {
+		panic(err)
+	}
+	return ca
+})
+
+var serverCertificate = sync.OnceValue(func() tls.Certificate { return issue(testCA(), devca.Loopback()) })
+
+func issue(ca *devca.CA, leaf devca.Leaf) tls.Certificate {
+	certPEM, keyPEM, err := ca.Issue(leaf)
+	if err != nil {
+		panic(err)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		panic(err)
+	}
+	return pair
+}
+
+// setup says how a service of a test differs from the usual one. Zero means the usual.
+type setup struct {
+	store                       store.Store // usually memory
+	ready                       func(context.Context) error
+	policy                      func() *access.Policy
+	maxInFlight, maxConnections int
+	drain, grace                time.Duration
+	requestTimeout              time.Duration
+	clientAuth                  tls.ClientAuthType
+	level                       slog.Level // 0: debug
+	random                      io.Reader
+}
+
+// service is a whole server on loopback.
+type service struct {
+	api      *API
+	server   *Server
+	registry *prometheus.Registry
+	logs     *buffer
+	clock    *clock // of the memory store and of nothing else
+	addr     string
+	stop     context.CancelFunc // as SIGTERM does
+	served   chan error         // what Serve returned
+}
+
+// newAPI makes an API of u that nobody serves.
+func newAPI(t testing.TB, u setup) *service {
+	t.Helper()
+	s := &service{registry: prometheus.NewRegistry(), logs: &buffer{}, clock: &clock{now: time.Now()}}
+	if u.level == 0 {
+		u.level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: u.level}))
+	policy, err := testPolicy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.store == nil {
+		u.store = store.NewMemory(64<<20, s.clock.Now).Collection(
+			store.CollectionConfig{Name: "sessions", MaxTTL: testMaxTTL, Fence: time.Minute},
+			store.Tools{Now: s.clock.Now, Log: log, Metrics: store.NewMetrics(s.registry)})
+	}
+	if u.policy == nil {
+		u.policy = func() *access.Policy { return policy }
+	}
+	if u.ready == nil {
+		u.ready = func(context.Context) error { return nil }
+	}
+	if u.random == nil {
+		u.random = rand.Reader
+	}
+	s.api = New(Config{
+		Collections: []Collection{{
+			Name: "sessions", Path: "/sessions/v1", Store: u.store,
+			DefaultTTL: testDefaultTTL, MaxTTL: testMaxTTL, MaxValueBytes: testMaxValue,
+		}},
+		Policy:         u.policy,
+		Ready:          u.ready,
+		MaxInFlight:    orElse(u.maxInFlight, 1000),
+		RequestTimeout: orElse(u.requestTimeout, RequestTimeout),
+		Registry:       s.registry,
+		Log:            log,
+		Now:            time.Now,
+		Random:         u.random,
+	})
+	return s
+}
+
+// start serves u until the test ends.
+func start(t testing.TB, u setup) *service {
+	t.Helper()
+	s := newAPI(t, u)
+	s.server = NewServer(ServerConfig{
+		API: s.api,
+		TLS: &tls.Config{
+			Certificates: []tls.Certificate{serverCertificate()},
+			ClientAuth:   orElse(u.clientAuth, tls.VerifyClientCertIfGiven),
+			ClientCAs:    testCA().Pool(),
+			MinVersion:   tls.VersionTLS13,
+		},
+		MaxConnections: orElse(u.maxConnections, 20_000),
+		Drain:          u.drain,
+		Grace:          orElse(u.grace, patience),
+		Registry:       s.registry,
+		Log:            s.api.config.Log,
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.addr, s.stop, s.served = l.Addr().String(), cancel, make(chan error, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.served <- s.server.Serve(ctx, l)
+	}()
+	t.Cleanup(func() {
+		_ = s.server.http.Close() // in no good order: tests of stopping have stopped it already
+		<-ended
+		cancel()
+	})
+	return s
+}
+
+func orElse[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// protocols are run by each test in which they might differ.
+var protocols = []string{"HTTP/1.1", "HTTP/2.0"}
+
+// client speaks one protocol to s and keeps its connections. It follows no redirect.
+func (s *service) client(t testing.TB, protocol string, certificates ...tls.Certificate) *http.Client {
+	t.Helper()
+	var p http.Protocols
+	p.SetHTTP1(protocol == protocols[0])
+	p.SetHTTP2(protocol == protocols[1])
+	tr := &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: testCA().Pool(), Certificates: certificates},
+		Protocols:           &p,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 1000,
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{
+		Transport:     tr,
+		Timeout:       patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// ask is a request as a test writes it down. Without an Authorization header it comes from wiki.
+type ask struct {
+	method, path string // the path is sent as it is
+	header       http.Header
+	body         io.Reader
+}
+
+// answer is a response that has been read to its end.
+type answer struct {
+	status   int
+	header   http.Header
+	body     string
+	protocol string
+	close    bool
+}
+
+// as is a header with a token, and others.
+func as(token access.Token, others ...string) http.Header {
+	h := http.Header{"Authorization": {"Bearer " + string(token)}}
+	for i := 0; i+1 < len(others); i += 2 {
+		h.Add(others[i], others[i+1])
+	}
+	return h
+}
+
+func (a ask) request(s *service) *http.Request {
+	r, err := http.NewRequest(a.method, "https://"+s.addr, a.body)
+	if err != nil {
+		panic(err)
+	}
+	r.URL.Opaque = a.path // goes out untouched
+	if strings.HasPrefix(a.path, "//") {
+		r.URL.Opaque = "https://" + s.addr + a.path // lest it pass for an authority
+	}
+	if r.Header = a.header.Clone(); r.Header == nil {
+		r.Header = http.Header{}
+	}
+	if _, given := r.Header["Authorization"]; !given {
+		r.Header.Set("Authorization", "Bearer "+string(wiki))
+	}
+	if r.Header.Get("Authorization") == "" {
+		r.Header.Del("Authorization")
+	}
+	return r
+}
+
+// do asks and reads the whole answer.
+func (s *service) do(c *http.Client, a ask) (answer, error) {
+	res, err := c.Do(a.request(s))
+	if err != nil {
+		return answer{}, err
+	}
+	return read(res)
+}
+
+func read(res *http.Response) (answer, error) {
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	return answer{status: res.StatusCode, header: res.Header, body: string(body), protocol: res.Proto, close: res.Close}, err
+}
+
+// must is do where an answer, whatever it says, has to come.
+func (s *service) must(t testing.TB, c *http.Client, a ask) answer {
+	t.Helper()
+	got, err := s.do(c, a)
+	if err != nil {
+		t.Fatalf("%s %s: %v", a.method, a.path, err)
+	}
+	return got
+}
+
+// get asks for the value of key.
+func get(key string) ask { return ask{method: http.MethodGet, path: "/sessions/v1/" + key} }
+
+// put sets key to value.
+func put(key, value string) ask {
+	return ask{method: http.MethodPut, path: "/sessions/v1/" + key, body: strings.NewReader(value)}
+}
+
+// wire is an HTTP/1.1 connection on which a test writes what it likes.
+type wire struct {
+	*tls.Conn
+	r *bufio.Reader
+}
+
+func (s *service) wire(t testing.TB) *wire {
+	t.Helper()
+	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.NetConn().Close() })
+	return &wire{c, bufio.NewReader(c)}
+}
+
+func (s *service) handshake(config *tls.Config) (*tls.Conn, error) {
+	raw, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		return nil, err
+	}
+	c := tls.Client(raw, config)
+	return c, errors.Join(c.SetDeadline(time.Now().Add(patience)), c.Handshake())
+}
+
+// head is the beginning of a request from wiki, without the empty line that ends it.
+func head(method, target string, fields ...string) string {
+	h := method + " " + target + " HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer " + string(wiki) + "\r\n"
+	for _, f := range fields {
+		h += f + "\r\n"
+	}
+	return h
+}
+
+func (w *wire) send(t testing.TB, text string) {
+	t.Helper()
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer reads the next response.
+func (w *wire) answer(t testing.TB, method string) answer {
+	t.Helper()
+	res, err := http.ReadResponse(w.r, &http.Request{Method: method, URL: &url.URL{}})
+	if err != nil {
+		t.Fatalf("reading an answer: %v", err)
+	}
+	a, err := read(res)
+	if err != nil {
+		t.Fatalf("reading the body of an answer: %v", err)
+	}
+	return a
+}
+
+// closed waits until the server has closed the connection, whatever it says before.
+func (w *wire) closed(t testing.TB) {
+	t.Helper()
+	_, err := io.Copy(io.Discard, w.r)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		t.Fatal("the connection stayed open")
+	}
+}
+
+// buffer is a log that may be written and read at once.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// clock is moved by the test.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// eventually waits for what cannot announce itself, such as a gauge.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not so after %v: %s", patience, what)
+		}
+	}
+}

@@ -1,0 +1,268 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access"
+	"userinfo/store"
+)
+
+// requests counts s's requests by "method route status".
+func requests(t testing.TB, s *service) map[string]uint64 {
+	t.Helper()
+	counts := make(map[string]uint64)
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "userinfo_http_request_seconds" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			counts[labels["method"]+" "+labels["route"]+" "+labels["status"]] = m.GetHistogram().GetSampleCount()
+		}
+	}
+	return counts
+}
+
+// gauge is the value of a gauge or counter without labels.
+func gauge(t testing.TB, s *service, name string) float64 {
+	t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+func TestARequestIsCountedUnderTheStatusItsClientSaw(t *testing.T) {
+	s := start(t, setup{})
+	for _, protocol := range protocols {
+		c := s.client(t, protocol)
+		for _, a := range []ask{
+			{method: "GET", path: "/healthz"},
+			{method: "GET", path: "/readyz"},
+			{method: "GET", path: "/metrics", header: as(prom)},
+			{method: "GET", path: "/metrics", header: as(wiki)},
+			{method: "GET", path: "/openapi", header: as(docs)},
+			{method: "GET", path: "/openapi", header: as("")},
+			get("absent"),
+			put(protocol, "value"),
+			get(protocol),
+			{method: "POST", path: "/sessions/v1/" + protocol, body: strings.NewReader("value")},
+			{method: "PATCH", path: "/sessions/v1/" + protocol, header: as(wiki, "TTL", "7")},
+			{method: "PATCH", path: "/sessions/v1/" + protocol, header: as(reader, "TTL", "7")},
+			{method: "DELETE", path: "/sessions/v1/" + protocol},
+			put(protocol, "value"),
+			{method: "DELETE", path: "/sessions/v1/" + protocol, header: as("unknown")},
+			put(protocol, strings.Repeat("x", testMaxValue+1)),
+			get(strings.Repeat("k", MaxKeyBytes+1)),
+			{method: "GET", path: "/sessions/v1/k?x"},
+		} {
+			a.path = strings.ReplaceAll(a.path, "HTTP/", "")
+			s.must(t, c, a)
+		}
+	}
+	const keyed = "/sessions/v1/:key"
+	want := map[string]uint64{
+		"GET /healthz 200": 2, "GET /readyz 200": 2, "GET /metrics 200": 2, "GET /metrics 403": 2, "GET /openapi 200": 2, "GET /openapi 400": 2,
+		"GET " + keyed + " 200": 2, "GET " + keyed + " 404": 2, "GET " + keyed + " 414": 2, "GET " + keyed + " 400": 2,
+		"PUT " + keyed + " 204": 2, "PUT " + keyed + " 409": 2, "PUT " + keyed + " 413": 2, "POST " + keyed + " 201": 2,
+		"PATCH " + keyed + " 204": 2, "PATCH " + keyed + " 403": 2, "DELETE " + keyed + " 204": 2, "DELETE " + keyed + " 401": 2,
+	}
+	var got map[string]uint64
+	eventually(t, "every request is counted", func() bool {
+		got = requests(t, s)
+		return maps.Equal(got, want)
+	})
+}
+
+func TestNothingThatAClientChoseBecomesALabel(t *testing.T) {
+	s := start(t, setup{})
+	for _, protocol := range protocols {
+		c := s.client(t, protocol)
+		for i := range 20 {
+			odd := fmt.Sprintf("ODD%d", i)
+			for _, a := range []ask{
+				{method: odd, path: "/sessions/v1/" + odd}, {method: odd, path: "/healthz"}, {method: odd, path: "/" + odd},
+				{method: "GET", path: "/" + odd}, {method: "PUT", path: "/sessions/" + odd + "/k", body: strings.NewReader("v")},
+				{method: "GET", path: "/sessions/v1/" + odd, header: as(access.Token(odd))}, {method: "get", path: "/sessions/v1/" + odd},
+			} {
+				s.must(t, c, a)
+			}
+		}
+	}
+	want := []string{"GET /sessions/v1/:key 401", "other unmatched 404", "other unmatched 405"}
+	if got := slices.Sorted(maps.Keys(requests(t, s))); !slices.Equal(got, want) {
+		t.Errorf("the labels are %v; want %v", got, want)
+	}
+}
+
+func TestARequestThatWasShedIsCountedAsItWasAnswered(t *testing.T) {
+	g := newGate()
+	s := start(t, setup{store: g.store(), maxInFlight: 1})
+	c := s.client(t, protocols[1])
+	held := make(chan answer)
+	go func() {
+		a, _ := s.do(c, get("k")) // an error shows as status 0
+		held <- a
+	}()
+	<-g.entered
+	s.must(t, c, get("k"))
+	s.must(t, c, ask{method: "GET", path: "/metrics", header: as(prom)})
+	s.must(t, c, ask{method: "GET", path: "/nowhere"})
+	if got := gauge(t, s, "userinfo_http_in_flight"); got != 1 {
+		t.Errorf("%v requests in flight; want 1", got)
+	}
+	close(g.opened)
+	if a := <-held; a.status != 200 {
+		t.Errorf("the request that was in flight: %d", a.status)
+	}
+	eventually(t, "nothing is in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
+	want := map[string]uint64{
+		"GET /sessions/v1/:key 200": 1, "GET /sessions/v1/:key 503": 1, "GET /metrics 503": 1, "other unmatched 503": 1,
+	}
+	if got := requests(t, s); !maps.Equal(got, want) {
+		t.Errorf("counted %v; want %v", got, want)
+	}
+	if got := gauge(t, s, "userinfo_http_shed_total"); got != 3 {
+		t.Errorf("%v requests shed; want 3", got)
+	}
+}
+
+func TestAClientThatLeftIsCountedAs499(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		g := newGate()
+		s := start(t, setup{store: g.store()})
+		ctx, leave := context.WithCancel(context.Background())
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			_, _ = s.client(t, protocol).Do(get("k").request(s).WithContext(ctx)) // leaves
+		}()
+		<-g.entered
+		leave()
+		<-gone
+		eventually(t, protocol+": it is counted", func() bool { return requests(t, s)["GET /sessions/v1/:key 499"] == 1 })
+	}
+}
+
+// A client that shuts down its sending half looks like one that has left. net/http cancels its request, and what
+// the handler does not answer it answers 200: to a DELETE that would say that the session is gone.
+func TestAClientThatClosedItsSendingHalfIsNeverToldOfASuccessThatWasNone(t *testing.T) {
+	for _, method := range []string{"GET", "DELETE"} {
+		entered := make(chan struct{})
+		s := start(t, setup{store: stub(func(ctx context.Context, c call) (store.Value, error) {
+			close(entered)
+			if c.action == access.Get {
+				<-ctx.Done()
+			}
+			return store.Value{}, store.ErrUnavailable
+		})})
+		w := s.wire(t)
+		w.send(t, head(method, "/sessions/v1/k")+"\r\n")
+		if err := w.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		<-entered
+		checkProblem(t, w.answer(t, method), 503, "unavailable")
+	}
+}
+
+func TestMetricsAreServedWithoutThoseOfABrokenCollector(t *testing.T) {
+	s := newAPI(t, setup{})
+	s.registry.MustRegister(broken{})
+	got := s.serve("GET", "/metrics", as(prom))
+	if got.status != 200 || !strings.Contains(got.body, "userinfo_http_in_flight") || strings.Contains(got.body, "planted") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if !strings.Contains(s.logs.String(), `"level":"ERROR"`) {
+		t.Errorf("the log says nothing of it: %s", s.logs)
+	}
+}
+
+// broken is a collector that has nothing but an error.
+type broken struct{}
+
+func (broken) Describe(c chan<- *prometheus.Desc) {
+	prometheus.NewGauge(prometheus.GaugeOpts{Name: "broken"}).Describe(c)
+}
+
+func (broken) Collect(c chan<- prometheus.Metric) {
+	c <- prometheus.NewInvalidMetric(prometheus.NewDesc("broken", "", nil, nil), errors.New("planted"))
+}
+
+func TestOneRecordIsLoggedForEachRequest(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		setup setup
+		ask   ask
+		wants []string // in the record; none: no record
+	}{
+		{"a success, at debug", setup{}, put("k", "v"),
+			[]string{`"level":"DEBUG"`, `"method":"PUT"`, `"route":"/sessions/v1/:key"`, `"status":204`, `"client":"wiki"`, `"request":"urn:uuid:`, `"remote":"192.0.2.1"`, `"took":`}},
+		{"a success, above debug: no record", setup{level: 1}, put("k", "v"), nil},
+		{"a refusal, above debug: no record", setup{level: 1}, get("k"), nil},
+		{"an unavailable store, always", setup{level: 1, store: failing(store.ErrUnavailable)}, get("k"),
+			[]string{`"level":"ERROR"`, `"status":503`, `"cause":"unavailable"`}},
+		{"shedding, above debug: no record", setup{level: 1, maxInFlight: -1}, get("k"), nil},
+		{"nobody", setup{}, ask{method: "GET", path: "/sessions/v1/k", header: as("unknown")}, []string{`"status":401`, `"client":""`, `"cause":"not identified: `}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newAPI(t, test.setup)
+			header := test.ask.header
+			if header == nil {
+				header = as(wiki)
+			}
+			s.serve(test.ask.method, test.ask.path, header)
+			log := s.logs.String()
+			if strings.Count(log, "\n") != min(len(test.wants), 1) {
+				t.Errorf("the log is %q", log)
+			}
+			for _, want := range test.wants {
+				if !strings.Contains(log, want) {
+					t.Errorf("no %s in %s", want, log)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatIsLoggedIsFoundByTheInstanceOfTheProblem(t *testing.T) {
+	s := newAPI(t, setup{})
+	instance := checkProblem(t, s.serve("GET", "/sessions/v1/k", as(wiki)), 404, "not-found")
+	if !strings.Contains(s.logs.String(), instance) {
+		t.Errorf("%s is not in %s", instance, s.logs)
+	}
+}
+
+func TestARequestWhoseAddressCannotBeReadIsFromNoNetwork(t *testing.T) {
+	r := httptest.NewRequest("GET", "/", nil)
+	for _, addr := range []string{"", "@", "pipe", "127.0.0.1"} {
+		if r.RemoteAddr = addr; remote(r).IsValid() {
+			t.Errorf("%q is from %v", addr, remote(r))
+		}
+	}
+}

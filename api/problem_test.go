@@ -1,0 +1,228 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"userinfo/access"
+	"userinfo/store"
+)
+
+var urnUUID = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+
+// checkProblem holds an answer against RFC 9457 and returns its instance.
+func checkProblem(t testing.TB, got answer, status int, name string) (instance string) {
+	t.Helper()
+	if got.status != status {
+		t.Fatalf("status %d, body %s; want %d %s", got.status, got.body, status, name)
+	}
+	for header, want := range map[string]string{
+		"Content-Type": "application/problem+json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
+		"Content-Length": strconv.Itoa(len(got.body)),
+	} {
+		if have := got.header.Get(header); have != want {
+			t.Errorf("%s: %s %q; want %q", name, header, have, want)
+		}
+	}
+	var members map[string]any
+	if err := json.Unmarshal([]byte(got.body), &members); err != nil {
+		t.Fatalf("%s: %q is not JSON: %v", name, got.body, err)
+	}
+	if have := slices.Sorted(maps.Keys(members)); !slices.Equal(have, []string{"detail", "instance", "status", "title", "type"}) {
+		t.Errorf("%s has the members %v", name, have)
+	}
+	if members["type"] != "urn:userinfo:problem:"+name || members["status"] != float64(status) || members["title"] == "" || members["detail"] == "" {
+		t.Errorf("%d %s is %s", status, name, got.body)
+	}
+	instance, _ = members["instance"].(string)
+	if !urnUUID.MatchString(instance) {
+		t.Errorf("%s: instance %q is not the URN of a random UUID", name, instance)
+	}
+	return instance
+}
+
+// sentinels are the errors that a store may return and what a client is told of each.
+var sentinels = []struct {
+	name       string
+	err        error
+	status     int
+	problem    string
+	retryAfter string
+}{
+	{"access.ErrMalformed", access.ErrMalformed, 400, "malformed-credentials", ""},
+	{"access.ErrConflict", access.ErrConflict, 400, "conflicting-credentials", ""},
+	{"access.ErrUnidentified", access.ErrUnidentified, 401, "unauthenticated", ""},
+	{"access.ErrDenied", access.ErrDenied, 403, "forbidden", ""},
+	{"store.ErrNotFound", store.ErrNotFound, 404, "not-found", ""},
+	{"store.ErrDeleted", store.ErrDeleted, 409, "deleted", ""},
+	{"store.ErrNotEverywhere", store.ErrNotEverywhere, 503, "not-everywhere", "5"},
+	{"store.ErrKey", store.ErrKey, 400, "bad-request", ""},
+	{"store.ErrTTL", store.ErrTTL, 400, "bad-request", ""},
+	{"store.ErrFull", store.ErrFull, 503, "full", "5"},
+	{"store.ErrUnavailable", store.ErrUnavailable, 503, "unavailable", "1"},
+}
+
+// planted stands for whatever must not reach a client.
+const planted = "enwiki:MWSession:planted-secret"
+
+func TestEveryErrorOfAStoreHasOneProblem(t *testing.T) {
+	for _, test := range sentinels {
+		for how, err := range map[string]error{
+			"bare":    test.err,
+			"wrapped": fmt.Errorf("reading %s: %w", planted, fmt.Errorf("again: %w", test.err)),
+			"joined":  errors.Join(errors.New(planted), test.err),
+		} {
+			s := newAPI(t, setup{store: failing(err)})
+			for method, header := range map[string]http.Header{"GET": as(wiki), "PUT": as(wiki), "POST": as(wiki), "PATCH": as(wiki, "TTL", "7"), "DELETE": as(wiki)} {
+				got := s.serve(method, "/sessions/v1/k", header)
+				checkProblem(t, got, test.status, test.problem)
+				if got.header.Get("Retry-After") != test.retryAfter {
+					t.Errorf("%s: Retry-After %q; want %q", test.name, got.header.Get("Retry-After"), test.retryAfter)
+				}
+				if strings.Contains(fmt.Sprint(got), "planted") {
+					t.Errorf("%s, %s, %s: the client was told %v", method, test.name, how, got)
+				}
+			}
+		}
+	}
+}
+
+// serve answers without a network in between. A PUT or POST has a body.
+func (s *service) serve(method, path string, header http.Header) answer {
+	var r *http.Request
+	if method == "PUT" || method == "POST" {
+		r = httptest.NewRequest(method, path, strings.NewReader("value"))
+	} else {
+		r = httptest.NewRequest(method, path, nil)
+	}
+	r.Header = header
+	w := httptest.NewRecorder()
+	s.api.ServeHTTP(w, r)
+	return answer{status: w.Code, header: w.Header(), body: w.Body.String()}
+}
+
+func TestNoErrorOfAccessOrStoreIsWithoutAProblem(t *testing.T) {
+	var declared []string
+	for _, pkg := range []string{"access", "store"} {
+		files, err := filepath.Glob("../" + pkg + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files of %s: %v", pkg, err)
+		}
+		for _, file := range files {
+			declared = append(declared, exportedErrors(t, pkg, file)...)
+		}
+	}
+	var tested []string
+	for _, s := range sentinels {
+		tested = append(tested, s.name)
+	}
+	slices.Sort(declared)
+	slices.Sort(tested)
+	if !slices.Equal(declared, tested) {
+		t.Errorf("declared are %v; with a problem and in this test are %v", declared, tested)
+	}
+	if len(tested) != len(problems) {
+		t.Errorf("the table of problems has %d entries, this test %d", len(problems), len(tested))
+	}
+}
+
+// exportedErrors lists the package-level variables of a file whose names begin with Err.
+func exportedErrors(t *testing.T, pkg, file string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, d := range f.Decls {
+		g, ok := d.(*ast.GenDecl)
+		if !ok || g.Tok != token.VAR {
+			continue
+		}
+		for _, spec := range g.Specs {
+			for _, name := range spec.(*ast.ValueSpec).Names {
+				if strings.HasPrefix(name.Name, "Err") {
+					names = append(names, pkg+"."+name.Name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+func TestADeleteThatIsDoneHereAloneIsNotToldAsOneOfUnknownOutcome(t *testing.T) {
+	s := newAPI(t, setup{store: failing(fmt.Errorf("%w: %w", store.ErrNotEverywhere, store.ErrUnavailable))})
+	checkProblem(t, s.serve("DELETE", "/sessions/v1/k", as(wiki)), 503, "not-everywhere")
+}
+
+func TestAnErrorThatNobodyKnowsIsInternalAndIsToldNothingOf(t *testing.T) {
+	for _, err := range []error{errors.New(planted), fmt.Errorf("wrapped: %w", errors.New(planted)), errors.Join(errors.New(planted), errors.New("x"))} {
+		s := newAPI(t, setup{store: failing(err)})
+		got := s.serve("GET", "/sessions/v1/k", as(wiki))
+		instance := checkProblem(t, got, 500, "internal")
+		if strings.Contains(fmt.Sprint(got), "planted") || strings.Contains(got.body, "wrapped") {
+			t.Errorf("the client was told %v", got)
+		}
+		if log := s.logs.String(); !strings.Contains(log, instance) || !strings.Contains(log, `"level":"ERROR"`) {
+			t.Errorf("the log has no error under %s: %s", instance, log)
+		}
+	}
+}
+
+func TestEachProblemIsAnInstanceOfItsOwn(t *testing.T) {
+	s := newAPI(t, setup{})
+	seen := make(map[string]bool)
+	for range 1000 {
+		seen[checkProblem(t, s.serve("GET", "/sessions/v1/k", as(wiki)), 404, "not-found")] = true
+	}
+	if len(seen) != 1000 {
+		t.Errorf("%d instances in 1000 problems", len(seen))
+	}
+}
+
+// noRandom is a source of randomness that has failed.
+type noRandom struct{}
+
+func (noRandom) Read([]byte) (int, error) { return 0, errors.New("no randomness") }
+
+func TestWithoutRandomnessARequestIsStillAnswered(t *testing.T) {
+	s := newAPI(t, setup{random: noRandom{}})
+	got := s.serve("GET", "/sessions/v1/k", as(wiki))
+	if got.status != 404 || !strings.Contains(got.body, "urn:uuid:00000000-0000-0000-0000-000000000000") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if !strings.Contains(s.logs.String(), "no randomness") {
+		t.Errorf("the log does not say why: %s", s.logs)
+	}
+}
+
+func TestEveryProblemSaysWhatToDoInWholeSentences(t *testing.T) {
+	all := []problem{problemFor(errNoValue), problemFor(errCutBody), errNoRoute.problem, errMethod.problem, errKeyTooLong.problem,
+		errSlowBody.problem, errOverloaded.problem, errNotReady.problem, errInternal.problem,
+		problemFor(tooLarge(5)), problemFor(badTTL(testMaxTTL))}
+	for _, s := range sentinels {
+		all = append(all, problemFor(s.err))
+	}
+	for _, p := range all {
+		if !strings.HasPrefix(p.Type, problemBase) || strings.Count(p.Type, problemBase) != 1 || !strings.HasSuffix(p.Detail, ".") ||
+			strings.HasSuffix(p.Title, ".") || p.Instance != "" {
+			t.Errorf("%+v", p)
+		}
+		if (p.Status == 503) != (p.retryAfter > 0) {
+			t.Errorf("%s: status %d, Retry-After %d: exactly the answers 503 have it", p.Type, p.Status, p.retryAfter)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"userinfo/store"
+)
+
+const keyMethods = "GET, PUT, POST, PATCH, DELETE"
+
+func TestAPathThatIsNoRoutesIsAbsentAndNeverARedirect(t *testing.T) {
+	var r recorder
+	s := start(t, setup{store: r.store()})
+	w, c := s.wire(t), s.client(t, protocols[1])
+	for _, path := range []string{
+		"/", "//", "/sessions", "/sessions/", "/sessions/v1", "/sessions/v1/", "/sessions/v1//", "/sessions/v1//k", "/sessions/v1/k/",
+		"/sessions/v1/a/b", "/sessions/v1/../v1/k", "/sessions/v1/./k", "//sessions/v1/k", "/sessions//v1/k", "/Sessions/v1/k", "/SESSIONS/V1/k",
+		"/sessions%2Fv1%2Fk", "/sessions/v1%2Fk", "/%73essions/v1/k", "/sessions/v2/k", "/healthz/", "/Healthz", "/healthz/k", "/metrics/", "/openapi.yaml",
+		"/debug/pprof", "/debug/vars", "/favicon.ico", "/robots.txt", "/.well-known/acme-challenge/k",
+	} {
+		for _, method := range []string{"GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW"} {
+			w.send(t, head(method, path, "Content-Length: 0")+"\r\n")
+			onWire := w.answer(t, method)
+			for protocol, got := range map[string]answer{protocols[0]: onWire, protocols[1]: s.must(t, c, ask{method: method, path: path})} {
+				if got.status != 404 || got.header.Get("Location") != "" || got.header.Get("Allow") != "" {
+					t.Errorf("%s %s %s: %d %v", protocol, method, path, got.status, got.header)
+				}
+				if method != "HEAD" {
+					checkProblem(t, got, 404, "no-such-resource")
+				}
+			}
+		}
+	}
+	if calls := r.take(); len(calls) > 0 {
+		t.Errorf("%d of them reached the store", len(calls))
+	}
+}
+
+func TestAMethodThatAPathDoesNotHaveIsRefusedWithThoseItHas(t *testing.T) {
+	s := start(t, setup{})
+	for _, protocol := range protocols {
+		c := s.client(t, protocol)
+		for _, path := range []struct{ path, allow string }{
+			{"/sessions/v1/k", keyMethods}, {"/sessions/v1/..", keyMethods}, {"/healthz", "GET"}, {"/readyz", "GET"}, {"/metrics", "GET"}, {"/openapi", "GET"},
+		} {
+			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "get", "Get", "BREW"} {
+				if strings.Contains(", "+path.allow+",", ", "+method+",") {
+					continue
+				}
+				got := s.must(t, c, ask{method: method, path: path.path})
+				if got.status != 405 || got.header.Get("Allow") != path.allow {
+					t.Errorf("%s %s %s: %d, Allow %q; want 405, %q", protocol, method, path.path, got.status, got.header["Allow"], path.allow)
+				}
+				if method == "HEAD" {
+					if got.body != "" || got.header.Get("Cache-Control") != "no-store" {
+						t.Errorf("%s HEAD %s: body %q, %v", protocol, path.path, got.body, got.header)
+					}
+					continue
+				}
+				checkProblem(t, got, 405, "method-not-allowed")
+			}
+		}
+	}
+}
+
+func TestRequestTargetsThatAreNoPath(t *testing.T) {
+	s := start(t, setup{})
+	for _, test := range []struct {
+		line   string
+		status int
+	}{
+		{"OPTIONS * HTTP/1.1", 404},
+		{"GET https://test HTTP/1.1", 404},
+		{"GET https://test?x HTTP/1.1", 400},
+		{"CONNECT test:443 HTTP/1.1", 404},
+		{"CONNECT /sessions/v1/k HTTP/1.1", 405},
+		{"GET sessions/v1/k HTTP/1.1", 400}, // net/http's own
+		{"GET /sessions/v1/a b HTTP/1.1", 400},
+		{"GET /sessions/v1/a\x01b HTTP/1.1", 400},
+		{"GET /sessions/v1/k HTTP/3.0", 505},
+	} {
+		w := s.wire(t)
+		w.send(t, test.line+"\r\nHost: test\r\nAuthorization: Bearer "+string(wiki)+"\r\n\r\n")
+		got := w.answer(t, "GET")
+		if got.status != test.status || got.header.Get("Location") != "" {
+			t.Errorf("%q: %d %s; want %d", test.line, got.status, got.body, test.status)
+		}
+	}
+}
+
+func TestAQueryStringIsRefused(t *testing.T) {
+	var r recorder
+	s := start(t, setup{store: r.store()})
+	for _, protocol := range protocols {
+		c := s.client(t, protocol)
+		for _, path := range []string{"/sessions/v1/k?", "/sessions/v1/k?x", "/sessions/v1/k?x=y", "/sessions/v1/k??", "/sessions/v1/k?%3F", "/healthz?", "/readyz?x", "/metrics?name[]=go_goroutines", "/openapi?x", "/nowhere?x"} {
+			got := s.must(t, c, ask{method: "GET", path: path})
+			checkProblem(t, got, 400, "bad-request")
+		}
+		for _, method := range []string{"PUT", "POST", "PATCH", "DELETE"} {
+			got := s.must(t, c, ask{method: method, path: "/sessions/v1/k?ttl=5", header: as(wiki, "TTL", "7")})
+			checkProblem(t, got, 400, "bad-request")
+		}
+		if got := s.must(t, c, ask{method: "BREW", path: "/sessions/v1/k?x"}); got.status != 400 || got.header.Get("Allow") != "" {
+			t.Errorf("%s: another method with a query: %d, Allow %q", protocol, got.status, got.header.Get("Allow"))
+		}
+	}
+	if calls := r.take(); len(calls) > 0 {
+		t.Errorf("%d of them reached the store", len(calls))
+	}
+}
+
+func TestHealthIsOpenAndSaysNothingButItsState(t *testing.T) {
+	s := start(t, setup{})
+	for _, protocol := range protocols {
+		for path, want := range map[string]string{"/healthz": "alive\n", "/readyz": "ready\n"} {
+			for _, header := range []http.Header{as(""), as("unknown"), {"Authorization": {"nonsense"}}} {
+				if header.Get("Authorization") == "Bearer " {
+					header = http.Header{"Authorization": nil}
+				}
+				got := s.must(t, s.client(t, protocol), ask{method: "GET", path: path, header: header})
+				if got.status != 200 || got.body != want || got.header.Get("Cache-Control") != "no-store" || got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+					t.Errorf("%s %s: %d %q %v", protocol, path, got.status, got.body, got.header)
+				}
+			}
+		}
+	}
+}
+
+func TestReadinessIsTheStoresAskedAtMostOnceASecond(t *testing.T) {
+	now := &clock{}
+	now.advance(1)
+	asked, state := 0, error(nil)
+	h := health{now: now.Now, check: func(context.Context) error { asked++; return state }}
+	for _, step := range []struct {
+		advance time.Duration
+		state   error
+		asked   int
+		want    error
+	}{
+		{0, nil, 1, nil},
+		{999 * time.Millisecond, store.ErrUnavailable, 1, nil},
+		{time.Millisecond, store.ErrUnavailable, 2, store.ErrUnavailable},
+		{999 * time.Millisecond, nil, 2, store.ErrUnavailable},
+		{time.Millisecond, nil, 3, nil},
+	} {
+		now.advance(step.advance)
+		state = step.state
+		if got := h.store(t.Context()); got != step.want || asked != step.asked {
+			t.Errorf("%+v: %v, asked %d times", step, got, asked)
+		}
+	}
+}
+
+func TestAStoreThatCannotBeReadIsNotReadyWhateverTheReason(t *testing.T) {
+	for _, err := range []error{store.ErrUnavailable, context.DeadlineExceeded, http.ErrServerClosed} {
+		s := newAPI(t, setup{ready: func(context.Context) error { return err }})
+		got := s.serve("GET", "/readyz", nil)
+		checkProblem(t, got, 503, "not-ready")
+		if got.header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
+		}
+		if alive := s.serve("GET", "/healthz", nil); alive.status != 200 {
+			t.Errorf("/healthz: %d", alive.status)
+		}
+	}
+}
+
+func TestAReadinessCheckIsNotSpoiltByAClientThatLeaves(t *testing.T) {
+	h := health{now: (&clock{}).Now, check: func(ctx context.Context) error {
+		if _, bounded := ctx.Deadline(); !bounded {
+			t.Error("the store may take as long as it likes")
+		}
+		return ctx.Err()
+	}}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if err := h.store(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheDescriptionIsServedAsItIs(t *testing.T) {
+	s := start(t, setup{})
+	got := s.must(t, s.client(t, protocols[1]), ask{method: "GET", path: "/openapi", header: as(docs)})
+	if got.status != 200 || got.header.Get("Content-Type") != "application/yaml" || !bytes.Equal([]byte(got.body), Description) {
+		t.Errorf("%d %v, %d bytes", got.status, got.header, len(got.body))
+	}
+}
