@@ -118,7 +118,7 @@ func (s *service) connect(ctx context.Context, config store.CassandraConfig) (*s
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		s.log.Warn("Cassandra cannot be used yet; trying again", "in", pause, "error", err.Error())
+		s.log.Warn("Cassandra cannot be used yet; trying again", "in", pause.String(), "error", err.Error())
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"userinfo/access"
+	"userinfo/internal/devca"
+	"userinfo/store"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"userinfo":        main,
+		"userinfo-memory": memoryMain,
+		"gocurl":          gocurlMain,
+	})
+}
+
+// memoryMain is `userinfo serve` with the memory store where Cassandra would be: its configuration, files, reloads
+// and end are the real ones.
+func memoryMain() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	c, f, ok := configured("serve", os.Args[1:], os.Stderr)
+	if !ok {
+		os.Exit(exitUsage)
+	}
+	s, err := newService(c.Config, f, os.Stderr)
+	if err == nil {
+		s.reload.config = c
+		defer s.reload.start(ctx)()
+		var l net.Listener
+		if l, err = net.Listen("tcp", c.Listen); err == nil {
+			err = s.run(ctx, l, store.NewMemory(1<<20, time.Now).Collection)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitFailed)
+	}
+}
+
+// TestScripts runs testdata/script/*.txtar, each in a directory with certificates and tokens of its own:
+//
+//	ca.crt                       the CA of everything below
+//	server.crt, .key, and next.* two server certificates
+//	wiki.crt, .key               a client's, with the common name wiki
+//	password                     Cassandra's, marked-password
+//	$TOKEN1, $TOKEN2             tokens, $HASH1 and $HASH2 what the configuration has of them; N.header for curl -H
+//
+// Commands beyond testscript's own:
+//
+//	await FILE REGEXP [VAR]   waits until FILE has it; VAR is set to what is in the brackets
+//	signal NAME               to everything in the background
+//	fill FILE...              puts the environment's values where $NAMES are
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/script",
+		Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await": await, "signal": sendSignal, "fill": fill,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+func setup(env *testscript.Env) error {
+	ca, err := devca.New("test")
+	if err != nil {
+		return err
+	}
+	for name, leaf := range map[string]devca.Leaf{
+		"server": devca.Loopback(), "next": devca.Loopback(), "wiki": {CommonName: "wiki", Client: true},
+	} {
+		if _, _, err := ca.Write(env.WorkDir, name, leaf); err != nil {
+			return err
+		}
+	}
+	files := map[string]string{"ca.crt": string(ca.PEM()), "password": "marked-password\n"}
+	for i := 1; i <= 2; i++ {
+		token := access.Token(fmt.Sprintf("userinfo_marked-token-%d", i))
+		env.Setenv(fmt.Sprintf("TOKEN%d", i), string(token))
+		env.Setenv(fmt.Sprintf("HASH%d", i), token.HashText())
+		files[fmt.Sprintf("%d.header", i)] = "Authorization: Bearer " + string(token) + "\n"
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patience is far longer than anything awaited takes.
+const patience = 30 * time.Second
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: await FILE REGEXP [VAR]")
+	}
+	want := regexp.MustCompile("(?m)" + args[1])
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if m := want.FindSubmatch(text); m != nil {
+			if len(args) == 3 {
+				ts.Setenv(args[2], string(m[1]))
+			}
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s has no %s (%v):\n%s", args[0], args[1], err, text)
+		}
+	}
+}
+
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM, "INT": os.Interrupt}
+	if neg || len(args) != 1 || signals[args[0]] == nil {
+		ts.Fatalf("usage: signal HUP|TERM|INT")
+	}
+	for _, c := range ts.BackgroundCmds() {
+		ts.Check(c.Process.Signal(signals[args[0]]))
+	}
+}
+
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(os.Expand(ts.ReadFile(file), ts.Getenv)), 0o600))
+	}
+}
+
+func TestACommandThatIsNoneIsAUsageError(t *testing.T) {
+	var stdout, stderr strings.Builder
+	if code := run(t.Context(), []string{"serv"}, &stdout, &stderr); code != exitUsage {
+		t.Errorf("exit code %d", code)
+	}
+	for _, c := range commands() {
+		if !strings.Contains(stderr.String(), "userinfo "+c.name+" ") {
+			t.Errorf("the usage does not have %s:\n%s", c.name, &stderr)
+		}
+	}
+	if stdout.String() != "" {
+		t.Errorf("on stdout: %s", &stdout)
+	}
+}
