@@ -40,7 +40,7 @@ type CertificateName struct {
 type TokenRule struct {
 	// SHA256 of the token, in hexadecimal. `userinfo token new` prints both.
 	SHA256 string `yaml:"sha256"`
-	// Networks from which the token is good, such as 10.0.0.0/8; empty means from everywhere.
+	// Networks from which the token is good, such as 10.0.0.0/8; without the field it is good from everywhere.
 	Networks []string `yaml:"networks"`
 }
 
@@ -153,6 +153,9 @@ func (c *client) addTokens(path string, rules []TokenRule) error {
 		if err != nil || len(hash) != sha256.Size {
 			errs = append(errs, field.Errorf(at+".sha256", "not a SHA-256 in hexadecimal (64 digits); `userinfo token new` prints one. Never put the token itself here"))
 			continue
+		}
+		if rule.Networks != nil && len(rule.Networks) == 0 {
+			errs = append(errs, field.Errorf(at+".networks", "empty; name one, or leave the field out for a token that is good from everywhere"))
 		}
 		r := tokenRule{hash: [sha256.Size]byte(hash)}
 		for j, text := range rule.Networks {

@@ -43,6 +43,7 @@ func TestEachMistakeIsNamedWithItsField(t *testing.T) {
 			"clients[0].tokens[0].networks[1]", "did you mean 10.0.0.0/8?"},
 		{"the token instead of a network", token(access.TokenRule{SHA256: hash, Networks: []string{string(opsToken)}}), "clients[0].tokens[0].networks[0]", "not a network"},
 		{"a grant that is a token", func(c *access.Client) { c.Grants = []access.Grant{access.Grant(opsToken)} }, "clients[0].grants[0]", "unknown grant"},
+		{"no network at all", token(access.TokenRule{SHA256: hash, Networks: []string{}}), "clients[0].tokens[0].networks", "empty"},
 		{"an empty network", token(access.TokenRule{SHA256: hash, Networks: []string{""}}), "clients[0].tokens[0].networks[0]", "not a network"},
 		{"an IPv4 network in IPv6's form", token(access.TokenRule{SHA256: hash, Networks: []string{"::ffff:10.0.0.0/104"}}),
 			"clients[0].tokens[0].networks[0]", "write it as 10.0.0.0/8"},

@@ -55,6 +55,9 @@ func parseConfig(file string, text []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s: has more than one document; remove the --- line and what follows", file)
 	}
 	c.applyDefaults()
+	if err := errors.Join(withoutValue(file, text)...); err != nil {
+		return nil, err
+	}
 	if err := c.validate(); err != nil {
 		return nil, withLines(file, text, err)
 	}
@@ -66,6 +69,7 @@ var (
 	unknownField  = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
 	badValue      = regexp.MustCompile("(?s)^cannot unmarshal !!(\\S+)(?: `.*`)? into (\\S+)$")
 	duplicate     = regexp.MustCompile(`^mapping key ".*" already defined at (line \d+)$`)
+	parserError   = regexp.MustCompile(`^did not find expected (?:key|node content|'-' indicator|',' or '[]}]')$`)
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
@@ -78,17 +82,25 @@ func syntaxErrors(file string, text []byte, err error) error {
 	var errs []error
 	for _, s := range said {
 		m := yamlLine.FindStringSubmatch(s)
-		line, rest := m[1], m[2]
-		if anchor := unknownAnchor.FindStringSubmatch(rest); anchor != nil {
-			before, _, _ := bytes.Cut(text, []byte("*"+anchor[1]))
-			line = strconv.Itoa(1 + bytes.Count(before, []byte("\n")))
-		}
-		if line == "" {
-			line = "1" // the decoder does not say so of the first
-		}
-		errs = append(errs, fmt.Errorf("%s:%s: %s", file, line, syntaxError(rest)))
+		errs = append(errs, fmt.Errorf("%s:%s %s", file, syntaxLine(text, m[1], m[2]), syntaxError(m[2])))
 	}
 	return errors.Join(errs...)
+}
+
+// syntaxLine is a line and a colon, or nothing where the decoder does not tell.
+func syntaxLine(text []byte, line, said string) string {
+	if m := unknownAnchor.FindStringSubmatch(said); m != nil {
+		before, _, _ := bytes.Cut(text, []byte("*"+m[1]))
+		return fmt.Sprintf("%d:", 1+bytes.Count(before, []byte("\n")))
+	}
+	if parserError.MatchString(said) { // the decoder counts these from 0, and does not say 0
+		n, _ := strconv.Atoi(line)
+		return fmt.Sprintf("%d:", n+1)
+	}
+	if line == "" {
+		return ""
+	}
+	return line + ":"
 }
 
 // syntaxError is one of the decoder's errors. Of those that are not known, only one that quotes nothing is repeated.
@@ -105,7 +117,7 @@ func syntaxError(said string) string {
 	if unknownAnchor.MatchString(said) {
 		return "there is no such anchor; put quotes around a value that begins with *"
 	}
-	if strings.ContainsAny(said, "'\"`") {
+	if strings.ContainsAny(said, "'\"`") && !strings.Contains(said, " find expected ") { // which quotes punctuation
 		return "this cannot be read as YAML"
 	}
 	return "this cannot be read as YAML: " + said
@@ -137,6 +149,25 @@ func yamlWanted(goType string) string {
 		return "a list"
 	}
 	return "a group of fields, each NAME: VALUE"
+}
+
+// withoutValue finds what is there and says nothing. The decoder would take it for absent; but a list of networks that
+// somebody has left empty must not mean everywhere.
+func withoutValue(file string, text []byte) []error {
+	var root yaml.Node
+	_ = yaml.Unmarshal(text, &root) // it has been decoded before
+	var errs []error
+	var look func(n *yaml.Node)
+	look = func(n *yaml.Node) {
+		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+			errs = append(errs, fmt.Errorf("%s:%d: there is no value here; give one or remove the line", file, n.Line))
+		}
+		for _, c := range n.Content {
+			look(c)
+		}
+	}
+	look(&root)
+	return errs
 }
 
 // withLines puts file and line before each error.
@@ -181,7 +212,7 @@ func child(n *yaml.Node, step string) (key, value *yaml.Node) {
 			}
 		}
 	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(step); err == nil && i < len(n.Content) {
+		if i, err := strconv.Atoi(step); err == nil && 0 <= i && i < len(n.Content) {
 			return n.Content[i], n.Content[i]
 		}
 	}

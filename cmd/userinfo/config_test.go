@@ -1,0 +1,224 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"userinfo/store"
+)
+
+// minimal is a right configuration with nothing in it that has a default.
+const minimal = `listen: 127.0.0.1:8443
+tls: {certificate: server.crt, key: server.key}
+cassandra:
+  hosts: [127.0.0.1]
+  local_datacentre: dc1
+  username: userinfo
+  password_file: password
+  tls: {ca: ca.crt}
+collections:
+  - name: sessions
+clients:
+  - name: wiki
+    tokens:
+      - sha256: 0000000000000000000000000000000000000000000000000000000000000000
+    grants: [sessions:get]
+    keys: ["*"]
+`
+
+func TestDefaultsAreThoseOfTheComments(t *testing.T) {
+	c, err := parseConfig("u.yaml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := c.Collections[0]
+	if c.Cassandra.Port != 9042 || c.Cassandra.Keyspace != "userinfo" || c.Limits != (Limits{1024, 20000}) || c.LogLevel != "info" ||
+		*c.Shutdown.Drain != 2*time.Second || c.Shutdown.Grace != 5*time.Second {
+		t.Errorf("the service's: %+v", c)
+	}
+	if k.Path != "/sessions/v1" || k.Table != "sessions" || k.Layout != store.LayoutUserInfo || k.DefaultTTL != 24*time.Hour ||
+		k.MaxTTL != 24*time.Hour || *k.Fence != time.Minute || k.MaxValueBytes != 1<<20 {
+		t.Errorf("the collection's: %+v", k)
+	}
+}
+
+func TestZeroIsAValueOfFenceAndDrain(t *testing.T) {
+	c, err := parseConfig("u.yaml", []byte(strings.Replace(minimal, "- name: sessions", "- {name: sessions, fence: 0s}", 1)+"shutdown: {drain: 0s}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *c.Collections[0].Fence != 0 || *c.Shutdown.Drain != 0 {
+		t.Errorf("fence %v, drain %v", *c.Collections[0].Fence, *c.Shutdown.Drain)
+	}
+}
+
+// checkText runs the real check-config on a text and returns what it says, without the directory.
+func checkText(t *testing.T, text string) (code int, stdout, stderr string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "u.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, err strings.Builder
+	code = run(t.Context(), []string{"check-config", "--config", file}, &out, &err)
+	return code, out.String(), strings.ReplaceAll(err.String(), filepath.Dir(file)+"/", "")
+}
+
+// mistake is a change of the minimal configuration, and what is said of it. The word hunter2 in it is a secret.
+type mistake struct{ name, old, new, says string }
+
+// told gives what check-config says.
+func (m mistake) told(t *testing.T) (stderr string) {
+	t.Helper()
+	text := strings.Replace(minimal, m.old, m.new, 1)
+	if text == minimal {
+		t.Fatalf("%q is not in the configuration", m.old)
+	}
+	code, stdout, stderr := checkText(t, text)
+	if code != exitUsage || stdout != "" {
+		t.Errorf("exit code %d, stdout %q", code, stdout)
+	}
+	if !strings.HasPrefix(stderr, m.says) {
+		t.Errorf("it says\n%swant it to begin with\n%s", stderr, m.says)
+	}
+	if strings.Contains(stderr, "hunter2") {
+		t.Errorf("it repeats a secret in the wrong place: %s", stderr)
+	}
+	return stderr
+}
+
+func TestEachMistakeIsToldWithItsLine(t *testing.T) {
+	const sessions, hash = "- name: sessions", "0000000000000000000000000000000000000000000000000000000000000000"
+	for _, test := range []mistake{
+		{"unknown field", "listen:", "lisen:", `u.yaml:1: there is no field "lisen" here`},
+		{"unknown field inside", sessions, sessions + "\n    ttl: 24h", `u.yaml:11: there is no field "ttl" here`},
+		{"a field for memory", sessions, sessions + "\nstore: memory", `u.yaml:11: there is no field "store" here`},
+		{"a field for no TLS", "tls: {certificate: server.crt,", "tls: {insecure: true, certificate: server.crt,", `u.yaml:2: there is no field "insecure" here`},
+		{"a field for no verification", "tls: {ca: ca.crt}", "tls: {ca: ca.crt, verify: false}", `u.yaml:8: there is no field "verify" here`},
+		{"a field for no access rule", "grants: [sessions:get]", "allow: true", `u.yaml:15: there is no field "allow" here`},
+		{"the password in a field", "password_file: password", "password: hunter2", `u.yaml:7: there is no field "password" here`},
+		{"field given twice", "  username: userinfo", "  username: a\n  username: hunter2", "u.yaml:7: this field is there already, on line 6"},
+		{"text for a number", "hosts:", "port: hunter2\n  hosts:", "u.yaml:4: text cannot stand here; write a whole number"},
+		{"text with line ends for a number", "hosts:", "port: \"\\nhunter2\"\n  hosts:", "u.yaml:4: text cannot stand here; write a whole number"},
+		{"number without a unit", sessions, sessions + "\n    fence: 60", "u.yaml:11: a value of kind int cannot stand here; write a duration such as 60s or 24h"},
+		{"text for a duration", sessions, sessions + "\n    fence: hunter2", "u.yaml:11: text cannot stand here; write a duration such as 60s or 24h"},
+		{"a unit that is none", sessions, sessions + "\n    fence: 7d", "u.yaml:11: text cannot stand here; write a duration such as 60s or 24h"},
+		{"text for a list", "hosts: [127.0.0.1]", "hosts: hunter2", "u.yaml:4: text cannot stand here; write a list"},
+		{"list for text", "username: userinfo", "username: [hunter2]", "u.yaml:6: a list cannot stand here; write one text"},
+		{"fields for text", "username: userinfo", "username: {hunter2: x}", "u.yaml:6: a group of fields cannot stand here; write one text"},
+		{"text for fields", "tls: {ca: ca.crt}", "tls: hunter2", "u.yaml:8: text cannot stand here; write a group of fields, each NAME: VALUE"},
+		{"fields for a grant", "grants: [sessions:get]", "grants: [sessions: get]", "u.yaml:15: a group of fields cannot stand here; write one text"},
+		{"bad indentation", "  hosts:", " \thosts:", "u.yaml:4: this cannot be read as YAML: found character that cannot start any token"},
+		{"a value with a colon", "listen: 127.0.0.1:8443", "listen: a: hunter2", "u.yaml: this cannot be read as YAML: mapping values are not allowed in this context"},
+		{"a value with a star", "username: userinfo", "username: *hunter2", "u.yaml:6: there is no such anchor; put quotes around a value that begins with *"},
+		{"an anchor inside itself", "hosts: [127.0.0.1]", "hosts: &hunter2 [*hunter2]", "u.yaml:4: a list cannot stand here; write one text"},
+		{"a list that does not end", "hosts: [127.0.0.1]", "hosts: [127.0.0.1", "u.yaml:4: this cannot be read as YAML: did not find expected ',' or ']'"},
+		{"fields that are not in line", "  username:", " username:", "u.yaml:6: this cannot be read as YAML: did not find expected key"},
+		{"a tag that does not fit", "hosts:", "port: !!int hunter2\n  hosts:", "u.yaml: this cannot be read as YAML\n"},
+		{"two documents", sessions, sessions + "\n---\nx: hunter2", "u.yaml: has more than one document"},
+
+		{"no port", "listen: 127.0.0.1:8443", "listen: 127.0.0.1", "u.yaml:1: listen: give host:port"},
+		{"empty port", "listen: 127.0.0.1:8443", "listen: '127.0.0.1:'", "u.yaml:1: listen: give host:port"},
+		{"a URL", "listen: 127.0.0.1:8443", "listen: https://127.0.0.1:8443", "u.yaml:1: listen: give host:port"},
+		{"no hosts", "  hosts: [127.0.0.1]\n", "", "u.yaml:3: cassandra.hosts: missing"},
+		{"port out of range", "hosts:", "port: 70000\n  hosts:", "u.yaml:4: cassandra.port: not a port"},
+		{"keyspace that needs quotes", "hosts:", "keyspace: UserInfo\n  hosts:", "u.yaml:4: cassandra.keyspace: must be of a-z, 0-9 and _"},
+		{"Cassandra's own keyspace", "hosts:", "keyspace: system_auth\n  hosts:", "u.yaml:3: cassandra: the schema's settings are wrong: keyspace \"system_auth\" is Cassandra's own"},
+		{"no local datacentre", "  local_datacentre: dc1\n", "", "u.yaml:3: cassandra.local_datacentre: missing"},
+		{"local datacentre without replicas", "hosts:", "replication: {dc2: 3}\n  hosts:", `u.yaml:3: cassandra: the schema's settings are wrong: local datacentre "dc1" is not in the replication`},
+		{"datacentre with no replica", "hosts:", "replication: {dc1: 3, dc2: 0}\n  hosts:", `u.yaml:3: cassandra: the schema's settings are wrong: replication: datacentre "dc2" has 0 replicas`},
+		{"no username", "  username: userinfo\n", "", "u.yaml:3: cassandra.username: missing"},
+		{"no password file", "  password_file: password\n", "", "u.yaml:3: cassandra.password_file: missing"},
+		{"a key for its path", "key: server.key", `key: "-----BEGIN PRIVATE KEY-----\nhunter2"`, "u.yaml:2: tls.key: give the path of a file, not what it holds"},
+		{"a password with a line end for its path", "password_file: password", `password_file: "hunter2\n"`, "u.yaml:7: cassandra.password_file: give the path of a file, not what it holds"},
+
+		{"two of one name", sessions, sessions + "\n  - {name: sessions, path: /x, table: x}", `u.yaml:11: collections[1].name: "sessions" is another collection's already`},
+		{"two on one path", sessions, sessions + "\n  - {name: b, path: /sessions/v1}", `u.yaml:11: collections[1].path: "/sessions/v1" is another collection's already`},
+		{"one path below another", sessions, sessions + "\n  - {name: b, path: /sessions/v1/b}", `u.yaml:11: collections[1].path: "/sessions/v1/b" is below "/sessions/v1"`},
+		{"two in one table", sessions, sessions + "\n  - {name: b, table: sessions}", `u.yaml:11: collections[1].table: "sessions" is another collection's already`},
+		{"table that needs quotes", sessions, sessions + "\n    table: a-b", "u.yaml:11: collections[0].table: must be of a-z"},
+		{"path without a slash", sessions, sessions + "\n    path: x", "u.yaml:11: collections[0].path: must begin with /"},
+		{"path that ends with a slash", sessions, sessions + "\n    path: /x/", "u.yaml:11: collections[0].path: must begin with /"},
+		{"path with a parameter", sessions, sessions + "\n    path: /:x", "u.yaml:11: collections[0].path: must begin with /"},
+		{"path with a double slash", sessions, sessions + "\n    path: /x//y", "u.yaml:11: collections[0].path: must begin with /"},
+		{"unknown layout", sessions, sessions + "\n    layout: redis", "u.yaml:11: collections[0].layout: must be userinfo or kask"},
+		{"default TTL above the largest", sessions, sessions + "\n    max_ttl: 1h", "u.yaml:10: collections[0].default_ttl: is longer than max_ttl (1h0m0s)"},
+		{"TTL of less than a second", sessions, sessions + "\n    max_ttl: 24h\n    default_ttl: 1ms", "u.yaml:12: collections[0].default_ttl: must be whole seconds"},
+		{"TTL of a part of a second", sessions, sessions + "\n    max_ttl: 24h0m0.5s", "u.yaml:11: collections[0].max_ttl: must be whole seconds"},
+		{"TTL beyond Cassandra's", sessions, sessions + "\n    max_ttl: 175201h", "u.yaml:11: collections[0].max_ttl: must be whole seconds"},
+		{"negative fence", sessions, sessions + "\n    fence: -1s", "u.yaml:11: collections[0].fence: must be whole seconds, from 0s (none) to 1h"},
+		{"fence too long", sessions, sessions + "\n    fence: 61m", "u.yaml:11: collections[0].fence: must be whole seconds"},
+		{"value too large", sessions, sessions + "\n    max_value_bytes: 16777217", "u.yaml:11: collections[0].max_value_bytes: must be from 1 to 16777216"},
+		{"values of no size", sessions, sessions + "\n    max_value_bytes: -1", "u.yaml:11: collections[0].max_value_bytes: must be from 1"},
+
+		{"no clients", minimal[strings.Index(minimal, "clients:"):], "", "u.yaml:1: clients: nobody may do anything"},
+		{"an empty list of clients", minimal[strings.Index(minimal, "clients:"):], "clients: []\n", "u.yaml:11: clients: nobody may do anything"},
+		{"client without a credential", "    tokens:\n      - sha256: " + hash + "\n", "", `u.yaml:12: clients[0]: client "wiki" has neither certificates nor tokens`},
+		{"client without a grant", "    grants: [sessions:get]\n", "", `u.yaml:12: clients[0].grants: client "wiki" is granted nothing`},
+		{"client without keys", `    keys: ["*"]`, "", `u.yaml:12: clients[0].keys: client "wiki" has a grant on a collection but no key patterns`},
+		{"unknown grant", "grants: [sessions:get]", "grants:\n      - sessions:get\n      - sessions:list", "u.yaml:17: clients[0].grants[1]: unknown grant; known are metrics:get, openapi:get, sessions:delete,"},
+		{"a token for a grant", "grants: [sessions:get]", "grants: [userinfo_hunter2]", "u.yaml:15: clients[0].grants[0]: unknown grant"},
+		{"a token for its hash", hash, "userinfo_hunter2", "u.yaml:14: clients[0].tokens[0].sha256: not a SHA-256 in hexadecimal"},
+		{"network with host bits", hash, hash + "\n        networks: [10.0.0.0/8, 10.1.2.3/8]", "u.yaml:15: clients[0].tokens[0].networks[1]: 10.1.2.3/8 has bits beyond its length; did you mean 10.0.0.0/8?"},
+		{"address for a network", hash, hash + "\n        networks: [10.1.2.3]", "u.yaml:15: clients[0].tokens[0].networks[0]: not a network"},
+		{"a token for a network", hash, hash + "\n        networks: [userinfo_hunter2]", "u.yaml:15: clients[0].tokens[0].networks[0]: not a network"},
+		{"a nothing for a network", hash, hash + "\n        networks:\n          -", "u.yaml:16: there is no value here; give one or remove the line"},
+		{"nothing for all networks", hash, hash + "\n        networks:", "u.yaml:15: there is no value here"},
+		{"an empty list of networks", hash, hash + "\n        networks: []", "u.yaml:15: clients[0].tokens[0].networks: empty; name one"},
+		{"nothing for a password file", "password_file: password", "password_file: ~", "u.yaml:7: there is no value here"},
+		{"one token of two clients", "    grants:", "    grants: [metrics:get]\n  - name: b\n    tokens: [{sha256: '" + hash + "'}]\n    grants:", `u.yaml:17: clients[1].tokens[0].sha256: already given to client "wiki"`},
+
+		{"no requests in flight", sessions, sessions + "\nlimits: {max_in_flight: -1}", "u.yaml:11: limits.max_in_flight: must be at least 1"},
+		{"no connections", sessions, sessions + "\nlimits: {max_connections: -1}", "u.yaml:11: limits.max_connections: must be at least 1"},
+		{"negative drain", sessions, sessions + "\nshutdown: {drain: -1s}", "u.yaml:11: shutdown.drain: must not be negative"},
+		{"grace shorter than a request", sessions, sessions + "\nshutdown: {grace: 1s}", "u.yaml:11: shutdown.grace: must be at least 2.8s"},
+		{"unknown log level", sessions, sessions + "\nlog_level: hunter2", "u.yaml:11: log_level: must be debug, info, warn or error"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if stderr := test.told(t); strings.Count(stderr, "u.yaml:") != 1 {
+				t.Errorf("it says more:\n%s", stderr)
+			}
+		})
+	}
+}
+
+func TestAMistakeInACollectionIsToldBeforeItsConsequences(t *testing.T) {
+	const sessions = "- name: sessions"
+	for _, test := range []mistake{
+		{"no collections", "collections:\n  - name: sessions\n", "", "u.yaml:1: collections: missing"},
+		{"collection without a name", sessions, "- path: /x", "u.yaml:10: collections[0].name: must be of a-z"},
+		{"collection with the name of another resource", sessions, "- name: metrics", "u.yaml:10: collections[0].name: must be of a-z, 0-9 and _, begin with a letter and have at most 48 characters, and be none of metrics"},
+		{"collection name too long", sessions, "- name: " + strings.Repeat("a", 49), "u.yaml:10: collections[0].name: must be of a-z"},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.told(t) })
+	}
+}
+
+func TestAPasswordInPlaceOfItsFileIsNotRepeated(t *testing.T) {
+	_, _, stderr := checkText(t, strings.Replace(minimal, "password_file: password", "password_file: hunter2", 1))
+	if !strings.Contains(stderr, "u.yaml:7: cassandra.password_file: cannot be read: no such file or directory; name a file") || strings.Contains(stderr, "hunter2") {
+		t.Errorf("it says %s", stderr)
+	}
+}
+
+func TestAllMistakesAreToldAtOnce(t *testing.T) {
+	_, _, stderr := checkText(t, "listen: x\nlog_level: loud\nclients:\n  - name: a\n")
+	for _, line := range []string{
+		"u.yaml:1: listen: ", "u.yaml:2: log_level: ", "u.yaml:1: cassandra.hosts: ", "u.yaml:1: collections: ", "u.yaml:4: clients[0]: ", "u.yaml:4: clients[0].grants: ",
+	} {
+		if !strings.Contains(stderr, line) {
+			t.Errorf("nothing is said of %s\n%s", line, stderr)
+		}
+	}
+}
+
+func TestAFileWithoutAConfigurationIsSaidToBeEmpty(t *testing.T) {
+	for _, text := range []string{"", "\n\n", "# only a comment\n"} {
+		if code, _, stderr := checkText(t, text); code != exitUsage || stderr != "u.yaml: is empty\n" {
+			t.Errorf("%q: exit code %d, %s", text, code, stderr)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"userinfo/access"
+)
+
+const exampleFile = "../../deploy/userinfo.yaml"
+
+func readExample(t *testing.T) (text []byte, c *Config) {
+	t.Helper()
+	text, err := os.ReadFile(exampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = parseConfig(exampleFile, text); err != nil {
+		t.Fatal(err)
+	}
+	return text, c
+}
+
+func TestTheExampleHasEveryField(t *testing.T) {
+	text, _ := readExample(t)
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	wantFields(t, "", reflect.TypeFor[Config](), []*yaml.Node{root.Content[0]})
+}
+
+// wantFields looks for every field of a struct in at least one of its nodes.
+func wantFields(t *testing.T, path string, in reflect.Type, nodes []*yaml.Node) {
+	t.Helper()
+	for i := range in.NumField() {
+		name := in.Field(i).Tag.Get("yaml")
+		if name == "" {
+			t.Errorf("%s.%s has no name in the file", in, in.Field(i).Name)
+			continue
+		}
+		var found []*yaml.Node
+		for _, n := range nodes {
+			if _, value := child(n, name); value != nil {
+				found = append(found, value)
+			}
+		}
+		at := strings.TrimPrefix(path+"."+name, ".")
+		if len(found) == 0 {
+			t.Errorf("%s is not in the example", at)
+		}
+		of := in.Field(i).Type
+		if of.Kind() == reflect.Slice {
+			var elements []*yaml.Node
+			for _, n := range found {
+				elements = append(elements, n.Content...)
+			}
+			of, found, at = of.Elem(), elements, at+"[]"
+		}
+		if of.Kind() == reflect.Struct {
+			wantFields(t, at, of, found)
+		}
+	}
+}
+
+// TestTheExampleShowsTheDefaults removes each line with one; what is left must mean the same.
+func TestTheExampleShowsTheDefaults(t *testing.T) {
+	text, whole := readExample(t)
+	for _, name := range []string{
+		"min_version", "port", "keyspace", "path", "table", "layout", "default_ttl", "max_ttl", "fence", "max_value_bytes",
+		"max_in_flight", "max_connections", "drain", "grace", "log_level",
+	} {
+		line := regexp.MustCompile(`(?m)^ *` + name + `: .*\n`)
+		if n := len(line.FindAll(text, -1)); n != 1 {
+			t.Errorf("%s is there %d times", name, n)
+		}
+		c, err := parseConfig(exampleFile, line.ReplaceAll(text, nil))
+		if err != nil {
+			t.Errorf("without %s: %v", name, err)
+			continue
+		}
+		if name == "min_version" && c.TLS.MinVersion == "" {
+			c.TLS.MinVersion = "1.3" // tlsconf's default, which its own tests hold
+		}
+		if !reflect.DeepEqual(c, whole) {
+			t.Errorf("%s does not show its default", name)
+		}
+	}
+}
+
+func TestTheExampleLetsNobodyInWithAToken(t *testing.T) {
+	_, c := readExample(t)
+	for _, client := range c.Clients {
+		for _, token := range client.Tokens {
+			if token.SHA256 != fmt.Sprintf("%064d", 0) {
+				t.Errorf("client %s has the hash of a token that somebody might have", client.Name)
+			}
+		}
+	}
+	policy, err := c.policy(time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := policy.Identify(access.Evidence{}); err == nil {
+		t.Error("somebody without credentials is a client")
+	}
+}
