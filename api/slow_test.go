@@ -1,0 +1,136 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// attack is a client that begins and then takes its time: it sends drop after drop, or nothing more, until the server
+// hangs up.
+type attack struct {
+	name        string
+	raw         bool // without TLS
+	begin, drop string
+	answers     []int // statuses that it is sent before the server hangs up
+}
+
+var attacks = []attack{
+	{name: "silence in the TLS handshake", raw: true},
+	// The header of a ClientHello of 512 bytes, which then come one at a time.
+	{name: "a dribbled TLS handshake", raw: true, begin: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", drop: "\x00"},
+	{name: "silence after the TLS handshake"},
+	{name: "a dribbled request line", begin: "GET /", drop: "k", answers: []int{400}},
+	{name: "a dribbled header", begin: head("GET", "/healthz"), drop: "X-K: v\r\n"},
+	{name: "a dribbled second header", begin: head("GET", "/healthz") + "\r\n" + head("GET", "/healthz"), drop: "X-K: v\r\n", answers: []int{200}},
+	{name: "a body that does not come", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000") + "\r\n", answers: []int{408}},
+	{name: "a body that stops", begin: head("PUT", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n", answers: []int{408}},
+	{name: "a dribbled body", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000000") + "\r\n", drop: "v", answers: []int{408}},
+	{name: "a body that a DELETE has not", begin: head("DELETE", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n", answers: []int{408}},
+	{name: "a body that nobody asked for", begin: head("PUT", "/nowhere", "Content-Length: 1000") + "\r\n", answers: []int{404}},
+}
+
+func TestAClientThatTakesItsTimeIsCutOffWhileOthersAreAnswered(t *testing.T) {
+	t.Parallel()
+	s := start(t, setup{})
+	done := s.others(t)
+	var attacking sync.WaitGroup
+	for _, a := range attacks {
+		attacking.Go(func() {
+			if err := a.run(s); err != nil {
+				t.Errorf("%s: %v", a.name, err)
+			}
+		})
+	}
+	attacking.Go(func() {
+		body, never := io.Pipe()
+		defer func() { _ = never.Close() }()
+		got, err := s.do(s.client(t, protocols[1]), ask{method: "PUT", path: "/sessions/v1/k", body: body})
+		if err != nil || got.status != 408 || !strings.Contains(got.body, "too-slow") {
+			t.Errorf("a body that does not come, by HTTP/2: %d %s, %v", got.status, got.body, err)
+		}
+	})
+	attacking.Wait()
+	done()
+	eventually(t, "nothing is in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
+}
+
+// run attacks s. It is an error if s does not hang up in time or says anything else than expected.
+func (a attack) run(s *service) error {
+	began := time.Now()
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(began.Add(patience)); err != nil {
+		return err
+	}
+	if !a.raw {
+		c = tls.Client(c, &tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"http/1.1"}})
+	}
+	var heard bytes.Buffer
+	hungUp := make(chan error, 1)
+	if _, err := io.WriteString(c, a.begin); err != nil {
+		return err
+	}
+	go func() {
+		_, err := heard.ReadFrom(c)
+		hungUp <- err
+	}()
+	err = a.dribble(c, hungUp)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return errors.New("the connection stayed open")
+	}
+	if took := time.Since(began); took > headerTimeout+readTimeout+5*time.Second {
+		return fmt.Errorf("it was cut off after %v", took)
+	}
+	if a.raw {
+		return nil
+	}
+	return a.check(&heard)
+}
+
+// dribble sends drops until the server has hung up, and gives the error that this was.
+func (a attack) dribble(c net.Conn, hungUp <-chan error) error {
+	for a.drop != "" {
+		select {
+		case err := <-hungUp:
+			return err
+		case <-time.After(20 * time.Millisecond): // slow is what it is
+			if _, err := io.WriteString(c, a.drop); err != nil {
+				return <-hungUp
+			}
+		}
+	}
+	return <-hungUp
+}
+
+func (a attack) check(heard *bytes.Buffer) error {
+	var statuses []int
+	for r := bufio.NewReader(heard); ; {
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			break // the end
+		}
+		if _, err := read(res); err != nil {
+			return err
+		}
+		statuses = append(statuses, res.StatusCode)
+	}
+	if !slices.Equal(statuses, a.answers) {
+		return fmt.Errorf("it was answered %v; want %v", statuses, a.answers)
+	}
+	return nil
+}
