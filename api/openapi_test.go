@@ -1,0 +1,360 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"userinfo/access"
+	"userinfo/internal/devca"
+	"userinfo/store"
+)
+
+const problemType = "application/problem+json"
+
+func description(t *testing.T) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(Description)
+	if err != nil {
+		t.Fatal("reading the description: ", err)
+	}
+	return doc
+}
+
+func TestTheDescriptionIsOpenAPI(t *testing.T) {
+	if err := description(t).Validate(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEveryRouteIsDescribedAndEveryDescribedOperationIsARoute(t *testing.T) {
+	var described, routed []string
+	for path, item := range description(t).Paths.Map() {
+		for method, o := range item.Operations() {
+			open := o.Security != nil && len(*o.Security) == 0
+			described = append(described, fmt.Sprintf("%s %s open:%t", method, path, open))
+		}
+	}
+	for _, r := range newAPI(t, setup{}).api.table() {
+		routed = append(routed, fmt.Sprintf("%s %s open:%t", r.method, strings.Replace(r.path, ":key", "{key}", 1), r.open))
+	}
+	slices.Sort(described)
+	slices.Sort(routed)
+	if !slices.Equal(described, routed) {
+		t.Errorf("described:\n%s\nrouted:\n%s", strings.Join(described, "\n"), strings.Join(routed, "\n"))
+	}
+}
+
+func TestEveryProblemOfTheCodeIsDescribedAndNoOther(t *testing.T) {
+	doc := description(t)
+	described := map[outcome]bool{}
+	for _, r := range doc.Components.Responses {
+		for _, o := range problemsOf(r.Value) {
+			described[o] = true
+		}
+	}
+	written := problemsInCode(t)
+	if len(written) < len(problems) {
+		t.Fatalf("found only %d problems in the code", len(written))
+	}
+	if !maps.Equal(described, written) {
+		t.Errorf("described: %v\nin the code: %v", sorted(described), sorted(written))
+	}
+	types := map[string]bool{}
+	for o := range written {
+		types[o.problem] = true
+	}
+	listed := map[string]bool{}
+	for _, one := range doc.Components.Schemas["Problem"].Value.Properties["type"].Value.Enum {
+		listed[one.(string)] = true
+	}
+	if !maps.Equal(listed, types) {
+		t.Errorf("the schema Problem lists %v, the code has %v", listed, types)
+	}
+}
+
+// outcome is a status, and the type of the problem where it is one.
+type outcome struct {
+	status  int
+	problem string
+}
+
+func sorted(outcomes map[outcome]bool) []outcome {
+	return slices.SortedFunc(maps.Keys(outcomes), func(a, b outcome) int {
+		return cmp.Or(a.status-b.status, strings.Compare(a.problem, b.problem))
+	})
+}
+
+// problemsOf lists the problems that a described response can be.
+func problemsOf(r *openapi3.Response) []outcome {
+	media := r.Content[problemType]
+	if media == nil {
+		return nil
+	}
+	status, kind := media.Schema.Value.Properties["status"].Value, media.Schema.Value.Properties["type"].Value
+	types := kind.Enum
+	if kind.Const != nil {
+		types = []any{kind.Const}
+	}
+	var all []outcome
+	for _, one := range types {
+		all = append(all, outcome{int(status.Const.(float64)), one.(string)})
+	}
+	return all
+}
+
+// problemsInCode finds what this package writes down: newProblem(http.StatusX, "name", …), and
+// problem{Type: "name", Status: http.StatusX} with or without problemBase.
+func problemsInCode(t *testing.T) map[outcome]bool {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[outcome]bool{}
+	note := func(status, name ast.Expr) {
+		if n, s := literal(name), statusNamed(status); n != "" && s != 0 {
+			found[outcome{s, problemBase + n}] = true
+		}
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CallExpr:
+				if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "newProblem" {
+					note(n.Args[0], n.Args[1])
+				}
+			case *ast.CompositeLit:
+				fields := map[string]ast.Expr{}
+				for _, e := range n.Elts {
+					if kv, ok := e.(*ast.KeyValueExpr); ok {
+						fields[fmt.Sprint(kv.Key)] = kv.Value
+					}
+				}
+				note(fields["Status"], fields["Type"])
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// literal is the string that e is, or ends with; "" where it is none.
+func literal(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BinaryExpr:
+		return literal(e.Y)
+	case *ast.BasicLit:
+		if s, err := strconv.Unquote(e.Value); err == nil {
+			return s
+		}
+	}
+	return ""
+}
+
+// statusNamed is the status that net/http calls so; 0 where e is no such name.
+func statusNamed(e ast.Expr) int {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return 0
+	}
+	for status := range 600 {
+		if text := http.StatusText(status); text != "" && "Status"+strings.ReplaceAll(text, " ", "") == s.Sel.Name {
+			return status
+		}
+	}
+	return 0
+}
+
+// situation is what a request finds, and how it differs from one that succeeds.
+type situation struct {
+	setup
+	change func(*http.Request)
+	drain  bool
+}
+
+// storeErrors are what the contract of store.Store says of each method.
+var storeErrors = map[string][]error{
+	http.MethodGet:    {access.ErrDenied, store.ErrKey, store.ErrNotFound, store.ErrUnavailable},
+	http.MethodPut:    {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrFull},
+	http.MethodPost:   {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrFull},
+	http.MethodPatch:  {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrNotFound, store.ErrUnavailable},
+	http.MethodDelete: {access.ErrDenied, store.ErrKey, store.ErrNotEverywhere, store.ErrUnavailable, store.ErrFull},
+}
+
+func TestEveryAnswerIsDescribedAndEveryDescribedAnswerIsGiven(t *testing.T) {
+	doc := description(t)
+	for path, item := range doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			t.Run(operation.OperationID, func(t *testing.T) {
+				given := map[outcome]bool{}
+				for _, s := range situations(method, path) {
+					given[s.answer(t, doc, method, path, operation)] = true
+				}
+				described := map[outcome]bool{}
+				for status, r := range operation.Responses.Map() {
+					n, err := strconv.Atoi(status)
+					if err != nil {
+						t.Fatal(err)
+					}
+					all := problemsOf(r.Value)
+					if len(all) == 0 {
+						all = []outcome{{n, ""}}
+					}
+					for _, o := range all {
+						described[o] = true
+						if o.status != n {
+							t.Errorf("%d is described with the problem %v", n, o)
+						}
+					}
+				}
+				if !maps.Equal(described, given) {
+					t.Errorf("described: %v\ngiven: %v", sorted(described), sorted(given))
+				}
+			})
+		}
+	}
+}
+
+func TestOtherMethodsAndPathsAreAnsweredAsDescribed(t *testing.T) {
+	doc := description(t)
+	for _, c := range []struct{ response, method, path string }{
+		{"MethodNotAllowed", http.MethodHead, "/sessions/v1/k"},
+		{"MethodNotAllowed", http.MethodOptions, "/sessions/v1/k"},
+		{"MethodNotAllowed", http.MethodPost, "/healthz"},
+		{"NoSuchResource", http.MethodGet, "/"},
+		{"NoSuchResource", http.MethodPut, "/sessions/v1/a/b"},
+	} {
+		r := doc.Components.Responses[c.response]
+		o := &openapi3.Operation{Responses: openapi3.NewResponses(openapi3.WithStatus(problemsOf(r.Value)[0].status, r))}
+		situation{change: func(*http.Request) {}}.answer(t, doc, c.method, c.path, o)
+	}
+}
+
+// situations are all that lead to another answer of an operation, as far as its request and its store can.
+func situations(method, path string) []situation {
+	header := func(name string, values ...string) func(*http.Request) {
+		return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = values }
+	}
+	all := []situation{
+		{change: func(*http.Request) {}},
+		{change: func(r *http.Request) { r.URL.RawQuery = "a=b" }},
+	}
+	switch path {
+	case "/healthz":
+		return all
+	case "/readyz":
+		return append(all, situation{drain: true},
+			situation{setup: setup{ready: func(context.Context) error { return store.ErrUnavailable }}})
+	}
+	canary := issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}).Leaf
+	all = append(all,
+		situation{setup: setup{maxInFlight: -1}},
+		situation{change: header("Authorization")},
+		situation{change: header("Authorization", "Bearer unknown")},
+		situation{change: header("Authorization", "Basic dTpw")},
+		situation{change: header("Authorization", "Bearer "+string(elsewhere))},
+		situation{change: func(r *http.Request) {
+			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{canary}}}
+		}},
+	)
+	if path == "/metrics" || path == "/openapi" {
+		return append(all, situation{change: header("Authorization", "Bearer "+string(wiki))})
+	}
+	all = append(all,
+		situation{change: header("Authorization", "Bearer "+string(enwiki))},
+		situation{change: func(r *http.Request) { r.RequestURI = "/sessions/v1/" }},
+		situation{change: func(r *http.Request) { r.RequestURI += strings.Repeat("k", MaxKeyBytes) }},
+		situation{change: body(brokenBody{os.ErrDeadlineExceeded}, -1)},
+		situation{change: body(brokenBody{io.ErrUnexpectedEOF}, -1)},
+		situation{setup: setup{store: failing(errors.New("of which nobody has heard"))}},
+	)
+	if method == http.MethodPut || method == http.MethodPost {
+		all = append(all, situation{change: body(http.NoBody, 0)}, situation{change: body(http.NoBody, testMaxValue+1)})
+	}
+	for _, err := range storeErrors[method] {
+		all = append(all, situation{setup: setup{store: failing(err)}})
+	}
+	return all
+}
+
+func body(r io.ReadCloser, length int64) func(*http.Request) {
+	return func(req *http.Request) { req.Body, req.ContentLength = r, length }
+}
+
+// brokenBody ends with an error before it has begun.
+type brokenBody struct{ err error }
+
+func (b brokenBody) Read([]byte) (int, error) { return 0, b.err }
+func (brokenBody) Close() error               { return nil }
+
+// answer gives the outcome of a request in s, having checked that it is described for o: status, headers and body.
+func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o *openapi3.Operation) outcome {
+	t.Helper()
+	if s.store == nil {
+		s.store = new(recorder).store() // has a value under every key
+	}
+	a := newAPI(t, s.setup).api
+	if s.drain {
+		a.Drain()
+	}
+	r := httptest.NewRequest(method, strings.Replace(path, "{key}", "k", 1), nil)
+	r.Header.Set("Authorization", "Bearer "+string(cmp.Or(map[string]access.Token{"/metrics": prom, "/openapi": docs}[path], wiki)))
+	switch method {
+	case http.MethodPut, http.MethodPost:
+		body(io.NopCloser(strings.NewReader("value")), 5)(r)
+	case http.MethodPatch:
+		r.Header.Set("TTL", "60")
+	}
+	if s.change != nil {
+		s.change(r)
+	}
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+
+	err := openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, Route: &routers.Route{Spec: doc, Operation: o}},
+		Status:                 w.Code,
+		Header:                 w.Header(),
+		Body:                   io.NopCloser(strings.NewReader(w.Body.String())),
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true},
+	})
+	if err != nil {
+		t.Errorf("%s %s: %d is not as described: %v", method, path, w.Code, err)
+	}
+	if w.Header().Get("Content-Type") != problemType {
+		return outcome{w.Code, ""}
+	}
+	var p problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Errorf("%s %s: %v", method, path, err)
+	}
+	return outcome{w.Code, p.Type}
+}
