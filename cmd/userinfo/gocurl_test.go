@@ -9,19 +9,36 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // gocurlMain understands as much of curl's command line as the lines that `userinfo dev` prints need, so that they are
 // tried where there is no curl, too.
 func gocurlMain() {
-	if err := gocurl(os.Args[1:], os.Stdout); err != nil {
+	if err := gocurl(".", os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "gocurl:", err)
 		os.Exit(1)
 	}
 }
 
-func gocurl(args []string, w io.Writer) error {
+// gocurlCommand is the same without a process.
+func gocurlCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if err := gocurl(ts.MkAbs("."), args, ts.Stdout()); (err != nil) != neg {
+		ts.Fatalf("gocurl: %v", err)
+	}
+}
+
+// gocurl finds files from dir.
+func gocurl(dir string, args []string, w io.Writer) error {
+	path := func(name string) string {
+		if filepath.IsAbs(name) {
+			return name
+		}
+		return filepath.Join(dir, name)
+	}
 	method, target, body, headers, files, include := "", "", "", []string{}, map[string]string{}, false
 	for i := 0; i < len(args); i++ {
 		value := func() string {
@@ -38,11 +55,15 @@ func gocurl(args []string, w io.Writer) error {
 		case "-X":
 			method = value()
 		case "-H":
-			headers = append(headers, value())
+			h := value()
+			if name, ok := strings.CutPrefix(h, "@"); ok {
+				h = "@" + path(name)
+			}
+			headers = append(headers, h)
 		case "--data-binary":
 			body = value()
 		case "--cacert", "--cert", "--key":
-			files[a] = value()
+			files[a] = path(value())
 		default:
 			if strings.HasPrefix(a, "-") {
 				return fmt.Errorf("unknown option %s", a)
@@ -65,6 +86,7 @@ func gocurl(args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer client.CloseIdleConnections()
 	defer resp.Body.Close()
 	if include {
 		fmt.Fprintf(w, "%s %d\n", resp.Proto, resp.StatusCode)

@@ -64,13 +64,14 @@ func memoryMain() {
 //
 //	await FILE REGEXP [VAR]   waits until FILE has it; VAR is set to what is in the brackets
 //	signal NAME               to everything in the background
+//	request ARGUMENT...       is gocurl without a process
 //	fill FILE...              puts the environment's values where $NAMES are
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "signal": sendSignal, "fill": fill,
+			"await": await, "signal": sendSignal, "fill": fill, "request": gocurlCommand,
 		},
 		RequireExplicitExec: true,
 	})
