@@ -12,7 +12,7 @@ set -eu
 #   python3-venv                   the OpenAPI validator
 #   curl procps wrk                asking the service by hand; load
 packages="docker.io iptables iproute2 util-linux mmdebstrap
-	php-cli php-curl php-mbstring mediawiki-classes
+	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
 	gcc libc6-dev make git ca-certificates python3-venv curl procps wrk"
 # A Maven that did not come from Debian serves as well.
 command -v mvn >/dev/null || packages="$packages maven openjdk-17-jdk-headless"
