@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,7 +50,8 @@ func NewServer(config ServerConfig) *Server {
 	s := &Server{
 		config: config,
 		http: &http.Server{
-			Handler:                      config.API,
+			Handler:                      asking(config.API),
+			ConnContext:                  withConnection,
 			TLSConfig:                    config.TLS,
 			ReadHeaderTimeout:            headerTimeout,
 			ReadTimeout:                  readTimeout,
@@ -71,68 +70,33 @@ func NewServer(config ServerConfig) *Server {
 }
 
 // Serve answers on l until ctx ends, then stops in good order: it says that it is not ready, asks clients to close
-// their connections after the next answer, finishes what is in flight and returns nil. Whatever was being worked on
-// when the grace ended is cut off, which is an error. It closes l.
+// their connections after the next answer, accepts no more connections, gives those it has accepted headerTimeout to
+// bring their first request, finishes what is in flight and returns nil. Whatever was being worked on when the grace
+// ended is cut off, which is an error. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
-	go func() { failed <- s.http.ServeTLS(&boundedListener{Listener: l, server: s}, "", "") }()
+	bounded := &boundedListener{Listener: l, server: s}
+	go func() { failed <- s.http.ServeTLS(bounded, "", "") }()
 	select {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
 	}
-	s.config.Log.Info("stopping: not ready any more", "drain", s.config.Drain, "grace", s.config.Grace)
+	s.config.Log.Info("stopping: not ready any more", "drain", s.config.Drain.String(), "grace", s.config.Grace.String())
 	s.config.API.Drain()
 	select {
 	case err := <-failed:
 		return err
 	case <-time.After(s.config.Drain):
 	}
+	// net/http drops what it reads once Shutdown has begun, so nobody's first request may be under way by then.
+	_ = bounded.Close() // an error would be that it is closed
+	<-failed
+	bounded.settle(headerTimeout)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace)
 	defer cancel()
 	if err := s.http.Shutdown(grace); err != nil {
 		return errors.Join(errors.New("requests were still in flight when the grace time ended"), s.http.Close())
 	}
 	return nil
-}
-
-// boundedListener closes what it accepts beyond the bound.
-type boundedListener struct {
-	net.Listener
-	server *Server
-	count  atomic.Int64
-}
-
-// Accept implements net.Listener.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if l.count.Add(1) <= int64(l.server.config.MaxConnections) {
-			l.server.open.Inc()
-			return &countedConn{Conn: c, closed: sync.OnceFunc(l.leave)}, nil
-		}
-		l.count.Add(-1)
-		l.server.refused.Inc()
-		_ = c.Close() // nothing was said on it
-	}
-}
-
-func (l *boundedListener) leave() {
-	l.count.Add(-1)
-	l.server.open.Dec()
-}
-
-// countedConn tells the listener when it is closed, once.
-type countedConn struct {
-	net.Conn
-	closed func()
-}
-
-// Close implements net.Conn.
-func (c *countedConn) Close() error {
-	c.closed()
-	return c.Conn.Close()
 }

@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// boundedListener closes what it accepts beyond the bound.
+type boundedListener struct {
+	net.Listener
+	server *Server
+	count  atomic.Int64
+	// newcomers are the connections whose first request has not reached the handler yet.
+	newcomers sync.WaitGroup
+}
+
+// Accept implements net.Listener.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.count.Add(1) <= int64(l.server.config.MaxConnections) {
+			l.server.open.Inc()
+			l.newcomers.Add(1)
+			return &connection{Conn: c, asked: sync.OnceFunc(l.newcomers.Done), closed: sync.OnceFunc(l.leave)}, nil
+		}
+		l.count.Add(-1)
+		l.server.refused.Inc()
+		_ = c.Close() // nothing was said on it
+	}
+}
+
+func (l *boundedListener) leave() {
+	l.count.Add(-1)
+	l.server.open.Dec()
+}
+
+// settle waits until every connection has brought its first request or is closed, but no longer than d. Accept must
+// have ended.
+func (l *boundedListener) settle(d time.Duration) {
+	settled := make(chan struct{})
+	go func() {
+		l.newcomers.Wait() // ends with the last connection
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-time.After(d):
+	}
+}
+
+// connection tells the listener when it has brought a request and when it is closed, once each.
+type connection struct {
+	net.Conn
+	asked, closed func()
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	c.asked()
+	c.closed()
+	return c.Conn.Close()
+}
+
+// connectionKey is that of a request's *connection in its context.
+type connectionKey struct{}
+
+func withConnection(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, c.(*tls.Conn).NetConn())
+}
+
+// asking marks the connections of requests that reach next.
+func asking(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Context().Value(connectionKey{}).(*connection).asked()
+		next.ServeHTTP(w, r)
+	})
+}
