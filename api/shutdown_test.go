@@ -1,0 +1,309 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"userinfo/store"
+)
+
+// load is clients that ask s without a pause, each over connections of its own, and count what becomes of every
+// request. Nothing is retried behind their backs.
+type load struct {
+	s                  *service
+	stopping           atomic.Bool
+	answered, stopped  atomic.Int64 // stopped: of those answered, the ones asked after stopping
+	refused, elsewhere atomic.Int64
+	mu                 sync.Mutex
+	lost               []error
+}
+
+func (l *load) lose(what string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = append(l.lost, fmt.Errorf("%s: %w", what, err))
+}
+
+// regular keeps its connection until it is told to go elsewhere, by Connection: close or by GOAWAY.
+func (l *load) regular(tr *http.Transport, name string) {
+	c := l.connect(tr)
+	if c == nil {
+		return
+	}
+	defer func() { _ = c.Close() }()
+	for n := 0; l.ask(c, fmt.Sprintf("%s-%d", name, n)); n++ {
+	}
+}
+
+// comer makes a connection for each request, as MediaWiki does, until it is refused one.
+func (l *load) comer(tr *http.Transport, name string) {
+	for n := 0; ; n++ {
+		c := l.connect(tr)
+		if c == nil {
+			return
+		}
+		l.ask(c, fmt.Sprintf("%s-%d", name, n))
+		_ = c.Close()
+	}
+}
+
+// connect is nil where there is no connection. That is a loss as long as s has not been stopped.
+func (l *load) connect(tr *http.Transport) *http.ClientConn {
+	stopping := l.stopping.Load()
+	c, err := tr.NewClientConn(context.Background(), "https", l.s.addr)
+	if err == nil {
+		return c
+	}
+	if !stopping && !l.stopping.Load() {
+		l.lose("connecting", err)
+	}
+	l.refused.Add(1)
+	return nil
+}
+
+// ask sends one request and tells whether c is good for another.
+func (l *load) ask(c *http.ClientConn, key string) bool {
+	if c.Reserve() != nil {
+		l.elsewhere.Add(1)
+		return false
+	}
+	stopping := l.stopping.Load()
+	res, err := c.RoundTrip(put(key, "value of "+key).request(l.s))
+	if err != nil && strings.Contains(err.Error(), "graceful shutdown GOAWAY") {
+		l.elsewhere.Add(1) // the protocol's word for: not begun, and safe to send elsewhere
+		return false
+	}
+	if err != nil {
+		l.lose("asking "+key, err)
+		return false
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != 204 {
+		l.lose("answer", fmt.Errorf("status %d, %w", res.StatusCode, err))
+		return false
+	}
+	l.answered.Add(1)
+	if stopping {
+		l.stopped.Add(1)
+	}
+	if res.Close {
+		l.elsewhere.Add(1)
+	}
+	return !res.Close
+}
+
+func TestStoppingUnderLoadLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	const clients = 3 // of each kind
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, setup{drain: 1500 * time.Millisecond})
+			l := &load{s: s}
+			tr := s.client(t, protocol).Transport.(*http.Transport)
+			var asking sync.WaitGroup
+			for i := range clients {
+				asking.Go(func() { l.regular(tr, fmt.Sprint("regular", i)) })
+				asking.Go(func() { l.comer(tr, fmt.Sprint("comer", i)) })
+			}
+			eventually(t, "there is load", func() bool { return l.answered.Load() > 100 })
+			l.stopping.Store(true)
+			s.stop()
+			if err := <-s.served; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+			asking.Wait()
+			for _, err := range l.lost {
+				t.Errorf("lost: %v", err)
+			}
+			if l.stopped.Load() == 0 || l.refused.Load() != clients || l.elsewhere.Load() < clients {
+				t.Errorf("%d asked after the stop were answered, %d connections refused, %d told to go elsewhere: not all has happened that is tested here",
+					l.stopped.Load(), l.refused.Load(), l.elsewhere.Load())
+			}
+			t.Logf("%d answered, %d of them asked after the stop", l.answered.Load(), l.stopped.Load())
+		})
+	}
+}
+
+func TestFirstItIsNotReadyAndGoesOnAsBefore(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		s := start(t, setup{drain: time.Hour, store: failing(store.ErrNotFound)})
+		c := s.client(t, protocol)
+		if got := s.must(t, c, ask{method: "GET", path: "/readyz"}); got.status != 200 {
+			t.Fatalf("%s: /readyz: %d before", protocol, got.status)
+		}
+		s.stop()
+		ready := ask{method: "GET", path: "/readyz"}
+		eventually(t, "it says that it is not ready", func() bool { return s.must(t, c, ready).status == 503 })
+		checkProblem(t, s.must(t, c, ready), 503, "not-ready")
+		for range 5 {
+			got := s.must(t, c, get("k"))
+			if got.status != 404 || got.close != (protocol == protocols[0]) {
+				t.Errorf("%s: %d, to be closed: %v", protocol, got.status, got.close)
+			}
+			if alive := s.must(t, c, ask{method: "GET", path: "/healthz"}); alive.status != 200 {
+				t.Errorf("%s: /healthz: %d", protocol, alive.status)
+			}
+		}
+		select {
+		case err := <-s.served:
+			t.Errorf("%s: Serve returned before the drain was over: %v", protocol, err)
+		default:
+		}
+	}
+}
+
+// net/http by itself drops the first request of a connection where Shutdown began before it.
+func TestAConnectionThatWasAcceptedMayStillBringItsFirstRequest(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		s := start(t, setup{})
+		l := &load{s: s}
+		c := l.connect(s.client(t, protocol).Transport.(*http.Transport))
+		if c == nil {
+			t.Fatalf("%s: %v", protocol, l.lost)
+		}
+		s.stop()
+		s.refusesConnections(t)
+		l.ask(c, "late")
+		if l.answered.Load() != 1 || len(l.lost) > 0 {
+			t.Errorf("%s: %v", protocol, l.lost)
+		}
+		if err := errors.Join(<-s.served, c.Close()); err != nil {
+			t.Errorf("%s: Serve: %v", protocol, err)
+		}
+	}
+}
+
+func TestAConnectionThatNeverBringsARequestDoesNotHoldItUpForLong(t *testing.T) {
+	t.Parallel()
+	s := start(t, setup{})
+	l := &load{s: s}
+	for _, protocol := range protocols {
+		c := l.connect(s.client(t, protocol).Transport.(*http.Transport))
+		if c == nil {
+			t.Fatalf("%s: %v", protocol, l.lost)
+		}
+		defer func() { _ = c.Close() }()
+	}
+	began := time.Now()
+	s.stop()
+	if err := <-s.served; err != nil || time.Since(began) > headerTimeout+5*time.Second {
+		t.Errorf("Serve: %v after %v", err, time.Since(began))
+	}
+}
+
+// refusesConnections waits until s does.
+func (s *service) refusesConnections(t *testing.T) {
+	t.Helper()
+	eventually(t, "there are no new connections", func() bool {
+		raw, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			_ = raw.Close()
+		}
+		return err != nil
+	})
+}
+
+func TestWhatIsInFlightWhenItStopsIsAnswered(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		g := newGate()
+		s := start(t, setup{store: g.store()})
+		c := s.client(t, protocol)
+		type result struct {
+			got answer
+			err error
+		}
+		held := make(chan result)
+		for _, a := range []ask{get("k"), put("k", "v"), {method: "DELETE", path: "/sessions/v1/k"}} {
+			go func() {
+				got, err := s.do(c, a)
+				held <- result{got, err}
+			}()
+			<-g.entered
+		}
+		s.stop()
+		s.refusesConnections(t)
+		select {
+		case err := <-s.served:
+			t.Fatalf("%s: Serve returned with requests in flight: %v", protocol, err)
+		default:
+		}
+		close(g.opened)
+		for range 3 {
+			if r := <-held; r.err != nil || r.got.status >= 300 {
+				t.Errorf("%s: %d, %v", protocol, r.got.status, r.err)
+			}
+		}
+		if err := <-s.served; err != nil {
+			t.Errorf("%s: Serve: %v", protocol, err)
+		}
+	}
+}
+
+func TestWhatIsInFlightWhenTheGraceEndsIsCutOffAndAnError(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		g := newGate()
+		s := start(t, setup{store: g.store(), grace: 50 * time.Millisecond})
+		c := s.client(t, protocol)
+		held := make(chan error)
+		go func() {
+			_, err := s.do(c, get("k"))
+			held <- err
+		}()
+		<-g.entered
+		s.stop()
+		if err := <-s.served; err == nil || !strings.Contains(err.Error(), "in flight when the grace time ended") {
+			t.Errorf("%s: Serve: %v", protocol, err)
+		}
+		if err := <-held; err == nil {
+			t.Errorf("%s: the request was answered", protocol)
+		}
+	}
+}
+
+func TestIdleConnectionsDoNotHoldItUp(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		s := start(t, setup{})
+		for range 20 {
+			s.must(t, s.client(t, protocol), get("k")) // each client keeps one
+		}
+		began := time.Now()
+		s.stop()
+		if err := <-s.served; err != nil || time.Since(began) > 5*time.Second {
+			t.Errorf("%s: Serve: %v after %v", protocol, err, time.Since(began))
+		}
+	}
+}
+
+func TestAListenerThatFailsIsAnErrorAtOnce(t *testing.T) {
+	s := start(t, setup{drain: time.Hour})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.server.Serve(t.Context(), l); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: %v", err)
+	}
+	s.stop()
+	_ = s.server.http.Close() // the listener of a server that drains
+	if err := <-s.served; !errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("Serve, draining: %v", err)
+	}
+}
