@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -151,8 +152,17 @@ func yamlWanted(goType string) string {
 	return "a group of fields, each NAME: VALUE"
 }
 
-// withoutValue finds what is there and says nothing. The decoder would take it for absent; but a list of networks that
-// somebody has left empty must not mean everywhere.
+// mayBeZero are the fields in which a zero is not taken for the default.
+var mayBeZero = map[string]bool{"fence": true, "drain": true}
+
+// isZero tells whether a scalar is the number or the duration 0. (A hash of nothing but zeros is neither.)
+func isZero(n *yaml.Node) bool {
+	d, err := time.ParseDuration(n.Value)
+	return n.Kind == yaml.ScalarNode && n.Style == 0 && len(n.Value) < 16 && err == nil && d == 0
+}
+
+// withoutValue finds what is there and says nothing. It would be taken for absent; but a list of networks that
+// somebody has left empty must not mean everywhere, nor a TTL of 0 the default.
 func withoutValue(file string, text []byte) []error {
 	var root yaml.Node
 	_ = yaml.Unmarshal(text, &root) // it has been decoded before
@@ -162,8 +172,12 @@ func withoutValue(file string, text []byte) []error {
 		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
 			errs = append(errs, fmt.Errorf("%s:%d: there is no value here; give one or remove the line", file, n.Line))
 		}
-		for _, c := range n.Content {
+		for i, c := range n.Content {
 			look(c)
+			if n.Kind == yaml.MappingNode && i%2 == 1 && isZero(c) && !mayBeZero[n.Content[i-1].Value] {
+				errs = append(errs, fmt.Errorf("%s:%d: %s cannot be 0; give another value, or remove the line for the default",
+					file, c.Line, n.Content[i-1].Value))
+			}
 		}
 	}
 	look(&root)

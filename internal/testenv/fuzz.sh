@@ -6,6 +6,6 @@ cd "$(dirname "$0")/../.."
 grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do
 	package=$(dirname "$file")
 	sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file" | while read -r target; do
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "$duration" "$package" </dev/null
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$duration" -fuzzminimizetime 5x "$package" </dev/null
 	done
 done
