@@ -97,12 +97,6 @@ func (p plan) hedgeAfter() time.Duration {
 	return hedgeAfter
 }
 
-type answer[T any] struct {
-	value T
-	err   error
-	from  *attempt
-}
-
 // run asks one coordinator, another as soon as that fails, another beside it when it is slow, and so on until one
 // succeeds, the plan has no more or ctx ends. It fails only when all have failed. try must be safe to repeat and
 // to run twice at once, as statements with pinned timestamps are. Its error wraps ErrUnavailable.
@@ -111,66 +105,55 @@ func run[T any](ctx context.Context, r *runner, p plan, try func(context.Context
 	defer cancel()
 	r.earn()
 
-	answers := make(chan answer[T])
-	this := &race{}
-	start := func() *attempt {
-		a := &attempt{race: this, key: p.key}
-		go func() {
-			value, err := try(context.WithValue(ctx, attemptKey{}, a))
-			select {
-			case answers <- answer[T]{value, err, a}:
-			case <-ctx.Done():
-			}
-		}()
-		return a
-	}
-
-	perRound := r.coordinators.size()
-	newest, started, running := start(), 1, 1
-	exhausted := func() bool { return p.everywhere && started >= perRound }
-	next, pause := hedge, retryPause
+	o := &operation[T]{runner: r, plan: p, try: try, answers: make(chan answer[T]), perRound: r.coordinators.size(), pause: retryPause}
+	o.start(ctx)
 	timer := time.NewTimer(p.hedgeAfter())
 	defer timer.Stop()
 	var none T
-	var last error
 	for {
 		select {
-		case got := <-answers:
-			running--
+		case got := <-o.answers:
+			o.running--
 			r.judge(p, got.from, got.err)
 			if got.err == nil {
 				return got.value, nil
 			}
-			last = got.err
-			if permanent(last) || (exhausted() && running == 0) {
-				return none, unavailable(last)
+			o.last = got.err
+			if permanent(o.last) || (o.exhausted() && o.running == 0) {
+				return none, unavailable(o.last)
 			}
-			var wait time.Duration
-			if started%perRound == 0 { // all have been asked: give them time
-				wait, pause = pause, pause*2
-			}
-			next = retry
-			timer.Reset(wait)
+			timer.Reset(o.failed())
 		case <-timer.C:
-			if exhausted() {
+			if o.exhausted() {
 				continue
 			}
-			if next == hedge && (started%perRound == 0 || !r.spend()) {
-				next = replace
-				timer.Reset(patience - p.hedgeAfter())
-				continue
-			}
-			if next != retry {
-				r.judge(p, newest, errSlow)
-			}
-			newest, next = start(), hedge
-			started++
-			running++
-			timer.Reset(p.hedgeAfter())
+			timer.Reset(o.due(ctx))
 		case <-ctx.Done():
-			return none, unavailable(errors.Join(ctx.Err(), last))
+			return none, unavailable(errors.Join(ctx.Err(), o.last))
 		}
 	}
+}
+
+type answer[T any] struct {
+	value T
+	err   error
+	from  *attempt
+}
+
+// operation is the state of run. Its goroutine alone touches it; attempts have the channel.
+type operation[T any] struct {
+	runner  *runner
+	plan    plan
+	try     func(context.Context) (T, error)
+	answers chan answer[T]
+	race    race
+
+	perRound         int // coordinators
+	started, running int // attempts
+	newest           *attempt
+	next             reason // why the timer is set
+	pause            time.Duration
+	last             error
 }
 
 // reason is why the next attempt will start when the timer fires.
@@ -181,6 +164,47 @@ const (
 	replace               // the newest must be taken for lost
 	retry                 // the newest has failed
 )
+
+func (o *operation[T]) exhausted() bool { return o.plan.everywhere && o.started >= o.perRound }
+
+// start asks the next coordinator. Its answer is dropped when ctx has ended.
+func (o *operation[T]) start(ctx context.Context) {
+	a := &attempt{race: &o.race, key: o.plan.key}
+	o.newest, o.next = a, hedge
+	o.started++
+	o.running++
+	go func() {
+		value, err := o.try(context.WithValue(ctx, attemptKey{}, a))
+		select {
+		case o.answers <- answer[T]{value, err, a}:
+		case <-ctx.Done():
+		}
+	}()
+}
+
+// failed tells when to ask the next coordinator after one has failed: at once, or, when all have been asked, later.
+func (o *operation[T]) failed() time.Duration {
+	o.next = retry
+	if o.started%o.perRound != 0 {
+		return 0
+	}
+	wait := o.pause
+	o.pause *= 2
+	return wait
+}
+
+// due does what the timer was set for, and tells when to look again.
+func (o *operation[T]) due(ctx context.Context) time.Duration {
+	if o.next == hedge && (o.started%o.perRound == 0 || !o.runner.spend()) {
+		o.next = replace
+		return patience - o.plan.hedgeAfter()
+	}
+	if o.next != retry {
+		o.runner.judge(o.plan, o.newest, errSlow)
+	}
+	o.start(ctx)
+	return o.plan.hedgeAfter()
+}
 
 // errSlow stands for a coordinator that has not answered in time.
 var errSlow = errors.New("slow coordinator")
