@@ -44,14 +44,17 @@ const (
 	docs      access.Token = "userinfo_test-docs"       // openapi:get
 )
 
-func testPolicy() (*access.Policy, error) {
+func testPolicy() (*access.Policy, error) { return testPolicyWith() }
+
+// testPolicyWith has others, too.
+func testPolicyWith(others ...access.Client) (*access.Policy, error) {
 	all := []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}
 	holder := func(name string, token access.Token, grants []access.Grant, keys ...string) access.Client {
 		return access.Client{Name: name, Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Grants: grants, Keys: keys}
 	}
 	far := holder("elsewhere", elsewhere, all, "*")
 	far.Tokens[0].Networks = []string{"192.0.2.0/24"}
-	return access.NewPolicy([]access.Client{
+	return access.NewPolicy(append([]access.Client{
 		holder("wiki", wiki, all, "*"),
 		holder("reader", reader, all[:1], "*"),
 		holder("enwiki", enwiki, all, "enwiki:*"),
@@ -59,7 +62,7 @@ func testPolicy() (*access.Policy, error) {
 		holder("prometheus", prom, []access.Grant{"metrics:get"}),
 		holder("docs", docs, []access.Grant{"openapi:get"}),
 		{Name: "canary", Certificates: []access.CertificateName{{CN: "canary"}}, Grants: all, Keys: []string{"{cn}:*"}},
-	}, []string{"sessions"}, time.Now)
+	}, others...), []string{"sessions"}, time.Now)
 }
 
 // testCA signs every certificate of a run of the tests, so that keys are made once.
@@ -316,13 +319,16 @@ func (s *service) wire(t testing.TB) *wire {
 	return &wire{c, bufio.NewReader(c)}
 }
 
+// deadline is by when whatever begins now must be over.
+func deadline() time.Time { return time.Now().Add(patience) }
+
 func (s *service) handshake(config *tls.Config) (*tls.Conn, error) {
 	raw, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		return nil, err
 	}
 	c := tls.Client(raw, config)
-	return c, errors.Join(c.SetDeadline(time.Now().Add(patience)), c.Handshake())
+	return c, errors.Join(c.SetDeadline(deadline()), c.Handshake())
 }
 
 // head is the beginning of a request from wiki, without the empty line that ends it.

@@ -42,10 +42,12 @@ func (s *service) others(t *testing.T) (done func()) {
 			}
 		})
 	}
-	return func() {
+	done = sync.OnceFunc(func() {
 		close(stop)
 		asking.Wait()
-	}
+	})
+	t.Cleanup(done)
+	return done
 }
 
 func TestBeyondTheBoundRequestsAreShedAtOnceAndNothingElseIs(t *testing.T) {

@@ -73,7 +73,7 @@ func (a attack) run(s *service) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(began.Add(patience)); err != nil {
+	if err := c.SetDeadline(deadline()); err != nil {
 		return err
 	}
 	if !a.raw {

@@ -1,0 +1,192 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"userinfo/access"
+	"userinfo/store"
+)
+
+// Marked parts of secrets. No two bytes-long enough parts are alike, and none occurs by chance.
+const (
+	keyHead, keyTail     = "kQ7head", "Zx9tail"
+	valueHead, valueTail = "vW3head", "Yb5tail"
+	tokenHead, tokenTail = "tR8head", "Lm2tail"
+)
+
+const (
+	markedKey                = "enwiki:MWSession:" + keyHead + "/" + keyTail
+	markedValue              = valueHead + "\x00" + valueTail
+	markedToken access.Token = tokenHead + "-" + tokenTail
+)
+
+// leaks are how a marked part may look wherever it must not.
+func leaks() []string {
+	var all []string
+	for _, part := range []string{keyHead, keyTail, valueHead, valueTail, tokenHead, tokenTail} {
+		all = append(all, part, strings.ToLower(part), hex.EncodeToString([]byte(part)), escape(part),
+			base64.RawStdEncoding.EncodeToString([]byte(part))[:8], fmt.Sprint([]byte(part)))
+	}
+	return all
+}
+
+// noLeak fails the test if text has a marked part.
+func noLeak(t *testing.T, where, text string) {
+	t.Helper()
+	for _, leak := range leaks() {
+		if strings.Contains(strings.ToLower(text), strings.ToLower(leak)) {
+			t.Errorf("%s: %q is in %s", where, leak, text)
+		}
+	}
+}
+
+// markedService has one client, whose token is marked, and whatever store a test wants.
+func markedService(t *testing.T, st store.Store) *service {
+	t.Helper()
+	policy, err := testPolicyWith(access.Client{
+		Name: "marked", Tokens: []access.TokenRule{{SHA256: markedToken.HashText()}},
+		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get"}, Keys: []string{"enwiki:*"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, setup{store: st, policy: func() *access.Policy { return policy }})
+}
+
+// operations are everything that can be done with a marked key.
+func operations(token access.Token) []ask {
+	path := "/sessions/v1/" + strings.ReplaceAll(markedKey, "/", "%2F")
+	value := func() io.Reader { return strings.NewReader(markedValue) }
+	return []ask{
+		{method: "PUT", path: path, header: as(token), body: value()},
+		{method: "GET", path: path, header: as(token)},
+		{method: "POST", path: path, header: as(token), body: io.MultiReader(value())},
+		{method: "PATCH", path: path, header: as(token, "TTL", "60")},
+		{method: "DELETE", path: path, header: as(token)},
+		{method: "GET", path: path, header: as(token)},
+		{method: "PUT", path: path, header: as(token), body: value()},
+	}
+}
+
+// mistakes are requests that are refused for a reason of their own, with a secret wherever there is room for one.
+func mistakes() []ask {
+	path := "/sessions/v1/" + strings.ReplaceAll(markedKey, "/", "%2F")
+	value := func() io.Reader { return strings.NewReader(markedValue) }
+	long := strings.Repeat(keyHead, 1000)
+	return []ask{
+		{method: "PUT", path: path, header: as(markedToken, "TTL", valueHead), body: value()},
+		{method: "PUT", path: path, header: as(markedToken, "TTL", "5", "TTL", valueTail), body: value()},
+		{method: "PUT", path: path, header: as(markedToken), body: strings.NewReader(strings.Repeat(markedValue, 1<<17))},
+		{method: "PUT", path: path, header: as(markedToken)},
+		{method: "GET", path: path, header: as(markedToken), body: value()},
+		{method: "GET", path: path + "?" + keyHead + "=" + valueHead, header: as(markedToken)},
+		{method: "GET", path: "/sessions/v1/" + long, header: as(markedToken)},
+		{method: "GET", path: "/sessions/v2/" + keyHead, header: as(markedToken)},
+		{method: "GET", path: "/" + keyHead + "/" + keyTail, header: as(markedToken)},
+		{method: "GET", path: "/sessions/v1/dewiki%3A" + keyHead, header: as(markedToken)},
+		{method: keyHead, path: path, header: as(markedToken)},
+		{method: "GET", path: path, header: http.Header{"Authorization": {"Basic " + tokenHead}}},
+		{method: "GET", path: path, header: http.Header{"Authorization": {tokenHead + " " + tokenTail}}},
+		{method: "GET", path: path, header: http.Header{"Authorization": {"Bearer " + tokenHead, "Bearer " + tokenTail}}},
+		{method: "GET", path: path, header: http.Header{"Authorization": {"Bearer " + tokenHead + "\xff" + tokenTail}}},
+		{method: "GET", path: path, header: as(markedToken[:len(markedToken)-1])},
+		{method: "GET", path: "/openapi", header: as(markedToken)},
+		{method: "GET", path: path, header: as(markedToken, "X-Key", markedKey[:20], "Cookie", "session="+keyTail, "User-Agent", valueHead, "Referer", "https://"+keyTail, "X-Request-Id", tokenHead)},
+	}
+}
+
+func TestNoSecretIsInALogAMetricOrAProblem(t *testing.T) {
+	t.Parallel()
+	stores := map[string]store.Store{
+		"memory": nil,
+		"a store that panics": stub(func(_ context.Context, c call) (store.Value, error) {
+			panic(fmt.Sprint(string(c.key), string(c.data)))
+		}),
+		"an error that nobody knows": failing(errors.New("unknown")),
+	}
+	for _, s := range sentinels {
+		stores[s.name] = failing(fmt.Errorf("doing: %w", s.err))
+	}
+	for name, st := range stores {
+		s := markedService(t, st)
+		for _, protocol := range protocols {
+			c := s.client(t, protocol)
+			for _, a := range append(operations(markedToken), append(operations("userinfo_other"), mistakes()...)...) {
+				got := s.must(t, c, a)
+				if got.status >= 300 {
+					noLeak(t, name+": a problem document", got.body+fmt.Sprint(got.header))
+				}
+			}
+			metrics := s.must(t, c, ask{method: "GET", path: "/metrics", header: as(markedToken)})
+			if metrics.status != 200 {
+				t.Fatalf("%s: /metrics: %d", name, metrics.status)
+			}
+			noLeak(t, name+": the metrics", metrics.body)
+		}
+		noLeak(t, name+": the log", s.logs.String())
+		if n := strings.Count(s.logs.String(), "\n"); n < 50 {
+			t.Errorf("%s: the log has %d lines, so it was not at debug", name, n)
+		}
+	}
+}
+
+func TestNoSecretIsInTheLogOfAConnectionThatBreaks(t *testing.T) {
+	s := markedService(t, nil)
+	token := "Authorization: Bearer " + string(markedToken) + "\r\n"
+	for _, text := range []string{
+		"GET /sessions/v1/" + keyHead + "%zz HTTP/1.1\r\nHost: h\r\n" + token + "\r\n",
+		"GET /sessions/v1/" + keyHead + " " + keyTail + " HTTP/1.1\r\nHost: h\r\n" + token + "\r\n",
+		"GET /sessions/v1/" + keyHead + "\x01 HTTP/1.1\r\nHost: h\r\n" + token + "\r\n",
+		"GET /sessions/v1/" + keyHead + " HTTP/9.9\r\nHost: h\r\n" + token + "\r\n",
+		"GET /sessions/v1/" + keyHead + " HTTP/1.1\r\n" + token + "\r\n",
+		"GET /sessions/v1/" + keyHead + " HTTP/1.1\r\nHost: " + keyTail + " " + keyHead + "\r\n" + token + "\r\n",
+		"GET /sessions/v1/" + keyHead + " HTTP/1.1\r\nHost: h\r\n" + tokenHead + " " + tokenTail + "\r\n\r\n",
+		"GET /sessions/v1/" + keyHead + " HTTP/1.1\r\nHost: h\r\nX: \x00" + tokenTail + "\r\n\r\n",
+		"PUT /sessions/v1/enwiki:" + keyHead + " HTTP/1.1\r\nHost: h\r\n" + token + "Content-Length: " + valueHead + "\r\n\r\n",
+		"PUT /sessions/v1/enwiki:" + keyHead + " HTTP/1.1\r\nHost: h\r\n" + token + "Transfer-Encoding: " + valueHead + "\r\n\r\n",
+		"PUT /sessions/v1/enwiki:" + keyHead + " HTTP/1.1\r\nHost: h\r\n" + token + "Expect: " + valueHead + "\r\n\r\n",
+		"PUT /sessions/v1/enwiki:" + keyHead + " HTTP/1.1\r\nHost: h\r\n" + token + "Transfer-Encoding: chunked\r\n\r\n" + valueHead + "\r\n",
+		"PUT /sessions/v1/enwiki:" + keyHead + " HTTP/1.1\r\nHost: h\r\n" + token + "Content-Length: 100\r\n\r\n" + valueHead,
+		keyHead + valueHead + tokenHead,
+	} {
+		w := s.wire(t)
+		w.send(t, text)
+		if err := w.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		said, _ := io.ReadAll(w.r) // a connection that is cut off is an answer, too
+		noLeak(t, "an answer", string(said))
+	}
+	// Plain HTTP on the port of TLS.
+	raw := s.dial(t)
+	if _, err := io.WriteString(raw, "GET /sessions/v1/"+keyHead+" HTTP/1.1\r\nHost: h\r\n"+token+"\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	said, _ := io.ReadAll(raw)
+	noLeak(t, "an answer to plain HTTP", string(said))
+	eventually(t, "the connections are closed", func() bool { return gauge(t, s, "userinfo_connections") == 0 })
+	noLeak(t, "the log", s.logs.String())
+	if !strings.Contains(s.logs.String(), "TLS handshake error") {
+		t.Errorf("the log is not that of the connections: %s", s.logs)
+	}
+}
+
+func TestASearchForLeaksFindsThem(t *testing.T) {
+	for _, text := range []string{markedKey, markedValue, string(markedToken), fmt.Sprintf("%q", markedValue), fmt.Sprintf("%x", markedKey), escape(markedKey)} {
+		found := false
+		for _, leak := range leaks() {
+			found = found || strings.Contains(strings.ToLower(text), strings.ToLower(leak))
+		}
+		if !found {
+			t.Errorf("nothing is found in %q", text)
+		}
+	}
+}
