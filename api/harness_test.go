@@ -1,17 +1,14 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -301,74 +298,6 @@ func get(key string) ask { return ask{method: http.MethodGet, path: "/sessions/v
 // put sets key to value.
 func put(key, value string) ask {
 	return ask{method: http.MethodPut, path: "/sessions/v1/" + key, body: strings.NewReader(value)}
-}
-
-// wire is an HTTP/1.1 connection on which a test writes what it likes.
-type wire struct {
-	*tls.Conn
-	r *bufio.Reader
-}
-
-func (s *service) wire(t testing.TB) *wire {
-	t.Helper()
-	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"http/1.1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.NetConn().Close() })
-	return &wire{c, bufio.NewReader(c)}
-}
-
-// deadline is by when whatever begins now must be over.
-func deadline() time.Time { return time.Now().Add(patience) }
-
-func (s *service) handshake(config *tls.Config) (*tls.Conn, error) {
-	raw, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		return nil, err
-	}
-	c := tls.Client(raw, config)
-	return c, errors.Join(c.SetDeadline(deadline()), c.Handshake())
-}
-
-// head is the beginning of a request from wiki, without the empty line that ends it.
-func head(method, target string, fields ...string) string {
-	h := method + " " + target + " HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer " + string(wiki) + "\r\n"
-	for _, f := range fields {
-		h += f + "\r\n"
-	}
-	return h
-}
-
-func (w *wire) send(t testing.TB, text string) {
-	t.Helper()
-	if _, err := io.WriteString(w, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// answer reads the next response.
-func (w *wire) answer(t testing.TB, method string) answer {
-	t.Helper()
-	res, err := http.ReadResponse(w.r, &http.Request{Method: method, URL: &url.URL{}})
-	if err != nil {
-		t.Fatalf("reading an answer: %v", err)
-	}
-	a, err := read(res)
-	if err != nil {
-		t.Fatalf("reading the body of an answer: %v", err)
-	}
-	return a
-}
-
-// closed waits until the server has closed the connection, whatever it says before.
-func (w *wire) closed(t testing.TB) {
-	t.Helper()
-	_, err := io.Copy(io.Discard, w.r)
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		t.Fatal("the connection stayed open")
-	}
 }
 
 // buffer is a log that may be written and read at once.

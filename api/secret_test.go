@@ -119,7 +119,11 @@ func TestNoSecretIsInALogAMetricOrAProblem(t *testing.T) {
 		s := markedService(t, st)
 		for _, protocol := range protocols {
 			c := s.client(t, protocol)
-			for _, a := range append(operations(markedToken), append(operations("userinfo_other"), mistakes()...)...) {
+			asks := append(operations(markedToken), operations("userinfo_other")...)
+			if st == nil { // mistakes reach no store
+				asks = append(asks, mistakes()...)
+			}
+			for _, a := range asks {
 				got := s.must(t, c, a)
 				if got.status >= 300 {
 					noLeak(t, name+": a problem document", got.body+fmt.Sprint(got.header))
@@ -132,7 +136,7 @@ func TestNoSecretIsInALogAMetricOrAProblem(t *testing.T) {
 			noLeak(t, name+": the metrics", metrics.body)
 		}
 		noLeak(t, name+": the log", s.logs.String())
-		if n := strings.Count(s.logs.String(), "\n"); n < 50 {
+		if n := strings.Count(s.logs.String(), "\n"); n < 2*len(operations("")) {
 			t.Errorf("%s: the log has %d lines, so it was not at debug", name, n)
 		}
 	}
