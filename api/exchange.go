@@ -27,6 +27,7 @@ type exchange struct {
 	identity access.Identity
 	status   int    // as sent to the client; statusGone where nobody was there to be told
 	cause    error  // of a problem
+	severe   bool   // the problem is the service's, whether or not the client was there to be told
 	id       string // made when first asked for
 }
 
@@ -85,6 +86,7 @@ func (x *exchange) fail(err error) {
 		x.w.Header().Set("WWW-Authenticate", challenge(x.r))
 	}
 	x.status = p.Status
+	x.severe = p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded)
 	if x.r.Context().Err() != nil {
 		// It is answered all the same: one that has closed only its sending half still reads, and net/http would
 		// turn silence into a 200.
@@ -123,7 +125,7 @@ func (x *exchange) finish(h *handles) {
 	h.observe(x.status, took)
 
 	level := slog.LevelDebug
-	if x.status >= http.StatusInternalServerError && !errors.Is(x.cause, errOverloaded) {
+	if x.severe {
 		level = slog.LevelError
 	}
 	log := x.api.config.Log
