@@ -134,6 +134,21 @@ func (c *coordinators) size() int {
 	return max(len(c.up), 1)
 }
 
+// lost tells whether a node keeps failing while another does not.
+func (c *coordinators) lost(id string) bool {
+	if c.of(id).failures.Load() < breakerFailures {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for other := range c.up {
+		if other != id && c.of(other).failures.Load() < breakerFailures {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *coordinators) of(id string) *health {
 	if h, ok := c.health.Load(id); ok {
 		return h.(*health)

@@ -11,13 +11,11 @@ import (
 	"github.com/gocql/gocql"
 )
 
-// hedgeAfter is how long a coordinator has before another is asked beside it, if a hedge can be afforded;
-// remoteHedgeAfter where the answer must come from other datacentres, which takes longer. After patience another
-// is asked in any case: the first must be taken for lost.
+// hedgeAfter is how long a coordinator has before another is asked beside it; remoteHedgeAfter where the answer must
+// come from other datacentres, which takes longer.
 const (
 	hedgeAfter       = 200 * time.Millisecond
 	remoteHedgeAfter = 700 * time.Millisecond
-	patience         = time.Second
 )
 
 // Hedging costs Cassandra work just when it may be short of time: each operation earns a tenth of a hedge, and
@@ -45,6 +43,7 @@ type attempt struct {
 	race *race
 	key  []byte                 // the partition key, so that the driver need not ask a node which of the values it is
 	host atomic.Pointer[string] // the id of the node asked, once the driver has picked it
+	late bool                   // the breaker knows; run's goroutine alone touches it
 }
 
 // race is one operation and the coordinators it has asked so far.
@@ -151,26 +150,17 @@ type operation[T any] struct {
 	perRound         int // coordinators
 	started, running int // attempts
 	newest           *attempt
-	next             reason // why the timer is set
+	retrying         bool // the timer is set because the newest has failed, not because it is slow
 	pause            time.Duration
 	last             error
 }
-
-// reason is why the next attempt will start when the timer fires.
-type reason int
-
-const (
-	hedge   reason = iota // the newest has been slow
-	replace               // the newest must be taken for lost
-	retry                 // the newest has failed
-)
 
 func (o *operation[T]) exhausted() bool { return o.plan.everywhere && o.started >= o.perRound }
 
 // start asks the next coordinator. Its answer is dropped when ctx has ended.
 func (o *operation[T]) start(ctx context.Context) {
 	a := &attempt{race: &o.race, key: o.plan.key}
-	o.newest, o.next = a, hedge
+	o.newest, o.retrying = a, false
 	o.started++
 	o.running++
 	go func() {
@@ -184,7 +174,7 @@ func (o *operation[T]) start(ctx context.Context) {
 
 // failed tells when to ask the next coordinator after one has failed: at once, or, when all have been asked, later.
 func (o *operation[T]) failed() time.Duration {
-	o.next = retry
+	o.retrying = true
 	if o.started%o.perRound != 0 {
 		return 0
 	}
@@ -195,12 +185,11 @@ func (o *operation[T]) failed() time.Duration {
 
 // due does what the timer was set for, and tells when to look again.
 func (o *operation[T]) due(ctx context.Context) time.Duration {
-	if o.next == hedge && (o.started%o.perRound == 0 || !o.runner.spend()) {
-		o.next = replace
-		return patience - o.plan.hedgeAfter()
-	}
-	if o.next != retry {
-		o.runner.judge(o.plan, o.newest, errSlow)
+	if !o.retrying {
+		o.runner.slow(o.plan, o.newest)
+		if o.started%o.perRound == 0 || !o.runner.affords(o.plan, o.newest) {
+			return o.plan.hedgeAfter() // whoever is slow may yet answer, or turn out to be lost
+		}
 	}
 	o.start(ctx)
 	return o.plan.hedgeAfter()
@@ -223,6 +212,27 @@ func (r *runner) judge(p plan, a *attempt, err error) {
 	}
 }
 
+// slow tells the breaker, once, that an attempt has had no answer for longer than is usual.
+func (r *runner) slow(p plan, a *attempt) {
+	if !a.late {
+		a.late = true
+		r.judge(p, a, errSlow)
+	}
+}
+
+// affords tells whether another coordinator may be asked beside the one that is slow: where that one keeps failing
+// while others do well, for then it must be taken for lost; where a delete wants every datacentre, for deletes are
+// rare; and otherwise where it has been saved for. When all are slow it is the work that is too much, and more of it
+// would make it worse.
+func (r *runner) affords(p plan, a *attempt) bool {
+	id := a.host.Load()
+	if p.everywhere || (id != nil && r.coordinators.lost(*id)) || r.spend() {
+		r.metrics.hedges.Inc()
+		return true
+	}
+	return false
+}
+
 func (r *runner) earn() {
 	if r.savings.Load() < hedgeCost*hedgeSavings {
 		r.savings.Add(1)
@@ -231,7 +241,6 @@ func (r *runner) earn() {
 
 func (r *runner) spend() bool {
 	if r.savings.Add(-hedgeCost) >= 0 {
-		r.metrics.hedges.Inc()
 		return true
 	}
 	r.savings.Add(hedgeCost)

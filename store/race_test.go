@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ import (
 type ring struct {
 	gocql.HostSelectionPolicy
 	hosts []*gocql.HostInfo
+	turn  *atomic.Int64 // where set, each operation begins with the next host
 }
 
 type selected struct{ host *gocql.HostInfo }
@@ -27,6 +29,10 @@ func (s selected) Mark(error)            {}
 func (r ring) AddHost(*gocql.HostInfo) {}
 func (r ring) Pick(gocql.ExecutableQuery) gocql.NextHost {
 	left := r.hosts
+	if r.turn != nil {
+		n := int(r.turn.Add(1)) % len(left)
+		left = append(slices.Clone(left[n:]), left[:n]...)
+	}
 	return func() gocql.SelectedHost {
 		if len(left) == 0 {
 			return nil
@@ -142,8 +148,8 @@ func TestWhichCoordinatorAnswers(t *testing.T) {
 			replies: map[string]reply{"a": never, "b": fails, "c": quick}, want: "c", asked: []string{"a", "b", "c"}, took: hedgeAfter + 2*time.Millisecond},
 		{name: "the slow first, where the second is slower",
 			replies: map[string]reply{"a": slow(300 * time.Millisecond), "b": never}, want: "a", asked: []string{"a", "b"}, took: 300 * time.Millisecond},
-		{name: "a second after more patience, where no hedge can be afforded",
-			replies: map[string]reply{"a": never, "b": quick}, poor: true, want: "b", asked: []string{"a", "b"}, took: patience + time.Millisecond},
+		{name: "the slow first, where no hedge can be afforded",
+			replies: map[string]reply{"a": slow(900 * time.Millisecond), "b": quick}, poor: true, want: "a", asked: []string{"a"}, took: 900 * time.Millisecond},
 		{name: "none: all are asked again after pauses, until the time is over",
 			replies: map[string]reply{"a": {err: errDown}, "b": {err: errDown}, "c": {err: errDown}}, budget: 200 * time.Millisecond,
 			asked: []string{"a", "b", "c", "a", "b", "c", "a", "b", "c"}, took: 200 * time.Millisecond},
@@ -263,6 +269,40 @@ func TestHedgesAreATenthOfTheOperationsInTheLongRun(t *testing.T) {
 		}
 		if most := operations/hedgeCost + hedgeSavings; hedges > most || hedges < most/2 {
 			t.Errorf("%d hedges in %d operations, want close to %d", hedges, operations, most)
+		}
+	})
+}
+
+func TestACoordinatorThatIsLostIsReplacedThoughNoHedgeCanBeAfforded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(map[string]reply{"a": never, "b": quick, "c": quick})
+		c.savings.Store(0)
+		var all sync.WaitGroup
+		for range breakerFailures {
+			all.Go(func() {
+				if got, err := c.run(plan{}, 3*time.Second); got != "b" || err != nil {
+					t.Errorf("answered by %q, error %v", got, err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+func TestWhereAllCoordinatorsAreSlowNoWorkIsAdded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := reply{after: time.Second}
+		c := newTestCluster(map[string]reply{"a": slow, "b": slow, "c": slow})
+		c.savings.Store(0)
+		c.coordinators.HostSelectionPolicy = ring{hosts: c.coordinators.HostSelectionPolicy.(ring).hosts, turn: new(atomic.Int64)}
+		const operations = 50
+		var all sync.WaitGroup
+		for range operations {
+			all.Go(func() { _, _ = c.run(plan{}, 3*time.Second) })
+		}
+		all.Wait()
+		if asked := len(c.order()); asked > operations+3*breakerFailures+operations/hedgeCost {
+			t.Errorf("%d statements for %d operations", asked, operations)
 		}
 	})
 }
