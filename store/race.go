@@ -206,7 +206,9 @@ func (r *runner) judge(p plan, a *attempt, err error) {
 		return
 	}
 	if h := r.coordinators.of(*id); err == nil {
-		h.succeeded()
+		if !a.late { // a late answer shows that the coordinator lives, not that it is well
+			h.succeeded()
+		}
 	} else if !permanent(err) {
 		h.failed(r.coordinators.now())
 	}
