@@ -199,7 +199,7 @@ func (c *pair) instance(t *testing.T, dc int, fence time.Duration) *instance {
 	i := &instance{T: t, rows: c.in(dc), log: &journal{}, policy: policy, registry: prometheus.NewRegistry()}
 	metrics := NewMetrics(i.registry)
 	log := slog.New(slog.NewTextHandler(i.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	i.store = newCollection(i.rows, CollectionConfig{Name: "sessions", MaxTTL: 24 * time.Hour, Fence: fence},
+	i.store = newCollection(i.rows, CollectionConfig{Name: "sessions", Layout: LayoutKask, MaxTTL: 24 * time.Hour, Fence: fence},
 		Tools{Now: time.Now, Log: log, Metrics: metrics})
 	i.carrier = newCarrier([]ledger{i.rows}, CarrierTools{
 		Now: time.Now, Random: func(n int) int { return n / 2 }, Log: log, Metrics: metrics,

@@ -26,7 +26,7 @@ type table struct {
 	collection string // as the ledger has it
 	ledgerCQL  ledgerCQL
 
-	readCQL, fencedCQL, writeCQL, tombstoneCQL, markCQL string
+	readCQL, fencedCQL, readyCQL, writeCQL, tombstoneCQL, markCQL string
 }
 
 var (
@@ -44,6 +44,7 @@ func newTable(session *gocql.Session, r *runner, keyspace string, c CollectionCo
 	}
 	t.readCQL = "SELECT value, TTL(value), WRITETIME(value)" + gone + " FROM " + name + " WHERE key = ?"
 	t.fencedCQL = "SELECT gone FROM " + name + " WHERE key = ?"
+	t.readyCQL = "SELECT key FROM " + name + " WHERE key = ?"
 	t.writeCQL = "UPDATE " + name + " USING TIMESTAMP ? AND TTL ? SET value = ? WHERE key = ?"
 	t.tombstoneCQL = "DELETE value FROM " + name + " USING TIMESTAMP ? WHERE key = ?"
 	t.markCQL = "UPDATE " + name + " USING TIMESTAMP ? AND TTL ? SET gone = true WHERE key = ?"
@@ -129,7 +130,11 @@ func (t *table) remove(ctx context.Context, key access.Key, d removal, everywher
 const readyKey access.Key = "\x00ready"
 
 func (t *table) ready(ctx context.Context) error {
-	if _, err := t.read(ctx, readyKey); err != nil {
+	_, err := run(ctx, t.runner, plan{key: []byte(readyKey)}, func(ctx context.Context) (struct{}, error) {
+		err := t.session.Query(t.readyCQL, t.bind(readyKey)).WithContext(ctx).Consistency(gocql.LocalQuorum).Exec()
+		return struct{}{}, err
+	})
+	if err != nil {
 		return fmt.Errorf("reading at LOCAL_QUORUM: %w", err)
 	}
 	return nil

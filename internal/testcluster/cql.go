@@ -16,12 +16,12 @@ import (
 const nodeLocal = gocql.Consistency(0x0B)
 
 const (
-	connectTimeout = 2 * time.Second
+	connectTimeout = 5 * time.Second
 	// longer than any of Cassandra's own timeouts, so that its answer is what the caller gets
 	answerTimeout = 15 * time.Second
 )
 
-// CQL runs a statement on one node, as the superuser and at LOCAL_QUORUM. It returns a line per row, each of
+// CQL runs a statement on one node, as Username and at LOCAL_QUORUM. It returns a line per row, each of
 // "column=value" in the order of the statement, tab between them; blobs in hexadecimal as 0x…, no value as null.
 // Every call has a connection of its own: CQL is for setting up and for looking, not for load.
 func (c *Cluster) CQL(ctx context.Context, node *Node, statement string) (string, error) {
@@ -30,8 +30,16 @@ func (c *Cluster) CQL(ctx context.Context, node *Node, statement string) (string
 
 // CQLAt is CQL at another consistency level, in Cassandra's words. At NODE_LOCAL (SELECT only) the node tells what it
 // has itself and asks nobody, so that one replica can be looked into, and no read repair happens.
-// Where no connection comes about within 2 s, the error is an ErrNoConnection.
+// Where no connection comes about within 5 s, the error is an ErrNoConnection.
 func (c *Cluster) CQLAt(ctx context.Context, node *Node, consistency, statement string) (string, error) {
+	return c.cqlAs(ctx, gocql.PasswordAuthenticator{Username: Username, Password: c.password}, node, consistency, statement)
+}
+
+// superuser is Cassandra's own. It only serves to set up the roles: its logins, and its alone, need a QUORUM of all
+// datacentres together.
+var superuser = gocql.PasswordAuthenticator{Username: "cassandra", Password: "cassandra"}
+
+func (c *Cluster) cqlAs(ctx context.Context, who gocql.PasswordAuthenticator, node *Node, consistency, statement string) (string, error) {
 	level := nodeLocal
 	if consistency != "NODE_LOCAL" {
 		var err error
@@ -39,7 +47,7 @@ func (c *Cluster) CQLAt(ctx context.Context, node *Node, consistency, statement 
 			return "", fmt.Errorf("consistency level %q: use one of Cassandra's names: %w", consistency, err)
 		}
 	}
-	session, err := c.connect(node)
+	session, err := c.connect(ctx, who, node)
 	if err != nil {
 		return "", err
 	}
@@ -54,7 +62,7 @@ func (c *Cluster) CQLAt(ctx context.Context, node *Node, consistency, statement 
 // ErrNoConnection says that a node took no CQL connection.
 var ErrNoConnection = errors.New("the node takes no CQL connection")
 
-func (c *Cluster) connect(node *Node) (*gocql.Session, error) {
+func (c *Cluster) connect(ctx context.Context, who gocql.PasswordAuthenticator, node *Node) (*gocql.Session, error) {
 	config := gocql.NewCluster(node.Address)
 	config.Port = Port
 	config.ProtoVersion = 4
@@ -62,11 +70,8 @@ func (c *Cluster) connect(node *Node) (*gocql.Session, error) {
 	config.NumConns = 1
 	config.ConnectTimeout = connectTimeout
 	config.Timeout = answerTimeout
-	config.Authenticator = gocql.PasswordAuthenticator{Username: superuser, Password: superPassword}
-	config.SslOpts = &gocql.SslOptions{
-		Config:                 &tls.Config{RootCAs: c.CAPool(), MinVersion: tls.VersionTLS12},
-		EnableHostVerification: true,
-	}
+	config.Authenticator = who
+	config.HostDialer = dialer{ctx: ctx, tls: &tls.Config{RootCAs: c.CAPool(), MinVersion: tls.VersionTLS12}}
 	config.Logger = silent{}
 	session, err := config.CreateSession()
 	if err != nil {
@@ -75,14 +80,38 @@ func (c *Cluster) connect(node *Node) (*gocql.Session, error) {
 	return session, nil
 }
 
-// answers waits until n's CQL port answers a query of the superuser.
+// dialer bounds the TLS handshake: with the driver's own, a paused node holds its caller for ever.
+type dialer struct {
+	ctx context.Context // of the call, whose connection this is
+	tls *tls.Config
+}
+
+func (d dialer) DialHost(_ context.Context, host *gocql.HostInfo) (*gocql.DialedHost, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, connectTimeout)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: d.tls}).DialContext(ctx, "tcp", host.ConnectAddressAndPort())
+	if err != nil {
+		return nil, err
+	}
+	return &gocql.DialedHost{Conn: conn, DisableCoalesce: true}, nil
+}
+
+// answers waits until n answers a query.
 func (c *Cluster) answers(ctx context.Context, n *Node) error {
+	return c.until(ctx, n, func() error {
+		_, err := c.CQLAt(ctx, n, "ONE", "SELECT key FROM system.local")
+		return err
+	})
+}
+
+// until tries again until it works, or n's process ends.
+func (c *Cluster) until(ctx context.Context, n *Node, try func() error) error {
 	var last error
 	err := poll(ctx, pollInterval, func() (bool, error) {
 		if err := n.running(ctx); err != nil {
 			return false, err
 		}
-		_, last = c.CQLAt(ctx, n, "ONE", "SELECT key FROM system.local")
+		last = try()
 		return last == nil, nil
 	})
 	if err != nil {

@@ -41,9 +41,6 @@ const (
 	Port = 9042
 	// Username is the role that the service is to use; it has the right to everything, for authorization is off.
 	Username = "userinfo"
-
-	superuser     = "cassandra"
-	superPassword = "cassandra"
 )
 
 // Options say what to start. The zero value is two datacentres, dc1 and dc2, of three nodes each.
@@ -160,7 +157,10 @@ func (c *Cluster) boot(ctx context.Context, opts Options) error {
 	if err := c.create(ctx, image, opts, c.nodes[0]); err != nil {
 		return err
 	}
-	if err := c.answers(ctx, c.nodes[0]); err != nil {
+	if err := c.until(ctx, c.nodes[0], func() error {
+		_, err := c.cqlAs(ctx, superuser, c.nodes[0], "ONE", "SELECT key FROM system.local")
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := each(c.nodes[1:], func(n *Node) error { return c.create(ctx, image, opts, n) }); err != nil {
@@ -169,7 +169,7 @@ func (c *Cluster) boot(ctx context.Context, opts Options) error {
 	if err := c.seeEachOther(ctx); err != nil {
 		return err
 	}
-	if err := c.shareRoles(ctx, opts); err != nil {
+	if err := c.makeRoles(ctx, opts); err != nil {
 		return err
 	}
 	return each(c.nodes, func(n *Node) error { return c.answers(ctx, n) })
@@ -189,9 +189,10 @@ func (c *Cluster) layOut(opts Options) {
 	}
 }
 
-// shareRoles gives every node a copy of the roles and makes the service's. The first node wrote the superuser for
-// itself alone; reading it at ALL repairs the others' replicas, as nodetool repair would.
-func (c *Cluster) shareRoles(ctx context.Context, opts Options) error {
+// makeRoles gives every node a copy of the roles and makes the service's. The first node wrote the superuser for
+// itself alone; reading it at ALL repairs the others' replicas, as nodetool repair would. Each statement is tried again
+// until it takes: Cassandra refuses the first while it sees any node still taking its place in the ring.
+func (c *Cluster) makeRoles(ctx context.Context, opts Options) error {
 	replication := []string{"'class': 'NetworkTopologyStrategy'"}
 	for _, dc := range opts.Datacentres {
 		replication = append(replication, fmt.Sprintf("'%s': %d", dc, opts.NodesPerDC))
@@ -201,14 +202,12 @@ func (c *Cluster) shareRoles(ctx context.Context, opts Options) error {
 		{"ALL", "SELECT * FROM system_auth.roles"},
 		{"ALL", fmt.Sprintf("CREATE ROLE IF NOT EXISTS %s WITH PASSWORD = '%s' AND LOGIN = true", Username, c.password)},
 	} {
-		// Tried again until it takes: Cassandra refuses the first while any node is still taking its place in the ring.
-		var last error
-		err := poll(ctx, viewInterval, func() (bool, error) {
-			_, last = c.CQLAt(ctx, c.nodes[0], step.consistency, step.statement)
-			return last == nil, nil
+		err := c.until(ctx, c.nodes[0], func() error {
+			_, err := c.cqlAs(ctx, superuser, c.nodes[0], step.consistency, step.statement)
+			return err
 		})
 		if err != nil {
-			return fmt.Errorf("setting up the roles: %w", errors.Join(err, last))
+			return fmt.Errorf("setting up the roles: %w", err)
 		}
 	}
 	return nil
