@@ -16,8 +16,8 @@ const (
 	carryAtOnce   = 32
 )
 
-// carryPatience bounds a look and an attempt: longer than the write timeout of Cassandra (2 s), which is what a datacentre that has
-// just gone away takes to show.
+// carryPatience bounds a look and an attempt. It is longer than Cassandra's write timeout (2 s), which is what it takes
+// to learn that a datacentre has just gone away.
 const carryPatience = 5 * time.Second
 
 // CarrierTools are what a Carrier is given rather than reaching for.
