@@ -215,6 +215,8 @@ func TestOfTwoDeletesTheOneThatHidesMoreStaysPending(t *testing.T) {
 		here.start()
 		synctest.Wait()
 		there.want("after the return", "k", false)
+		time.Sleep(3 * time.Hour)
+		there.want("when the markers are over", "k", false)
 	})
 }
 
@@ -245,6 +247,7 @@ func TestTheMarkerOfACarriedDeleteLivesNoLongerThanItWould(t *testing.T) {
 func TestTheFenceHoldsInADatacentreThatTheDeleteReachesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, taker, there := partition(t, "k")
+		deleted := time.Now()
 		taker.start()
 		time.Sleep(20 * time.Second)
 		c.heal()
@@ -255,11 +258,12 @@ func TestTheFenceHoldsInADatacentreThatTheDeleteReachesLate(t *testing.T) {
 		if err := set(); err == nil {
 			t.Error("a straggler was taken within the fence")
 		}
-		time.Sleep(2 * fence)
+		over := deleted.Add(TombstoneLead(fence) + fence/2 + 3*time.Second) // not later than where it came in time
+		time.Sleep(time.Until(over))
 		if err := set(); err != nil {
-			t.Errorf("long after the fence: %v", err)
+			t.Errorf("after the fence: %v", err)
 		}
-		there.want("long after the fence", "k", true)
+		there.want("after the fence", "k", true)
 	})
 }
 
@@ -306,7 +310,7 @@ func TestWhileADatacentreIsAwayALookTriesOneOfAllThatIsPending(t *testing.T) {
 	})
 }
 
-func TestAFloodIsDoneWithinAMinuteOfTheReturnAndNeverManyAtOnce(t *testing.T) {
+func TestAFloodIsDoneAtHundredsASecondAndNeverManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 5000 // minutes of logouts at 25 a second
 		c := newPair()
@@ -319,27 +323,38 @@ func TestAFloodIsDoneWithinAMinuteOfTheReturnAndNeverManyAtOnce(t *testing.T) {
 		here.wantMetrics("while it is away", map[string]float64{"": buckets * carryPage, "_oldest_seconds": 60, "_failed_total": 13})
 		c.set(func() { c.cost = 40 * time.Millisecond }) // for a round trip between datacentres
 		c.heal()
-		time.Sleep(recovery)
+		time.Sleep(n * 40 * time.Millisecond / carryAtOnce * 5 / 4)
+		time.Sleep(carryInterval * 6 / 5) // until it looks
 		synctest.Wait()
 		for _, key := range keys {
 			if r, err := there.rows.read(t.Context(), key); err != nil || !r.absent() {
 				t.Fatalf("a deleted value is still there: %v (%v)", !r.absent(), err)
 			}
 		}
-		here.wantListed("a minute after the return", 0)
-		here.wantMetrics("a minute after the return", map[string]float64{"_done_total": n, "_failed_total": 13})
+		here.wantListed("after the return", 0)
+		here.wantMetrics("after the return", map[string]float64{"_done_total": n, "_failed_total": 13})
 		if _, most := c.tried(); most != carryAtOnce {
 			t.Errorf("%d were carried at once, want %d", most, carryAtOnce)
 		}
 	})
 }
 
-func TestADeleteThatFailsAgainAndAgainDoesNotKeepOthersWaitingForEver(t *testing.T) {
+func TestDeletesThatFailAgainAndAgainDoNotKeepOthersWaitingForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPair()
 		here := c.instance(t, 0, fence)
 		keys := flood(t, c, here, 100)
-		c.set(func() { c.broken[keys[0]] = true })
+		first := make(map[int]access.Key) // of each bucket
+		for _, key := range keys {
+			if old, ok := first[bucketOf(key)]; !ok || key < old {
+				first[bucketOf(key)] = key
+			}
+		}
+		c.set(func() {
+			for _, key := range first {
+				c.broken[key] = true
+			}
+		})
 		c.heal()
 		coin := uint32(1) // a small generator, the same in every run
 		here.carrier.tools.Random = func(n int) int {
@@ -347,13 +362,13 @@ func TestADeleteThatFailsAgainAndAgainDoesNotKeepOthersWaitingForEver(t *testing
 			return int(coin>>16) % n
 		}
 		here.start()
-		time.Sleep(recovery)
+		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		here.wantListed("with one that cannot be done", 1)
+		here.wantListed("with some that cannot be done", len(first))
 		c.set(func() { clear(c.broken) })
 		time.Sleep(recovery)
 		synctest.Wait()
-		here.wantListed("once that can be done", 0)
+		here.wantListed("once they can be done", 0)
 	})
 }
 

@@ -138,6 +138,8 @@ func checkLedger(t *testing.T, open func(name string, layout Layout) shelved) {
 			l.want("the later came later", map[access.Key]removal{"a": later})
 			l.list("a", first)
 			l.want("the earlier came again", map[access.Key]removal{"a": later})
+			l.list("a", removal{tombstone: first.tombstone, marker: later.marker + 1, markerTTL: time.Second})
+			l.want("one came that was asked for later and hides less", map[access.Key]removal{"a": later})
 		},
 		"leaves a later delete when an earlier one is struck out": func(_ *testing.T, l ledgerOf) {
 			l.list("a", first)
