@@ -45,6 +45,11 @@ func inspect(ctx context.Context, db DB, s Spec, all scripts) ([]finding, error)
 		}
 		found = append(found, inspectTable(s.Keyspace, t, live, all.tables[i])...)
 	}
+	pending, err := inspectPending(ctx, db, s.Keyspace, all.pending)
+	if err != nil {
+		return nil, err
+	}
+	found = append(found, pending...)
 	settings, err := inspectSettings(ctx, db, s)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ var files embed.FS
 type scripts struct {
 	keyspace string // empty where the Spec has no replication
 	tables   []tableScripts
+	pending  string
 }
 
 type tableScripts struct{ create, addGone, raiseGrace string }
@@ -53,6 +54,7 @@ func newScripts(s Spec) (scripts, error) {
 			raiseGrace: fill("004_gc_grace.cql", data),
 		})
 	}
+	out.pending = fill("005_pending_deletes.cql", map[string]any{"Keyspace": s.Keyspace, "Table": PendingDeletes})
 	return out, errors.Join(errs...)
 }
 
@@ -87,7 +89,7 @@ func Print(s Spec) (string, error) {
 		}
 		parts = append(parts, alter+commentOut(t.raiseGrace))
 	}
-	return strings.Join(parts, "\n"), nil
+	return strings.Join(append(parts, all.pending), "\n"), nil
 }
 
 // statement is the statement of a script alone, on one line and without its semicolon.

@@ -30,6 +30,7 @@ func asWanted(t *testing.T) *fake {
 	f.createKeyspace("people", "NetworkTopologyStrategy", "'dc1': '3', 'dc2': '3'")
 	f.createTable("people", "sessions", "86400", "key blob partition_key", "value blob regular", "gone boolean regular")
 	f.createTable("people", "stash", "3600", "key text partition_key", "value blob regular")
+	f.createTable("people", "pending_deletes", "600", pendingDeletes...)
 	return f
 }
 
@@ -44,6 +45,7 @@ func replication(f *fake, class, options string) {
 	f.createKeyspace("people", class, options)
 	f.createTable("people", "sessions", "86400", "key blob partition_key", "value blob regular", "gone boolean regular")
 	f.createTable("people", "stash", "3600", "key text partition_key", "value blob regular")
+	f.createTable("people", "pending_deletes", "600", pendingDeletes...)
 }
 
 func option(f *fake, table, name string, value any) {
@@ -64,14 +66,14 @@ var differences = []struct {
 	{
 		claim:  "an empty Cassandra lacks the keyspace and each table",
 		live:   func(f *fake) { delete(f.keyspaces, "people") },
-		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none"},
+		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_deletes: want a table, have none"},
 		remedy: "userinfo schema apply", mended: true,
 	},
 	{
 		claim:  "a keyspace cannot be created without a replication",
 		spec:   func(s *schema.Spec) { s.Replication = nil },
 		live:   func(f *fake) { delete(f.keyspaces, "people") },
-		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none"},
+		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_deletes: want a table, have none"},
 		remedy: "give the replication",
 	},
 	{
@@ -238,6 +240,36 @@ var differences = []struct {
 		remedy: `ALTER TABLE "people"."stash" WITH read_repair = 'BLOCKING'`,
 	},
 	{
+		claim:  "the table of pending deletes is missing, as where the service is older",
+		live:   func(f *fake) { delete(f.keyspaces["people"].tables, "pending_deletes") },
+		want:   []string{"table people.pending_deletes: want a table, have none"},
+		remedy: "userinfo schema apply", mended: true,
+	},
+	{
+		claim: "the table of pending deletes has another primary key",
+		live: func(f *fake) {
+			again(f, "pending_deletes", slices.Concat([]string{"bucket int partition_key", "key blob clustering 0", "collection text clustering 1"}, pendingDeletes[3:])...)
+		},
+		want:   []string{"table people.pending_deletes primary key: want (bucket, collection, key), have (bucket, key, collection)"},
+		remedy: "drop the table",
+	},
+	{
+		claim: "a column of pending deletes has another type, another is missing",
+		live: func(f *fake) {
+			again(f, "pending_deletes", slices.Concat(pendingDeletes[:3], []string{"tombstone timestamp regular", "marker_ttl int regular"})...)
+		},
+		want:   []string{"column people.pending_deletes.marker: want bigint, have none", "column people.pending_deletes.tombstone: want bigint, have timestamp"},
+		remedy: "drop the table",
+	},
+	{
+		claim: "pending deletes may have any gc_grace_seconds, and further columns",
+		live: func(f *fake) {
+			again(f, "pending_deletes", slices.Concat(pendingDeletes, []string{"note text regular"})...)
+			option(f, "pending_deletes", "gc_grace_seconds", 0)
+		},
+		mended: true,
+	},
+	{
 		claim:  "Cassandra refuses timestamps as far ahead as the fence",
 		live:   func(f *fake) { f.settings["maximum_timestamp_fail_threshold"] = "60s" },
 		want:   []string{"setting maximum_timestamp_fail_threshold: want none, or more than the fence of 1m0s, have 60s"},
@@ -378,7 +410,7 @@ func TestApplyGivesGCGraceTheLargestTTLInWholeHoursAndOneMore(t *testing.T) {
 		s, f := twoTables(), newFake(t)
 		s.Tables = s.Tables[:1]
 		s.Tables[0].MaxTTL, s.Tables[0].Fence = ttl, 0
-		mends(t, f, s, 2)
+		mends(t, f, s, 3)
 		if have := f.keyspaces["people"].tables["sessions"].row["gc_grace_seconds"]; have != want {
 			t.Errorf("largest TTL %v: gc_grace_seconds is %v, want %d", ttl, have, want)
 		}
@@ -390,7 +422,7 @@ func TestApplyCreatesWhatTheSpecSays(t *testing.T) {
 	s := twoTables()
 	s.Replication = map[string]int{"us-east_1": 3, "DC1": 1}
 	s.LocalDatacentre = "DC1"
-	mends(t, f, s, 3)
+	mends(t, f, s, 4)
 	want := map[string]string{"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "us-east_1": "3", "DC1": "1"}
 	if have := f.keyspaces["people"].row["replication"].(map[string]string); !maps.Equal(have, want) {
 		t.Errorf("replication is %v, want %v", have, want)

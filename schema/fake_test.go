@@ -99,6 +99,10 @@ func (f *fake) change(cql string) error {
 		}
 		return f.createTable(m[1], m[2], m[5], columns...)
 	}
+	if m := match(`CREATE TABLE IF NOT EXISTS "(\w+)"\."(pending_deletes)" \( bucket int, collection text, key blob, tombstone bigint, ` +
+		`marker bigint, marker_ttl int, PRIMARY KEY \(bucket, collection, key\) \) WITH gc_grace_seconds = (\d+) AND .*`); m != nil {
+		return f.createTable(m[1], m[2], m[3], pendingDeletes...)
+	}
 	if m := match(`ALTER TABLE "(\w+)"\."(\w+)" ADD gone boolean`); m != nil {
 		columns := f.keyspaces[m[1]].tables[m[2]].columns
 		if columns["gone"] != nil {
@@ -129,6 +133,9 @@ func (f *fake) createKeyspace(name, class, options string) error {
 	}
 	return nil
 }
+
+var pendingDeletes = []string{"bucket int partition_key", "collection text clustering 0", "key blob clustering 1",
+	"tombstone bigint regular", "marker bigint regular", "marker_ttl int regular"}
 
 // createTable takes columns as "name type kind" or "name type kind position".
 func (f *fake) createTable(keyspace, name, gcGrace string, columns ...string) error {

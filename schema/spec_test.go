@@ -31,6 +31,7 @@ func TestASpecWithAMistakeReachesNoCassandra(t *testing.T) {
 		{"a table twice", func(s *schema.Spec) { s.Tables[1].Name = "sessions" }, `table "sessions" is named twice`},
 		{"a table that begins with a digit", func(s *schema.Spec) { s.Tables[0].Name = "1a" }, `table "1a": use a name`},
 		{"a table that begins with _", func(s *schema.Spec) { s.Tables[0].Name = "_a" }, `table "_a": use a name`},
+		{"a table that is the pending deletes'", func(s *schema.Spec) { s.Tables[0].Name = "pending_deletes" }, `table "pending_deletes": is for the deletes`},
 		{"an unknown layout", func(s *schema.Spec) { s.Tables[0].Layout = "wide" }, `layout "wide": use "userinfo" or "kask"`},
 		{"no largest TTL", func(s *schema.Spec) { s.Tables[0].MaxTTL = 0 }, "largest TTL 0s"},
 		{"a TTL beyond 20 years", func(s *schema.Spec) { s.Tables[0].MaxTTL = 20*365*day + 1 }, "1 second to 20 years"},

@@ -88,6 +88,15 @@ func (c *Cassandra) Collection(config CollectionConfig, tools Tools) *Collection
 	return newCollection(newTable(c.session, c.runner, c.keyspace, config), config, tools)
 }
 
+// Carrier carries through what is pending in collections of c, by their configurations.
+func (c *Cassandra) Carrier(collections []CollectionConfig, tools CarrierTools) *Carrier {
+	var ledgers []ledger
+	for _, config := range collections {
+		ledgers = append(ledgers, newTable(c.session, c.runner, c.keyspace, config))
+	}
+	return newCarrier(ledgers, tools)
+}
+
 // Ready tells whether a read at LOCAL_QUORUM works. It reveals nothing that is stored.
 func (c *Collection) Ready(ctx context.Context) error { return c.rows.ready(ctx) }
 

@@ -20,6 +20,7 @@ import (
 func TestCassandraKeepsTheContract(t *testing.T) {
 	cassandra := openNode(t)
 	storetest.Run(t, cassandra.Collection)
+	t.Run("ledger", func(t *testing.T) { store.CheckLedger(t, cassandra) })
 }
 
 // openNode starts a node with the suite's tables.

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
 )
@@ -65,6 +68,8 @@ type Collection struct {
 	log     *slog.Logger
 	meter   meter
 	between func()
+	// unrecorded counts deletes that nobody but their client will finish.
+	unrecorded prometheus.Counter
 
 	get, set, touch, del access.Grant
 }
@@ -83,10 +88,13 @@ func newCollection(r rows, config CollectionConfig, tools Tools) *Collection {
 		log:     tools.Log.With("collection", config.Name),
 		meter:   tools.Metrics.meter(config.Name),
 		between: between,
-		get:     access.GrantOn(config.Name, access.Get),
-		set:     access.GrantOn(config.Name, access.Set),
-		touch:   access.GrantOn(config.Name, access.Touch),
-		del:     access.GrantOn(config.Name, access.Delete),
+
+		unrecorded: tools.Metrics.unrecorded,
+
+		get:   access.GrantOn(config.Name, access.Get),
+		set:   access.GrantOn(config.Name, access.Set),
+		touch: access.GrantOn(config.Name, access.Touch),
+		del:   access.GrantOn(config.Name, access.Delete),
 	}
 }
 
@@ -178,13 +186,24 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 
 // deleteHere is for a delete that was refused or not confirmed by every datacentre. With the same timestamps as
 // before, it makes sure that the value is at least gone here: an Unavailable at EACH_QUORUM has written nothing,
-// not even here. Carrying the delete through to the other datacentres is the work of whoever asked, by asking again;
-// a durable list of what is still to be carried through would be written here, before the answer.
+// not even here. Before the answer, the delete is recorded as pending too, for a Carrier to finish; where that
+// fails, only asking again does.
 func (c *Collection) deleteHere(ctx context.Context, key access.Key, r removal, everywhere error) error {
-	if here := c.rows.remove(ctx, key, r, false); here != nil {
+	var recorded error
+	var recording sync.WaitGroup
+	recording.Go(func() { recorded = c.rows.pend(ctx, key, r) })
+	here := c.rows.remove(ctx, key, r, false)
+	recording.Wait()
+	if here != nil {
 		return fmt.Errorf("deleting everywhere: %w; deleting here: %w", everywhere, here)
 	}
-	c.log.WarnContext(ctx, "a delete is done in this datacentre alone", "cause", everywhere.Error())
+	if recorded != nil {
+		c.unrecorded.Inc()
+		c.log.ErrorContext(ctx, "a delete is done in this datacentre alone, and could not be recorded as pending: its client must ask again",
+			"cause", everywhere.Error(), "error", recorded.Error())
+	} else {
+		c.log.WarnContext(ctx, "a delete is done in this datacentre alone, and is pending", "cause", everywhere.Error())
+	}
 	return fmt.Errorf("%w: %w", ErrNotEverywhere, everywhere)
 }
 

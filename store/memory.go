@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +25,14 @@ type Memory struct {
 
 	mu    sync.Mutex // guards what follows
 	rows  map[access.Key]*memoryRow
+	pends [buckets]map[access.Key]removal
 	bytes int64
 }
+
+var (
+	_ rows   = (*Memory)(nil)
+	_ ledger = (*Memory)(nil)
+)
 
 // memoryRow has two cells, each with its own timestamp.
 type memoryRow struct {
@@ -41,7 +49,11 @@ type cell struct {
 // NewMemory makes an empty store of at most maxBytes, keys and bookkeeping included. now is the clock by which
 // values expire.
 func NewMemory(maxBytes int64, now func() time.Time) *Memory {
-	return &Memory{now: now, maxBytes: maxBytes, rows: make(map[access.Key]*memoryRow)}
+	m := &Memory{now: now, maxBytes: maxBytes, rows: make(map[access.Key]*memoryRow)}
+	for bucket := range m.pends {
+		m.pends[bucket] = make(map[access.Key]removal)
+	}
+	return m
 }
 
 // Collection is the Store on m's rows. Several may share them, as instances of the service share a cluster: then
@@ -122,6 +134,59 @@ func (m *Memory) remove(ctx context.Context, key access.Key, d removal, _ bool) 
 		}
 	}, 0)
 }
+
+// pend keeps of two entries for one key the one with the later tombstone, as Cassandra's timestamps do.
+func (m *Memory) pend(ctx context.Context, key access.Key, r removal) error {
+	if err := ctx.Err(); err != nil {
+		return unavailable(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	bucket := m.pends[bucketOf(key)]
+	old, ok := bucket[key]
+	if !ok && m.bytes+pendBytes(key) > m.maxBytes {
+		return ErrFull
+	}
+	if !ok {
+		m.bytes += pendBytes(key)
+	}
+	if !ok || r.tombstone > old.tombstone {
+		bucket[key] = r
+	}
+	return nil
+}
+
+func (m *Memory) pending(ctx context.Context, bucket, limit int) ([]pendingDelete, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, unavailable(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []pendingDelete
+	for _, key := range slices.Sorted(maps.Keys(m.pends[bucket])) {
+		if len(all) == limit {
+			break
+		}
+		all = append(all, pendingDelete{key, m.pends[bucket][key]})
+	}
+	return all, nil
+}
+
+func (m *Memory) settle(ctx context.Context, p pendingDelete) error {
+	if err := ctx.Err(); err != nil {
+		return unavailable(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	bucket := m.pends[bucketOf(p.key)]
+	if old, ok := bucket[p.key]; ok && old.tombstone <= p.removal.tombstone {
+		delete(bucket, p.key)
+		m.bytes -= pendBytes(p.key)
+	}
+	return nil
+}
+
+func pendBytes(key access.Key) int64 { return rowOverhead + int64(len(key)) }
 
 func (m *Memory) ready(context.Context) error { return nil }
 

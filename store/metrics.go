@@ -33,6 +33,12 @@ type Metrics struct {
 	attempts   *prometheus.CounterVec
 	hedges     prometheus.Counter
 	hostsUp    prometheus.Gauge
+
+	pending       prometheus.Gauge
+	pendingOldest prometheus.Gauge
+	carried       prometheus.Counter
+	carryFailed   prometheus.Counter
+	unrecorded    prometheus.Counter
 }
 
 // NewMetrics registers the metrics with reg.
@@ -56,8 +62,34 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Cassandra nodes of the local datacentre that this instance holds for up.",
 		}),
 	}
-	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp)
+	m.makePending()
+	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp,
+		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded)
 	return m
+}
+
+// makePending makes the metrics of the deletes that are carried through.
+func (m *Metrics) makePending() {
+	m.pending = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "userinfo_pending_deletes",
+		Help: "Deletes that some datacentre has not confirmed, as of the last look; at least so many where there are many.",
+	})
+	m.pendingOldest = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "userinfo_pending_deletes_oldest_seconds",
+		Help: "How long ago the oldest of userinfo_pending_deletes was asked for.",
+	})
+	m.carried = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "userinfo_pending_deletes_done_total",
+		Help: "Pending deletes that this instance has carried through to every datacentre.",
+	})
+	m.carryFailed = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "userinfo_pending_deletes_failed_total",
+		Help: "Attempts to find or carry through a pending delete that failed and will be made again.",
+	})
+	m.unrecorded = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "userinfo_pending_deletes_unrecorded_total",
+		Help: "Deletes done in this datacentre alone that could not be recorded as pending: only their client's asking again finishes them.",
+	})
 }
 
 // meter holds the handles of one collection's histograms, resolved once.

@@ -24,6 +24,8 @@ type rows interface {
 	write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error
 	// remove is at a quorum of each datacentre where everywhere is set, at LOCAL_QUORUM otherwise.
 	remove(ctx context.Context, key access.Key, r removal, everywhere bool) error
+	// pend records, at LOCAL_QUORUM and for as long as it takes, that a removal has yet to reach every datacentre.
+	pend(ctx context.Context, key access.Key, r removal) error
 	// ready tells whether a read at LOCAL_QUORUM works.
 	ready(ctx context.Context) error
 }

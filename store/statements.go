@@ -23,14 +23,21 @@ type table struct {
 	text    bool // keys are text
 	marked  bool // there is a gone column
 
+	collection string // as the ledger has it
+	ledgerCQL  ledgerCQL
+
 	readCQL, fencedCQL, readyCQL, writeCQL, tombstoneCQL, markCQL string
 }
 
-var _ rows = (*table)(nil)
+var (
+	_ rows   = (*table)(nil)
+	_ ledger = (*table)(nil)
+)
 
 func newTable(session *gocql.Session, r *runner, keyspace string, c CollectionConfig) *table {
 	name := `"` + keyspace + `"."` + c.Table + `"` // quoted, so that any name can be one
 	t := &table{session: session, runner: r, text: c.Layout == LayoutKask, marked: c.Layout != LayoutKask || c.Fence > 0}
+	t.collection, t.ledgerCQL = c.Name, newLedgerCQL(keyspace)
 	gone := ""
 	if t.marked {
 		gone = ", gone"

@@ -5,7 +5,11 @@
 //	   │
 //	  rows       timestamped cells that expire, as Cassandra has them                            (rows.go)
 //	   ├── memory.go       in this process
-//	   └── statements.go   in Cassandra, through race.go (which coordinator, when another) and cassandra.go
+//	   ├── statements.go   in Cassandra, through race.go (which coordinator, when another) and cassandra.go
+//	   │
+//	  ledger     the deletes that some datacentre has not confirmed                              (ledger.go)
+//	   │
+//	Carrier      finishes them, whichever instance took them                                     (carry.go)
 //
 // Invariants:
 //
@@ -17,6 +21,8 @@
 //  5. A Touch writes the timestamp of the value it read plus one, so that any other write wins over it.
 //  6. A deleted key stays deleted for the collection's fence: a tombstone that lies that far in the future hides
 //     any Set that began before, and a marker refuses any that comes after.
+//  7. A Delete that ends in ErrNotEverywhere is in a durable list before that is said, and the Carrier of any instance
+//     finishes it once every datacentre is there. Where it could not be listed, the log and a metric say so.
 //
 // It does not defend against whoever can write to Cassandra directly, nor against clocks of this service's
 // instances that differ by more than the fence.
@@ -38,7 +44,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDeleted: the key was deleted less than the collection's fence ago, so nothing may be set on it.
 	ErrDeleted = errors.New("deleted a moment ago")
-	// ErrNotEverywhere: the value is deleted in the local datacentre but not known to be in every other.
+	// ErrNotEverywhere: the value is deleted in the local datacentre but not known to be in every other. A Carrier
+	// finishes that.
 	ErrNotEverywhere = errors.New("deleted here, but not yet everywhere")
 	// ErrUnavailable: it is not known whether the operation took effect, or what the value is.
 	ErrUnavailable = errors.New("unavailable")

@@ -262,6 +262,9 @@ func (k Collection) validate(at string) error {
 	if !isName(k.Table) {
 		bad("table", nameRule)
 	}
+	if k.Table == schema.PendingDeletes {
+		bad("table", "%q is the table of deletes to be carried through; name another", k.Table)
+	}
 	if !isPath(k.Path) {
 		bad("path", "must begin with /, not end with it, and be of a-z, 0-9, _, - and single slashes")
 	}

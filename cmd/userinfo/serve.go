@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -102,7 +103,27 @@ func (s *service) serveCassandra(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	defer s.carry(ctx, cassandra)()
 	return s.run(ctx, l, cassandra.Collection)
+}
+
+// carry finishes deletes that are pending, until ctx ends or stop is called; stop returns when it has ended.
+func (s *service) carry(ctx context.Context, c *store.Cassandra) (stop func()) {
+	var collections []store.CollectionConfig
+	for _, k := range s.config.Collections {
+		collections = append(collections, k.store())
+	}
+	carrier := c.Carrier(collections, store.CarrierTools{Now: time.Now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		carrier.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // Pauses between attempts to reach a Cassandra that is not up yet.

@@ -89,13 +89,16 @@ func (s *service) collections(open opener) ([]api.Collection, func(context.Conte
 	var all []api.Collection
 	var ready func(context.Context) error
 	for _, k := range s.config.Collections {
-		c := open(
-			store.CollectionConfig{Name: k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence},
-			store.Tools{Now: time.Now, Log: s.log, Metrics: s.metrics})
+		c := open(k.store(), store.Tools{Now: time.Now, Log: s.log, Metrics: s.metrics})
 		ready = c.Ready
 		all = append(all, api.Collection{
 			Name: k.Name, Path: k.Path, Store: c, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,
 		})
 	}
 	return all, ready
+}
+
+// store is what the store needs to know of the collection.
+func (k Collection) store() store.CollectionConfig {
+	return store.CollectionConfig{Name: k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence}
 }

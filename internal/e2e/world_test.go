@@ -135,6 +135,7 @@ type instance struct {
 	logs    bytes.Buffer
 	serving chan struct{} // closed once it listens
 	ended   chan struct{} // closed once the process has
+	killed  bool          // by kill
 }
 
 // start runs the program in dc and stops it when the test is over.
@@ -202,9 +203,19 @@ func (i *instance) await(t *testing.T, event chan struct{}) {
 func (i *instance) stop(t *testing.T) {
 	_ = i.process.Process.Signal(syscall.SIGTERM) // it may have ended
 	i.await(t, i.ended)
-	if code := i.process.ProcessState.ExitCode(); code != 0 {
+	if code := i.process.ProcessState.ExitCode(); code != 0 && !i.killed {
 		t.Errorf("the instance ended with %d:\n%s", code, i.log())
 	}
+}
+
+// kill ends the process with SIGKILL.
+func (i *instance) kill(t *testing.T) {
+	t.Helper()
+	i.killed = true
+	if err := i.process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	i.await(t, i.ended)
 }
 
 func (i *instance) url(collection string) string {
