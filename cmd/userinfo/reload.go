@@ -17,11 +17,12 @@ import (
 // reloadInterval is how often files are compared with what is in force. SIGHUP does it at once.
 const reloadInterval = 5 * time.Second
 
-// reloader puts changed files into force: certificates, CAs and the clients of the configuration. Each is read and
+// reloader puts changed files into force: certificates, CAs, and the clients and seal keys of the configuration. Each is read and
 // checked as a whole; what cannot be used changes nothing, is logged once, and shows in a metric until it is mended.
 type reloader struct {
 	service *service
 	config  *source           // nil where the configuration came from no file
+	seal    Seal              // of the configuration that was last in order
 	told    map[string]string // by part, the last failure that was logged
 	failed  *prometheus.GaugeVec
 	reloads *prometheus.CounterVec
@@ -43,6 +44,9 @@ func newReloader(s *service) *reloader {
 	r.measure()
 	return r
 }
+
+// follow has parts of a configuration read again when its file changes. It is called before start.
+func (r *reloader) follow(c *source) { r.config, r.seal = c, c.Seal }
 
 // start compares until ctx ends or stop is called; stop returns when it has ended. From the return of start on, SIGHUP
 // does not end the program.
@@ -84,7 +88,10 @@ func (r *reloader) all() {
 		r.part("cassandra_tls", f.cassandra.Reload)
 	}
 	if r.config != nil {
-		r.part("clients", r.clients)
+		r.part("clients", r.clients) // reads which files the keys are in
+		if f.keys != nil {
+			r.part("seal", r.keys)
+		}
 	}
 	r.measure()
 }
@@ -108,6 +115,18 @@ func (r *reloader) part(name string, reload func() (changed bool, err error)) {
 	r.failed.WithLabelValues(name).Set(0)
 }
 
+// keys reads the key files again and puts the keys into force.
+func (r *reloader) keys() (changed bool, err error) {
+	index, seals, err := r.seal.read()
+	if err != nil {
+		return false, err
+	}
+	if changed, err = r.service.files.keys.Rotate(index, seals); changed {
+		r.service.sayKeys()
+	}
+	return changed, err
+}
+
 // clients reads the configuration again and puts its clients into force.
 func (r *reloader) clients() (changed bool, err error) {
 	text, err := os.ReadFile(r.config.file)
@@ -126,15 +145,17 @@ func (r *reloader) clients() (changed bool, err error) {
 		return false, err
 	}
 	r.service.policy.Store(policy)
-	if !sameButClients(*c, *r.config.Config) {
-		r.service.log.Warn("the configuration changed in other parts than clients; they need a restart")
+	r.seal = c.Seal
+	if !sameButReloaded(*c, *r.config.Config) {
+		r.service.log.Warn("the configuration changed in other parts than clients and seal.keys; they need a restart")
 	}
 	r.config.text = text
 	return true, nil
 }
 
-func sameButClients(a, b Config) bool {
+func sameButReloaded(a, b Config) bool {
 	a.Clients, b.Clients = nil, nil
+	a.Seal.Keys, b.Seal.Keys = nil, nil
 	return reflect.DeepEqual(a, b)
 }
 
