@@ -76,6 +76,7 @@ func New(config Config) *API {
 	a := &API{config: config, metrics: newMetrics(config.Registry)}
 	a.health.check = config.Ready
 	a.health.now = config.Now
+	a.health.log = config.Log
 	a.router = a.routes()
 	return a
 }

@@ -28,13 +28,24 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		}
 		if l.count.Add(1) <= int64(l.server.config.MaxConnections) {
 			l.server.open.Inc()
-			l.newcomers.Add(1)
-			return &connection{Conn: c, asked: sync.OnceFunc(l.newcomers.Done), closed: sync.OnceFunc(l.leave)}, nil
+			return l.welcome(c), nil
 		}
 		l.count.Add(-1)
 		l.server.refused.Inc()
 		_ = c.Close() // nothing was said on it
 	}
+}
+
+// welcome counts a connection, and closes it where it does not bring a request: HTTP/2 would let it wait for as long
+// as one that has brought some.
+func (l *boundedListener) welcome(c net.Conn) *connection {
+	l.newcomers.Add(1)
+	silent := time.AfterFunc(silenceTimeout, func() { _ = c.Close() }) // whoever reads from it will notice
+	asked := sync.OnceFunc(func() {
+		silent.Stop()
+		l.newcomers.Done()
+	})
+	return &connection{Conn: c, asked: asked, closed: sync.OnceFunc(l.leave)}
 }
 
 func (l *boundedListener) leave() {

@@ -86,7 +86,11 @@ func (x *exchange) fail(err error) {
 		x.w.Header().Set("WWW-Authenticate", challenge(x.r))
 	}
 	x.status = p.Status
-	x.severe = p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded)
+	// What anybody can cause as often as they like is not logged as an error each time.
+	x.severe = p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded) && !errors.Is(err, errNotReady)
+	if x.identity.Client() == "" {
+		x.w.Header().Set("Connection", "close") // strangers do not occupy connections
+	}
 	if x.r.Context().Err() != nil {
 		// It is answered all the same: one that has closed only its sending half still reads, and net/http would
 		// turn silence into a 200.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ const readyTimeout = time.Second
 type health struct {
 	check    func(context.Context) error
 	now      func() time.Time
+	log      *slog.Logger
 	draining atomic.Bool
 
 	mu   sync.Mutex // held while the store is asked, so that it is asked once
@@ -44,10 +46,15 @@ func (a *API) ready(x *exchange) error {
 func (h *health) store(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now := h.now(); h.at.IsZero() || now.Sub(h.at) >= readyFor {
+	if h.at.IsZero() || h.now().Sub(h.at) >= readyFor {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
 		defer cancel()
-		h.last, h.at = h.check(ctx), now
+		before := h.last
+		h.last = h.check(ctx)
+		h.at = h.now() // the time of the answer, so that those who have waited for it believe it
+		if (before == nil) != (h.last == nil) {
+			h.log.Warn("readiness changed", "ready", h.last == nil, "cause", fmt.Sprint(h.last))
+		}
 	}
 	return h.last
 }
@@ -56,6 +63,7 @@ func (x *exchange) say(text string) error {
 	h := x.w.Header()
 	h["Cache-Control"] = noStore
 	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Connection", "close") // whoever asks may be anybody, and strangers do not occupy connections
 	x.answer(http.StatusOK)
 	_, err := io.WriteString(x.w, text)
 	return err

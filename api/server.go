@@ -21,6 +21,7 @@ const (
 	readTimeout    = 2500 * time.Millisecond // header and body
 	writeTimeout   = 3 * time.Second         // from the end of the header to the end of the answer
 	idleTimeout    = 75 * time.Second        // a kept connection between two requests
+	silenceTimeout = 2 * headerTimeout       // a new connection before its first request is with the handler
 	maxHeaderBytes = 64 << 10
 )
 
@@ -50,14 +51,16 @@ func NewServer(config ServerConfig) *Server {
 	s := &Server{
 		config: config,
 		http: &http.Server{
-			Handler:                      asking(config.API),
-			ConnContext:                  withConnection,
-			TLSConfig:                    config.TLS,
-			ReadHeaderTimeout:            headerTimeout,
-			ReadTimeout:                  readTimeout,
-			WriteTimeout:                 writeTimeout,
-			IdleTimeout:                  idleTimeout,
-			MaxHeaderBytes:               maxHeaderBytes,
+			Handler:           asking(config.API),
+			ConnContext:       withConnection,
+			TLSConfig:         config.TLS,
+			ReadHeaderTimeout: headerTimeout,
+			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeaderBytes,
+			// WriteTimeout alone leaves a client of HTTP/2 that does not read with its handlers waiting, without end.
+			HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},
 			DisableGeneralOptionsHandler: true,
 			// What net/http reports is about strangers' connections; it never has more of a request than its address.
 			ErrorLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),

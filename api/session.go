@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -143,14 +144,7 @@ func (x *exchange) body(limit int64) ([]byte, error) {
 	if length == 0 {
 		return nil, errNoValue
 	}
-	var data []byte
-	var err error
-	if length > 0 {
-		data = make([]byte, length)
-		_, err = io.ReadFull(x.r.Body, data)
-	} else {
-		data, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, limit))
-	}
+	data, err := readAll(http.MaxBytesReader(x.w, x.r.Body, limit), length)
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
@@ -163,6 +157,17 @@ func (x *exchange) body(limit int64) ([]byte, error) {
 		return nil, errNoValue
 	}
 	return data, nil
+}
+
+// trustedBytes is how much room a client is given for having announced a body. More comes as the bytes do.
+const trustedBytes = 64 << 10
+
+// readAll reads a body whose announced length is length, or -1. net/http makes an error of one that is shorter.
+func readAll(body io.Reader, length int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(length, 0), trustedBytes)) + bytes.MinRead)
+	_, err := b.ReadFrom(body)
+	return b.Bytes(), err
 }
 
 // noBody refuses content where it has no meaning. A body of unknown length that turns out to be empty is none.

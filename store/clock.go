@@ -5,7 +5,11 @@ import (
 	"time"
 )
 
-// stamps gives out write timestamps: µs since 1970, each larger than the one before, whatever the clock does.
+// stampStep is the least distance between two timestamps of a process, in µs: room for the touches between two sets,
+// each of which adds one. Touches of one value that do not wait for each other share a timestamp.
+const stampStep = 64
+
+// stamps gives out write timestamps: µs since 1970, each later than the one before, whatever the clock does.
 type stamps struct {
 	now  func() time.Time
 	last atomic.Int64
@@ -15,7 +19,7 @@ type stamps struct {
 func (s *stamps) next() int64 {
 	for {
 		last := s.last.Load()
-		t := max(s.now().UnixMicro(), last+1)
+		t := max(s.now().UnixMicro(), last+stampStep)
 		if s.last.CompareAndSwap(last, t) {
 			return t
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"time"
 	"unicode/utf8"
 
@@ -24,6 +25,17 @@ const (
 
 // localReserve is the part of a delete's time that is kept for deleting here, should everywhere not be possible.
 const localReserve = 500 * time.Millisecond
+
+// underWay is longer than a delete takes from its timestamp to its answer: the fence counts from the answer.
+const underWay = 3 * time.Second
+
+// TombstoneLead is how far in the future a delete's tombstone lies, for a collection with this fence.
+func TombstoneLead(fence time.Duration) time.Duration {
+	if fence == 0 {
+		return 0
+	}
+	return fence + underWay
+}
 
 // lookBudget bounds how long a delete looks for the timestamp of what it deletes.
 const lookBudget = 300 * time.Millisecond
@@ -184,14 +196,18 @@ func (c *Collection) deleteHere(ctx context.Context, key access.Key, r removal, 
 	return fmt.Errorf("%w: %w", ErrNotEverywhere, everywhere)
 }
 
-// removal dates a delete: its tombstone lies the fence in the future, and beyond the value it saw. The marker
-// outlives the tombstone's date by half a fence and a second, so that an instance whose clock is that far behind
+// removal dates a delete: its tombstone lies the fence and the time of a delete in the future, and beyond the value it
+// saw. The marker outlives the tombstone's date by half a fence and a second, so that an instance whose clock is that far behind
 // does not acknowledge a set that the tombstone hides.
 func (c *Collection) removal(now, seen int64) removal {
-	r := removal{tombstone: max(now+c.config.Fence.Microseconds(), seen+1), marker: now}
+	r := removal{tombstone: max(now+TombstoneLead(c.config.Fence).Microseconds(), seen+1), marker: now}
+	if seen == math.MaxInt64 {
+		r.tombstone = seen // of two with one timestamp the tombstone wins
+	}
 	if c.config.Fence > 0 {
-		hidden := time.Duration(r.tombstone-now) * time.Microsecond
-		r.markerTTL = min((hidden + c.config.Fence/2 + 2*time.Second).Truncate(time.Second), LargestTTL)
+		hidden := time.Duration(min(r.tombstone-now, LargestTTL.Microseconds())) * time.Microsecond
+		most := min(LargestTTL, lastExpiry.Sub(c.stamps.now()))
+		r.markerTTL = min(hidden+c.config.Fence/2+2*time.Second, most).Truncate(time.Second)
 	}
 	return r
 }

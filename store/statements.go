@@ -23,7 +23,7 @@ type table struct {
 	text    bool // keys are text
 	marked  bool // there is a gone column
 
-	readCQL, fencedCQL, writeCQL, tombstoneCQL, markCQL string
+	readCQL, fencedCQL, readyCQL, writeCQL, tombstoneCQL, markCQL string
 }
 
 var _ rows = (*table)(nil)
@@ -37,6 +37,7 @@ func newTable(session *gocql.Session, r *runner, keyspace string, c CollectionCo
 	}
 	t.readCQL = "SELECT value, TTL(value), WRITETIME(value)" + gone + " FROM " + name + " WHERE key = ?"
 	t.fencedCQL = "SELECT gone FROM " + name + " WHERE key = ?"
+	t.readyCQL = "SELECT key FROM " + name + " WHERE key = ?"
 	t.writeCQL = "UPDATE " + name + " USING TIMESTAMP ? AND TTL ? SET value = ? WHERE key = ?"
 	t.tombstoneCQL = "DELETE value FROM " + name + " USING TIMESTAMP ? WHERE key = ?"
 	t.markCQL = "UPDATE " + name + " USING TIMESTAMP ? AND TTL ? SET gone = true WHERE key = ?"
@@ -125,7 +126,11 @@ func (t *table) remove(ctx context.Context, key access.Key, d removal, everywher
 const readyKey access.Key = "\x00ready"
 
 func (t *table) ready(ctx context.Context) error {
-	if _, err := t.read(ctx, readyKey); err != nil {
+	_, err := run(ctx, t.runner, plan{key: []byte(readyKey)}, func(ctx context.Context) (struct{}, error) {
+		err := t.session.Query(t.readyCQL, t.bind(readyKey)).WithContext(ctx).Consistency(gocql.LocalQuorum).Exec()
+		return struct{}{}, err
+	})
+	if err != nil {
 		return fmt.Errorf("reading at LOCAL_QUORUM: %w", err)
 	}
 	return nil

@@ -322,7 +322,7 @@ func isPath(s string) bool {
 func (c *Config) spec() schema.Spec {
 	s := schema.Spec{Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication, LocalDatacentre: c.Cassandra.LocalDatacentre}
 	for _, k := range c.Collections {
-		s.Tables = append(s.Tables, schema.Table{Name: k.Table, Layout: schema.Layout(k.Layout), MaxTTL: k.MaxTTL, Fence: *k.Fence})
+		s.Tables = append(s.Tables, schema.Table{Name: k.Table, Layout: schema.Layout(k.Layout), MaxTTL: k.MaxTTL, Fence: store.TombstoneLead(*k.Fence)})
 	}
 	return s
 }

@@ -157,8 +157,12 @@ var mayBeZero = map[string]bool{"fence": true, "drain": true}
 
 // isZero tells whether a scalar is the number or the duration 0. (A hash of nothing but zeros is neither.)
 func isZero(n *yaml.Node) bool {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" || n.Style != 0 || len(n.Value) > 16 {
+		return false
+	}
+	var number float64
 	d, err := time.ParseDuration(n.Value)
-	return n.Kind == yaml.ScalarNode && n.Style == 0 && len(n.Value) < 16 && err == nil && d == 0
+	return (err == nil && d == 0) || (n.Decode(&number) == nil && number == 0)
 }
 
 // withoutValue finds what is there and says nothing. It would be taken for absent; but a list of networks that

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"reflect"
@@ -15,14 +16,16 @@ import (
 )
 
 // reloadInterval is how often files are compared with what is in force. SIGHUP does it at once.
-const reloadInterval = 5 * time.Second
+const reloadInterval = 2 * time.Second
 
-// reloader puts changed files into force: certificates, CAs, and the clients and seal keys of the configuration. Each is read and
-// checked as a whole; what cannot be used changes nothing, is logged once, and shows in a metric until it is mended.
+// reloader puts changed files into force: certificates, CAs, and the clients and seal keys of the configuration. Each
+// is read and checked as a whole; what cannot be used changes nothing, is logged once, and shows in a metric until it
+// is mended.
 type reloader struct {
 	service *service
 	config  *source           // nil where the configuration came from no file
-	seal    Seal              // of the configuration that was last in order
+	seal    Seal              // the key files of the configuration in force
+	seen    []byte            // the configuration when it was last looked at, if that is not what is in force
 	told    map[string]string // by part, the last failure that was logged
 	failed  *prometheus.GaugeVec
 	reloads *prometheus.CounterVec
@@ -75,20 +78,22 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 			return
 		case <-hangup:
 			r.service.log.Info("SIGHUP: reading files again")
+			r.all(true)
 		case <-tick.C:
+			r.all(false)
 		}
-		r.all()
 	}
 }
 
-func (r *reloader) all() {
+// all looks at every file. With now, none is taken for half written.
+func (r *reloader) all(now bool) {
 	f := r.service.files
 	r.part("tls", f.server.Reload)
 	if f.cassandra != nil {
 		r.part("cassandra_tls", f.cassandra.Reload)
 	}
 	if r.config != nil {
-		r.part("clients", r.clients) // reads which files the keys are in
+		r.part("clients", func() (bool, error) { return r.clients(now) }) // and which files the keys are in
 		if f.keys != nil {
 			r.part("seal", r.keys)
 		}
@@ -128,17 +133,28 @@ func (r *reloader) keys() (changed bool, err error) {
 }
 
 // clients reads the configuration again and puts its clients into force.
-func (r *reloader) clients() (changed bool, err error) {
+// A file that changed is believed once it has been the same twice, or, with now, at once.
+func (r *reloader) clients(now bool) (changed bool, err error) {
 	text, err := os.ReadFile(r.config.file)
 	if err != nil {
 		return false, err
 	}
 	if bytes.Equal(text, r.config.text) {
+		r.seen = nil
+		return false, nil
+	}
+	half := !now && !bytes.Equal(text, r.seen) // written, perhaps
+	r.seen = text
+	if half {
 		return false, nil
 	}
 	c, err := parseConfig(r.config.file, text)
 	if err != nil {
 		return false, err
+	}
+	if !sameButReloaded(*c, *r.config.Config) {
+		// The new clients may be meant for the new collections, which are not the ones being served.
+		return false, errors.New("the configuration changed in other parts than clients and seal.keys: restart, or undo the other changes")
 	}
 	policy, err := c.policy(time.Now)
 	if err != nil {
@@ -146,9 +162,6 @@ func (r *reloader) clients() (changed bool, err error) {
 	}
 	r.service.policy.Store(policy)
 	r.seal = c.Seal
-	if !sameButReloaded(*c, *r.config.Config) {
-		r.service.log.Warn("the configuration changed in other parts than clients and seal.keys; they need a restart")
-	}
 	r.config.text = text
 	return true, nil
 }

@@ -77,11 +77,20 @@ func (n *Node) view(ctx context.Context) (map[string]opinion, error) {
 	if err != nil {
 		return nil, err
 	}
+	view, err := opinions(log)
+	if err != nil {
+		return nil, fmt.Errorf("reading the log of node %s: %w", n.Name, err)
+	}
+	return view, nil
+}
+
+// opinions are the last ones in a log, by the peer's address.
+func opinions(log string) (map[string]opinion, error) {
 	view := map[string]opinion{}
 	for _, match := range mindChange.FindAllStringSubmatch(log, -1) {
 		at, err := time.Parse(time.RFC3339Nano, match[1])
 		if err != nil {
-			return nil, fmt.Errorf("reading the log of node %s: %w", n.Name, err)
+			return nil, err
 		}
 		view[match[2]] = opinion{up: match[3] == "is now UP", at: at}
 	}

@@ -258,7 +258,7 @@ func fence(t *testing.T, s *suite) {
 		key := newKey()
 		i.want(i.delete(key), nil)
 		i.want(i.set(key, "too early", time.Hour), store.ErrDeleted)
-		await(t, 10*time.Second, "the end of the fence", func() bool { return i.set(key, "again", time.Hour) == nil })
+		await(t, 20*time.Second, "the end of the fence", func() bool { return i.set(key, "again", time.Hour) == nil })
 		i.wantValue(key, "again")
 	})
 	t.Run("without one a key can be set at once", func(t *testing.T) {
