@@ -34,7 +34,7 @@ type Open func(store.CollectionConfig, store.Tools) *store.Collection
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
-	s := &suite{open: open, policy: policy(t), metrics: store.NewMetrics(prometheus.NewRegistry()), keys: Keys(t)}
+	s := newSuite(t, open)
 	for name, test := range map[string]func(*testing.T, *suite){
 		"round trips":   roundTrips,
 		"denial":        denial,
@@ -52,6 +52,10 @@ func Run(t *testing.T, open Open) {
 			test(t, s)
 		})
 	}
+}
+
+func newSuite(t *testing.T, open Open) *suite {
+	return &suite{open: open, policy: policy(t), metrics: store.NewMetrics(prometheus.NewRegistry()), keys: Keys(t)}
 }
 
 // Keys makes keys that nobody else has.
