@@ -104,7 +104,7 @@ func (a *API) handle(rt route) httprouter.Handle {
 		}
 		defer x.finish(h)
 		if a.health.draining.Load() {
-			w.Header().Set("Connection", "close")
+			x.leave()
 		}
 		if err := x.serve(rt.handler); err != nil {
 			x.fail(err)

@@ -89,14 +89,25 @@ func (x *exchange) fail(err error) {
 	// What anybody can cause as often as they like is not logged as an error each time.
 	x.severe = p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded) && !errors.Is(err, errNotReady)
 	if x.identity.Client() == "" {
-		x.w.Header().Set("Connection", "close") // strangers do not occupy connections
+		x.leave() // strangers do not occupy connections
 	}
 	if x.r.Context().Err() != nil {
 		// It is answered all the same: one that has closed only its sending half still reads, and net/http would
 		// turn silence into a 200.
 		x.status = statusGone
 	}
+	if p.close {
+		x.leave()
+	}
 	p.send(x.w, x.requestID())
+}
+
+// leave has the connection closed after the answer. Not over HTTP/2 where a body may be unread: there it means GOAWAY,
+// and curl takes the answer that comes with it for cut off.
+func (x *exchange) leave() {
+	if x.r.ProtoMajor < 2 || x.r.ContentLength == 0 {
+		x.w.Header().Set("Connection", "close")
+	}
 }
 
 // challenge is RFC 6750's, section 3: error only where a token was sent.
@@ -141,7 +152,7 @@ func (x *exchange) finish(h *handles) {
 		slog.String("method", x.route.method),
 		slog.String("route", x.route.path),
 		slog.Int("status", x.status),
-		slog.Duration("took", took),
+		slog.Float64("seconds", took.Seconds()),
 		slog.String("client", x.identity.Client()),
 		slog.String("remote", remote(x.r).String()),
 	}

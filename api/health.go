@@ -63,7 +63,7 @@ func (x *exchange) say(text string) error {
 	h := x.w.Header()
 	h["Cache-Control"] = noStore
 	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Connection", "close") // whoever asks may be anybody, and strangers do not occupy connections
+	x.leave() // whoever asks may be anybody, and strangers do not occupy connections
 	x.answer(http.StatusOK)
 	_, err := io.WriteString(x.w, text)
 	return err

@@ -23,7 +23,7 @@ type problem struct {
 	Instance string `json:"instance"`
 
 	retryAfter int  // seconds; 0: no header
-	close      bool // the connection is of no more use: the body was not read
+	close      bool // the connection is of no more use: the body was not read (HTTP/1.1)
 }
 
 // problemError is an error of this package that knows its problem, with a detail of its own.
@@ -127,9 +127,6 @@ func (p problem) send(w http.ResponseWriter, instance string) {
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
-	}
-	if p.close {
-		h.Set("Connection", "close")
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // a client that has left cannot be told

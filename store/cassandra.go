@@ -64,11 +64,20 @@ func Open(ctx context.Context, c CassandraConfig, m *Metrics, log *slog.Logger, 
 	config.PoolConfig.HostSelectionPolicy = hosts
 	session, err := config.CreateSession()
 	if err != nil {
-		return nil, fmt.Errorf("connecting to Cassandra (%v): %w", c, err)
+		return nil, cannotConnect(c, err)
 	}
 	r := &runner{coordinators: hosts, metrics: m}
 	r.savings.Store(hedgeCost * hedgeSavings)
 	return &Cassandra{session: session, runner: r, keyspace: c.Keyspace}, nil
+}
+
+// cannotConnect explains what the driver calls filtered.
+func cannotConnect(c CassandraConfig, err error) error {
+	hint := ""
+	if strings.Contains(err.Error(), "filtered") {
+		hint = fmt.Sprintf(" (a filtered host is none of datacentre %s: is that its name, as nodetool status has it?)", c.LocalDatacentre)
+	}
+	return fmt.Errorf("connecting to Cassandra (%v): %w%s", c, err, hint)
 }
 
 // Close ends all connections. Operations under way fail.
@@ -152,7 +161,7 @@ func OpenAdmin(ctx context.Context, c CassandraConfig, log *slog.Logger) (*Admin
 	config.Timeout = 20 * time.Second   // a schema change has all nodes agree
 	session, err := config.CreateSession()
 	if err != nil {
-		return nil, fmt.Errorf("connecting to Cassandra (%v): %w", c, err)
+		return nil, cannotConnect(c, err)
 	}
 	return &Admin{session}, nil
 }

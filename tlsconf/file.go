@@ -72,6 +72,10 @@ func (f files) pair(usage x509.ExtKeyUsage, now time.Time) (tls.Certificate, tim
 		return tls.Certificate{}, time.Time{}, f.certificate.fail(fmt.Errorf(
 			"its extended key usage does not allow %s, so every peer would refuse it: have one issued that does", usageName(usage)))
 	}
+	if usage == x509.ExtKeyUsageServerAuth && len(chain[0].DNSNames)+len(chain[0].IPAddresses)+len(chain[0].URIs) == 0 {
+		return tls.Certificate{}, time.Time{}, f.certificate.fail(errors.New(
+			"it has no subject alternative name, so every client would refuse it: have one issued for the names that clients use"))
+	}
 	pair, err := tls.X509KeyPair(f.certificate.data, f.key.data)
 	if err != nil { // the certificate is known to be readable, so what is wrong is wrong with the key
 		return tls.Certificate{}, time.Time{}, f.key.fail(fmt.Errorf(

@@ -138,6 +138,13 @@ func (c *Config) validate() error {
 		errs = append(errs, &field.Error{Path: "log_level", Err: err})
 	}
 	errs = append(errs, c.validateCollections(), c.validateSeal())
+	if c.TLS.ClientCA == "" {
+		for i, client := range c.Clients {
+			if len(client.Certificates) > 0 {
+				errs = append(errs, field.Errorf(fmt.Sprintf("clients[%d].certificates", i), "without tls.client_ca no certificate is asked for"))
+			}
+		}
+	}
 	_, err := c.policy(time.Now)
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return err
@@ -185,6 +192,11 @@ func (c Cassandra) validate() error {
 	}
 	if len(c.Hosts) == 0 {
 		errs = append(errs, field.Errorf("cassandra.hosts", "missing: list contact points in the local datacentre"))
+	}
+	for i, host := range c.Hosts {
+		if _, _, err := net.SplitHostPort(host); err == nil {
+			errs = append(errs, field.Errorf(fmt.Sprintf("cassandra.hosts[%d]", i), "give a name or an address; the port is cassandra.port, for all"))
+		}
 	}
 	if c.Port < 1 || c.Port > 65535 {
 		errs = append(errs, field.Errorf("cassandra.port", "not a port"))

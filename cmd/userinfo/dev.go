@@ -28,20 +28,22 @@ const devMemory = 256 << 20
 func dev(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // nor when nobody reads what it says
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:8443", "the `ADDRESS` to serve on, of this machine only")
 	keep := flags.Bool("keep", false, "keep the directory with the keys on exit")
+	debug := flags.Bool("debug", false, "log every request")
 	if !parseFlags(flags, args, stderr) {
 		return exitUsage
 	}
-	if err := serveDev(ctx, *listen, *keep, stdout, stderr); err != nil {
+	if err := serveDev(ctx, *listen, *keep, *debug, stdout, stderr); err != nil {
 		fmt.Fprintln(stderr, "userinfo dev:", err)
 		return exitFailed
 	}
 	return exitOK
 }
 
-func serveDev(ctx context.Context, listen string, keep bool, stdout, stderr io.Writer) (err error) {
+func serveDev(ctx context.Context, listen string, keep, debug bool, stdout, stderr io.Writer) (err error) {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("%w; --listen 127.0.0.1:0 takes any free port", err)
@@ -59,6 +61,9 @@ func serveDev(ctx context.Context, listen string, keep bool, stdout, stderr io.W
 	c, err := devConfig(dir)
 	if err != nil {
 		return errors.Join(err, l.Close())
+	}
+	if debug {
+		c.LogLevel = "debug"
 	}
 	f, err := openFiles(c, false)
 	if err != nil {
@@ -133,6 +138,7 @@ get:               ui -i %[2]s/enwiki%%3Asession%%3A1
 touch, for a day:  ui -i -X PATCH -H 'TTL: 86400' %[2]s/enwiki%%3Asession%%3A1
 delete:            ui -i -X DELETE %[2]s/enwiki%%3Asession%%3A1
 
+A deleted key stays deleted for a minute: to go through this again, take another.
 Ctrl-C stops it.
 `, dir, base, fate)
 }

@@ -34,7 +34,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "--config FILE                       serve until SIGTERM", serve},
-		{"dev", "[--listen ADDRESS] [--keep]           serve from memory on loopback, with everything made for the occasion", dev},
+		{"dev", "[--listen ADDRESS] [--keep] [--debug] serve from memory on loopback, with everything made for the occasion", dev},
 		{"check-config", "--config FILE                say whether a configuration and its files are right", checkConfig},
 		{"schema", "print|apply|check --config FILE    show, make or verify the tables in Cassandra", schemaCommand},
 		{"key", "new seal|index                       make a key that seals rows, or the one that makes their keys", key},
@@ -55,6 +55,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	switch args[0] {
+	case "-version", "--version":
+		return version(ctx, nil, stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		usage(stdout)
 		return exitOK

@@ -17,12 +17,16 @@ func schemaCommand(ctx context.Context, args []string, stdout, stderr io.Writer)
 		fmt.Fprintln(stderr, "usage: userinfo schema print|apply|check --config FILE")
 		return exitUsage
 	}
+	if args[0] == "print" { // for whoever runs it by hand, perhaps on a machine without the files
+		c, ok := configuredAlone("schema print", args[1:], stderr)
+		if !ok {
+			return exitUsage
+		}
+		return schemaPrint(c.spec(), stdout, stderr)
+	}
 	c, f, ok := configured("schema "+args[0], args[1:], stderr)
 	if !ok {
 		return exitUsage
-	}
-	if args[0] == "print" {
-		return schemaPrint(c.spec(), stdout, stderr)
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	db, err := store.OpenAdmin(ctx, f.cassandraConfig(c.Cassandra), log)

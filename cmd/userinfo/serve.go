@@ -26,20 +26,29 @@ func parseFlags(flags *flag.FlagSet, args []string, stderr io.Writer) (ok bool) 
 	return true
 }
 
-// configured reads the flags of a command that has only --config, and the configuration with its files.
-func configured(name string, args []string, stderr io.Writer) (*source, *files, bool) {
+// configuredAlone reads the flags of a command that has only --config, and the configuration.
+func configuredAlone(name string, args []string, stderr io.Writer) (*source, bool) {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	file := flags.String("config", "", "the configuration `FILE` (required)")
 	if !parseFlags(flags, args, stderr) {
-		return nil, nil, false
+		return nil, false
 	}
 	if *file == "" {
 		fmt.Fprintf(stderr, "userinfo %s: --config FILE is missing\n", name)
-		return nil, nil, false
+		return nil, false
 	}
 	c, err := loadConfig(*file)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
+		return nil, false
+	}
+	return c, true
+}
+
+// configured is configuredAlone with the files that the configuration names.
+func configured(name string, args []string, stderr io.Writer) (*source, *files, bool) {
+	c, ok := configuredAlone(name, args, stderr)
+	if !ok {
 		return nil, nil, false
 	}
 	f, err := openFiles(c.Config, true)

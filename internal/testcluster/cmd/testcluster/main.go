@@ -32,6 +32,10 @@ func main() {
 	datacentres := flag.String("datacentres", "dc1,dc2", "names of the datacentres, with commas between")
 	nodes := flag.Int("nodes", 3, "nodes in each datacentre")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "testcluster: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err := keepUp(ctx, testcluster.Options{
@@ -53,7 +57,10 @@ func keepUp(ctx context.Context, opts testcluster.Options, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	describe(out, cluster, opts.Datacentres[0], opts)
+	for _, dc := range opts.Datacentres {
+		describe(out, cluster, dc, opts)
+	}
+	fmt.Fprintln(out, "Interrupt (Ctrl-C) takes the cluster down.")
 	<-ctx.Done()
 	fmt.Fprintln(out, "Taking the cluster down.")
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
@@ -62,7 +69,7 @@ func keepUp(ctx context.Context, opts testcluster.Options, out io.Writer) error 
 }
 
 func describe(out io.Writer, cluster *testcluster.Cluster, dc string, opts testcluster.Options) {
-	for _, n := range cluster.Nodes("") {
+	for _, n := range cluster.Nodes(dc) {
 		fmt.Fprintf(out, "node %s in %s: %s:%d\n", n.Name, n.Datacentre, n.Address, testcluster.Port)
 	}
 	var replication []string
@@ -83,7 +90,6 @@ cassandra:
   tls:
     ca: %[5]s
 
-Interrupt (Ctrl-C) takes the cluster down.
 `, dc, strings.Join(cluster.Hosts(dc), ", "), testcluster.Username, cluster.PasswordFile(), cluster.CAFile(),
 		strings.Join(replication, ", "), testcluster.Port)
 }
