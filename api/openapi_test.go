@@ -202,10 +202,10 @@ type situation struct {
 
 // storeErrors are what the contract of store.Store says of each method.
 var storeErrors = map[string][]error{
-	http.MethodGet:    {access.ErrDenied, store.ErrKey, store.ErrNotFound, store.ErrUnavailable},
+	http.MethodGet:    {access.ErrDenied, store.ErrKey, store.ErrNotFound, store.ErrSealed, store.ErrUnavailable},
 	http.MethodPut:    {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrFull},
 	http.MethodPost:   {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrFull},
-	http.MethodPatch:  {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrNotFound, store.ErrUnavailable},
+	http.MethodPatch:  {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrNotFound, store.ErrSealed, store.ErrUnavailable},
 	http.MethodDelete: {access.ErrDenied, store.ErrKey, store.ErrNotEverywhere, store.ErrUnavailable, store.ErrFull},
 }
 

@@ -91,6 +91,8 @@ var problems = []struct {
 		Detail: "The TTL is longer than this collection, or the date it would end on, allows."}},
 	{store.ErrFull, problem{Type: "full", Title: "Store is full", Status: http.StatusServiceUnavailable,
 		Detail: "There is no room for another value. Nothing was stored.", retryAfter: 5}},
+	{store.ErrSealed, problem{Type: "internal", Title: "Internal error", Status: http.StatusInternalServerError,
+		Detail: "There is a value under this key, but it cannot be read. The service's log has more under this instance."}},
 	{store.ErrUnavailable, problem{Type: "unavailable", Title: "Store unavailable", Status: http.StatusServiceUnavailable,
 		Detail: "Too few replicas answered in time. What was asked for may or may not have been done.", retryAfter: 1}},
 }

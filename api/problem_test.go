@@ -72,6 +72,7 @@ var sentinels = []struct {
 	{"store.ErrKey", store.ErrKey, 400, "bad-request", ""},
 	{"store.ErrTTL", store.ErrTTL, 400, "bad-request", ""},
 	{"store.ErrFull", store.ErrFull, 503, "full", "5"},
+	{"store.ErrSealed", store.ErrSealed, 500, "internal", ""},
 	{"store.ErrUnavailable", store.ErrUnavailable, 503, "unavailable", "1"},
 }
 

@@ -18,13 +18,45 @@ import (
 )
 
 func TestCassandraKeepsTheContract(t *testing.T) {
-	cassandra := openNode(t)
+	cassandra, admin := openNode(t)
+	storetest.RunSealed(t, cassandra.Collection, dumped{t, admin})
 	storetest.Run(t, cassandra.Collection)
 	t.Run("ledger", func(t *testing.T) { store.CheckLedger(t, cassandra) })
 }
 
+// dumped is the suite's sealed table, as whoever has Cassandra sees it.
+type dumped struct {
+	*testing.T
+	admin *store.Admin
+}
+
+const dumpedTable = `"contract"."` + storetest.Table + `"`
+
+// Rows implements storetest.Dump.
+func (d dumped) Rows() map[string]string {
+	rows, err := d.admin.Query(d.Context(), "SELECT key, value FROM "+dumpedTable)
+	if err != nil {
+		d.Fatal(err)
+	}
+	all := make(map[string]string)
+	for _, row := range rows {
+		if value := row["value"].([]byte); len(value) > 0 {
+			all[string(row["key"].([]byte))] = string(value)
+		}
+	}
+	return all
+}
+
+// Put implements storetest.Dump.
+func (d dumped) Put(key, value string) {
+	const cql = "UPDATE " + dumpedTable + " USING TIMESTAMP ? AND TTL 3600 SET value = ? WHERE key = ?"
+	if _, err := d.admin.Query(d.Context(), cql, time.Now().Add(time.Second).UnixMicro(), []byte(value), []byte(key)); err != nil {
+		d.Fatal(err)
+	}
+}
+
 // openNode starts a node with the suite's tables.
-func openNode(t *testing.T) *store.Cassandra {
+func openNode(t *testing.T) (*store.Cassandra, *store.Admin) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cluster, err := testcluster.Start(ctx, testcluster.OneNode())
@@ -43,21 +75,21 @@ func openNode(t *testing.T) *store.Cassandra {
 		Timeout: 10 * time.Second,
 	}
 	log := slog.New(slog.DiscardHandler)
-	makeTables(t, ctx, config, log)
+	admin := makeTables(t, ctx, config, log)
 	cassandra, err := store.Open(ctx, config, store.NewMetrics(prometheus.NewRegistry()), log, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cassandra.Close)
-	return cassandra
+	return cassandra, admin
 }
 
-func makeTables(t *testing.T, ctx context.Context, config store.CassandraConfig, log *slog.Logger) {
+func makeTables(t *testing.T, ctx context.Context, config store.CassandraConfig, log *slog.Logger) *store.Admin {
 	admin, err := store.OpenAdmin(ctx, config, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	t.Cleanup(admin.Close)
 	err = schema.Apply(ctx, admin, schema.Spec{
 		Keyspace: config.Keyspace, Replication: map[string]int{"dc1": 1}, LocalDatacentre: "dc1",
 		Tables: []schema.Table{
@@ -68,4 +100,5 @@ func makeTables(t *testing.T, ctx context.Context, config store.CassandraConfig,
 	if err != nil {
 		t.Fatal(err)
 	}
+	return admin
 }

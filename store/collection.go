@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"sync"
@@ -18,7 +19,8 @@ import (
 // Layout is the shape of a collection's table.
 type Layout string
 
-// The layouts. Kask's has keys of text, so that only UTF-8 can be one.
+// The layouts. Rows of UserInfo's are always sealed, those of Kask's never. Kask's has keys of text, so that only UTF-8
+// can be one.
 const (
 	LayoutUserInfo Layout = "userinfo"
 	LayoutKask     Layout = "kask"
@@ -55,6 +57,9 @@ type Tools struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics *Metrics
+	// Keys and Random, which makes nonces, seal the rows of LayoutUserInfo, which cannot be without.
+	Keys   *Keys
+	Random io.Reader
 	// Between, where set, runs in Set and Touch after they have read and before they write, so that a test can put
 	// another operation there.
 	Between func()
@@ -80,6 +85,9 @@ func newCollection(r rows, config CollectionConfig, tools Tools) *Collection {
 	between := tools.Between
 	if between == nil {
 		between = func() {}
+	}
+	if config.Layout != LayoutKask {
+		r = newSealedRows(r, config.Name, tools)
 	}
 	return &Collection{
 		rows:    r,
@@ -224,12 +232,14 @@ func (c *Collection) removal(now, seen int64) removal {
 }
 
 // timestampOf looks for the timestamp of the value about to be deleted, which a clock ahead of ours may have given.
-// Where it cannot be had in time, the fence alone has to do.
+// Where it cannot be had in time, the fence alone has to do. A value that cannot be opened can be deleted all the same.
 func (c *Collection) timestampOf(ctx context.Context, key access.Key) int64 {
 	look, cancel := context.WithTimeout(ctx, lookBudget)
 	defer cancel()
 	r, err := c.rows.read(look, key)
-	if err != nil {
+	if errors.Is(err, ErrSealed) {
+		c.log.WarnContext(ctx, "deleting a value that cannot be opened", "cause", err.Error())
+	} else if err != nil {
 		return 0
 	}
 	return r.timestamp

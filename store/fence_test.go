@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"math"
@@ -31,11 +32,14 @@ func (i *interposed) remove(ctx context.Context, key access.Key, d removal, ever
 const fenceKey access.Key = "k"
 
 // fenced is a collection with this fence, by a clock that is ahead.
-func fenced(r rows, fence, ahead time.Duration) *Collection {
+func fenced(t *testing.T, r rows, fence, ahead time.Duration) *Collection {
+	t.Helper()
 	return newCollection(r, CollectionConfig{Name: "sessions", MaxTTL: 24 * time.Hour, Fence: fence}, Tools{
 		Now:     func() time.Time { return time.Now().Add(ahead) },
 		Log:     slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry()),
+		Keys:    mustKeys(t, IndexKey{secret{1}}, SealKey{secret{2}}), // the same for all instances
+		Random:  rand.Reader,
 	})
 }
 
@@ -74,7 +78,7 @@ func TestASetThatLandsWhileADeleteIsUnderWayNeverComesBack(t *testing.T) {
 				ctx := context.Background()
 				m := NewMemory(1<<20, time.Now)
 				slow := &interposed{rows: m}
-				setter, deleter := fenced(m, c.fence, 0), fenced(slow, c.fence, -c.behind)
+				setter, deleter := fenced(t, m, c.fence, 0), fenced(t, slow, c.fence, -c.behind)
 				slow.before = func() {
 					time.Sleep(c.takes)
 					if err := setter.Set(ctx, allowed(t, access.Set), fenceKey, []byte("alice"), time.Hour); err != nil {
@@ -98,7 +102,7 @@ func TestASetThatLandsWhileADeleteIsUnderWayNeverComesBack(t *testing.T) {
 func TestATouchDoesNotWinOverASetWhoseTimestampIsTheNext(t *testing.T) {
 	ctx := context.Background()
 	stopped := time.Now() // so that timestamps are as close as they can be
-	c := fenced(NewMemory(1<<20, time.Now), time.Minute, 0)
+	c := fenced(t, NewMemory(1<<20, time.Now), time.Minute, 0)
 	c.stamps.now = func() time.Time { return stopped }
 	set := func(value string) {
 		if err := c.Set(ctx, allowed(t, access.Set), fenceKey, []byte(value), time.Hour); err != nil {
@@ -125,8 +129,8 @@ func TestAValueOfAWildClockCanBeDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
 			m := NewMemory(1<<20, time.Now)
-			c := fenced(m, time.Minute, 0)
-			if err := m.write(ctx, fenceKey, []byte("v"), timestamp, time.Hour); err != nil {
+			c := fenced(t, m, time.Minute, 0)
+			if err := c.rows.write(ctx, fenceKey, []byte("v"), timestamp, time.Hour); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.Delete(ctx, allowed(t, access.Delete), fenceKey); err != nil {

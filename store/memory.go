@@ -57,7 +57,7 @@ func NewMemory(maxBytes int64, now func() time.Time) *Memory {
 }
 
 // Collection is the Store on m's rows. Several may share them, as instances of the service share a cluster: then
-// their names must be the same, for the rows know no collection.
+// their names and keys must be the same.
 func (m *Memory) Collection(config CollectionConfig, tools Tools) *Collection {
 	return newCollection(m, config, tools)
 }

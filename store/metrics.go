@@ -24,6 +24,7 @@ var outcomes = []struct {
 	{ErrKey, "invalid"},
 	{ErrTTL, "invalid"},
 	{ErrFull, "full"},
+	{ErrSealed, "unopened"},
 	{ErrUnavailable, outcomeUnavailable},
 }
 
@@ -33,6 +34,7 @@ type Metrics struct {
 	attempts   *prometheus.CounterVec
 	hedges     prometheus.Counter
 	hostsUp    prometheus.Gauge
+	openings   *prometheus.CounterVec
 
 	pending       prometheus.Gauge
 	pendingOldest prometheus.Gauge
@@ -61,9 +63,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_cassandra_hosts_up",
 			Help: "Cassandra nodes of the local datacentre that this instance holds for up.",
 		}),
+		openings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "userinfo_store_openings_total",
+			Help: "Sealed values opened with the first key or an older one, or not: unknown_key, unknown_format, damaged.",
+		}, []string{"collection", "result"}),
 	}
 	m.makePending()
-	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp,
+	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp, m.openings,
 		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded)
 	return m
 }

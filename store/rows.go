@@ -14,9 +14,10 @@ import (
 //	key ──▶ value    the bytes; or a tombstone
 //	        gone     the marker of the logout fence: exists for a while after a delete
 //
-// Its errors are ErrUnavailable, ErrKey and ErrFull. A failed write may have been applied, in part or whole.
+// Its errors are ErrUnavailable, ErrKey and ErrFull, and ErrSealed from read. A failed write may have been applied, in part or whole.
 type rows interface {
-	// read is at LOCAL_QUORUM. A row that does not exist is the zero row and no error.
+	// read is at LOCAL_QUORUM. A row that does not exist is the zero row and no error. On ErrSealed all of the row is
+	// there but its data.
 	read(ctx context.Context, key access.Key) (row, error)
 	// fenced reads the marker alone, at LOCAL_QUORUM.
 	fenced(ctx context.Context, key access.Key) (bool, error)

@@ -83,6 +83,9 @@ func (t *table) read(ctx context.Context, key access.Key) (row, error) {
 		}
 		if timestamp != nil {
 			r.timestamp = *timestamp
+			if r.data == nil { // the driver does not tell an empty value from none
+				r.data = []byte{}
+			}
 		}
 		r.gone = gone != nil && *gone
 		return r, nil

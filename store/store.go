@@ -4,6 +4,7 @@
 //	Collection   one kind of data: checks the Caller, takes timestamps, runs the logout fence   (collection.go)
 //	   │
 //	  rows       timestamped cells that expire, as Cassandra has them                            (rows.go)
+//	   ├── sealed.go       rows in other rows, with keys hashed and values encrypted              (format: seal.go)
 //	   ├── memory.go       in this process
 //	   ├── statements.go   in Cassandra, through race.go (which coordinator, when another) and cassandra.go
 //	   │
@@ -23,9 +24,12 @@
 //     any Set that began before, and a marker refuses any that comes after.
 //  7. A Delete that ends in ErrNotEverywhere is in a durable list before that is said, and the Carrier of any instance
 //     finishes it once every datacentre is there. Where it could not be listed, the log and a metric say so.
+//  8. A collection of LayoutUserInfo is sealed: neither a key nor a value leaves this process, and to open a value takes
+//     its own session key besides the service's keys. What cannot be opened is ErrSealed, never a value and never absent.
 //
-// It does not defend against whoever can write to Cassandra directly, nor against clocks of this service's
-// instances that differ by more than the fence.
+// It does not defend against clocks of this service's instances that differ by more than the fence. Whoever can write to
+// Cassandra directly can delete rows, or undo a delete by putting a row back that he has kept; in a collection that is
+// not sealed he can do anything.
 package store
 
 import (
@@ -53,6 +57,8 @@ var (
 	ErrKey = errors.New("unusable key")
 	// ErrTTL: the TTL is not within what the collection allows.
 	ErrTTL = errors.New("TTL out of range")
+	// ErrSealed: there is a value, but it cannot be opened: it was changed, moved, or sealed with a key not in force.
+	ErrSealed = errors.New("a sealed value cannot be opened")
 	// ErrFull: a memory store has no room.
 	ErrFull = errors.New("store is full")
 )
@@ -73,13 +79,14 @@ func (Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) 
 
 // Store is one collection of values. All methods are safe for concurrent use and give up when ctx ends.
 type Store interface {
-	// Get reads the value at LOCAL_QUORUM. Errors: access.ErrDenied, ErrKey, ErrNotFound, ErrUnavailable.
+	// Get reads the value at LOCAL_QUORUM. Errors: access.ErrDenied, ErrKey, ErrNotFound, ErrSealed,
+	// ErrUnavailable.
 	Get(ctx context.Context, caller access.Caller, key access.Key) (Value, error)
 	// Set writes the value at LOCAL_QUORUM, to live for ttl, of which whole seconds count. On ErrUnavailable it may
 	// have been written. Errors: access.ErrDenied, ErrKey, ErrTTL, ErrDeleted, ErrUnavailable, ErrFull.
 	Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) error
 	// Touch gives the value a new ttl at LOCAL_QUORUM. A Set or Delete at the same time or later wins over it.
-	// Errors: access.ErrDenied, ErrKey, ErrTTL, ErrNotFound, ErrUnavailable.
+	// Errors: access.ErrDenied, ErrKey, ErrTTL, ErrNotFound, ErrSealed, ErrUnavailable.
 	Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) error
 	// Delete removes the value, whether there is one or not. It succeeds once a quorum of every datacentre has it.
 	// On ErrNotEverywhere a quorum of the local datacentre has it; on ErrUnavailable nothing is known.

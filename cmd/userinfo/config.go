@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,9 +26,11 @@ type Config struct {
 	TLS tlsconf.ServerFiles `yaml:"tls"`
 	// Cassandra is where the values are kept.
 	Cassandra Cassandra `yaml:"cassandra"`
+	// Seal names the keys that seal the rows of collections of layout userinfo, and is needed by those alone.
+	Seal Seal `yaml:"seal"`
 	// Collections are the kinds of data, each with a path, a table and rules of its own.
 	Collections []Collection `yaml:"collections"`
-	// Clients are those who may do something. This part, and it alone, is read again when the file changes.
+	// Clients are those who may do something. They and Seal.Keys are read again when the file changes, and nothing else.
 	Clients []access.Client `yaml:"clients"`
 	Limits  Limits          `yaml:"limits"`
 	// Shutdown is what follows SIGTERM.
@@ -63,7 +66,7 @@ type Collection struct {
 	Path string `yaml:"path"`
 	// Table in the keyspace; default NAME.
 	Table string `yaml:"table"`
-	// Layout is userinfo (default), or kask for a table that Kask has made.
+	// Layout is userinfo (default), which is sealed, or kask, which is not, for a table that Kask has made.
 	Layout store.Layout `yaml:"layout"`
 	// DefaultTTL of a value that is set without a TTL header; default 24h.
 	DefaultTTL time.Duration `yaml:"default_ttl"`
@@ -134,7 +137,7 @@ func (c *Config) validate() error {
 	if _, err := parseLevel(c.LogLevel); err != nil {
 		errs = append(errs, &field.Error{Path: "log_level", Err: err})
 	}
-	errs = append(errs, c.validateCollections())
+	errs = append(errs, c.validateCollections(), c.validateSeal())
 	if c.TLS.ClientCA == "" {
 		for i, client := range c.Clients {
 			if len(client.Certificates) > 0 {
@@ -155,11 +158,16 @@ func (c *Config) validate() error {
 // validateFiles refuses what a file holds where its path should be, lest the error that it cannot be opened show it.
 func (c *Config) validateFiles() error {
 	var errs []error
-	for _, f := range []struct{ path, value string }{
+	files := []struct{ path, value string }{
 		{"tls.certificate", c.TLS.Certificate}, {"tls.key", c.TLS.Key}, {"tls.client_ca", c.TLS.ClientCA},
 		{"cassandra.tls.ca", c.Cassandra.TLS.CA}, {"cassandra.tls.certificate", c.Cassandra.TLS.Certificate},
 		{"cassandra.tls.key", c.Cassandra.TLS.Key}, {"cassandra.password_file", c.Cassandra.PasswordFile},
-	} {
+		{"seal.index_key", c.Seal.IndexKey},
+	}
+	for i, file := range c.Seal.Keys {
+		files = append(files, struct{ path, value string }{fmt.Sprintf("seal.keys[%d]", i), file})
+	}
+	for _, f := range files {
 		if strings.ContainsAny(f.value, "\r\n") || strings.HasPrefix(f.value, "-----") {
 			errs = append(errs, field.Errorf(f.path, "give the path of a file, not what it holds"))
 		}
@@ -244,6 +252,28 @@ func (c *Config) validateCollections() error {
 				errs = append(errs, field.Errorf(at+".path", "%q is below %q, where that collection's keys are", k.Path, other.Path))
 			}
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// validateSeal fails closed: a collection that is to be sealed has keys, and one that has keys is sealed.
+func (c *Config) validateSeal() error {
+	sealed := slices.IndexFunc(c.Collections, func(k Collection) bool { return k.Layout != store.LayoutKask })
+	switch {
+	case sealed >= 0 && !c.Seal.given():
+		return field.Errorf(fmt.Sprintf("collections[%d].layout", sealed),
+			"rows of layout userinfo are sealed, and there are no keys: give seal.index_key and seal.keys, which `userinfo key new` makes")
+	case sealed < 0 && c.Seal.given() && len(c.Collections) > 0:
+		return field.Errorf("seal", "no collection has layout userinfo, so nothing would be sealed: remove it")
+	case !c.Seal.given():
+		return nil
+	}
+	var errs []error
+	if c.Seal.IndexKey == "" {
+		errs = append(errs, field.Errorf("seal.index_key", "missing: the file that `userinfo key new index` has made"))
+	}
+	if len(c.Seal.Keys) == 0 {
+		errs = append(errs, field.Errorf("seal.keys", "missing: list the files that `userinfo key new seal` has made; the first seals"))
 	}
 	return errors.Join(errs...)
 }

@@ -27,6 +27,7 @@ clients:
       - sha256: 0000000000000000000000000000000000000000000000000000000000000000
     grants: [sessions:get]
     keys: ["*"]
+seal: {index_key: index.key, keys: [seal.key]}
 `
 
 func TestDefaultsAreThoseOfTheComments(t *testing.T) {
@@ -92,6 +93,7 @@ func (m mistake) told(t *testing.T) (stderr string) {
 
 func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 	const sessions, hash = "- name: sessions", "0000000000000000000000000000000000000000000000000000000000000000"
+	seal := minimal[strings.Index(minimal, "seal:"):]
 	for _, test := range []mistake{
 		{"unknown field", "listen:", "lisen:", `u.yaml:1: there is no field "lisen" here`},
 		{"unknown field inside", sessions, sessions + "\n    ttl: 24h", `u.yaml:11: there is no field "ttl" here`},
@@ -157,8 +159,8 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"value too large", sessions, sessions + "\n    max_value_bytes: 16777217", "u.yaml:11: collections[0].max_value_bytes: must be from 1 to 16777216"},
 		{"values of no size", sessions, sessions + "\n    max_value_bytes: -1", "u.yaml:11: collections[0].max_value_bytes: must be from 1"},
 
-		{"no clients", minimal[strings.Index(minimal, "clients:"):], "", "u.yaml:1: clients: nobody may do anything"},
-		{"an empty list of clients", minimal[strings.Index(minimal, "clients:"):], "clients: []\n", "u.yaml:11: clients: nobody may do anything"},
+		{"no clients", minimal[strings.Index(minimal, "clients:"):strings.Index(minimal, "seal:")], "", "u.yaml:1: clients: nobody may do anything"},
+		{"an empty list of clients", minimal[strings.Index(minimal, "clients:"):strings.Index(minimal, "seal:")], "clients: []\n", "u.yaml:11: clients: nobody may do anything"},
 		{"client without a credential", "    tokens:\n      - sha256: " + hash + "\n", "", `u.yaml:12: clients[0]: client "wiki" has neither certificates nor tokens`},
 		{"client without a grant", "    grants: [sessions:get]\n", "", `u.yaml:12: clients[0].grants: client "wiki" is granted nothing`},
 		{"client without keys", `    keys: ["*"]`, "", `u.yaml:12: clients[0].keys: client "wiki" has a grant on a collection but no key patterns`},
@@ -173,6 +175,16 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"an empty list of networks", hash, hash + "\n        networks: []", "u.yaml:15: clients[0].tokens[0].networks: empty; name one"},
 		{"nothing for a password file", "password_file: password", "password_file: ~", "u.yaml:7: there is no value here"},
 		{"one token of two clients", "    grants:", "    grants: [metrics:get]\n  - name: b\n    tokens: [{sha256: '" + hash + "'}]\n    grants:", `u.yaml:17: clients[1].tokens[0].sha256: already given to client "wiki"`},
+
+		{"no keys at all", seal, "", "u.yaml:10: collections[0].layout: rows of layout userinfo are sealed, and there are no keys: give seal.index_key and seal.keys"},
+		{"keys where nothing is sealed", sessions, sessions + "\n    layout: kask", "u.yaml:18: seal: no collection has layout userinfo, so nothing would be sealed: remove it"},
+		{"no index key", "index_key: index.key, ", "", "u.yaml:17: seal.index_key: missing: the file that `userinfo key new index` has made"},
+		{"no seal keys", ", keys: [seal.key]", "", "u.yaml:17: seal.keys: missing: list the files that `userinfo key new seal` has made"},
+		{"an empty list of seal keys", "keys: [seal.key]", "keys: []", "u.yaml:17: seal.keys: missing"},
+		{"one text for the list of seal keys", "keys: [seal.key]", "keys: hunter2", "u.yaml:17: text cannot stand here; write a list"},
+		{"a key with a line end for its path", "index_key: index.key", `index_key: "userinfo-index-key-1:hunter2\n"`, "u.yaml:17: seal.index_key: give the path of a file, not what it holds"},
+		{"a seal key with a line end for its path", "keys: [seal.key]", `keys: [seal.key, "hunter2\n"]`, "u.yaml:17: seal.keys[1]: give the path of a file, not what it holds"},
+		{"a field for no seal", "index_key: index.key", "off: true, index_key: index.key", `u.yaml:17: there is no field "off" here`},
 
 		{"no requests in flight", sessions, sessions + "\nlimits: {max_in_flight: -1}", "u.yaml:11: limits.max_in_flight: must be at least 1"},
 		{"no connections", sessions, sessions + "\nlimits: {max_connections: -1}", "u.yaml:11: limits.max_connections: must be at least 1"},

@@ -69,6 +69,9 @@ func serveDev(ctx context.Context, listen string, keep, debug bool, stdout, stde
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	if f.keys, err = newKeys(); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	s, err := newService(c, f, stderr)
 	if err != nil {
 		return errors.Join(err, l.Close())

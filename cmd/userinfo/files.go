@@ -22,6 +22,7 @@ type files struct {
 	server    *tlsconf.Server
 	cassandra *tlsconf.Client // nil where there is no Cassandra
 	password  string
+	keys      *store.Keys // nil where nothing is sealed
 }
 
 // openFiles reads all files that c names. Its errors are field.Error.
@@ -38,6 +39,11 @@ func openFiles(c *Config, withCassandra bool) (*files, error) {
 		}
 		if f.password, err = readPassword(c.Cassandra.PasswordFile); err != nil {
 			errs = append(errs, &field.Error{Path: "cassandra.password_file", Err: err})
+		}
+		if c.Seal.given() {
+			if f.keys, err = c.Seal.open(); err != nil {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return &f, errors.Join(errs...)
@@ -62,17 +68,22 @@ func under(path string, err error) error {
 // Errors do not name the file, which may be the password itself in the wrong place.
 func readPassword(file string) (string, error) {
 	text, err := os.ReadFile(file)
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err
-	}
 	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w; name a file that holds the password, never the password itself", err)
+		return "", fmt.Errorf("cannot be read: %w; name a file that holds the password, never the password itself", unnamed(err))
 	}
 	text = bytes.TrimRight(text, "\r\n")
 	if len(text) == 0 {
 		return "", errors.New("the file is empty; put the password into it")
 	}
 	return string(text), nil
+}
+
+// unnamed is an error of package os without the name of the file.
+func unnamed(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 func (f *files) cassandraConfig(c Cassandra) store.CassandraConfig {

@@ -67,6 +67,10 @@ func FuzzParseConfig(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+	keys, err := newKeys()
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parseConfig("u.yaml", []byte(text))
 		if err != nil {
@@ -80,7 +84,7 @@ func FuzzParseConfig(f *testing.F) {
 			t.Fatalf("no access rules: %v", err)
 		}
 		registry, log := prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil))
-		s := &service{config: c, log: log, metrics: store.NewMetrics(registry)}
+		s := &service{config: c, files: &files{keys: keys}, log: log, metrics: store.NewMetrics(registry)}
 		collections, ready := s.collections(store.NewMemory(1, time.Now).Collection)
 		api.New(api.Config{Collections: collections, Ready: ready, Registry: registry, Log: log, Now: time.Now}) // panics on routes that clash
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -39,7 +40,7 @@ func memoryMain() {
 	}
 	s, err := newService(c.Config, f, os.Stderr)
 	if err == nil {
-		s.reload.config = c
+		s.reload.follow(c)
 		defer s.reload.start(ctx)()
 		var l net.Listener
 		if l, err = net.Listen("tcp", c.Listen); err == nil {
@@ -58,6 +59,7 @@ func memoryMain() {
 //	server.crt, .key, and next.* two server certificates
 //	wiki.crt, .key               a client's, with the common name wiki
 //	password                     Cassandra's, marked-password
+//	index.key, seal.key          what rows are sealed with
 //	$TOKEN1, $TOKEN2             tokens, $HASH1 and $HASH2 what the configuration has of them; N.header for curl -H
 //
 // Commands beyond testscript's own:
@@ -90,6 +92,13 @@ func setup(env *testscript.Env) error {
 		}
 	}
 	files := map[string]string{"ca.crt": string(ca.PEM()), "password": "marked-password\n"}
+	for _, kind := range []string{"index", "seal"} {
+		var made strings.Builder
+		if code := run(context.Background(), []string{"key", "new", kind}, &made, io.Discard); code != exitOK {
+			return fmt.Errorf("key new %s: exit code %d", kind, code)
+		}
+		files[kind+".key"] = made.String()
+	}
 	for i := 1; i <= 2; i++ {
 		token := access.Token(fmt.Sprintf("userinfo_marked-token-%d", i))
 		env.Setenv(fmt.Sprintf("TOKEN%d", i), string(token))

@@ -18,11 +18,13 @@ import (
 // reloadInterval is how often files are compared with what is in force. SIGHUP does it at once.
 const reloadInterval = 2 * time.Second
 
-// reloader puts changed files into force: certificates, CAs and the clients of the configuration. Each is read and
-// checked as a whole; what cannot be used changes nothing, is logged once, and shows in a metric until it is mended.
+// reloader puts changed files into force: certificates, CAs, and the clients and seal keys of the configuration. Each
+// is read and checked as a whole; what cannot be used changes nothing, is logged once, and shows in a metric until it
+// is mended.
 type reloader struct {
 	service *service
 	config  *source           // nil where the configuration came from no file
+	seal    Seal              // the key files of the configuration in force
 	seen    []byte            // the configuration when it was last looked at, if that is not what is in force
 	told    map[string]string // by part, the last failure that was logged
 	failed  *prometheus.GaugeVec
@@ -45,6 +47,9 @@ func newReloader(s *service) *reloader {
 	r.measure()
 	return r
 }
+
+// follow has parts of a configuration read again when its file changes. It is called before start.
+func (r *reloader) follow(c *source) { r.config, r.seal = c, c.Seal }
 
 // start compares until ctx ends or stop is called; stop returns when it has ended. From the return of start on, SIGHUP
 // does not end the program.
@@ -88,7 +93,10 @@ func (r *reloader) all(now bool) {
 		r.part("cassandra_tls", f.cassandra.Reload)
 	}
 	if r.config != nil {
-		r.part("clients", func() (bool, error) { return r.clients(now) })
+		r.part("clients", func() (bool, error) { return r.clients(now) }) // and which files the keys are in
+		if f.keys != nil {
+			r.part("seal", r.keys)
+		}
 	}
 	r.measure()
 }
@@ -112,6 +120,18 @@ func (r *reloader) part(name string, reload func() (changed bool, err error)) {
 	r.failed.WithLabelValues(name).Set(0)
 }
 
+// keys reads the key files again and puts the keys into force.
+func (r *reloader) keys() (changed bool, err error) {
+	index, seals, err := r.seal.read()
+	if err != nil {
+		return false, err
+	}
+	if changed, err = r.service.files.keys.Rotate(index, seals); changed {
+		r.service.sayKeys()
+	}
+	return changed, err
+}
+
 // clients reads the configuration again and puts its clients into force.
 // A file that changed is believed once it has been the same twice, or, with now, at once.
 func (r *reloader) clients(now bool) (changed bool, err error) {
@@ -132,21 +152,23 @@ func (r *reloader) clients(now bool) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if !sameButClients(*c, *r.config.Config) {
+	if !sameButReloaded(*c, *r.config.Config) {
 		// The new clients may be meant for the new collections, which are not the ones being served.
-		return false, errors.New("the configuration changed in other parts than clients: restart, or undo the other changes")
+		return false, errors.New("the configuration changed in other parts than clients and seal.keys: restart, or undo the other changes")
 	}
 	policy, err := c.policy(time.Now)
 	if err != nil {
 		return false, err
 	}
 	r.service.policy.Store(policy)
+	r.seal = c.Seal
 	r.config.text = text
 	return true, nil
 }
 
-func sameButClients(a, b Config) bool {
+func sameButReloaded(a, b Config) bool {
 	a.Clients, b.Clients = nil, nil
+	a.Seal.Keys, b.Seal.Keys = nil, nil
 	return reflect.DeepEqual(a, b)
 }
 

@@ -80,7 +80,7 @@ func serve(ctx context.Context, args []string, _, stderr io.Writer) int {
 		fmt.Fprintln(stderr, c.explain(err))
 		return exitUsage
 	}
-	s.reload.config = c
+	s.reload.follow(c)
 	defer s.reload.start(ctx)()
 	if err := s.serveCassandra(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {

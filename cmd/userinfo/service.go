@@ -78,10 +78,18 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 		Registry:       s.registry,
 		Log:            s.log,
 	})
+	s.sayKeys()
 	s.log.Info("serving", "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
 	err := server.Serve(ctx, l)
 	s.log.Info("stopped")
 	return err
+}
+
+// sayKeys logs the seal keys' ids, by which instances and rows can be compared.
+func (s *service) sayKeys() {
+	if s.files.keys != nil {
+		s.log.Info("seal keys in force, of which the first seals", "ids", s.files.keys.IDs())
+	}
 }
 
 // collections opens a store for each; the last reads for readiness, as all share one cluster.
@@ -89,7 +97,7 @@ func (s *service) collections(open opener) ([]api.Collection, func(context.Conte
 	var all []api.Collection
 	var ready func(context.Context) error
 	for _, k := range s.config.Collections {
-		c := open(k.store(), store.Tools{Now: time.Now, Log: s.log, Metrics: s.metrics})
+		c := open(k.store(), store.Tools{Now: time.Now, Log: s.log, Metrics: s.metrics, Keys: s.files.keys, Random: rand.Reader})
 		ready = c.Ready
 		all = append(all, api.Collection{
 			Name: k.Name, Path: k.Path, Store: c, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,

@@ -78,6 +78,9 @@ func newWorld(ctx context.Context, dir string) (w *world, err error) {
 	if _, _, err := w.ca.Write(dir, "server", devca.Loopback()); err != nil {
 		return nil, err
 	}
+	if err := w.makeKeys(ctx); err != nil {
+		return nil, err
+	}
 	if w.cluster, err = testcluster.Start(ctx, testcluster.Options{}); err != nil {
 		return nil, err
 	}
@@ -94,6 +97,20 @@ func newWorld(ctx context.Context, dir string) (w *world, err error) {
 		return nil, fmt.Errorf("schema apply: %w\n%s", err, out)
 	}
 	return w, nil
+}
+
+// makeKeys has the program make the keys that all instances share.
+func (w *world) makeKeys(ctx context.Context) error {
+	for _, kind := range []string{"index", "seal"} {
+		text, err := exec.CommandContext(ctx, w.program, "key", "new", kind).Output()
+		if err != nil {
+			return fmt.Errorf("key new %s: %w", kind, err)
+		}
+		if err := os.WriteFile(filepath.Join(w.dir, kind+".key"), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *world) caFile() string { return filepath.Join(w.dir, "ca.crt") }
@@ -114,6 +131,7 @@ cassandra:
   username: %[4]s
   password_file: %[5]s
   tls: {ca: %[6]s}
+seal: {index_key: %[1]s/index.key, keys: [%[1]s/seal.key]}
 collections:
   - name: sessions
   - name: kask

@@ -34,7 +34,7 @@ type Open func(store.CollectionConfig, store.Tools) *store.Collection
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
-	s := &suite{open: open, policy: policy(t), metrics: store.NewMetrics(prometheus.NewRegistry())}
+	s := newSuite(t, open)
 	for name, test := range map[string]func(*testing.T, *suite){
 		"round trips":   roundTrips,
 		"denial":        denial,
@@ -54,10 +54,33 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
+func newSuite(t *testing.T, open Open) *suite {
+	return &suite{open: open, policy: policy(t), metrics: store.NewMetrics(prometheus.NewRegistry()), keys: Keys(t)}
+}
+
+// Keys makes keys that nobody else has.
+func Keys(t testing.TB) *store.Keys {
+	t.Helper()
+	index, err := store.NewIndexKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal, err := store.NewSealKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := store.NewKeys(index, []store.SealKey{seal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
 type suite struct {
 	open    Open
 	policy  *access.Policy
 	metrics *store.Metrics
+	keys    *store.Keys
 }
 
 const token access.Token = "a-token-of-the-suite"
@@ -107,6 +130,8 @@ func (s *suite) instance(t *testing.T, w with) *instance {
 		Now:     func() time.Time { return time.Now().Add(w.ahead) },
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Metrics: s.metrics,
+		Keys:    s.keys,
+		Random:  rand.Reader,
 		Between: w.between,
 	}), s.policy}
 }

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"userinfo/internal/field"
+	"userinfo/store"
+)
+
+// Seal names the files of the keys that seal rows; each is made by `userinfo key new`, and for its owner alone.
+type Seal struct {
+	// IndexKey makes the row keys. It must never change: no session would be found any more, nor any delete.
+	IndexKey string `yaml:"index_key"`
+	// Keys seal the values: the first seals, all open. This list and its files are read again when they change.
+	Keys []string `yaml:"keys"`
+}
+
+func (s Seal) given() bool { return s.IndexKey != "" || s.Keys != nil }
+
+// key makes a key. It is on stdout alone, for a file.
+func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	text, err := "", error(nil)
+	switch {
+	case len(args) == 2 && args[0] == "new" && args[1] == "seal":
+		var k store.SealKey
+		k, err = store.NewSealKey(rand.Reader)
+		text = k.Text()
+	case len(args) == 2 && args[0] == "new" && args[1] == "index":
+		var k store.IndexKey
+		k, err = store.NewIndexKey(rand.Reader)
+		text = k.Text()
+	default:
+		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index >FILE)")
+		return exitUsage
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	fmt.Fprintln(stdout, text)
+	return exitOK
+}
+
+// newKeys makes keys that nobody keeps.
+func newKeys() (*store.Keys, error) {
+	index, err := store.NewIndexKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := store.NewSealKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewKeys(index, []store.SealKey{seal})
+}
+
+// read reads all key files. Its errors are field.Error.
+func (s Seal) read() (index store.IndexKey, seals []store.SealKey, err error) {
+	var errs []error
+	index, err = readKey(s.IndexKey, store.ParseIndexKey)
+	if err != nil {
+		errs = append(errs, &field.Error{Path: "seal.index_key", Err: err})
+	}
+	for i, file := range s.Keys {
+		k, err := readKey(file, store.ParseSealKey)
+		if err != nil {
+			errs = append(errs, &field.Error{Path: fmt.Sprintf("seal.keys[%d]", i), Err: err})
+		}
+		seals = append(seals, k)
+	}
+	return index, seals, errors.Join(errs...)
+}
+
+// open makes Keys of what the files hold.
+func (s Seal) open() (*store.Keys, error) {
+	index, seals, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	k, err := store.NewKeys(index, seals)
+	if err != nil {
+		return nil, &field.Error{Path: "seal", Err: err}
+	}
+	return k, nil
+}
+
+// keyFileBytes is more than a key file has.
+const keyFileBytes = 1024
+
+// readKey reads a file that nobody but its owner can read or write. It fails closed: one that others can, or that is
+// no regular file, holds no key, whatever is in it. Errors do not name the file, which may be the key itself in the
+// wrong place.
+func readKey[K any](file string, parse func([]byte) (K, error)) (none K, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return none, fmt.Errorf("cannot be opened: %w; name a file that holds the key, never the key itself", unnamed(err))
+	}
+	defer f.Close()
+	info, err := f.Stat() // of the file that is open, so that no other can take its place
+	if err != nil {
+		return none, fmt.Errorf("its mode cannot be told: %w; name a regular file", unnamed(err))
+	}
+	if !info.Mode().IsRegular() {
+		return none, errors.New("is not a regular file; name one that only its owner can read")
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return none, fmt.Errorf("has mode %04o, so others than its owner can read or write it: if they might have, make another key; "+
+			"otherwise chmod 0400 and give it to the user that the service runs as", mode)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, keyFileBytes))
+	if err != nil {
+		return none, fmt.Errorf("cannot be read: %w; name a regular file on a disk that works", unnamed(err))
+	}
+	return parse(text)
+}

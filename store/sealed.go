@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access"
+)
+
+// sealedRows are rows of which inner sees neither key nor value. Whoever reads inner still learns how many rows there
+// are, how long each value is, and when it was written and will expire; equal values of a row, and one session's rows
+// in two collections, look different. Whoever writes to it can remove a row, or put an older state of the same row
+// back; what he changes, moves or makes up is an error to read.
+//
+// inner is a field with a name, not embedded, so that no method can come to pass keys through unsealed.
+type sealedRows struct {
+	inner      rows
+	collection string
+	keys       *Keys
+	random     io.Reader
+	openings   openings
+}
+
+var _ rows = (*sealedRows)(nil)
+
+// newSealedRows panics without keys or randomness: a collection that is to be sealed must not come to be unsealed.
+func newSealedRows(inner rows, collection string, tools Tools) *sealedRows {
+	if tools.Keys == nil || tools.Random == nil {
+		panic("store: a collection of this layout is sealed; give Tools.Keys and Tools.Random")
+	}
+	return &sealedRows{inner, collection, tools.Keys, tools.Random, tools.Metrics.openingsOf(collection)}
+}
+
+// read opens what is there. On ErrSealed the row is as inner has it, but without the data.
+func (s *sealedRows) read(ctx context.Context, key access.Key) (row, error) {
+	p := s.keys.place(s.collection, key)
+	r, err := s.inner.read(ctx, p.row)
+	if err != nil || r.absent() {
+		return r, err
+	}
+	var older bool
+	r.data, older, err = s.keys.open(p, r.data)
+	s.openings.count(older, err)
+	return r, err
+}
+
+func (s *sealedRows) fenced(ctx context.Context, key access.Key) (bool, error) {
+	return s.inner.fenced(ctx, s.keys.place(s.collection, key).row)
+}
+
+// write seals once, so that every attempt writes the same bytes.
+func (s *sealedRows) write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
+	p := s.keys.place(s.collection, key)
+	sealed, err := s.keys.seal(s.random, p, data)
+	if err != nil {
+		return unavailable(err)
+	}
+	return s.inner.write(ctx, p.row, sealed, timestamp, ttl)
+}
+
+func (s *sealedRows) remove(ctx context.Context, key access.Key, r removal, everywhere bool) error {
+	return s.inner.remove(ctx, s.keys.place(s.collection, key).row, r, everywhere)
+}
+
+func (s *sealedRows) pend(ctx context.Context, key access.Key, r removal) error {
+	return s.inner.pend(ctx, s.keys.place(s.collection, key).row, r)
+}
+
+func (s *sealedRows) ready(ctx context.Context) error { return s.inner.ready(ctx) }
+
+// openings count how opening a collection's values went.
+type openings struct{ first, older, format, unknown, damaged prometheus.Counter }
+
+func (m *Metrics) openingsOf(collection string) openings {
+	of := func(result string) prometheus.Counter { return m.openings.WithLabelValues(collection, result) }
+	return openings{of("first_key"), of("older_key"), of("unknown_format"), of("unknown_key"), of("damaged")}
+}
+
+func (o openings) count(older bool, err error) {
+	switch {
+	case err == nil && older:
+		o.older.Inc()
+	case err == nil:
+		o.first.Inc()
+	case errors.Is(err, errFormat):
+		o.format.Inc()
+	case errors.Is(err, errKey):
+		o.unknown.Inc()
+	default:
+		o.damaged.Inc()
+	}
+}
