@@ -88,7 +88,7 @@ func (x *exchange) fail(err error) {
 	x.status = p.Status
 	// What anybody can cause as often as they like is not logged as an error each time.
 	x.severe = p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded) && !errors.Is(err, errNotReady)
-	if x.identity.Client() == "" {
+	if !errors.Is(err, errOverloaded) && x.stranger() {
 		x.leave() // strangers do not occupy connections
 	}
 	if x.r.Context().Err() != nil {
@@ -100,6 +100,11 @@ func (x *exchange) fail(err error) {
 		x.leave()
 	}
 	p.send(x.w, x.requestID())
+}
+
+// stranger tells whether the request comes from no client. A problem may come before anybody has asked.
+func (x *exchange) stranger() bool {
+	return x.identity.Client() == "" && (x.identify() != nil || x.identity.Client() == "")
 }
 
 // leave has the connection closed after the answer. Not over HTTP/2 where a body may be unread: there it means GOAWAY,

@@ -139,14 +139,14 @@ func (i idle) ask() error {
 	if err := i.c.SetDeadline(deadline()); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(i.c, "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(i.c, head("GET", "/sessions/v1/k")+"\r\n"); err != nil {
 		return err
 	}
 	res, err := http.ReadResponse(i.r, nil)
 	if err != nil {
 		return err
 	}
-	if got, err := read(res); err != nil || got.status != http.StatusOK {
+	if got, err := read(res); err != nil || got.status != http.StatusNotFound {
 		return fmt.Errorf("status %d, %w", got.status, err)
 	}
 	return nil

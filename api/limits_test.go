@@ -105,7 +105,7 @@ func TestBeyondTheBoundConnectionsAreClosedAtOnceAndOthersGoOn(t *testing.T) {
 	var held []*wire
 	for range bound {
 		w := s.wire(t)
-		w.send(t, head("GET", "/healthz")+"\r\n")
+		w.send(t, head("GET", "/sessions/v1/k")+"\r\n")
 		w.answer(t, "GET")
 		held = append(held, w)
 	}
@@ -118,8 +118,8 @@ func TestBeyondTheBoundConnectionsAreClosedAtOnceAndOthersGoOn(t *testing.T) {
 			_ = c.NetConn().Close()
 		}
 		for _, w := range held {
-			w.send(t, head("GET", "/healthz")+"\r\n")
-			if got := w.answer(t, "GET"); got.status != 200 {
+			w.send(t, head("GET", "/sessions/v1/k")+"\r\n")
+			if got := w.answer(t, "GET"); got.status != 404 {
 				t.Fatalf("a connection within the bound: %d", got.status)
 			}
 		}

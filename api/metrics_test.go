@@ -222,7 +222,7 @@ func TestOneRecordIsLoggedForEachRequest(t *testing.T) {
 		wants []string // in the record; none: no record
 	}{
 		{"a success, at debug", setup{}, put("k", "v"),
-			[]string{`"level":"DEBUG"`, `"method":"PUT"`, `"route":"/sessions/v1/:key"`, `"status":204`, `"client":"wiki"`, `"request":"urn:uuid:`, `"remote":"192.0.2.1"`, `"took":`}},
+			[]string{`"level":"DEBUG"`, `"method":"PUT"`, `"route":"/sessions/v1/:key"`, `"status":204`, `"client":"wiki"`, `"request":"urn:uuid:`, `"remote":"192.0.2.1"`, `"seconds":`}},
 		{"a success, above debug: no record", setup{level: 1}, put("k", "v"), nil},
 		{"a refusal, above debug: no record", setup{level: 1}, get("k"), nil},
 		{"an unavailable store, always", setup{level: 1, store: failing(store.ErrUnavailable)}, get("k"),

@@ -2,13 +2,8 @@ package api
 
 import (
 	"bytes"
-	"context"
-	"net/http"
 	"strings"
 	"testing"
-	"time"
-
-	"userinfo/store"
 )
 
 const keyMethods = "GET, PUT, POST, PATCH, DELETE"
@@ -16,7 +11,7 @@ const keyMethods = "GET, PUT, POST, PATCH, DELETE"
 func TestAPathThatIsNoRoutesIsAbsentAndNeverARedirect(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
-	w, c := s.wire(t), s.client(t, protocols[1])
+	c := s.client(t, protocols[1])
 	for _, path := range []string{
 		"/", "//", "/sessions", "/sessions/", "/sessions/v1", "/sessions/v1/", "/sessions/v1//", "/sessions/v1//k", "/sessions/v1/k/",
 		"/sessions/v1/a/b", "/sessions/v1/../v1/k", "/sessions/v1/./k", "//sessions/v1/k", "/sessions//v1/k", "/Sessions/v1/k", "/SESSIONS/V1/k",
@@ -24,8 +19,10 @@ func TestAPathThatIsNoRoutesIsAbsentAndNeverARedirect(t *testing.T) {
 		"/debug/pprof", "/debug/vars", "/favicon.ico", "/robots.txt", "/.well-known/acme-challenge/k",
 	} {
 		for _, method := range []string{"GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW"} {
+			w := s.wire(t) // nobody has been identified, so it is good for one answer
 			w.send(t, head(method, path, "Content-Length: 0")+"\r\n")
 			onWire := w.answer(t, method)
+			_ = w.NetConn().Close()
 			for protocol, got := range map[string]answer{protocols[0]: onWire, protocols[1]: s.must(t, c, ask{method: method, path: path})} {
 				if got.status != 404 || got.header.Get("Location") != "" || got.header.Get("Allow") != "" {
 					t.Errorf("%s %s %s: %d %v", protocol, method, path, got.status, got.header)
@@ -112,76 +109,6 @@ func TestAQueryStringIsRefused(t *testing.T) {
 	}
 	if calls := r.take(); len(calls) > 0 {
 		t.Errorf("%d of them reached the store", len(calls))
-	}
-}
-
-func TestHealthIsOpenAndSaysNothingButItsState(t *testing.T) {
-	s := start(t, setup{})
-	for _, protocol := range protocols {
-		for path, want := range map[string]string{"/healthz": "alive\n", "/readyz": "ready\n"} {
-			for _, header := range []http.Header{as(""), as("unknown"), {"Authorization": {"nonsense"}}} {
-				if header.Get("Authorization") == "Bearer " {
-					header = http.Header{"Authorization": nil}
-				}
-				got := s.must(t, s.client(t, protocol), ask{method: "GET", path: path, header: header})
-				if got.status != 200 || got.body != want || got.header.Get("Cache-Control") != "no-store" || got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
-					t.Errorf("%s %s: %d %q %v", protocol, path, got.status, got.body, got.header)
-				}
-			}
-		}
-	}
-}
-
-func TestReadinessIsTheStoresAskedAtMostOnceASecond(t *testing.T) {
-	now := &clock{}
-	now.advance(1)
-	asked, state := 0, error(nil)
-	h := health{now: now.Now, check: func(context.Context) error { asked++; return state }}
-	for _, step := range []struct {
-		advance time.Duration
-		state   error
-		asked   int
-		want    error
-	}{
-		{0, nil, 1, nil},
-		{999 * time.Millisecond, store.ErrUnavailable, 1, nil},
-		{time.Millisecond, store.ErrUnavailable, 2, store.ErrUnavailable},
-		{999 * time.Millisecond, nil, 2, store.ErrUnavailable},
-		{time.Millisecond, nil, 3, nil},
-	} {
-		now.advance(step.advance)
-		state = step.state
-		if got := h.store(t.Context()); got != step.want || asked != step.asked {
-			t.Errorf("%+v: %v, asked %d times", step, got, asked)
-		}
-	}
-}
-
-func TestAStoreThatCannotBeReadIsNotReadyWhateverTheReason(t *testing.T) {
-	for _, err := range []error{store.ErrUnavailable, context.DeadlineExceeded, http.ErrServerClosed} {
-		s := newAPI(t, setup{ready: func(context.Context) error { return err }})
-		got := s.serve("GET", "/readyz", nil)
-		checkProblem(t, got, 503, "not-ready")
-		if got.header.Get("Retry-After") != "1" {
-			t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
-		}
-		if alive := s.serve("GET", "/healthz", nil); alive.status != 200 {
-			t.Errorf("/healthz: %d", alive.status)
-		}
-	}
-}
-
-func TestAReadinessCheckIsNotSpoiltByAClientThatLeaves(t *testing.T) {
-	h := health{now: (&clock{}).Now, check: func(ctx context.Context) error {
-		if _, bounded := ctx.Deadline(); !bounded {
-			t.Error("the store may take as long as it likes")
-		}
-		return ctx.Err()
-	}}
-	ctx, leave := context.WithCancel(t.Context())
-	leave()
-	if err := h.store(ctx); err != nil {
-		t.Error(err)
 	}
 }
 

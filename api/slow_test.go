@@ -21,6 +21,7 @@ import (
 type attack struct {
 	name        string
 	raw         bool // without TLS
+	http2       bool // and what it is answered is not looked at
 	begin, drop string
 	answers     []int // statuses that it is sent before the server hangs up
 }
@@ -32,12 +33,15 @@ var attacks = []attack{
 	{name: "silence after the TLS handshake"},
 	{name: "a dribbled request line", begin: "GET /", drop: "k", answers: []int{400}},
 	{name: "a dribbled header", begin: head("GET", "/healthz"), drop: "X-K: v\r\n"},
-	{name: "a dribbled second header", begin: head("GET", "/healthz") + "\r\n" + head("GET", "/healthz"), drop: "X-K: v\r\n", answers: []int{200}},
+	{name: "a dribbled second header", begin: head("GET", "/sessions/v1/k") + "\r\n" + head("GET", "/sessions/v1/k"), drop: "X-K: v\r\n", answers: []int{404}},
 	{name: "a body that does not come", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000") + "\r\n", answers: []int{408}},
 	{name: "a body that stops", begin: head("PUT", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n", answers: []int{408}},
 	{name: "a dribbled body", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000000") + "\r\n", drop: "v", answers: []int{408}},
 	{name: "a body that a DELETE has not", begin: head("DELETE", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n", answers: []int{408}},
 	{name: "a body that nobody asked for", begin: head("PUT", "/nowhere", "Content-Length: 1000") + "\r\n", answers: []int{404}},
+	{name: "silence after HTTP/2's preface", http2: true, begin: preface},
+	{name: "pings without a request", http2: true, begin: preface, drop: frame(framePing, 0, 0, "12345678")},
+	{name: "a header in HTTP/2 that does not end", http2: true, begin: preface + frame(frameHeaders, flagEndStream, 1, fields(":method", "GET"))},
 }
 
 func TestAClientThatTakesItsTimeIsCutOffWhileOthersAreAnswered(t *testing.T) {
@@ -76,8 +80,12 @@ func (a attack) run(s *service) error {
 	if err := c.SetDeadline(deadline()); err != nil {
 		return err
 	}
+	protocol := "http/1.1"
+	if a.http2 {
+		protocol = "h2"
+	}
 	if !a.raw {
-		c = tls.Client(c, &tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"http/1.1"}})
+		c = tls.Client(c, &tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{protocol}})
 	}
 	var heard bytes.Buffer
 	hungUp := make(chan error, 1)
@@ -89,14 +97,13 @@ func (a attack) run(s *service) error {
 		hungUp <- err
 	}()
 	err = a.dribble(c, hungUp)
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		return errors.New("the connection stayed open")
 	}
 	if took := time.Since(began); took > headerTimeout+readTimeout+5*time.Second {
 		return fmt.Errorf("it was cut off after %v", took)
 	}
-	if a.raw {
+	if a.raw || a.http2 {
 		return nil
 	}
 	return a.check(&heard)

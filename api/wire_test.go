@@ -73,9 +73,25 @@ func (w *wire) answer(t testing.TB, method string) answer {
 // closed waits until the server has closed the connection, whatever it says before.
 func (w *wire) closed(t testing.TB) {
 	t.Helper()
-	_, err := io.Copy(io.Discard, w.r)
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if _, err := io.Copy(io.Discard, w.r); isTimeout(err) {
 		t.Fatal("the connection stayed open")
 	}
+}
+
+// ask sends a request without a body and reads its answer to the end.
+func (w *wire) ask(t testing.TB, a ask) {
+	t.Helper()
+	lines := a.method + " " + a.path + " HTTP/1.1\r\nHost: test\r\n"
+	for name, values := range a.header {
+		for _, v := range values {
+			lines += name + ": " + v + "\r\n"
+		}
+	}
+	w.send(t, lines+"\r\n")
+	w.answer(t, a.method)
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Types and flags of HTTP/2's frames (RFC 9113, section 6).
+const (
+	frameData     = 0x0
+	frameHeaders  = 0x1
+	frameSettings = 0x4
+	framePing     = 0x6
+	frameGoAway   = 0x7
+
+	flagEndStream  = 0x1
+	flagEndHeaders = 0x4
+)
+
+// preface is how a client begins HTTP/2: RFC 9113, section 3.4.
+var preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(frameSettings, 0, 0, "")
+
+func frame(kind, flags byte, stream uint32, payload string) string {
+	length := binary.BigEndian.AppendUint32(nil, uint32(len(payload)))
+	return string(length[1:]) + string([]byte{kind, flags}) + string(binary.BigEndian.AppendUint32(nil, stream)) + payload
+}
+
+// fields is a header in HPACK, without its tables: names and values of less than 127 bytes.
+func fields(namesAndValues ...string) string {
+	var b []byte
+	for pair := range slices.Chunk(namesAndValues, 2) {
+		b = append(append(b, 0, byte(len(pair[0]))), pair[0]...)
+		b = append(append(b, byte(len(pair[1]))), pair[1]...)
+	}
+	return string(b)
+}
+
+// frames is an HTTP/2 connection on which a test sees when it ends, which net/http's client keeps to itself.
+type frames struct {
+	*tls.Conn
+	r      *bufio.Reader
+	stream uint32 // the next request's
+	goAway bool   // whether the server said so
+}
+
+func (s *service) frames(t testing.TB) *frames {
+	t.Helper()
+	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.NetConn().Close() })
+	if _, err := io.WriteString(c, preface); err != nil {
+		t.Fatal(err)
+	}
+	return &frames{Conn: c, r: bufio.NewReader(c), stream: 1}
+}
+
+// next reads a frame.
+func (f *frames) next() (kind, flags byte, stream uint32, err error) {
+	var h [9]byte
+	if _, err := io.ReadFull(f.r, h[:]); err != nil {
+		return 0, 0, 0, err
+	}
+	_, err = f.r.Discard(int(h[0])<<16 | int(h[1])<<8 | int(h[2]))
+	f.goAway = f.goAway || h[3] == frameGoAway
+	return h[3], h[4], binary.BigEndian.Uint32(h[5:]), err
+}
+
+// ask sends a request without a body and reads its answer to the end.
+func (f *frames) ask(t testing.TB, a ask) {
+	t.Helper()
+	header := fields(":method", a.method, ":scheme", "https", ":authority", "test", ":path", a.path)
+	for name, values := range a.header {
+		for _, v := range values {
+			header += fields(strings.ToLower(name), v)
+		}
+	}
+	if _, err := io.WriteString(f, frame(frameHeaders, flagEndHeaders|flagEndStream, f.stream, header)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		kind, flags, stream, err := f.next()
+		if err != nil {
+			t.Fatalf("reading an answer: %v", err)
+		}
+		if stream == f.stream && (kind == frameHeaders || kind == frameData) && flags&flagEndStream != 0 {
+			f.stream += 2
+			return
+		}
+	}
+}
+
+// closed waits until the server has said GOAWAY and closed the connection.
+func (f *frames) closed(t testing.TB) {
+	t.Helper()
+	var err error
+	for err == nil {
+		_, _, _, err = f.next()
+	}
+	if isTimeout(err) {
+		t.Fatal("the connection stayed open")
+	}
+	if !f.goAway {
+		t.Error("the connection was closed without GOAWAY")
+	}
+}
