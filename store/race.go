@@ -18,6 +18,10 @@ const (
 	remoteHedgeAfter = 700 * time.Millisecond
 )
 
+// patience is how many times a slow coordinator is waited for before the operation may ask another in any case, once: a
+// replica that is cut off makes all coordinators slow at first, and yet the next may find the others.
+const patience = 6
+
 // Hedging costs Cassandra work just when it may be short of time: each operation earns a tenth of a hedge, and
 // no more than hedgeSavings hedges can be saved up.
 const (
@@ -149,6 +153,7 @@ type operation[T any] struct {
 
 	perRound         int // coordinators
 	started, running int // attempts
+	waits            int // for somebody slow
 	newest           *attempt
 	retrying         bool // the timer is set because the newest has failed, not because it is slow
 	pause            time.Duration
@@ -187,7 +192,8 @@ func (o *operation[T]) failed() time.Duration {
 func (o *operation[T]) due(ctx context.Context) time.Duration {
 	if !o.retrying {
 		o.runner.slow(o.plan, o.newest)
-		if o.started%o.perRound == 0 || !o.runner.affords(o.plan, o.newest) {
+		o.waits++
+		if o.started%o.perRound == 0 || (!o.runner.affords(o.plan, o.newest) && o.waits != patience) {
 			return o.plan.hedgeAfter() // whoever is slow may yet answer, or turn out to be lost
 		}
 	}

@@ -148,6 +148,8 @@ func TestWhichCoordinatorAnswers(t *testing.T) {
 			replies: map[string]reply{"a": never, "b": fails, "c": quick}, want: "c", asked: []string{"a", "b", "c"}, took: hedgeAfter + 2*time.Millisecond},
 		{name: "the slow first, where the second is slower",
 			replies: map[string]reply{"a": slow(300 * time.Millisecond), "b": never}, want: "a", asked: []string{"a", "b"}, took: 300 * time.Millisecond},
+		{name: "a second after more patience, where no hedge can be afforded",
+			replies: map[string]reply{"a": never, "b": quick}, poor: true, want: "b", asked: []string{"a", "b"}, took: patience*hedgeAfter + time.Millisecond},
 		{name: "the slow first, where no hedge can be afforded",
 			replies: map[string]reply{"a": slow(900 * time.Millisecond), "b": quick}, poor: true, want: "a", asked: []string{"a"}, took: 900 * time.Millisecond},
 		{name: "none: all are asked again after pauses, until the time is over",
