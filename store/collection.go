@@ -216,8 +216,8 @@ func (c *Collection) deleteHere(ctx context.Context, key access.Key, r removal, 
 }
 
 // removal dates a delete: its tombstone lies the fence and the time of a delete in the future, and beyond the value it
-// saw. The marker outlives the tombstone's date by half a fence and a second, so that an instance whose clock is that far behind
-// does not acknowledge a set that the tombstone hides.
+// saw. The marker outlives the tombstone's date by half a fence and a second, so that an instance whose clock is that far
+// behind does not acknowledge a set that the tombstone hides.
 func (c *Collection) removal(now, seen int64) removal {
 	r := removal{tombstone: max(now+TombstoneLead(c.config.Fence).Microseconds(), seen+1), marker: now}
 	if seen == math.MaxInt64 {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,7 @@ func (c *coordinators) Pick(q gocql.ExecutableQuery) gocql.NextHost {
 			return nil
 		}
 		host := a.race.leastAsked(later)
-		later = without(later, host)
+		later = slices.DeleteFunc(later, func(h gocql.SelectedHost) bool { return h == host })
 		a.take(host.Info().HostID())
 		return host
 	}
@@ -81,16 +82,6 @@ type routed struct {
 
 // GetRoutingKey implements gocql.ExecutableQuery.
 func (r routed) GetRoutingKey() ([]byte, error) { return r.key, nil }
-
-func without(hosts []gocql.SelectedHost, gone gocql.SelectedHost) []gocql.SelectedHost {
-	rest := make([]gocql.SelectedHost, 0, len(hosts))
-	for _, h := range hosts {
-		if h != gone {
-			rest = append(rest, h)
-		}
-	}
-	return rest
-}
 
 // AddHost, RemoveHost, HostUp and HostDown keep count of the nodes for the metric.
 func (c *coordinators) AddHost(h *gocql.HostInfo) {
