@@ -156,7 +156,7 @@ func (r *reloader) clients(now bool) (changed bool, err error) {
 		// The new clients may be meant for the new collections, which are not the ones being served.
 		return false, errors.New("the configuration changed in other parts than clients and seal.keys: restart, or undo the other changes")
 	}
-	policy, err := c.policy(time.Now)
+	policy, err := c.policy(r.service.now)
 	if err != nil {
 		return false, err
 	}

@@ -113,7 +113,7 @@ func (s *service) carry(ctx context.Context, c *store.Cassandra) (stop func()) {
 	for _, k := range s.config.Collections {
 		collections = append(collections, k.store())
 	}
-	carrier := c.Carrier(collections, store.CarrierTools{Now: time.Now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
+	carrier := c.Carrier(collections, store.CarrierTools{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -141,7 +141,7 @@ func (s *service) connect(ctx context.Context, config store.CassandraConfig) (*s
 		}
 		if err == nil {
 			var c *store.Cassandra
-			if c, err = store.Open(ctx, config, s.metrics, s.log, time.Now); err == nil {
+			if c, err = store.Open(ctx, config, s.metrics, s.log, s.now); err == nil {
 				return c, nil
 			}
 		}

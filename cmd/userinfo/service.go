@@ -25,6 +25,7 @@ type service struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	metrics  *store.Metrics
+	now      func() time.Time // the one clock of all that the service decides and writes
 	policy   atomic.Pointer[access.Policy]
 	reload   *reloader
 }
@@ -44,13 +45,15 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy, err := c.policy(time.Now)
+	now := time.Now
+	policy, err := c.policy(now)
 	if err != nil {
 		return nil, err
 	}
 	s := &service{
 		config:   c,
 		files:    f,
+		now:      now,
 		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})),
 		registry: prometheus.NewRegistry(),
 	}
@@ -74,7 +77,7 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 		RequestTimeout: api.RequestTimeout,
 		Registry:       s.registry,
 		Log:            s.log,
-		Now:            time.Now,
+		Now:            s.now,
 		Random:         rand.Reader,
 	})
 	server := api.NewServer(api.ServerConfig{
@@ -105,7 +108,7 @@ func (s *service) collections(open opener) ([]api.Collection, func(context.Conte
 	var all []api.Collection
 	var ready func(context.Context) error
 	for _, k := range s.config.Collections {
-		c := open(k.store(), store.Tools{Now: time.Now, Log: s.log, Metrics: s.metrics, Keys: s.files.keys, Random: rand.Reader})
+		c := open(k.store(), store.Tools{Now: s.now, Log: s.log, Metrics: s.metrics, Keys: s.files.keys, Random: rand.Reader})
 		ready = c.Ready
 		all = append(all, api.Collection{
 			Name: k.Name, Path: k.Path, Store: c, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,

@@ -150,13 +150,7 @@ func (w *world) settle(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	for _, dc := range []string{"dc1", "dc2"} {
-		for _, n := range w.cluster.Nodes(dc) {
-			for _, other := range w.cluster.Others(n) {
-				if err := w.cluster.WaitUp(ctx, n, other); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+	if err := w.cluster.WaitAllUp(ctx); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -28,7 +28,8 @@ func (c *Cluster) WaitDown(ctx context.Context, observer, subject *Node) error {
 	return waitView(ctx, observer, []*Node{subject}, false)
 }
 
-func (c *Cluster) seeEachOther(ctx context.Context) error {
+// WaitAllUp waits until every node holds every other for up.
+func (c *Cluster) WaitAllUp(ctx context.Context) error {
 	return each(c.nodes, func(observer *Node) error { return waitView(ctx, observer, c.Others(observer), true) })
 }
 

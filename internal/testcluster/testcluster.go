@@ -166,7 +166,7 @@ func (c *Cluster) boot(ctx context.Context, opts Options) error {
 	if err := each(c.nodes[1:], func(n *Node) error { return c.create(ctx, image, opts, n) }); err != nil {
 		return err
 	}
-	if err := c.seeEachOther(ctx); err != nil {
+	if err := c.WaitAllUp(ctx); err != nil {
 		return err
 	}
 	if err := c.makeRoles(ctx, opts); err != nil {

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"userinfo/drill/history"
+	"userinfo/drill/judge"
+	"userinfo/drill/report"
+	"userinfo/internal/testcluster"
+)
+
+// settings are the flags that drills on an installation of their own have in common.
+type settings struct {
+	rate    float64
+	seed    uint64
+	seconds int
+	minutes float64
+	out     string
+	keep    bool
+}
+
+func (s *settings) flags(name string) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.Float64Var(&s.rate, "rate", 120, "operations per second, of all datacentres together")
+	f.Uint64Var(&s.seed, "seed", 0, "of the schedule; 0: a new one, which is printed")
+	f.IntVar(&s.seconds, "seconds", 30, "how long a fault lasts, unless its nature asks for more")
+	f.StringVar(&s.out, "out", "drill-results", "the `DIRECTORY` for results and the report")
+	f.BoolVar(&s.keep, "keep", false, "keep whole histories, not only what the report needs; those with a violation are always kept")
+	return f
+}
+
+func (s *settings) prepare(stdout io.Writer) error {
+	if s.seed == 0 {
+		s.seed = rand.Uint64N(1 << 32)
+	}
+	fmt.Fprintf(stdout, "seed %d\n", s.seed)
+	return os.MkdirAll(s.out, 0o755)
+}
+
+func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var s settings
+	flags := s.flags("drill faults")
+	if !parse(flags, args, stderr) {
+		return exitUsage
+	}
+	chosen := faults()
+	if names := flags.Args(); len(names) > 0 {
+		chosen = nil
+		for _, name := range names {
+			f, ok := faultNamed(name)
+			if !ok {
+				fmt.Fprintf(stderr, "drill faults: there is no fault %q; see drill list\n", name)
+				return exitUsage
+			}
+			chosen = append(chosen, f)
+		}
+	}
+	var plans []plan
+	for _, f := range chosen {
+		plans = append(plans, plan{name: f.name, faults: []step{{fault: f, length: s.length(f)}}})
+	}
+	return s.holdAll(ctx, "faults", plans, stdout, stderr)
+}
+
+func (s *settings) length(f fault) time.Duration {
+	if f.length > 0 {
+		return f.length
+	}
+	return time.Duration(s.seconds) * time.Second
+}
+
+func runMix(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var s settings
+	flags := s.flags("drill mix")
+	flags.Float64Var(&s.minutes, "minutes", 30, "how long faults go on")
+	if !parse(flags, args, stderr) {
+		return exitUsage
+	}
+	if err := s.prepare(stdout); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	return s.holdAll(ctx, "mix", []plan{s.mix()}, stdout, stderr)
+}
+
+// mix is faults in random order, none twice in a row, until their time is over. Recovery takes about as long as a fault.
+func (s *settings) mix() plan {
+	random := rand.New(rand.NewPCG(s.seed, 1))
+	p := plan{name: "mix"}
+	const overhead = 20 * time.Second // of a fault's recovery, usually
+	last := ""
+	for total := time.Duration(0); total < time.Duration(s.minutes*float64(time.Minute)); {
+		all := slices.DeleteFunc(faults(), func(f fault) bool { return f.rare || f.name == last })
+		f := all[random.IntN(len(all))]
+		last = f.name
+		most := min(s.length(f), 30*time.Second)
+		step := step{fault: f, length: most/3 + time.Duration(random.Int64N(int64(most*2/3))), pause: time.Duration(random.IntN(5000)) * time.Millisecond}
+		p.faults = append(p.faults, step)
+		total += step.length + step.pause + overhead
+	}
+	return p
+}
+
+// holdAll holds drills one after another on one installation, judges each and writes a report.
+func (s *settings) holdAll(ctx context.Context, title string, plans []plan, stdout, stderr io.Writer) int {
+	log := newLog(stderr)
+	if err := s.prepare(stdout); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	f, err := newField(ctx, nil, needs(plans), log)
+	if err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	defer f.closeAndSay(ctx, stderr)
+	if err := f.warmUp(ctx, s.rate); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	code := exitOK
+	for n, p := range plans {
+		p.rate = s.rate
+		p.seed = s.seed + uint64(n)
+		fmt.Fprintf(stdout, "\n%s (seed %d), %d of %d\n", p.name, p.seed, n+1, len(plans))
+		summary, err := s.one(ctx, f, p, stdout)
+		if err != nil {
+			fmt.Fprintln(stderr, "drill:", p.name, err)
+			code = exitFailed
+			if err := f.renew(ctx, s.rate, needs(plans)); err != nil || ctx.Err() != nil {
+				fmt.Fprintln(stderr, "drill: the installation cannot be put right:", err)
+				break
+			}
+			continue
+		}
+		if broken(summary.Verdicts) && code == exitOK {
+			code = exitBroken
+		}
+	}
+	return s.conclude(title, code, stdout, stderr)
+}
+
+// one holds a drill and writes down what came of it.
+func (s *settings) one(ctx context.Context, f *field, p plan, stdout io.Writer) (report.Summary, error) {
+	h, err := f.hold(ctx, p)
+	if err != nil {
+		return report.Summary{}, err
+	}
+	verdicts := judge.Check(h)
+	printVerdicts(stdout, h, verdicts)
+	if s.keep || broken(verdicts) {
+		if err := h.Write(filepath.Join(s.out, p.name+".history.json.gz")); err != nil {
+			return report.Summary{}, err
+		}
+	}
+	summary := report.Summarize(h, verdicts)
+	return summary, summary.Write(filepath.Join(s.out, p.name+summarySuffix))
+}
+
+const summarySuffix = ".summary.json"
+
+// renew starts a new installation where the old one may not be trusted any more.
+func (f *field) renew(ctx context.Context, rate float64, needs testcluster.Options) error {
+	if err := f.close(ctx); err != nil {
+		say(f.log, "closing: %v", err)
+	}
+	fresh, err := newField(ctx, nil, needs, f.log)
+	if err != nil {
+		return err
+	}
+	*f = *fresh
+	return f.warmUp(ctx, rate)
+}
+
+func (f *field) closeAndSay(ctx context.Context, stderr io.Writer) {
+	if err := f.close(context.WithoutCancel(ctx)); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+	}
+}
+
+// conclude writes the report of everything in the directory.
+func (s *settings) conclude(title string, code int, stdout, stderr io.Writer) int {
+	if err := writeReport(s.out, []string{s.out}); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	fmt.Fprintf(stdout, "\n%s: %s; the report is %s\n", title,
+		map[int]string{exitOK: "every promise was kept", exitBroken: "PROMISES WERE BROKEN", exitFailed: "not all could be held"}[code],
+		filepath.Join(s.out, "report.html"))
+	return code
+}
+
+func needs(plans []plan) testcluster.Options {
+	var o testcluster.Options
+	for _, p := range plans {
+		for _, step := range p.faults {
+			o.Clocks = o.Clocks || step.needs.Clocks
+			o.SmallDisk = o.SmallDisk || step.needs.SmallDisk
+		}
+	}
+	return o
+}
+
+func broken(verdicts []judge.Verdict) bool {
+	return slices.ContainsFunc(verdicts, func(v judge.Verdict) bool { return v.Broken > 0 && !figureOnly[v.Invariant] })
+}
+
+// figureOnly are the invariants that depend on the machine's speed: where all nodes share a few cores, what they say are
+// figures, not promises.
+var figureOnly = map[string]bool{"I7": true, "I8": true}
+
+func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
+	outcomes := make(map[history.Outcome]int)
+	for i := range h.Operations {
+		outcomes[h.Operations[i].Outcome()]++
+	}
+	fmt.Fprintf(w, "%d operations: %d ok, %d done here and pending, %d failed, %d unknown\n", len(h.Operations),
+		outcomes[history.OK], outcomes[history.Local], outcomes[history.Failed], outcomes[history.Unknown])
+	for _, v := range verdicts {
+		word := "held"
+		if v.Broken > 0 {
+			word = "BROKEN"
+		}
+		fmt.Fprintf(w, "  %-4s %-6s checked %7d, broken %d  %s\n", v.Invariant, word, v.Checked, v.Broken, v.Note)
+		for n, violation := range v.Violations {
+			if n == 3 {
+				fmt.Fprintf(w, "       … and %d more\n", v.Broken-n)
+				break
+			}
+			fmt.Fprintf(w, "       at %v, %s: %s (operations %v)\n", violation.At.Round(time.Millisecond), violation.Fault, violation.What, violation.Operations)
+		}
+	}
+}
+
+func runMutants(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var s settings
+	flags := s.flags("drill mutants")
+	if !parse(flags, args, stderr) {
+		return exitUsage
+	}
+	chosen := mutants()
+	if names := flags.Args(); len(names) > 0 {
+		chosen = nil
+		for _, name := range names {
+			m, ok := mutantNamed(name)
+			if !ok {
+				fmt.Fprintf(stderr, "drill mutants: there is no mutant %q; see drill list\n", name)
+				return exitUsage
+			}
+			chosen = append(chosen, *m)
+		}
+	}
+	log := newLog(stderr)
+	if err := s.prepare(stdout); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	f, err := newField(ctx, nil, testcluster.Options{}, log)
+	if err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	defer f.closeAndSay(ctx, stderr)
+	if err := f.warmUp(ctx, s.rate); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	code := exitOK
+	for n := range chosen {
+		caught, err := s.hunt(ctx, f, &chosen[n], stdout)
+		if err != nil {
+			fmt.Fprintln(stderr, "drill:", chosen[n].name, err)
+			code = exitFailed
+		} else if !caught && code == exitOK {
+			code = exitBroken
+		}
+	}
+	if err := writeReport(s.out, []string{s.out}); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
+	return code
+}
+
+// hunt plants a bug and tells whether the drill finds it.
+func (s *settings) hunt(ctx context.Context, f *field, m *mutant, stdout io.Writer) (caught bool, err error) {
+	fmt.Fprintf(stdout, "\nmutant %s: %s\n", m.name, m.what)
+	if err := f.deploy(ctx, m); err != nil {
+		return false, err
+	}
+	at, ok := faultNamed(m.fault)
+	if !ok {
+		return false, fmt.Errorf("there is no fault %q", m.fault)
+	}
+	length := s.length(at)
+	h, err := f.hold(ctx, plan{name: "mutant-" + m.name, seed: s.seed, rate: s.rate, faults: []step{{fault: at, length: length}}, mutant: m})
+	if err != nil {
+		return false, err
+	}
+	verdicts := judge.Check(h)
+	printVerdicts(stdout, h, verdicts)
+	summary := report.Summarize(h, verdicts)
+	caught = report.OfMutant(summary, m.what, m.must).Caught()
+	fmt.Fprintf(stdout, "%s: %s\n", m.name, map[bool]string{true: "caught", false: "SURVIVED"}[caught])
+	if s.keep || !caught {
+		if err := h.Write(filepath.Join(s.out, h.Name+".history.json.gz")); err != nil {
+			return false, err
+		}
+	}
+	return caught, summary.Write(filepath.Join(s.out, h.Name+summarySuffix))
+}
+
+func runJudge(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	code := exitOK
+	for _, file := range args {
+		h, err := history.Read(file)
+		if err != nil {
+			fmt.Fprintln(stderr, "drill:", err)
+			return exitFailed
+		}
+		fmt.Fprintf(stdout, "%s (seed %d)\n", h.Name, h.Seed)
+		verdicts := judge.Check(h)
+		printVerdicts(stdout, h, verdicts)
+		if broken(verdicts) {
+			code = exitBroken
+		}
+	}
+	return code
+}
