@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // Link is what nodes of one set send to nodes of another over the ports between nodes (7000 and 7001), and, unless it
@@ -20,6 +17,9 @@ type Link struct {
 	From, To []*Node
 	OneWay   bool
 	Reject   bool // connections are reset at once; otherwise packets vanish, as with a broken line
+	// Loss, where it is not 0, is the share of packets that vanish at random, above 0 and below 1; all others arrive.
+	// Unlike a whole cut, it hits whatever From sends to To, also the acknowledgements of what To says.
+	Loss float64
 }
 
 // Between links the nodes of two datacentres.
@@ -34,13 +34,28 @@ func (c *Cluster) Around(n *Node) Link {
 
 type (
 	pair    struct{ from, to *Node }
-	verdict string // the iptables target
+	verdict string // the end of an iptables rule: what of the traffic, and what becomes of it
 )
 
 const (
-	drop   verdict = "DROP"
-	reject verdict = "REJECT --reject-with tcp-reset"
+	drop   verdict = "--dports " + internodePorts + " -j DROP"
+	reject verdict = "--dports " + internodePorts + " -j REJECT --reject-with tcp-reset"
 )
+
+// verdict is what Cut makes of the link's packets.
+func (l Link) verdict() (verdict, error) {
+	switch {
+	case l.Loss < 0 || l.Loss >= 1:
+		return "", fmt.Errorf("a link's Loss is %v: it must be at least 0 and below 1; leave it out to lose everything", l.Loss)
+	case l.Loss > 0 && l.Reject:
+		return "", errors.New("a link has both Loss and Reject: packets are either lost at random or refused; set one of them")
+	case l.Loss > 0:
+		return verdict(fmt.Sprintf("--ports %s -m statistic --mode random --probability %.6f -j DROP", internodePorts, l.Loss)), nil
+	case l.Reject:
+		return reject, nil
+	}
+	return drop, nil
+}
 
 func (l Link) pairs() []pair {
 	var pairs []pair
@@ -58,86 +73,45 @@ func (l Link) pairs() []pair {
 	return pairs
 }
 
-// Cut cuts a link. What was cut before stays cut; a pair of nodes cut anew is cut in the new way. Where it fails, part
-// of it may be in force.
+// Cut cuts a link, or makes it lossy. What was cut before stays cut; a pair of nodes cut anew is cut in the new way.
+// Where it fails, part of it may be in force.
 func (c *Cluster) Cut(ctx context.Context, link Link) error {
-	how := drop
-	if link.Reject {
-		how = reject
+	how, err := link.verdict()
+	if err != nil {
+		return err
 	}
-	return c.change(ctx, link.pairs(), func(p pair) { c.cuts[p] = how })
+	return c.change(ctx, receivers(link.pairs()), func() {
+		for _, p := range link.pairs() {
+			c.cuts[p] = how
+		}
+	})
 }
 
 // Heal takes back the cuts between the nodes of link, whichever call of Cut made them.
 func (c *Cluster) Heal(ctx context.Context, link Link) error {
-	return c.change(ctx, link.pairs(), func(p pair) { delete(c.cuts, p) })
+	return c.change(ctx, receivers(link.pairs()), func() {
+		for _, p := range link.pairs() {
+			delete(c.cuts, p)
+		}
+	})
 }
 
-// HealAll takes back all cuts.
+// HealAll takes back whatever Cut, CutClients and Shape have done.
 func (c *Cluster) HealAll(ctx context.Context) error {
-	return c.Heal(ctx, Link{From: c.nodes, To: c.nodes})
+	return c.change(ctx, c.nodes, func() {
+		clear(c.cuts)
+		clear(c.closed)
+		clear(c.lines)
+	})
 }
 
-func (c *Cluster) change(ctx context.Context, pairs []pair, apply func(pair)) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var touched []*Node
+// receivers are the nodes that the pairs lead to, each once: what holds for a pair is done there.
+func receivers(pairs []pair) []*Node {
+	var nodes []*Node
 	for _, p := range pairs {
-		apply(p)
-		if !slices.Contains(touched, p.to) {
-			touched = append(touched, p.to)
+		if !slices.Contains(nodes, p.to) {
+			nodes = append(nodes, p.to)
 		}
 	}
-	var errs []error
-	for _, n := range touched {
-		errs = append(errs, n.filter(ctx, c.rules(n)))
-	}
-	return errors.Join(errs...)
-}
-
-// enforce brings n's filter in line with the cuts, after n got a network namespace anew.
-func (c *Cluster) enforce(ctx context.Context, n *Node) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return n.filter(ctx, c.rules(n))
-}
-
-// chain holds our rules in a node's network namespace, and nothing else.
-const chain = "USERINFO-CUT"
-
-// rules is the whole of n's chain. The caller holds c.mu.
-func (c *Cluster) rules(n *Node) string {
-	rules := []string{"*filter", ":" + chain + " - [0:0]"}
-	for p, how := range c.cuts {
-		if p.to == n {
-			rules = append(rules, fmt.Sprintf("-A %s -s %s -p tcp -m multiport --dports 7000,7001 -j %s", chain, p.from.Address, how))
-		}
-	}
-	return strings.Join(append(rules, "COMMIT", ""), "\n")
-}
-
-// filter replaces n's chain at one stroke, and makes sure that what comes in passes it. Neither image has iptables, so
-// it is this machine's, inside the network namespace of the node. A node that does not run has none; Start comes back.
-func (n *Node) filter(ctx context.Context, rules string) error {
-	state, err := n.state(ctx)
-	if err != nil || !state.Running {
-		return err
-	}
-	inside := func(stdin string, command ...string) error {
-		args := append([]string{"-t", strconv.Itoa(state.Pid), "-n"}, command...)
-		run := exec.CommandContext(ctx, "nsenter", args...)
-		run.Stdin = strings.NewReader(stdin)
-		if out, err := run.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s in the network namespace of node %s (needs root, nsenter and iptables on the engine's machine): %w: %s",
-				command[0], n.Name, err, out)
-		}
-		return nil
-	}
-	if err := inside(rules, "iptables-restore", "--wait", "--noflush"); err != nil {
-		return err
-	}
-	if inside("", "iptables", "--wait", "--check", "INPUT", "-j", chain) == nil {
-		return nil
-	}
-	return inside("", "iptables", "--wait", "--insert", "INPUT", "-j", chain)
+	return nodes
 }

@@ -35,15 +35,65 @@ func TestLinksJoinEveryNodeOfOneSetWithEveryOtherOfTheOther(t *testing.T) {
 	}
 }
 
-func TestANodesFilterHoldsTheCutsTowardsItAndNothingElse(t *testing.T) {
+func TestANodesFilterHoldsWhatConcernsItAndNothingElse(t *testing.T) {
 	a, b := &Node{Address: "10.0.0.1"}, &Node{Address: "10.0.0.2"}
-	c := &Cluster{cuts: map[pair]verdict{{a, b}: reject, {b, a}: drop}}
-	want := `*filter
-:USERINFO-CUT - [0:0]
--A USERINFO-CUT -s 10.0.0.1 -p tcp -m multiport --dports 7000,7001 -j REJECT --reject-with tcp-reset
-COMMIT
-`
-	if got := c.rules(b); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	lossy := mustVerdict(t, Link{Loss: 0.05})
+	for claim, row := range map[string]struct {
+		cluster *Cluster
+		want    string // b's
+	}{
+		"nothing is cut": {&Cluster{}, ""},
+		"cut":            {&Cluster{cuts: map[pair]verdict{{a, b}: drop, {b, a}: reject}}, "-A USERINFO-CUT -s 10.0.0.1 -p tcp -m multiport --dports 7000,7001 -j DROP\n"},
+		"refused": {
+			&Cluster{cuts: map[pair]verdict{{a, b}: reject, {b, a}: drop}},
+			"-A USERINFO-CUT -s 10.0.0.1 -p tcp -m multiport --dports 7000,7001 -j REJECT --reject-with tcp-reset\n",
+		},
+		"lossy": {
+			&Cluster{cuts: map[pair]verdict{{a, b}: lossy}},
+			"-A USERINFO-CUT -s 10.0.0.1 -p tcp -m multiport --ports 7000,7001 -m statistic --mode random --probability 0.050000 -j DROP\n",
+		},
+		"slow, and cut before it is slow": {
+			&Cluster{lines: map[pair]*line{{a, b}: {number: 7}, {b, a}: {number: 8}}, cuts: map[pair]verdict{{a, b}: drop}},
+			"-A USERINFO-CUT -s 10.0.0.1 -p tcp -m multiport --dports 7000,7001 -j DROP\n" +
+				"-A USERINFO-CUT -s 10.0.0.1 -p tcp -m multiport --ports 7000,7001 -j NFQUEUE --queue-num 7 --queue-bypass\n",
+		},
+		"closed to clients, besides a cut": {
+			&Cluster{cuts: map[pair]verdict{{a, b}: drop}, closed: map[*Node][]string{a: closing(true), b: closing(false)}},
+			"-A USERINFO-CUT -s 10.0.0.1 -p tcp -m multiport --dports 7000,7001 -j DROP\n" +
+				"-A USERINFO-CUT -p tcp --dport 9042 -j DROP\n-A USERINFO-CUT -p tcp --sport 9042 -j DROP\n",
+		},
+		"refusing clients": {
+			&Cluster{closed: map[*Node][]string{b: closing(true)}},
+			"-A USERINFO-CUT -p tcp --dport 9042 -j REJECT --reject-with tcp-reset\n",
+		},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			if got, want := row.cluster.rules(b), "*filter\n:USERINFO-CUT - [0:0]\n"+row.want+"COMMIT\n"; got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
 	}
+}
+
+func TestALinkThatMakesNoSenseIsRefused(t *testing.T) {
+	for claim, link := range map[string]Link{
+		"loses everything, by share": {Loss: 1},
+		"loses less than nothing":    {Loss: -0.1},
+		"both loses and refuses":     {Loss: 0.2, Reject: true},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			if err := (&Cluster{}).Cut(t.Context(), link); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
+
+func mustVerdict(t *testing.T, link Link) verdict {
+	t.Helper()
+	how, err := link.verdict()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return how
 }

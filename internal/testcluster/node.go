@@ -41,6 +41,10 @@ type Node struct {
 
 	cluster *Cluster
 	id      string // of the container
+
+	// Guarded by the cluster's mu: the queues for its lines, and the process in whose network namespace they are.
+	queues   map[*line]*queue
+	queuesOf int
 }
 
 func findImage(ctx context.Context, docker *testcontainers.DockerClient) (string, error) {

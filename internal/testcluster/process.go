@@ -40,14 +40,14 @@ func (n *Node) end(ctx context.Context, signal string) error {
 	}
 	select {
 	case <-ended.Result:
-		return nil
+		return n.unqueue()
 	case err := <-ended.Error:
 		return fmt.Errorf("waiting until node %s has ended after %s: %w", n.Name, signal, err)
 	}
 }
 
 // Start starts the process of a node that was killed or terminated, at the same address and with the same data, and
-// returns when it answers CQL. It may not have met its peers again then (WaitUp): Cassandra opens the client port
+// returns when it answers CQL (or, where its clients are cut, would). It may not have met its peers again then (WaitUp): Cassandra opens the client port
 // without waiting for them here. Cuts that concern the node hold from before its first message; where they leave it
 // none of the seeds (the first node of each datacentre), Cassandra gives up, and so does Start.
 func (n *Node) Start(ctx context.Context) error {
@@ -57,5 +57,5 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.cluster.enforce(ctx, n); err != nil {
 		return err
 	}
-	return n.cluster.answers(ctx, n)
+	return n.cluster.serves(ctx, n)
 }

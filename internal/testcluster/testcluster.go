@@ -14,7 +14,7 @@
 //
 // It does not defend against anything: the superuser is cassandra/cassandra, authorization is off, traffic between nodes is
 // in the clear, and whoever reaches the bridge network of this machine reaches the nodes.
-// Cutting links needs root here, because it enters the nodes' network namespaces.
+// Cutting links and most other faults need root here, because they enter the nodes' namespaces.
 package testcluster
 
 import (
@@ -60,8 +60,11 @@ type Cluster struct {
 	nodes    []*Node
 	log      *slog.Logger
 
-	mu   sync.Mutex
-	cuts map[pair]verdict // what Cut has asked for and Heal has not taken back
+	mu       sync.Mutex
+	cuts     map[pair]verdict   // what Cut has asked for and Heal has not taken back
+	closed   map[*Node][]string // the same for CutClients: the rules
+	lines    map[pair]*line     // the same for Shape
+	lastLine uint16             // the last number given
 }
 
 // OneNode are the options of the quickest cluster there is: datacentre dc1, one node.
@@ -126,7 +129,8 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{docker: docker, run: r, ca: ca, password: rand.Text(), log: opts.Log, cuts: map[pair]verdict{}}
+	c := &Cluster{docker: docker, run: r, ca: ca, password: rand.Text(), log: opts.Log,
+		cuts: map[pair]verdict{}, closed: map[*Node][]string{}, lines: map[pair]*line{}}
 	if err := errors.Join(
 		os.WriteFile(c.CAFile(), ca.PEM(), 0o600),
 		os.WriteFile(c.PasswordFile(), []byte(c.password+"\n"), 0o600),
@@ -215,6 +219,9 @@ func (c *Cluster) makeRoles(ctx context.Context, opts Options) error {
 
 // Stop removes the cluster with its data, network and files.
 func (c *Cluster) Stop(ctx context.Context) error {
+	if err := each(c.nodes, (*Node).unqueue); err != nil {
+		return err
+	}
 	if err := c.run.remove(ctx, c.docker); err != nil {
 		return fmt.Errorf("stopping the test cluster (the next Start tries again): %w", err)
 	}
