@@ -81,7 +81,25 @@ func cannotConnect(c CassandraConfig, err error) error {
 }
 
 // Close ends all connections. Operations under way fail.
-func (c *Cassandra) Close() { c.session.Close() }
+func (c *Cassandra) Close() { closeSession(c.session) }
+
+// closePatience bounds the wait for a session to close.
+const closePatience = 3 * time.Second
+
+// closeSession closes a session, or leaves it half closed: gocql v1.7.0 waits for ever where its ring refresh happens to be
+// due at that moment (refreshDebouncer.stop sends to a goroutine that has just ended). All that is left open then is what
+// the process's end closes.
+func closeSession(s *gocql.Session) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closePatience):
+	}
+}
 
 // Collection is the Store on a table of the keyspace, which must exist: see package schema.
 func (c *Cassandra) Collection(config CollectionConfig, tools Tools) *Collection {
@@ -176,7 +194,7 @@ func OpenAdmin(ctx context.Context, c CassandraConfig, log *slog.Logger) (*Admin
 }
 
 // Close ends the connection.
-func (a *Admin) Close() { a.session.Close() }
+func (a *Admin) Close() { closeSession(a.session) }
 
 // Query runs one statement and returns its rows by column name. A statement that changes the schema returns once
 // the nodes agree on it.

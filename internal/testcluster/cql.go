@@ -51,7 +51,7 @@ func (c *Cluster) cqlAs(ctx context.Context, who gocql.PasswordAuthenticator, no
 	if err != nil {
 		return "", err
 	}
-	defer session.Close()
+	defer func() { go session.Close() }() // gocql v1.7.0 can wait there for ever: see store's closeSession
 	rows, err := read(session.Query(statement).Consistency(level).WithContext(ctx).Iter())
 	if err != nil {
 		return "", fmt.Errorf("asking node %s at %s: %w", node.Name, consistency, err)
