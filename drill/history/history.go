@@ -113,8 +113,13 @@ type Fault struct {
 	Recovered time.Duration `json:"recovered"`
 	// Expect says what the fault makes impossible, so that its figures are judged by the right rule.
 	Expect Expectation `json:"expect"`
-	// ClockSkew bounds the difference between two instances' clocks meanwhile, CassandraSkew that of a node's clock
-	// from the true time.
+	// Datacentre is the one that is lost, or has the nodes that are; empty where every one is to be unharmed.
+	Datacentre string `json:"datacentre,omitempty"`
+	// Unrepaired is set where hints are off, lost or past their window, and nothing repairs what they would have: then a
+	// set may never reach the other datacentre.
+	Unrepaired bool `json:"unrepaired,omitempty"`
+	// ClockSkew bounds the difference between any two readings of instances' clocks at one time, from before Begin until
+	// after End; CassandraSkew that of a node's clock from the true time.
 	ClockSkew     time.Duration `json:"clock_skew,omitempty"`
 	CassandraSkew time.Duration `json:"cassandra_skew,omitempty"`
 }
