@@ -40,6 +40,9 @@ type killedRun struct {
 	logged   map[fleet.Request]int
 }
 
+// startPatience bounds the start of a cluster, which takes about a minute.
+const startPatience = 5 * time.Minute
+
 // newField starts everything. m may be nil.
 func newField(ctx context.Context, m *mutant, needs testcluster.Options, log *slog.Logger) (f *field, err error) {
 	dir, err := os.MkdirTemp("", "userinfo-drill-")
@@ -54,7 +57,9 @@ func newField(ctx context.Context, m *mutant, needs testcluster.Options, log *sl
 	}()
 	say(log, "starting a cluster of two datacentres, three nodes in each")
 	needs.Log = log
-	if f.cluster, err = testcluster.Start(ctx, needs); err != nil {
+	starting, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	if f.cluster, err = testcluster.Start(starting, needs); err != nil {
 		return nil, err
 	}
 	return f, f.deploy(ctx, m)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
-	"flag"
 	"fmt"
 	"io"
 	"os"

@@ -1,0 +1,132 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
+	"math"
+	"slices"
+
+	xfont "golang.org/x/image/font"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+)
+
+// dotsPerInch makes a point of package vg one pixel.
+const dotsPerInch = 72
+
+// Colours. They are told apart by those who cannot tell red from green: the right is a pale area, the wrong is bars.
+var (
+	ink      = color.RGBA{0x1f, 0x23, 0x28, 0xff}
+	faint    = color.RGBA{0x57, 0x60, 0x6a, 0xff}
+	rule     = color.RGBA{0xe4, 0xe8, 0xec, 0xff}
+	green    = color.RGBA{0x2b, 0x8a, 0x3e, 0xff}
+	paleLeaf = color.RGBA{0xc9, 0xe8, 0xd0, 0xff}
+	red      = color.RGBA{0xe0, 0x31, 0x31, 0xff}
+	purple   = color.RGBA{0x86, 0x2e, 0x9c, 0xff}
+	amber    = color.RGBA{0xf0, 0x8c, 0x00, 0xff}
+	blue     = color.RGBA{0x18, 0x64, 0xab, 0xff}
+	paleBlue = color.RGBA{0x74, 0xb0, 0xe8, 0xff}
+	grey     = color.RGBA{0xdf, 0xe2, 0xe6, 0xff}
+	paleGrey = color.RGBA{0xf1, 0xf3, 0xf5, 0xff}
+	straw    = color.RGBA{0xff, 0xec, 0x99, 0xff}
+
+	theme = color.Palette{color.RGBA{0xff, 0xff, 0xff, 0xff}, ink, faint, rule, green, paleLeaf, red, purple, amber, blue, paleBlue, grey, paleGrey, straw}
+)
+
+// canvas is a white image of w × h pixels, its origin at the bottom left.
+func canvas(w, h vg.Length) (draw.Canvas, *vgimg.Canvas) {
+	img := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dotsPerInch))
+	return draw.New(img), img
+}
+
+// face is how text is written: size in pixels, ends at or begins at its point, and is centred on its height.
+func face(size vg.Length, c color.Color, x draw.XAlignment) text.Style {
+	return text.Style{Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}, Color: c, XAlign: x, YAlign: -0.35,
+		Handler: plot.DefaultTextHandler}
+}
+
+func bold(s text.Style) text.Style {
+	s.Font.Weight = xfont.WeightBold
+	return s
+}
+
+// pixel is the nearest whole one: areas that meet there leave no seam.
+func pixel(x vg.Length) vg.Length { return vg.Length(math.Round(float64(x))) }
+
+func fill(c draw.Canvas, colour color.Color, x0, y0, x1, y1 vg.Length) {
+	c.FillPolygon(colour, []vg.Point{{X: x0, Y: y0}, {X: x1, Y: y0}, {X: x1, Y: y1}, {X: x0, Y: y1}})
+}
+
+// fit ends a text where it would be wider than it may be.
+func fit(s text.Style, txt string, width vg.Length) string {
+	if s.Width(txt) <= width {
+		return txt
+	}
+	runes := []rune(txt)
+	for len(runes) > 0 && s.Width(string(runes)+"…") > width {
+		runes = runes[:len(runes)-1]
+	}
+	return string(runes) + "…"
+}
+
+// like tells whether two colours look the same.
+func like(a, b color.RGBA) bool {
+	near := func(x, y uint8) bool { return max(x, y)-min(x, y) <= 10 }
+	return near(a.R, b.R) && near(a.G, b.G) && near(a.B, b.B)
+}
+
+// maxColours is how many the format's palette has. A plot has few; what smooths their edges is rounded to the nearest,
+// which no eye sees and makes the file a third as large.
+const maxColours = 64
+
+// encode makes a small PNG file: with a palette of the theme and of the colours that the image has most of.
+func encode(img *vgimg.Canvas) ([]byte, error) {
+	full, ok := img.Image().(*image.RGBA)
+	if !ok {
+		return nil, fmt.Errorf("the image is a %T", img.Image())
+	}
+	b := full.Bounds()
+	counts := make(map[color.RGBA]int)
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			counts[full.RGBAAt(x, y)]++
+		}
+	}
+	colours := sortedByCount(counts)
+	palette := slices.Clone(theme)
+	for _, c := range colours {
+		if len(palette) < maxColours && !like(c, palette.Convert(c).(color.RGBA)) {
+			palette = append(palette, c)
+		}
+	}
+	nearest := make(map[color.RGBA]uint8)
+	for _, c := range colours {
+		nearest[c] = uint8(palette.Index(c))
+	}
+	small := image.NewPaletted(b, palette)
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			small.SetColorIndex(x, y, nearest[full.RGBAAt(x, y)])
+		}
+	}
+	file := new(bytes.Buffer)
+	err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(file, small)
+	return file.Bytes(), err
+}
+
+// sortedByCount gives the most frequent first, and of as frequent ones always the same, so that the same image gives the
+// same file.
+func sortedByCount(counts map[color.RGBA]int) []color.RGBA {
+	return slices.SortedFunc(maps.Keys(counts), func(x, y color.RGBA) int {
+		return cmp.Or(counts[y]-counts[x], bytes.Compare([]byte{x.R, x.G, x.B}, []byte{y.R, y.G, y.B}))
+	})
+}
