@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -19,12 +20,13 @@ import (
 
 // opener opens sealed rows on its own account, by the format that store/seal.go draws: the program under test is not
 // asked what its replicas hold.
-type opener struct{ index, seal []byte }
+type opener struct {
+	collection  string
+	index, seal []byte
+}
 
-const sealedCollection = "sessions"
-
-func newOpener(indexFile, sealFile string) (*opener, error) {
-	var o opener
+func newOpener(collection, indexFile, sealFile string) (*opener, error) {
+	o := opener{collection: collection}
 	for _, k := range []struct {
 		file string
 		into *[]byte
@@ -44,34 +46,39 @@ func newOpener(indexFile, sealFile string) (*opener, error) {
 // row is the row's key of a session key.
 func (o *opener) row(key string) string {
 	h := hmac.New(sha256.New, o.index)
-	h.Write([]byte(sealedCollection + "\x00" + key))
+	h.Write([]byte(o.collection + "\x00" + key))
 	return string(h.Sum(nil))
 }
 
-// open reads the version of a sealed value of key.
-func (o *opener) open(key string, sealed []byte) int64 {
+// open gives the value of key that is sealed.
+func (o *opener) open(key string, sealed []byte) ([]byte, error) {
 	const idEnd, nonceEnd = 5, 17
 	if len(sealed) < nonceEnd {
-		return history.Torn
+		return nil, errors.New("too short")
 	}
 	prk, err := hkdf.Extract(sha256.New, o.seal, nil)
 	if err != nil {
-		return history.Torn
+		return nil, err
 	}
-	aesKey, err := hkdf.Expand(sha256.New, prk, string(sealed[:1])+sealedCollection+"\x00"+key, 32)
+	aesKey, err := hkdf.Expand(sha256.New, prk, string(sealed[:1])+o.collection+"\x00"+key, 32)
 	if err != nil {
-		return history.Torn
+		return nil, err
 	}
 	block, err := aes.NewCipher(aesKey)
 	if err != nil {
-		return history.Torn
+		return nil, err
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
-		return history.Torn
+		return nil, err
 	}
-	associated := string(sealed[:idEnd]) + sealedCollection + "\x00" + o.row(key)
-	text, err := aead.Open(nil, sealed[idEnd:nonceEnd], sealed[nonceEnd:], []byte(associated))
+	associated := string(sealed[:idEnd]) + o.collection + "\x00" + o.row(key)
+	return aead.Open(nil, sealed[idEnd:nonceEnd], sealed[nonceEnd:], []byte(associated))
+}
+
+// version is that of a sealed value of key; Torn where it is not one.
+func (o *opener) version(key string, sealed []byte) int64 {
+	text, err := o.open(key, sealed)
 	if err != nil {
 		return history.Torn
 	}
@@ -84,7 +91,7 @@ func (o *opener) open(key string, sealed []byte) int64 {
 
 // cells reads each replica alone: what it has of each key.
 func (f *field) cells(ctx context.Context, keys []string) ([]history.Cell, error) {
-	o, err := newOpener(f.fleet.KeyFile("index"), f.fleet.KeyFile("seal"))
+	o, err := newOpener("sessions", f.fleet.KeyFile("index"), f.fleet.KeyFile("seal"))
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +117,7 @@ func (f *field) cells(ctx context.Context, keys []string) ([]history.Cell, error
 			if err != nil {
 				return nil, fmt.Errorf("replica %s says %q: %w", n.Name, right[:min(len(right), 40)], err)
 			}
-			held[mine] = o.open(mine, sealed)
+			held[mine] = o.version(mine, sealed)
 		}
 		for _, k := range keys {
 			cells = append(cells, history.Cell{Node: n.Name, DC: n.Datacentre, Key: k, Version: held[k]})

@@ -319,6 +319,10 @@ func (s *settings) hunt(ctx context.Context, f *field, m *mutant, stdout io.Writ
 }
 
 func runJudge(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprintln(stderr, "drill judge: name the histories, which drills keep beside their reports")
+		return exitUsage
+	}
 	code := exitOK
 	for _, file := range args {
 		h, err := history.Read(file)
