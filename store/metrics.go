@@ -35,6 +35,7 @@ type Metrics struct {
 	hedges     prometheus.Counter
 	hostsUp    prometheus.Gauge
 	openings   *prometheus.CounterVec
+	skipped    *prometheus.CounterVec
 
 	pending       prometheus.Gauge
 	pendingOldest prometheus.Gauge
@@ -67,9 +68,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_store_openings_total",
 			Help: "Sealed values opened with the first key or an older one, or not: unknown_key, unknown_format, damaged.",
 		}, []string{"collection", "result"}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "userinfo_store_touches_skipped_total",
+			Help: "Touches that wrote nothing, as the life left was within the collection's touch_slack of what was asked.",
+		}, []string{"collection"}),
 	}
 	m.makePending()
-	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp, m.openings,
+	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp, m.openings, m.skipped,
 		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded)
 	return m
 }

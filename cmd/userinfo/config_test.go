@@ -41,18 +41,18 @@ func TestDefaultsAreThoseOfTheComments(t *testing.T) {
 		t.Errorf("the service's: %+v", c)
 	}
 	if k.Path != "/sessions/v1" || k.Table != "sessions" || k.Layout != store.LayoutUserInfo || k.DefaultTTL != 24*time.Hour ||
-		k.MaxTTL != 24*time.Hour || *k.Fence != time.Minute || k.MaxValueBytes != 1<<20 {
+		k.MaxTTL != 24*time.Hour || *k.Fence != time.Minute || *k.TouchSlack != 0.01 || k.MaxValueBytes != 1<<20 {
 		t.Errorf("the collection's: %+v", k)
 	}
 }
 
-func TestZeroIsAValueOfFenceAndDrain(t *testing.T) {
-	c, err := parseConfig("u.yaml", []byte(strings.Replace(minimal, "- name: sessions", "- {name: sessions, fence: 0s}", 1)+"shutdown: {drain: 0s}\n"))
+func TestZeroIsAValueOfFenceTouchSlackAndDrain(t *testing.T) {
+	c, err := parseConfig("u.yaml", []byte(strings.Replace(minimal, "- name: sessions", "- {name: sessions, fence: 0s, touch_slack: 0}", 1)+"shutdown: {drain: 0s}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *c.Collections[0].Fence != 0 || *c.Shutdown.Drain != 0 {
-		t.Errorf("fence %v, drain %v", *c.Collections[0].Fence, *c.Shutdown.Drain)
+	if k := c.Collections[0]; *k.Fence != 0 || *k.TouchSlack != 0 || *c.Shutdown.Drain != 0 {
+		t.Errorf("fence %v, touch slack %v, drain %v", *k.Fence, *k.TouchSlack, *c.Shutdown.Drain)
 	}
 }
 
@@ -163,6 +163,10 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"TTL beyond Cassandra's", sessions, sessions + "\n    max_ttl: 175201h", "u.yaml:11: collections[0].max_ttl: must be whole seconds"},
 		{"negative fence", sessions, sessions + "\n    fence: -1s", "u.yaml:11: collections[0].fence: must be whole seconds, from 0s (none) to 1h"},
 		{"fence too long", sessions, sessions + "\n    fence: 61m", "u.yaml:11: collections[0].fence: must be whole seconds"},
+		{"touch slack too large", sessions, sessions + "\n    touch_slack: 0.51", "u.yaml:11: collections[0].touch_slack: must be from 0 (every touch writes) to 0.5"},
+		{"text for a touch slack", sessions, sessions + "\n    touch_slack: 1%", "u.yaml:11: text cannot stand here; write a number such as 0.01"},
+		{"negative touch slack", sessions, sessions + "\n    touch_slack: -0.01", "u.yaml:11: collections[0].touch_slack: must be from 0"},
+		{"touch slack that is no number", sessions, sessions + "\n    touch_slack: .nan", "u.yaml:11: collections[0].touch_slack: must be from 0"},
 		{"value too large", sessions, sessions + "\n    max_value_bytes: 16777217", "u.yaml:11: collections[0].max_value_bytes: must be from 1 to 16777216"},
 		{"values of no size", sessions, sessions + "\n    max_value_bytes: -1", "u.yaml:11: collections[0].max_value_bytes: must be from 1"},
 

@@ -190,6 +190,7 @@ func touch(t *testing.T, s *suite) {
 		})
 	})
 	t.Run("gives way", func(t *testing.T) { touchGivesWay(t, s) })
+	t.Run("writes only where that changes something", func(t *testing.T) { touchSaves(t, s) })
 }
 
 // touchGivesWay puts another operation before, within and after a touch, from a clock that is the same, behind, ahead.
@@ -224,16 +225,20 @@ func touchGivesWay(t *testing.T, s *suite) {
 			i.wantAbsent(key)
 		})
 	}
-	t.Run("of two touches at once the longer wins", func(t *testing.T) {
-		key := newKey()
-		other := s.instance(t, with{})
-		i := s.instance(t, with{between: func() { other.want(other.touch(key, 2*time.Hour), nil) }})
-		other.mustSet(key, "v", time.Minute)
-		i.want(i.touch(key, time.Hour), nil)
-		if left := i.wantValue(key, "v").TTL; left < 119*time.Minute {
-			t.Errorf("%v are left of two hours", left)
-		}
-	})
+	for name, hours := range map[string][2]time.Duration{
+		"the first to write": {1 * time.Hour, 2 * time.Hour}, "the last to write": {2 * time.Hour, 1 * time.Hour},
+	} {
+		t.Run("of two touches at once the longer wins, be it "+name, func(t *testing.T) {
+			key := newKey()
+			other := s.instance(t, with{})
+			i := s.instance(t, with{between: func() { other.want(other.touch(key, hours[1]), nil) }})
+			other.mustSet(key, "v", time.Minute)
+			i.want(i.touch(key, hours[0]), nil)
+			if left := i.wantValue(key, "v").TTL; left < 119*time.Minute {
+				t.Errorf("%v are left of two hours", left)
+			}
+		})
+	}
 }
 
 func fence(t *testing.T, s *suite) {
