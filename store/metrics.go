@@ -33,6 +33,7 @@ type Metrics struct {
 	operations *prometheus.HistogramVec
 	attempts   *prometheus.CounterVec
 	hedges     prometheus.Counter
+	hedgesWon  prometheus.Counter
 	hostsUp    prometheus.Gauge
 	openings   *prometheus.CounterVec
 	skipped    *prometheus.CounterVec
@@ -60,6 +61,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_cassandra_hedges_total",
 			Help: "Statements sent to a second coordinator because the first was slow.",
 		}),
+		hedgesWon: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "userinfo_cassandra_hedges_won_total",
+			Help: "Those of userinfo_cassandra_hedges_total that were answered before the first.",
+		}),
 		hostsUp: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_cassandra_hosts_up",
 			Help: "Cassandra nodes of the local datacentre that this instance holds for up.",
@@ -74,7 +79,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"collection"}),
 	}
 	m.makePending()
-	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp, m.openings, m.skipped,
+	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hedgesWon, m.hostsUp, m.openings, m.skipped,
 		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded)
 	return m
 }
