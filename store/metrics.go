@@ -32,6 +32,7 @@ var outcomes = []struct {
 type Metrics struct {
 	operations *prometheus.HistogramVec
 	attempts   *prometheus.CounterVec
+	inFlight   prometheus.Gauge
 	hedges     prometheus.Counter
 	hedgesWon  prometheus.Counter
 	hostsUp    prometheus.Gauge
@@ -43,6 +44,9 @@ type Metrics struct {
 	carried       prometheus.Counter
 	carryFailed   prometheus.Counter
 	unrecorded    prometheus.Counter
+
+	skew      *prometheus.GaugeVec
+	skewBound *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics with reg.
@@ -57,6 +61,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_cassandra_attempts_total",
 			Help: "Statements sent to a coordinator, by result. An operation may take several.",
 		}, []string{"result"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "userinfo_cassandra_attempts_in_flight",
+			Help: "Requests that Cassandra has yet to answer, those that were given up included.",
+		}),
 		hedges: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_cassandra_hedges_total",
 			Help: "Statements sent to a second coordinator because the first was slow.",
@@ -79,8 +87,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"collection"}),
 	}
 	m.makePending()
-	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hedgesWon, m.hostsUp, m.openings, m.skipped,
-		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded)
+	m.makeSkews()
+	reg.MustRegister(m.operations, m.attempts, m.inFlight, m.hedges, m.hedgesWon, m.hostsUp, m.openings, m.skipped,
+		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded, m.skew, m.skewBound)
 	return m
 }
 
@@ -106,6 +115,19 @@ func (m *Metrics) makePending() {
 		Name: "userinfo_pending_deletes_unrecorded_total",
 		Help: "Deletes done in this datacentre alone that could not be recorded as pending: only their client's asking again finishes them.",
 	})
+}
+
+// makeSkews makes the metrics of clocks. Instances come and go, and with them their series.
+func (m *Metrics) makeSkews() {
+	labels := []string{"kind", "of"}
+	m.skew = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "userinfo_clock_skew_seconds",
+		Help: "How far another clock is ahead of this instance's: of a Cassandra node here (kind cassandra) or of another instance (kind instance).",
+	}, labels)
+	m.skewBound = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "userinfo_clock_skew_error_seconds",
+		Help: "The most by which userinfo_clock_skew_seconds may be wrong, either way.",
+	}, labels)
 }
 
 // meter holds the handles of one collection's histograms, resolved once.

@@ -298,8 +298,8 @@ func (k Collection) validate(at string) error {
 	if !isName(k.Table) {
 		bad("table", nameRule)
 	}
-	if k.Table == schema.PendingDeletes {
-		bad("table", "%q is the table of deletes to be carried through; name another", k.Table)
+	if schema.Reserved(k.Table) {
+		bad("table", "%q is a table of the service's own; name another", k.Table)
 	}
 	if !isPath(k.Path) {
 		bad("path", "must begin with /, not end with it, and be of a-z, 0-9, _, - and single slashes")
