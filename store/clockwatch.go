@@ -11,12 +11,14 @@ import (
 // clockLimit is how far apart clocks may be without a word. NTP keeps them within a few milliseconds.
 const clockLimit = 100 * time.Millisecond
 
-// Once a clockPause, a fifth more or less, an instance puts up its notice and reads those of the others; clockRounds
-// later it asks the nodes, and says what it has found. The pauses must not be even: of two that are in step none would
-// ever come soon after the other.
+// Once a clockPause, up to half more or less, an instance puts up its notice and reads those of the others. The pauses
+// must not be even: of two instances in step neither would ever read soon after the other wrote. Every clockRounds it
+// asks the nodes, and says what it has found. What it heard is forgotten after one to two spells of clockSpell rounds, in
+// which a clock without NTP drifts by some ten milliseconds.
 const (
 	clockPause    = time.Second
 	clockRounds   = 10
+	clockSpell    = 60
 	clockPatience = 2 * time.Second // for one statement
 	clockAsks     = 3               // of one node; the quickest answer counts
 	noticeLife    = 30 * time.Second
@@ -70,8 +72,8 @@ type ClockTools struct {
 //	heard of B by A  =  A at reading − B at writing  ≥  A − B
 //
 // so that A − B lies between −(heard of A by B) and (heard of B by A): again in the middle, give or take half of what
-// lies between (RFC 5905, section 8, has the same with four timestamps). The least heard of many counts, in which the
-// notice was read soonest: some ten milliseconds and what it takes between datacentres. A contradiction means that a clock
+// lies between (RFC 5905, section 8, has the same with four timestamps). The least heard of many counts, of the notice
+// that was read soonest: that leaves some 50 ms, and what it takes between datacentres. A contradiction means that a clock
 // has been set, and what was heard before is forgotten.
 //
 // It does not defend against delays that are always longer in one direction: they count as skew, and half of their
@@ -109,9 +111,11 @@ func (w *ClockWatch) Run(ctx context.Context) {
 			if ctx.Err() == nil {
 				w.skews.report(ctx, all)
 			}
+		}
+		if n%clockSpell == 0 {
 			w.newSpell()
 		}
-		if !sleep(ctx, clockPause*4/5+time.Duration(w.tools.Random(int(clockPause*2/5)))) {
+		if !sleep(ctx, clockPause/2+time.Duration(w.tools.Random(int(clockPause)))) {
 			return
 		}
 	}
@@ -166,7 +170,7 @@ func (w *ClockWatch) listen(all []notice, read int64) (peers []skew) {
 	return peers
 }
 
-// newSpell forgets what was heard before the last report.
+// newSpell forgets what was heard before the last spell.
 func (w *ClockWatch) newSpell() {
 	for _, e := range w.ears {
 		e.before, e.now = e.now, unheard
