@@ -45,11 +45,13 @@ func inspect(ctx context.Context, db DB, s Spec, all scripts) ([]finding, error)
 		}
 		found = append(found, inspectTable(s.Keyspace, t, live, all.tables[i])...)
 	}
-	pending, err := inspectPending(ctx, db, s.Keyspace, all.pending)
-	if err != nil {
-		return nil, err
+	for i, o := range owns {
+		differs, err := o.inspect(ctx, db, s.Keyspace, all.own[i])
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, differs...)
 	}
-	found = append(found, pending...)
 	settings, err := inspectSettings(ctx, db, s)
 	if err != nil {
 		return nil, err

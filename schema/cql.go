@@ -17,7 +17,7 @@ var files embed.FS
 type scripts struct {
 	keyspace string // empty where the Spec has no replication
 	tables   []tableScripts
-	pending  string
+	own      []string // of owns
 }
 
 type tableScripts struct{ create, addGone, raiseGrace string }
@@ -54,7 +54,9 @@ func newScripts(s Spec) (scripts, error) {
 			raiseGrace: fill("004_gc_grace.cql", data),
 		})
 	}
-	out.pending = fill("005_pending_deletes.cql", map[string]any{"Keyspace": s.Keyspace, "Table": PendingDeletes})
+	for _, o := range owns {
+		out.own = append(out.own, fill(o.file, map[string]any{"Keyspace": s.Keyspace, "Table": o.name}))
+	}
 	return out, errors.Join(errs...)
 }
 
@@ -89,7 +91,7 @@ func Print(s Spec) (string, error) {
 		}
 		parts = append(parts, alter+commentOut(t.raiseGrace))
 	}
-	return strings.Join(append(parts, all.pending), "\n"), nil
+	return strings.Join(append(parts, all.own...), "\n"), nil
 }
 
 // statement is the statement of a script alone, on one line and without its semicolon.

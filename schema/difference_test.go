@@ -31,6 +31,7 @@ func asWanted(t *testing.T) *fake {
 	f.createTable("people", "sessions", "86400", "key blob partition_key", "value blob regular", "gone boolean regular")
 	f.createTable("people", "stash", "3600", "key text partition_key", "value blob regular")
 	f.createTable("people", "pending_deletes", "600", pendingDeletes...)
+	f.createTable("people", "instance_clocks", "600", instanceClocks...)
 	return f
 }
 
@@ -46,6 +47,7 @@ func replication(f *fake, class, options string) {
 	f.createTable("people", "sessions", "86400", "key blob partition_key", "value blob regular", "gone boolean regular")
 	f.createTable("people", "stash", "3600", "key text partition_key", "value blob regular")
 	f.createTable("people", "pending_deletes", "600", pendingDeletes...)
+	f.createTable("people", "instance_clocks", "600", instanceClocks...)
 }
 
 func option(f *fake, table, name string, value any) {
@@ -66,14 +68,14 @@ var differences = []struct {
 	{
 		claim:  "an empty Cassandra lacks the keyspace and each table",
 		live:   func(f *fake) { delete(f.keyspaces, "people") },
-		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_deletes: want a table, have none"},
+		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_deletes: want a table, have none", "table people.instance_clocks: want a table, have none"},
 		remedy: "userinfo schema apply", mended: true,
 	},
 	{
 		claim:  "a keyspace cannot be created without a replication",
 		spec:   func(s *schema.Spec) { s.Replication = nil },
 		live:   func(f *fake) { delete(f.keyspaces, "people") },
-		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_deletes: want a table, have none"},
+		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_deletes: want a table, have none", "table people.instance_clocks: want a table, have none"},
 		remedy: "give the replication",
 	},
 	{
@@ -270,6 +272,22 @@ var differences = []struct {
 		mended: true,
 	},
 	{
+		claim:  "the table of clocks is missing, as where the service is older",
+		live:   func(f *fake) { delete(f.keyspaces["people"].tables, "instance_clocks") },
+		want:   []string{"table people.instance_clocks: want a table, have none"},
+		remedy: "userinfo schema apply", mended: true,
+	},
+	{
+		claim: "the table of clocks is another",
+		live: func(f *fake) {
+			again(f, "instance_clocks", slices.Concat(instanceClocks[1:4], []string{"heard map<text, bigint> regular"})...)
+		},
+		want: []string{"table people.instance_clocks primary key: want (board, instance), have (, instance)",
+			"column people.instance_clocks.board: want int, have none",
+			"column people.instance_clocks.heard: want frozen<map<text, bigint>>, have map<text, bigint>"},
+		remedy: "drop the table",
+	},
+	{
 		claim:  "Cassandra refuses timestamps as far ahead as the fence",
 		live:   func(f *fake) { f.settings["maximum_timestamp_fail_threshold"] = "60s" },
 		want:   []string{"setting maximum_timestamp_fail_threshold: want none, or more than the fence of 1m0s, have 60s"},
@@ -410,7 +428,7 @@ func TestApplyGivesGCGraceTheLargestTTLInWholeHoursAndOneMore(t *testing.T) {
 		s, f := twoTables(), newFake(t)
 		s.Tables = s.Tables[:1]
 		s.Tables[0].MaxTTL, s.Tables[0].Fence = ttl, 0
-		mends(t, f, s, 3)
+		mends(t, f, s, 4)
 		if have := f.keyspaces["people"].tables["sessions"].row["gc_grace_seconds"]; have != want {
 			t.Errorf("largest TTL %v: gc_grace_seconds is %v, want %d", ttl, have, want)
 		}
@@ -422,7 +440,7 @@ func TestApplyCreatesWhatTheSpecSays(t *testing.T) {
 	s := twoTables()
 	s.Replication = map[string]int{"us-east_1": 3, "DC1": 1}
 	s.LocalDatacentre = "DC1"
-	mends(t, f, s, 4)
+	mends(t, f, s, 5)
 	want := map[string]string{"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "us-east_1": "3", "DC1": "1"}
 	if have := f.keyspaces["people"].row["replication"].(map[string]string); !maps.Equal(have, want) {
 		t.Errorf("replication is %v, want %v", have, want)

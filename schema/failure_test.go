@@ -35,7 +35,7 @@ func TestCheckThatCannotTellIsAnError(t *testing.T) {
 
 func TestApplyThatFailedHalfWayIsFinishedByTheNext(t *testing.T) {
 	all := newFake(t)
-	mends(t, all, twoTables(), 4)
+	mends(t, all, twoTables(), 5)
 	for n := 1; n <= all.queries; n++ {
 		f := newFake(t)
 		f.before = lostAt(n)
@@ -65,7 +65,7 @@ func TestApplySaysWhenItsChangesDidNotStay(t *testing.T) {
 
 func TestARoleThatMayNotReadSettingsIsToldWhichGrantItNeeds(t *testing.T) {
 	f := asWanted(t)
-	f.before = lostAt(8)
+	f.before = lostAt(10)
 	_, err := schema.Check(t.Context(), f, twoTables())
 	if err == nil || !strings.Contains(err.Error(), "grant the role SELECT on system_views.settings") {
 		t.Errorf("error %v, want one that names the grant", err)

@@ -103,6 +103,10 @@ func (f *fake) change(cql string) error {
 		`marker bigint, marker_ttl int, PRIMARY KEY \(bucket, collection, key\) \) WITH gc_grace_seconds = (\d+) AND .*`); m != nil {
 		return f.createTable(m[1], m[2], m[3], pendingDeletes...)
 	}
+	if m := match(`CREATE TABLE IF NOT EXISTS "(\w+)"\."(instance_clocks)" \( board int, instance text, datacentre text, wrote bigint, ` +
+		`heard frozen<map<text, bigint>>, PRIMARY KEY \(board, instance\) \) WITH gc_grace_seconds = (\d+) AND .*`); m != nil {
+		return f.createTable(m[1], m[2], m[3], instanceClocks...)
+	}
 	if m := match(`ALTER TABLE "(\w+)"\."(\w+)" ADD gone boolean`); m != nil {
 		columns := f.keyspaces[m[1]].tables[m[2]].columns
 		if columns["gone"] != nil {
@@ -137,7 +141,10 @@ func (f *fake) createKeyspace(name, class, options string) error {
 var pendingDeletes = []string{"bucket int partition_key", "collection text clustering 0", "key blob clustering 1",
 	"tombstone bigint regular", "marker bigint regular", "marker_ttl int regular"}
 
-// createTable takes columns as "name type kind" or "name type kind position".
+var instanceClocks = []string{"board int partition_key", "instance text clustering 0", "datacentre text regular",
+	"wrote bigint regular", "heard frozen<map<text, bigint>> regular"}
+
+// createTable takes columns as "name type kind" or "name type kind position"; a type may have a space in it.
 func (f *fake) createTable(keyspace, name, gcGrace string, columns ...string) error {
 	ks := f.keyspaces[keyspace]
 	if ks == nil {
@@ -157,10 +164,10 @@ func (f *fake) createTable(keyspace, name, gcGrace string, columns ...string) er
 }
 
 func column(text string) map[string]any {
-	fields := strings.Fields(text)
+	fields := strings.Fields(strings.ReplaceAll(text, ", ", ","))
 	position := map[string]int{"partition_key": 0, "clustering": 0, "regular": -1}[fields[2]]
 	if len(fields) > 3 {
 		position, _ = strconv.Atoi(fields[3])
 	}
-	return map[string]any{"column_name": fields[0], "type": fields[1], "kind": fields[2], "position": position}
+	return map[string]any{"column_name": fields[0], "type": strings.ReplaceAll(fields[1], ",", ", "), "kind": fields[2], "position": position}
 }

@@ -131,7 +131,7 @@ func tableRows(t *testing.T, db schema.DB, keyspace string) map[string]map[strin
 	for _, row := range run(t, db, `SELECT * FROM system_schema.columns WHERE keyspace_name = ?`, keyspace) {
 		out[row["table_name"].(string)]["column "+row["column_name"].(string)] = fmt.Sprint(row["kind"], row["type"])
 	}
-	if tables := slices.Sorted(maps.Keys(out)); !slices.Equal(tables, []string{"pending_deletes", "sessions", "stash"}) {
+	if tables := slices.Sorted(maps.Keys(out)); !slices.Equal(tables, []string{"instance_clocks", "pending_deletes", "sessions", "stash"}) {
 		t.Fatalf("keyspace %s has the tables %q", keyspace, tables)
 	}
 	return out
@@ -148,6 +148,7 @@ func takeOver(t *testing.T, db schema.DB) {
 		"column kask.values.gone: want boolean, have none",
 		"table kask.values gc_grace_seconds: want at least 86400, the largest TTL, have 0",
 		"table kask.pending_deletes: want a table, have none",
+		"table kask.instance_clocks: want a table, have none",
 	}
 	if !slices.Equal(found.said, want) {
 		t.Errorf("Check says %q, want %q", found.said, want)
@@ -166,12 +167,15 @@ func refuseReal(t *testing.T, db schema.DB) {
 		PRIMARY KEY ((key, wiki), at)) WITH gc_grace_seconds = 86399 AND read_repair = 'NONE'`)
 	run(t, db, `CREATE TABLE different.stash (key blob PRIMARY KEY) WITH gc_grace_seconds = 3600`)
 	run(t, db, `CREATE TABLE different.pending_deletes (bucket int, collection blob, key blob, PRIMARY KEY (bucket, key))`)
+	run(t, db, `CREATE TABLE different.instance_clocks (board int, instance text, datacentre text, wrote bigint, heard map<text, bigint>,
+		PRIMARY KEY (board, instance))`)
 	for keyspace, want := range map[string][]string{
 		"simple": {
 			"keyspace simple replication: want NetworkTopologyStrategy, have SimpleStrategy",
 			"table simple.sessions: want a table, have none",
 			"table simple.stash: want a table, have none",
 			"table simple.pending_deletes: want a table, have none",
+			"table simple.instance_clocks: want a table, have none",
 		},
 		"different": {
 			"keyspace different datacentre dc1: want replication factor 1, have replication factor 2",
@@ -188,6 +192,7 @@ func refuseReal(t *testing.T, db schema.DB) {
 			"column different.pending_deletes.marker: want bigint, have none",
 			"column different.pending_deletes.marker_ttl: want int, have none",
 			"column different.pending_deletes.tombstone: want bigint, have none",
+			"column different.instance_clocks.heard: want frozen<map<text, bigint>>, have map<text, bigint>",
 		},
 	} {
 		if found := check(t, db, oneNode(keyspace)); !slices.Equal(found.said, want) {

@@ -116,8 +116,8 @@ func (t Table) validate() error {
 	if !isIdentifier(t.Name) {
 		bad("use a name of a-z, 0-9 and _ that begins with a letter, at most 48 long")
 	}
-	if t.Name == PendingDeletes {
-		bad("is for the deletes that are carried through: use another name")
+	if Reserved(t.Name) {
+		bad("is a table of the service's own: use another name")
 	}
 	if t.Layout != UserInfo && t.Layout != Kask {
 		bad("layout %q: use %q or %q", t.Layout, UserInfo, Kask)

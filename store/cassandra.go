@@ -47,9 +47,10 @@ func (c CassandraConfig) GoString() string { return c.String() }
 
 // Cassandra is a connection to the local datacentre of a cluster. Close it.
 type Cassandra struct {
-	session  *gocql.Session
-	runner   *runner
-	keyspace string
+	session    *gocql.Session
+	runner     *runner
+	keyspace   string
+	datacentre string
 }
 
 // Open connects to a cluster whose keyspace exists. It tries once; ctx bounds nothing but is checked first, for
@@ -62,13 +63,14 @@ func Open(ctx context.Context, c CassandraConfig, m *Metrics, log *slog.Logger, 
 	config := driverConfig(c, log)
 	config.Keyspace = c.Keyspace
 	config.PoolConfig.HostSelectionPolicy = hosts
+	config.StreamObserver = inFlight{m.inFlight}
 	session, err := config.CreateSession()
 	if err != nil {
 		return nil, cannotConnect(c, err)
 	}
 	r := &runner{coordinators: hosts, metrics: m}
 	r.savings.Store(hedgeCost * hedgeSavings)
-	return &Cassandra{session: session, runner: r, keyspace: c.Keyspace}, nil
+	return &Cassandra{session: session, runner: r, keyspace: c.Keyspace, datacentre: c.LocalDatacentre}, nil
 }
 
 // cannotConnect explains what the driver calls filtered.

@@ -50,7 +50,13 @@ type CollectionConfig struct {
 	Layout Layout
 	MaxTTL time.Duration
 	Fence  time.Duration
+	// TouchSlack is the part of the TTL that a touch asks for by which the life left may differ, for the touch to write
+	// nothing: from 0, where every touch writes, to MaxTouchSlack.
+	TouchSlack float64
 }
+
+// MaxTouchSlack is the largest TouchSlack.
+const MaxTouchSlack = 0.5
 
 // Tools are what a Collection is given rather than reaching for.
 type Tools struct {
@@ -75,6 +81,8 @@ type Collection struct {
 	between func()
 	// unrecorded counts deletes that nobody but their client will finish.
 	unrecorded prometheus.Counter
+	// skipped counts touches that had no need to write.
+	skipped prometheus.Counter
 
 	get, set, touch, del access.Grant
 }
@@ -98,6 +106,7 @@ func newCollection(r rows, config CollectionConfig, tools Tools) *Collection {
 		between: between,
 
 		unrecorded: tools.Metrics.unrecorded,
+		skipped:    tools.Metrics.skipped.WithLabelValues(config.Name),
 
 		get:   access.GrantOn(config.Name, access.Get),
 		set:   access.GrantOn(config.Name, access.Set),
@@ -166,12 +175,24 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 		return ErrNotFound
 	}
 	c.between()
+	if c.suffices(r, ttl) {
+		c.skipped.Inc()
+		return nil
+	}
 	// Not the same timestamp: a replica that misses this write has a tombstone at the old one when the value
 	// expires there, and tombstones win ties.
 	if err := c.rows.write(ctx, key, r.data, r.timestamp+1, ttl); err != nil {
 		return fmt.Errorf("writing a touched value: %w", err)
 	}
 	return nil
+}
+
+// suffices tells whether a value lives on for about as long as a touch asks, so that there is nothing to write. The life
+// left is known to a second: where the slack is less, every touch writes. So does one that seals the value with a newer
+// key, for which rotation waits.
+func (c *Collection) suffices(r row, ttl time.Duration) bool {
+	slack := time.Duration(c.config.TouchSlack * float64(ttl))
+	return !r.older && r.ttl-time.Second >= ttl-slack && r.ttl <= ttl+slack
 }
 
 // Delete implements Store.

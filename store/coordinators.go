@@ -24,8 +24,8 @@ type coordinators struct {
 	now                       func() time.Time
 	metrics                   *Metrics
 
-	mu sync.Mutex // guards up
-	up map[string]bool
+	mu sync.Mutex                 // guards up
+	up map[string]*gocql.HostInfo // by id
 
 	health sync.Map // host id → *health
 }
@@ -43,12 +43,15 @@ func newCoordinators(localDatacentre string, now func() time.Time, m *Metrics) *
 		HostSelectionPolicy: gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(localDatacentre), gocql.ShuffleReplicas()),
 		now:                 now,
 		metrics:             m,
-		up:                  make(map[string]bool),
+		up:                  make(map[string]*gocql.HostInfo),
 	}
 }
 
 // Pick implements gocql.HostSelectionPolicy. The driver goes on to the next host where it has no connection.
 func (c *coordinators) Pick(q gocql.ExecutableQuery) gocql.NextHost {
+	if host, ok := q.Context().Value(onlyKey{}).(*gocql.HostInfo); ok {
+		return only{host}.next()
+	}
 	a, ok := q.Context().Value(attemptKey{}).(*attempt)
 	if !ok {
 		return c.HostSelectionPolicy.Pick(q)
@@ -72,6 +75,29 @@ func (c *coordinators) Pick(q gocql.ExecutableQuery) gocql.NextHost {
 		return host
 	}
 }
+
+// onlyKey is where a context holds the one *gocql.HostInfo that may be asked.
+type onlyKey struct{}
+
+// only is a choice of one node.
+type only struct{ host *gocql.HostInfo }
+
+func (o only) next() gocql.NextHost {
+	left := true
+	return func() gocql.SelectedHost {
+		if !left {
+			return nil
+		}
+		left = false
+		return o
+	}
+}
+
+// Info implements gocql.SelectedHost.
+func (o only) Info() *gocql.HostInfo { return o.host }
+
+// Mark implements gocql.SelectedHost.
+func (only) Mark(error) {}
 
 // routed is a query whose partition key is known. The driver would learn it by preparing the statement on any
 // node, a frozen one included.
@@ -111,11 +137,34 @@ func (c *coordinators) count(h *gocql.HostInfo, up bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if up {
-		c.up[h.HostID()] = true
+		c.up[h.HostID()] = h
 	} else {
 		delete(c.up, h.HostID())
 	}
 	c.metrics.hostsUp.Set(float64(len(c.up)))
+}
+
+// addresses are those of the local nodes that are held for up.
+func (c *coordinators) addresses() (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.up {
+		all = append(all, h.ConnectAddress().String())
+	}
+	slices.Sort(all)
+	return all
+}
+
+// at is the node with an address; nil where it is not held for up.
+func (c *coordinators) at(address string) *gocql.HostInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.up {
+		if h.ConnectAddress().String() == address {
+			return h
+		}
+	}
+	return nil
 }
 
 // size is how many local nodes are held for up; at least one, so that there is always an attempt.

@@ -32,15 +32,21 @@ var outcomes = []struct {
 type Metrics struct {
 	operations *prometheus.HistogramVec
 	attempts   *prometheus.CounterVec
+	inFlight   prometheus.Gauge
 	hedges     prometheus.Counter
+	hedgesWon  prometheus.Counter
 	hostsUp    prometheus.Gauge
 	openings   *prometheus.CounterVec
+	skipped    *prometheus.CounterVec
 
 	pending       prometheus.Gauge
 	pendingOldest prometheus.Gauge
 	carried       prometheus.Counter
 	carryFailed   prometheus.Counter
 	unrecorded    prometheus.Counter
+
+	skew      *prometheus.GaugeVec
+	skewBound *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics with reg.
@@ -55,9 +61,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_cassandra_attempts_total",
 			Help: "Statements sent to a coordinator, by result. An operation may take several.",
 		}, []string{"result"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "userinfo_cassandra_attempts_in_flight",
+			Help: "Requests that Cassandra has yet to answer, those that were given up included.",
+		}),
 		hedges: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_cassandra_hedges_total",
 			Help: "Statements sent to a second coordinator because the first was slow.",
+		}),
+		hedgesWon: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "userinfo_cassandra_hedges_won_total",
+			Help: "Those of userinfo_cassandra_hedges_total that were answered before the first.",
 		}),
 		hostsUp: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_cassandra_hosts_up",
@@ -67,10 +81,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_store_openings_total",
 			Help: "Sealed values opened with the first key or an older one, or not: unknown_key, unknown_format, damaged.",
 		}, []string{"collection", "result"}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "userinfo_store_touches_skipped_total",
+			Help: "Touches that wrote nothing, as the life left was within the collection's touch_slack of what was asked.",
+		}, []string{"collection"}),
 	}
 	m.makePending()
-	reg.MustRegister(m.operations, m.attempts, m.hedges, m.hostsUp, m.openings,
-		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded)
+	m.makeSkews()
+	reg.MustRegister(m.operations, m.attempts, m.inFlight, m.hedges, m.hedgesWon, m.hostsUp, m.openings, m.skipped,
+		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded, m.skew, m.skewBound)
 	return m
 }
 
@@ -96,6 +115,19 @@ func (m *Metrics) makePending() {
 		Name: "userinfo_pending_deletes_unrecorded_total",
 		Help: "Deletes done in this datacentre alone that could not be recorded as pending: only their client's asking again finishes them.",
 	})
+}
+
+// makeSkews makes the metrics of clocks. Instances come and go, and with them their series.
+func (m *Metrics) makeSkews() {
+	labels := []string{"kind", "of"}
+	m.skew = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "userinfo_clock_skew_seconds",
+		Help: "How far another clock is ahead of this instance's: of a Cassandra node here (kind cassandra) or of another instance (kind instance).",
+	}, labels)
+	m.skewBound = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "userinfo_clock_skew_error_seconds",
+		Help: "The most by which userinfo_clock_skew_seconds may be wrong, either way.",
+	}, labels)
 }
 
 // meter holds the handles of one collection's histograms, resolved once.

@@ -11,8 +11,9 @@ import (
 	"github.com/gocql/gocql"
 )
 
-// hedgeAfter is how long a coordinator has before another is asked beside it; remoteHedgeAfter where the answer must
-// come from other datacentres, which takes longer.
+// hedgeAfter is how long a coordinator has before it is held for slow, which its breaker is told, and another is asked
+// beside it; remoteHedgeAfter where the answer must come from other datacentres, which takes longer. A read may ask one
+// other sooner: see pace.
 const (
 	hedgeAfter       = 200 * time.Millisecond
 	remoteHedgeAfter = 700 * time.Millisecond
@@ -37,17 +38,23 @@ type runner struct {
 	coordinators *coordinators
 	metrics      *Metrics
 	savings      atomic.Int64 // for hedges, in tenths of one
+	reads        pace
 }
 
 // attemptKey is where an attempt's context holds the *attempt.
 type attemptKey struct{}
 
-// attempt is one statement at one coordinator.
+// attempt is one statement at one coordinator. Its last fields are run's goroutine's, and its own goroutine's once run
+// has returned.
 type attempt struct {
-	race *race
-	key  []byte                 // the partition key, so that the driver need not ask a node which of the values it is
-	host atomic.Pointer[string] // the id of the node asked, once the driver has picked it
-	late bool                   // the breaker knows; run's goroutine alone touches it
+	race  *race
+	key   []byte                 // the partition key, so that the driver need not ask a node which of the values it is
+	host  atomic.Pointer[string] // the id of the node asked, once the driver has picked it
+	began time.Time
+	hedge bool // it was asked beside another that was slow
+
+	answered bool
+	late     bool // the breaker knows
 }
 
 // race is one operation and the coordinators it has asked so far.
@@ -91,6 +98,8 @@ type plan struct {
 	// everywhere is set where the answer depends on other datacentres: then every coordinator is asked once only, and
 	// a failure tells nothing of the coordinator. Otherwise they are asked again and again until ctx ends.
 	everywhere bool
+	// read is set where a quorum here is read by key: such reads are alike, and hedged at their own pace.
+	read bool
 }
 
 func (p plan) hedgeAfter() time.Duration {
@@ -104,21 +113,23 @@ func (p plan) hedgeAfter() time.Duration {
 // succeeds, the plan has no more or ctx ends. It fails only when all have failed. try must be safe to repeat and
 // to run twice at once, as statements with pinned timestamps are. Its error wraps ErrUnavailable.
 func run[T any](ctx context.Context, r *runner, p plan, try func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithCancel(ctx) // the losers' work is of no use any more
-	defer cancel()
 	r.earn()
-
-	o := &operation[T]{runner: r, plan: p, try: try, answers: make(chan answer[T]), perRound: r.coordinators.size(), pause: retryPause}
-	o.start(ctx)
-	timer := time.NewTimer(p.hedgeAfter())
+	o := newOperation(ctx, r, p, try)
+	defer o.end()
+	o.start(false)
+	timer := time.NewTimer(o.firstWait())
 	defer timer.Stop()
 	var none T
 	for {
 		select {
 		case got := <-o.answers:
 			o.running--
+			got.from.answered = true
 			r.judge(p, got.from, got.err)
 			if got.err == nil {
+				if got.from.hedge {
+					r.metrics.hedgesWon.Inc()
+				}
 				return got.value, nil
 			}
 			o.last = got.err
@@ -130,7 +141,7 @@ func run[T any](ctx context.Context, r *runner, p plan, try func(context.Context
 			if o.exhausted() {
 				continue
 			}
-			timer.Reset(o.due(ctx))
+			timer.Reset(o.due())
 		case <-ctx.Done():
 			return none, unavailable(errors.Join(ctx.Err(), o.last))
 		}
@@ -143,44 +154,86 @@ type answer[T any] struct {
 	from  *attempt
 }
 
-// operation is the state of run. Its goroutine alone touches it; attempts have the channel.
+// operation is the state of run. Its goroutine alone touches it; attempts have the channels.
 type operation[T any] struct {
 	runner  *runner
 	plan    plan
 	try     func(context.Context) (T, error)
 	answers chan answer[T]
+	over    chan struct{} // closed when run returns
 	race    race
 
-	perRound         int // coordinators
-	started, running int // attempts
-	waits            int // for somebody slow
-	newest           *attempt
-	retrying         bool // the timer is set because the newest has failed, not because it is slow
-	pause            time.Duration
-	last             error
+	ctx    context.Context // the attempts', which may outlast run's by hedgeAfter
+	cancel context.CancelCauseFunc
+
+	perRound int // coordinators
+	attempts []*attempt
+	running  int
+	waits    int           // for somebody slow
+	soon     bool          // the timer is set for a hedge at the reads' pace
+	early    bool          // there was one
+	retrying bool          // the timer is set because the newest has failed, not because it is slow
+	pause    time.Duration // before the next round
+	last     error
 }
 
-func (o *operation[T]) exhausted() bool { return o.plan.everywhere && o.started >= o.perRound }
+func newOperation[T any](ctx context.Context, r *runner, p plan, try func(context.Context) (T, error)) *operation[T] {
+	o := &operation[T]{
+		runner: r, plan: p, try: try, answers: make(chan answer[T]), over: make(chan struct{}),
+		perRound: r.coordinators.size(), pause: retryPause,
+	}
+	o.ctx, o.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	return o
+}
 
-// start asks the next coordinator. Its answer is dropped when ctx has ended.
-func (o *operation[T]) start(ctx context.Context) {
-	a := &attempt{race: &o.race, key: o.plan.key}
-	o.newest, o.retrying = a, false
-	o.started++
+func (o *operation[T]) exhausted() bool { return o.plan.everywhere && len(o.attempts) >= o.perRound }
+
+// allAsked tells whether the next attempt would begin another round.
+func (o *operation[T]) allAsked() bool { return len(o.attempts)%o.perRound == 0 }
+
+// start asks the next coordinator; hedge says that it is beside another. Its answer is dropped when run has returned.
+func (o *operation[T]) start(hedge bool) {
+	a := &attempt{race: &o.race, key: o.plan.key, began: time.Now(), hedge: hedge}
+	o.attempts = append(o.attempts, a)
+	o.retrying = false
 	o.running++
 	go func() {
-		value, err := o.try(context.WithValue(ctx, attemptKey{}, a))
+		value, err := o.try(context.WithValue(o.ctx, attemptKey{}, a))
 		select {
 		case o.answers <- answer[T]{value, err, a}:
-		case <-ctx.Done():
+		case <-o.over:
+			o.lost(a, err)
 		}
 	}()
 }
 
+// end lets go of the losers, whose work is of no use any more. Where another coordinator was asked so soon that nothing
+// is known of the first yet, that one has the rest of hedgeAfter to answer: a breaker must not open because a node is a
+// little slower for a moment, nor stay closed because others answer in place of one that is dead.
+func (o *operation[T]) end() {
+	close(o.over)
+	first := o.attempts[0]
+	if o.early && !first.answered && !first.late {
+		time.AfterFunc(o.plan.hedgeAfter()-time.Since(first.began), func() { o.cancel(errSlow) })
+	} else {
+		o.cancel(nil)
+	}
+}
+
+// lost is how a loser ends, in its own goroutine: what the first was waited for is told to its breaker.
+func (o *operation[T]) lost(a *attempt, err error) {
+	if err != nil && context.Cause(o.ctx) != nil {
+		err = context.Cause(o.ctx)
+	}
+	if a == o.attempts[0] && !a.late && !errors.Is(err, context.Canceled) {
+		o.runner.judge(o.plan, a, err)
+	}
+}
+
 // failed tells when to ask the next coordinator after one has failed: at once, or, when all have been asked, later.
 func (o *operation[T]) failed() time.Duration {
-	o.retrying = true
-	if o.started%o.perRound != 0 {
+	o.retrying, o.soon = true, false
+	if !o.allAsked() {
 		return 0
 	}
 	wait := o.pause
@@ -188,16 +241,49 @@ func (o *operation[T]) failed() time.Duration {
 	return wait
 }
 
-// due does what the timer was set for, and tells when to look again.
-func (o *operation[T]) due(ctx context.Context) time.Duration {
-	if !o.retrying {
-		o.runner.slow(o.plan, o.newest)
-		o.waits++
-		if o.started%o.perRound == 0 || (!o.runner.affords(o.plan, o.newest) && o.waits != patience) {
-			return o.plan.hedgeAfter() // whoever is slow may yet answer, or turn out to be lost
+// firstWait is how long the first coordinator has before something is due.
+func (o *operation[T]) firstWait() time.Duration {
+	wait := o.plan.hedgeAfter()
+	if o.plan.read {
+		if pace := o.runner.reads.hedgeAfter(); pace < wait {
+			o.soon = true
+			return pace
 		}
 	}
-	o.start(ctx)
+	return wait
+}
+
+// due does what the timer was set for, and tells when to look again.
+func (o *operation[T]) due() time.Duration {
+	newest := o.attempts[len(o.attempts)-1]
+	switch {
+	case o.retrying:
+	case o.soon:
+		o.soon = false
+		rest := o.plan.hedgeAfter() - time.Since(newest.began)
+		if !o.allAsked() && o.runner.spend() {
+			o.runner.metrics.hedges.Inc()
+			o.early = true
+			o.start(true)
+		}
+		return rest
+	default:
+		for _, a := range o.attempts {
+			if !a.answered && time.Since(a.began) >= o.plan.hedgeAfter() {
+				o.runner.slow(o.plan, a)
+			}
+		}
+		if rest := o.plan.hedgeAfter() - time.Since(newest.began); rest > 0 {
+			return rest
+		}
+		o.waits++
+		if o.allAsked() || (!o.runner.affords(o.plan, newest) && o.waits != patience) {
+			return o.plan.hedgeAfter() // whoever is slow may yet answer, or turn out to be lost
+		}
+		o.start(true)
+		return o.plan.hedgeAfter()
+	}
+	o.start(false)
 	return o.plan.hedgeAfter()
 }
 
@@ -207,6 +293,9 @@ var errSlow = errors.New("slow coordinator")
 // judge tells the coordinator's breaker how an attempt ended.
 func (r *runner) judge(p plan, a *attempt, err error) {
 	r.metrics.attempts.WithLabelValues(result(err)).Inc()
+	if p.read && err == nil {
+		r.reads.observe(time.Since(a.began))
+	}
 	id := a.host.Load()
 	if id == nil || p.everywhere {
 		return

@@ -67,13 +67,16 @@ var (
 // cluster is three coordinators, asked in the order a, b, c as long as nothing speaks against it.
 type cluster struct {
 	*runner
+	registry *prometheus.Registry
+
 	mu      sync.Mutex
 	replies map[string]reply
 	asked   []string
 }
 
 func newTestCluster(replies map[string]reply) *cluster {
-	m := NewMetrics(prometheus.NewRegistry())
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry)
 	co := newCoordinators("dc1", time.Now, m)
 	r := ring{}
 	for _, id := range []string{"a", "b", "c"} {
@@ -85,7 +88,7 @@ func newTestCluster(replies map[string]reply) *cluster {
 	for _, h := range r.hosts {
 		co.AddHost(h)
 	}
-	c := &cluster{runner: &runner{coordinators: co, metrics: m}, replies: replies}
+	c := &cluster{runner: &runner{coordinators: co, metrics: m}, registry: registry, replies: replies}
 	c.savings.Store(hedgeCost * hedgeSavings)
 	return c
 }

@@ -37,6 +37,7 @@ type row struct {
 	ttl       time.Duration // left; 0 where the value has none
 	timestamp int64         // of the value, µs
 	gone      bool          // the marker of the fence is there
+	older     bool          // the value is sealed with another key than would seal it now
 }
 
 func (r row) absent() bool { return r.data == nil || r.gone }

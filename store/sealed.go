@@ -42,9 +42,8 @@ func (s *sealedRows) read(ctx context.Context, key access.Key) (row, error) {
 	if err != nil || r.absent() {
 		return r, err
 	}
-	var older bool
-	r.data, older, err = s.keys.open(p, r.data)
-	s.openings.count(older, err)
+	r.data, r.older, err = s.keys.open(p, r.data)
+	s.openings.count(r.older, err)
 	return r, err
 }
 

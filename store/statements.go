@@ -60,7 +60,7 @@ func (t *table) bind(key access.Key) any {
 }
 
 func (t *table) read(ctx context.Context, key access.Key) (row, error) {
-	return run(ctx, t.runner, plan{key: []byte(key)}, func(ctx context.Context) (row, error) {
+	return run(ctx, t.runner, plan{key: []byte(key), read: true}, func(ctx context.Context) (row, error) {
 		var (
 			r         row
 			ttl       *int
@@ -93,7 +93,7 @@ func (t *table) read(ctx context.Context, key access.Key) (row, error) {
 }
 
 func (t *table) fenced(ctx context.Context, key access.Key) (bool, error) {
-	return run(ctx, t.runner, plan{key: []byte(key)}, func(ctx context.Context) (bool, error) {
+	return run(ctx, t.runner, plan{key: []byte(key), read: true}, func(ctx context.Context) (bool, error) {
 		var gone *bool
 		err := t.session.Query(t.fencedCQL, t.bind(key)).WithContext(ctx).Consistency(gocql.LocalQuorum).Scan(&gone)
 		if errors.Is(err, gocql.ErrNotFound) {

@@ -19,7 +19,8 @@
 //     on every attempt. A retried write can therefore never overtake a later one, and every attempt may be repeated.
 //  3. Get, Set and Touch are at LOCAL_QUORUM and asked of the local datacentre alone. Delete is at EACH_QUORUM.
 //  4. ErrNotFound means known to be absent. Whatever could not be established is ErrUnavailable.
-//  5. A Touch writes the timestamp of the value it read plus one, so that any other write wins over it.
+//  5. A Touch writes the timestamp of the value it read plus one, so that any other write wins over it, and of two at
+//     once the one that ends later. It writes nothing where the value lives about as long anyhow.
 //  6. A deleted key stays deleted for the collection's fence: a tombstone that lies that far in the future hides
 //     any Set that began before, and a marker refuses any that comes after.
 //  7. A Delete that ends in ErrNotEverywhere is in a durable list before that is said, and the Carrier of any instance
@@ -85,7 +86,8 @@ type Store interface {
 	// Set writes the value at LOCAL_QUORUM, to live for ttl, of which whole seconds count. On ErrUnavailable it may
 	// have been written. Errors: access.ErrDenied, ErrKey, ErrTTL, ErrDeleted, ErrUnavailable, ErrFull.
 	Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) error
-	// Touch gives the value a new ttl at LOCAL_QUORUM. A Set or Delete at the same time or later wins over it.
+	// Touch gives the value a new ttl at LOCAL_QUORUM, unless it has about that already (CollectionConfig.TouchSlack).
+	// A Set or Delete at the same time or later wins over it, and of two Touches at once the longer.
 	// Errors: access.ErrDenied, ErrKey, ErrTTL, ErrNotFound, ErrSealed, ErrUnavailable.
 	Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) error
 	// Delete removes the value, whether there is one or not. It succeeds once a quorum of every datacentre has it.

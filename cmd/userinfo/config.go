@@ -74,6 +74,9 @@ type Collection struct {
 	MaxTTL time.Duration `yaml:"max_ttl"`
 	// Fence is how long a deleted key stays deleted; default 60s. 0s is for data whose keys are used again.
 	Fence *time.Duration `yaml:"fence"`
+	// TouchSlack is the part of the TTL that a touch asks for by which the life left may differ, for the touch to write
+	// nothing; default 0.01. 0 has every touch write, 0.5 is the most.
+	TouchSlack *float64 `yaml:"touch_slack"`
 	// MaxValueBytes bounds a value; default 1048576.
 	MaxValueBytes int64 `yaml:"max_value_bytes"`
 }
@@ -115,6 +118,9 @@ func (c *Config) applyDefaults() {
 		orElse(&k.MaxValueBytes, 1<<20)
 		if k.Fence == nil {
 			k.Fence = ptr(time.Minute)
+		}
+		if k.TouchSlack == nil {
+			k.TouchSlack = ptr(0.01)
 		}
 	}
 }
@@ -292,8 +298,8 @@ func (k Collection) validate(at string) error {
 	if !isName(k.Table) {
 		bad("table", nameRule)
 	}
-	if k.Table == schema.PendingDeletes {
-		bad("table", "%q is the table of deletes to be carried through; name another", k.Table)
+	if schema.Reserved(k.Table) {
+		bad("table", "%q is a table of the service's own; name another", k.Table)
 	}
 	if !isPath(k.Path) {
 		bad("path", "must begin with /, not end with it, and be of a-z, 0-9, _, - and single slashes")
@@ -314,6 +320,9 @@ func (k Collection) validate(at string) error {
 	}
 	if *k.Fence < 0 || *k.Fence > time.Hour || *k.Fence%time.Second != 0 {
 		bad("fence", "must be whole seconds, from 0s (none) to 1h")
+	}
+	if !(*k.TouchSlack >= 0 && *k.TouchSlack <= store.MaxTouchSlack) { // so that .nan is refused too
+		bad("touch_slack", "must be from 0 (every touch writes) to %v", store.MaxTouchSlack)
 	}
 	if k.MaxValueBytes < 1 || k.MaxValueBytes > 16<<20 {
 		bad("max_value_bytes", "must be from 1 to 16777216, which is Cassandra's default bound on a mutation")

@@ -41,18 +41,18 @@ func TestDefaultsAreThoseOfTheComments(t *testing.T) {
 		t.Errorf("the service's: %+v", c)
 	}
 	if k.Path != "/sessions/v1" || k.Table != "sessions" || k.Layout != store.LayoutUserInfo || k.DefaultTTL != 24*time.Hour ||
-		k.MaxTTL != 24*time.Hour || *k.Fence != time.Minute || k.MaxValueBytes != 1<<20 {
+		k.MaxTTL != 24*time.Hour || *k.Fence != time.Minute || *k.TouchSlack != 0.01 || k.MaxValueBytes != 1<<20 {
 		t.Errorf("the collection's: %+v", k)
 	}
 }
 
-func TestZeroIsAValueOfFenceAndDrain(t *testing.T) {
-	c, err := parseConfig("u.yaml", []byte(strings.Replace(minimal, "- name: sessions", "- {name: sessions, fence: 0s}", 1)+"shutdown: {drain: 0s}\n"))
+func TestZeroIsAValueOfFenceTouchSlackAndDrain(t *testing.T) {
+	c, err := parseConfig("u.yaml", []byte(strings.Replace(minimal, "- name: sessions", "- {name: sessions, fence: 0s, touch_slack: 0}", 1)+"shutdown: {drain: 0s}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *c.Collections[0].Fence != 0 || *c.Shutdown.Drain != 0 {
-		t.Errorf("fence %v, drain %v", *c.Collections[0].Fence, *c.Shutdown.Drain)
+	if k := c.Collections[0]; *k.Fence != 0 || *k.TouchSlack != 0 || *c.Shutdown.Drain != 0 {
+		t.Errorf("fence %v, touch slack %v, drain %v", *k.Fence, *k.TouchSlack, *c.Shutdown.Drain)
 	}
 }
 
@@ -142,7 +142,8 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"one path below another", sessions, sessions + "\n  - {name: b, path: /sessions/v1/b}", `u.yaml:11: collections[1].path: "/sessions/v1/b" is below "/sessions/v1"`},
 		{"two in one table", sessions, sessions + "\n  - {name: b, table: sessions}", `u.yaml:11: collections[1].table: "sessions" is another collection's already`},
 		{"table that needs quotes", sessions, sessions + "\n    table: a-b", "u.yaml:11: collections[0].table: must be of a-z"},
-		{"table of the pending deletes", sessions, sessions + "\n    table: pending_deletes", `u.yaml:11: collections[0].table: "pending_deletes" is the table of deletes`},
+		{"table of the pending deletes", sessions, sessions + "\n    table: pending_deletes", `u.yaml:11: collections[0].table: "pending_deletes" is a table of the service's own`},
+		{"table of the clocks", sessions, sessions + "\n    table: instance_clocks", `u.yaml:11: collections[0].table: "instance_clocks" is a table of the service's own`},
 		{"path without a slash", sessions, sessions + "\n    path: x", "u.yaml:11: collections[0].path: must begin with /"},
 		{"path that ends with a slash", sessions, sessions + "\n    path: /x/", "u.yaml:11: collections[0].path: must begin with /"},
 		{"path with a parameter", sessions, sessions + "\n    path: /:x", "u.yaml:11: collections[0].path: must begin with /"},
@@ -163,6 +164,10 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"TTL beyond Cassandra's", sessions, sessions + "\n    max_ttl: 175201h", "u.yaml:11: collections[0].max_ttl: must be whole seconds"},
 		{"negative fence", sessions, sessions + "\n    fence: -1s", "u.yaml:11: collections[0].fence: must be whole seconds, from 0s (none) to 1h"},
 		{"fence too long", sessions, sessions + "\n    fence: 61m", "u.yaml:11: collections[0].fence: must be whole seconds"},
+		{"touch slack too large", sessions, sessions + "\n    touch_slack: 0.51", "u.yaml:11: collections[0].touch_slack: must be from 0 (every touch writes) to 0.5"},
+		{"text for a touch slack", sessions, sessions + "\n    touch_slack: 1%", "u.yaml:11: text cannot stand here; write a number such as 0.01"},
+		{"negative touch slack", sessions, sessions + "\n    touch_slack: -0.01", "u.yaml:11: collections[0].touch_slack: must be from 0"},
+		{"touch slack that is no number", sessions, sessions + "\n    touch_slack: .nan", "u.yaml:11: collections[0].touch_slack: must be from 0"},
 		{"value too large", sessions, sessions + "\n    max_value_bytes: 16777217", "u.yaml:11: collections[0].max_value_bytes: must be from 1 to 16777216"},
 		{"values of no size", sessions, sessions + "\n    max_value_bytes: -1", "u.yaml:11: collections[0].max_value_bytes: must be from 1"},
 

@@ -141,6 +141,8 @@ func yamlWanted(goType string) string {
 	switch goType {
 	case "int", "int64":
 		return "a whole number"
+	case "float64":
+		return "a number such as 0.01"
 	case "time.Duration":
 		return "a duration such as 60s or 24h"
 	case "string", "access.Grant", "store.Layout":
@@ -153,7 +155,7 @@ func yamlWanted(goType string) string {
 }
 
 // mayBeZero are the fields in which a zero is not taken for the default.
-var mayBeZero = map[string]bool{"fence": true, "drain": true}
+var mayBeZero = map[string]bool{"fence": true, "touch_slack": true, "drain": true}
 
 // isZero tells whether a scalar is the number or the duration 0. (A hash of nothing but zeros is neither.)
 func isZero(n *yaml.Node) bool {

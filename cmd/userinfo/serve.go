@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
+	"strings"
 	"time"
 
 	"userinfo/schema"
@@ -104,21 +107,39 @@ func (s *service) serveCassandra(ctx context.Context) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer s.carry(ctx, cassandra)()
+	defer s.watchClocks(ctx, cassandra)()
 	return s.run(ctx, l, cassandra.Collection)
 }
 
-// carry finishes deletes that are pending, until ctx ends or stop is called; stop returns when it has ended.
+// carry finishes deletes that are pending, until ctx ends or stop is called.
 func (s *service) carry(ctx context.Context, c *store.Cassandra) (stop func()) {
 	var collections []store.CollectionConfig
 	for _, k := range s.config.Collections {
 		collections = append(collections, k.store())
 	}
 	carrier := c.Carrier(collections, store.CarrierTools{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
+	return inBackground(ctx, carrier.Run)
+}
+
+// watchClocks compares this instance's clock with others', until ctx ends or stop is called. For that it has the
+// machine's name and, as there may be several on one, something random.
+func (s *service) watchClocks(ctx context.Context, c *store.Cassandra) (stop func()) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unnamed"
+	}
+	name := host + "-" + strings.ToLower(crand.Text()[:6])
+	s.log.Info("comparing clocks with the other instances'", "as", name)
+	return inBackground(ctx, c.ClockWatch(name, store.ClockTools{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics}).Run)
+}
+
+// inBackground runs until ctx ends or stop is called; stop returns when it has ended.
+func inBackground(ctx context.Context, run func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		carrier.Run(ctx)
+		run(ctx)
 	}()
 	return func() {
 		cancel()

@@ -119,5 +119,7 @@ func (s *service) collections(open opener) ([]api.Collection, func(context.Conte
 
 // store is what the store needs to know of the collection.
 func (k Collection) store() store.CollectionConfig {
-	return store.CollectionConfig{Name: k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence}
+	return store.CollectionConfig{
+		Name: k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, TouchSlack: *k.TouchSlack,
+	}
 }

@@ -34,6 +34,7 @@ func TestADeleteThatTheOtherDatacentreMissedIsThereWithinAMinuteOfTheLinksReturn
 		here.want(t, http.StatusNotFound, http.MethodGet, key, "")
 		there.want(t, http.StatusOK, http.MethodGet, key, "")
 	}
+	here.want(t, http.StatusServiceUnavailable, http.MethodDelete, keys[0], "") // asked again, it is not true yet
 	w.awaitPending(t, taker, len(keys))
 	taker.kill(t)
 	time.Sleep(hintLife) // the hints' own, which no event tells of
@@ -54,6 +55,10 @@ func TestADeleteThatTheOtherDatacentreMissedIsThereWithinAMinuteOfTheLinksReturn
 		t.Errorf("the last delete was there %v after the link's return", took)
 	}
 	t.Logf("the last delete was there %v after the link's return", took)
+	again := w.client(heir)
+	for _, key := range keys {
+		again.want(t, http.StatusNoContent, http.MethodDelete, key, "")
+	}
 	w.awaitPending(t, heir, 0)
 	w.awaitPending(t, far, 0)
 }

@@ -90,80 +90,6 @@ func absence(t *testing.T, s *suite) {
 	i.wantAbsent(key)
 }
 
-func ttls(t *testing.T, s *suite) {
-	for _, c := range []struct {
-		name string
-		ttl  time.Duration
-		want error
-	}{
-		{"none", 0, store.ErrTTL},
-		{"negative", -time.Second, store.ErrTTL},
-		{"less than a second", 999 * time.Millisecond, store.ErrTTL},
-		{"a minute", time.Minute, nil},
-		{"the longest", MaxTTL, nil},
-		{"longer than the longest", MaxTTL + time.Second, store.ErrTTL},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			i := s.instance(t, with{})
-			key, touched := newKey(), newKey()
-			i.mustSet(touched, "v", 30*time.Second)
-			i.want(i.set(key, "v", c.ttl), c.want)
-			i.want(i.touch(touched, c.ttl), c.want)
-			if c.want != nil {
-				i.wantAbsent(key)
-				return
-			}
-			for _, k := range []access.Key{key, touched} {
-				if left := i.wantValue(k, "v").TTL; left > c.ttl || left < c.ttl-5*time.Second {
-					t.Errorf("%v are left of %v", left, c.ttl)
-				}
-			}
-		})
-	}
-	t.Run("one that ends after 2038", func(t *testing.T) {
-		i := s.instance(t, with{ahead: time.Until(time.Unix(1<<31, 0))})
-		i.want(i.set(newKey(), "v", time.Minute), store.ErrTTL)
-	})
-}
-
-func expiry(t *testing.T, s *suite) {
-	t.Run("a value is there until its TTL is over, and not a second longer", func(t *testing.T) {
-		t.Parallel()
-		i := s.instance(t, with{})
-		key, ttl := newKey(), 2*time.Second
-		before := time.Now()
-		i.mustSet(key, "v", ttl)
-		after := time.Now()
-		for {
-			asked := time.Now()
-			_, err := i.get(key)
-			if answered := time.Now(); errors.Is(err, store.ErrNotFound) {
-				if answered.Before(before.Add(ttl - time.Second)) { // Cassandra counts whole seconds
-					t.Errorf("absent %v after the set", answered.Sub(before))
-				}
-				return
-			}
-			i.want(err, nil)
-			if asked.After(after.Add(ttl + time.Second)) {
-				t.Fatalf("read %v after the set", asked.Sub(after))
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-	})
-	t.Run("an expired value cannot be touched back to life", func(t *testing.T) {
-		t.Parallel()
-		i := s.instance(t, with{})
-		key := newKey()
-		i.mustSet(key, "v", time.Second)
-		await(t, 5*time.Second, "expiry", func() bool {
-			_, err := i.get(key)
-			return errors.Is(err, store.ErrNotFound)
-		})
-		i.want(i.touch(key, time.Hour), store.ErrNotFound)
-		i.wantAbsent(key)
-	})
-}
-
 func touch(t *testing.T, s *suite) {
 	t.Run("lengthens a life", func(t *testing.T) {
 		t.Parallel()
@@ -190,6 +116,7 @@ func touch(t *testing.T, s *suite) {
 		})
 	})
 	t.Run("gives way", func(t *testing.T) { touchGivesWay(t, s) })
+	t.Run("writes only where that changes something", func(t *testing.T) { touchSaves(t, s) })
 }
 
 // touchGivesWay puts another operation before, within and after a touch, from a clock that is the same, behind, ahead.
@@ -224,16 +151,20 @@ func touchGivesWay(t *testing.T, s *suite) {
 			i.wantAbsent(key)
 		})
 	}
-	t.Run("of two touches at once the longer wins", func(t *testing.T) {
-		key := newKey()
-		other := s.instance(t, with{})
-		i := s.instance(t, with{between: func() { other.want(other.touch(key, 2*time.Hour), nil) }})
-		other.mustSet(key, "v", time.Minute)
-		i.want(i.touch(key, time.Hour), nil)
-		if left := i.wantValue(key, "v").TTL; left < 119*time.Minute {
-			t.Errorf("%v are left of two hours", left)
-		}
-	})
+	for name, hours := range map[string][2]time.Duration{
+		"the first to write": {1 * time.Hour, 2 * time.Hour}, "the last to write": {2 * time.Hour, 1 * time.Hour},
+	} {
+		t.Run("of two touches at once the longer wins, be it "+name, func(t *testing.T) {
+			key := newKey()
+			other := s.instance(t, with{})
+			i := s.instance(t, with{between: func() { other.want(other.touch(key, hours[1]), nil) }})
+			other.mustSet(key, "v", time.Minute)
+			i.want(i.touch(key, hours[0]), nil)
+			if left := i.wantValue(key, "v").TTL; left < 119*time.Minute {
+				t.Errorf("%v are left of two hours", left)
+			}
+		})
+	}
 }
 
 func fence(t *testing.T, s *suite) {

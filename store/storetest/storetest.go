@@ -55,7 +55,7 @@ func Run(t *testing.T, open Open) {
 }
 
 func newSuite(t *testing.T, open Open) *suite {
-	return &suite{open: open, policy: policy(t), metrics: store.NewMetrics(prometheus.NewRegistry()), keys: Keys(t)}
+	return &suite{open: open, policy: policy(t), keys: Keys(t)}
 }
 
 // Keys makes keys that nobody else has.
@@ -77,10 +77,9 @@ func Keys(t testing.TB) *store.Keys {
 }
 
 type suite struct {
-	open    Open
-	policy  *access.Policy
-	metrics *store.Metrics
-	keys    *store.Keys
+	open   Open
+	policy *access.Policy
+	keys   *store.Keys
 }
 
 const token access.Token = "a-token-of-the-suite"
@@ -102,21 +101,31 @@ func policy(t *testing.T) *access.Policy {
 // instance is one instance of the service and what tests say to it.
 type instance struct {
 	*testing.T
-	store  *store.Collection
-	policy *access.Policy
+	store   *store.Collection
+	policy  *access.Policy
+	metrics *prometheus.Registry
 }
 
-// with is an instance whose settings differ from the usual: clock as it is, a fence of a minute, nothing between.
+// with is an instance whose settings differ from the usual: clock as it is, a fence of a minute, every touch writes,
+// nothing between.
 type with struct {
 	ahead    time.Duration // of the true time
 	fence    time.Duration
 	unfenced bool // no fence
+	slack    float64
+	maxTTL   time.Duration
 	layout   store.Layout
+	keys     *store.Keys
 	between  func()
 }
 
 func (s *suite) instance(t *testing.T, w with) *instance {
-	config := store.CollectionConfig{Name: Collection, Table: Table, Layout: store.LayoutUserInfo, MaxTTL: MaxTTL, Fence: time.Minute}
+	config := store.CollectionConfig{
+		Name: Collection, Table: Table, Layout: store.LayoutUserInfo, MaxTTL: MaxTTL, Fence: time.Minute, TouchSlack: w.slack,
+	}
+	if w.maxTTL > 0 {
+		config.MaxTTL = w.maxTTL
+	}
 	if w.fence > 0 {
 		config.Fence = w.fence
 	}
@@ -126,14 +135,18 @@ func (s *suite) instance(t *testing.T, w with) *instance {
 	if w.layout == store.LayoutKask {
 		config.Layout, config.Table = w.layout, KaskTable
 	}
+	keys, metrics := s.keys, prometheus.NewRegistry()
+	if w.keys != nil {
+		keys = w.keys
+	}
 	return &instance{t, s.open(config, store.Tools{
 		Now:     func() time.Time { return time.Now().Add(w.ahead) },
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Metrics: s.metrics,
-		Keys:    s.keys,
+		Metrics: store.NewMetrics(metrics),
+		Keys:    keys,
 		Random:  rand.Reader,
 		Between: w.between,
-	}), s.policy}
+	}), s.policy, metrics}
 }
 
 func (i *instance) caller(action access.Action, key access.Key) access.Caller {

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// reading is the plan of a read, whose hedges follow the pace.
+var reading = plan{read: true}
+
+// accustomed has a cluster whose coordinators have each answered reads within usual, for long enough to be expected to.
+func accustomed(t *testing.T, usual time.Duration) *cluster {
+	t.Helper()
+	c := newTestCluster(map[string]reply{"a": {after: usual}, "b": {after: usual}, "c": {after: usual}})
+	t.Cleanup(func() { time.Sleep(hedgeAfter) }) // for which losers may live on
+	c.read(t, 300, "")
+	c.savings.Store(hedgeCost * hedgeSavings)
+	return c
+}
+
+// read reads n times, each time answered by want unless that is empty, and returns who was asked in all.
+func (c *cluster) read(t *testing.T, n int, want string) (asked []string) {
+	t.Helper()
+	for range n {
+		if got, err := c.run(reading, time.Minute); err != nil || (got != want && want != "") {
+			t.Fatalf("answered by %q with error %v, want %q", got, err, want)
+		}
+		asked = append(asked, c.order()...)
+	}
+	return asked
+}
+
+func (c *cluster) failures(id string) int32 { return c.coordinators.of(id).failures.Load() }
+
+func TestAReadIsHedgedAfterAFewTypicalTimes(t *testing.T) {
+	for _, c := range []struct {
+		claim       string
+		usual, want time.Duration
+		within      time.Duration
+	}{
+		{"of some milliseconds", 10 * time.Millisecond, 40 * time.Millisecond, 3 * time.Millisecond},
+		{"but not at once where they are short", 100 * time.Microsecond, soonestHedge, 0},
+		{"and as ever where they are long", 60 * time.Millisecond, hedgeAfter, 0},
+	} {
+		t.Run(c.claim, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cl := accustomed(t, c.usual)
+				cl.set("a", never)
+				start := time.Now()
+				asked := cl.read(t, 1, "b")
+				if took := time.Since(start) - c.usual; took < c.want-c.within || took > c.want+c.within {
+					t.Errorf("hedged after %v, want %v", took, c.want)
+				}
+				if !slices.Equal(asked, []string{"a", "b"}) {
+					t.Errorf("asked %v", asked)
+				}
+			})
+		})
+	}
+}
+
+func TestAWriteIsNotHedgedAtTheReadsPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		c.set("a", never)
+		start := time.Now()
+		if got, err := c.run(plan{}, time.Minute); got != "b" || err != nil {
+			t.Errorf("answered by %q with error %v", got, err)
+		}
+		if took := time.Since(start); took != hedgeAfter+10*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestThePaceFollowsTheClusterAndIsNotMovedByOneNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		before := c.reads.hedgeAfter()
+		for range 20 { // of three coordinators one is slow
+			for _, d := range []time.Duration{10, 150, 10} {
+				c.reads.observe(d * time.Millisecond)
+			}
+		}
+		if after := c.reads.hedgeAfter(); after > before*5/4 {
+			t.Errorf("hedged after %v, and after %v once one node is slow", before, after)
+		}
+		for range 60 {
+			c.reads.observe(60 * time.Millisecond)
+		}
+		if after := c.reads.hedgeAfter(); after != hedgeAfter {
+			t.Errorf("hedged after %v where all reads are slow, want %v", after, hedgeAfter)
+		}
+	})
+}
+
+func TestACoordinatorThatIsALittleSlowIsOvertakenAndNotSuspected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		c.set("a", reply{after: hedgeAfter - 10*time.Millisecond})
+		for range 5 * breakerFailures {
+			if asked := c.read(t, 1, "b"); !slices.Equal(asked, []string{"a", "b"}) {
+				t.Fatalf("asked %v", asked)
+			}
+			time.Sleep(hedgeAfter)
+		}
+		if n := c.failures("a"); n > 0 {
+			t.Errorf("its breaker has counted %d failures", n)
+		}
+	})
+}
+
+func TestACoordinatorThatIsDeadIsSuspectedThoughOthersAnswerInItsPlace(t *testing.T) {
+	for claim, r := range map[string]reply{
+		"it never answers": never, "it fails slowly": {after: hedgeAfter - 10*time.Millisecond, err: errDown},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := accustomed(t, 10*time.Millisecond)
+				c.set("a", r)
+				c.read(t, breakerFailures, "b")
+				time.Sleep(hedgeAfter)
+				synctest.Wait()
+				if n := c.failures("a"); n != breakerFailures {
+					t.Errorf("its breaker has counted %d failures, want %d", n, breakerFailures)
+				}
+				if asked := c.read(t, 1, "b"); !slices.Equal(asked, []string{"b"}) {
+					t.Errorf("asked %v, want b alone", asked)
+				}
+			})
+		})
+	}
+}
+
+func TestAHedgeThatIsSlowerIsNotSuspected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		c.set("a", reply{after: 100 * time.Millisecond})
+		c.set("b", never)
+		c.read(t, 1, "a")
+		time.Sleep(2 * hedgeAfter)
+		synctest.Wait()
+		if n := c.failures("a") + c.failures("b"); n > 0 {
+			t.Errorf("breakers have counted %d failures", n)
+		}
+	})
+}
+
+func TestHedgesAtTheReadsPaceAreATenthAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		c.set("a", reply{after: 100 * time.Millisecond})
+		c.set("b", reply{after: 100 * time.Millisecond})
+		const operations = 2000
+		hedges := 0
+		for range operations {
+			c.reads.median.Store(int64(10 * time.Millisecond)) // as if most reads had gone elsewhere
+			hedges += len(c.read(t, 1, "a")) - 1
+		}
+		if most := operations/hedgeCost + hedgeSavings; hedges > most || hedges < most/2 {
+			t.Errorf("%d hedges in %d operations, want close to %d", hedges, operations, most)
+		}
+	})
+}
+
+func TestAReadThatCannotAffordAHedgeAtItsPaceIsHeldForSlowLikeAnyOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		c.set("a", never)
+		c.savings.Store(0)
+		start := time.Now()
+		c.read(t, 1, "b")
+		if took := time.Since(start); took != patience*hedgeAfter+10*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		if n := c.failures("a"); n != 1 {
+			t.Errorf("its breaker has counted %d failures, want 1", n)
+		}
+	})
+}
+
+func TestAFailureBeforeTheReadsPaceIsNotTakenForSlowness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		c.set("a", fails)
+		c.set("b", never)
+		start := time.Now()
+		if asked := c.read(t, 1, "c"); !slices.Equal(asked, []string{"a", "b", "c"}) {
+			t.Errorf("asked %v", asked)
+		}
+		if took := time.Since(start); took != time.Millisecond+hedgeAfter+10*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestHedgesThatWinAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		c.set("a", never)
+		c.read(t, 1, "b")
+		c.set("a", reply{after: 45 * time.Millisecond}) // after the hedge and before its answer
+		c.read(t, 1, "a")
+		if sent, won := c.counted(t, "userinfo_cassandra_hedges_total"), c.counted(t, "userinfo_cassandra_hedges_won_total"); sent != 2 || won != 1 {
+			t.Errorf("%v hedges, of which %v won, want 2 and 1", sent, won)
+		}
+	})
+}
+
+// counted is the value of one of the cluster's metrics without labels.
+func (c *cluster) counted(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := c.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if m := f.GetMetric(); f.GetName() == name {
+			return m[0].GetCounter().GetValue() + m[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
