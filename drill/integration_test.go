@@ -1,0 +1,85 @@
+//go:build integration
+
+package main
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"userinfo/drill/judge"
+	"userinfo/internal/testcluster"
+)
+
+// The rate and lengths are less than those of drills by hand: all of this shares the machine with the rest of the tests.
+const (
+	shortRate  = 80
+	shortFault = 15
+)
+
+func TestAShortMixBreaksNoPromiseAndPlantedBugsAreCaught(t *testing.T) {
+	ctx := context.Background()
+	f, err := newField(ctx, nil, testcluster.Options{}, newLog(testWriter{t}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := f.warmUp(ctx, shortRate); err != nil {
+		t.Fatal(err)
+	}
+	s := settings{rate: shortRate, seed: 20261124, seconds: shortFault, out: t.TempDir()}
+
+	t.Run("a mix", func(t *testing.T) {
+		p := plan{name: "short-mix", seed: s.seed, rate: s.rate}
+		for _, name := range []string{"partition-drop", "half-joined", "instance-kill", "clock-500ms"} {
+			fault, _ := faultNamed(name)
+			p.faults = append(p.faults, step{fault: fault, length: shortFault * time.Second, pause: time.Second})
+		}
+		h, err := f.hold(ctx, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verdicts := judge.Check(h)
+		printVerdicts(testWriter{t}, h, verdicts)
+		for _, v := range verdicts {
+			if v.Broken > 0 && !figureOnly[v.Invariant] {
+				t.Errorf("%s is broken %d times", v.Invariant, v.Broken)
+			}
+			if v.Checked == 0 {
+				t.Errorf("nothing of %s could be checked", v.Invariant)
+			}
+		}
+		if t.Failed() {
+			file := os.TempDir() + "/userinfo-drill-failed.history.json.gz"
+			t.Logf("the history is kept: %s (%v)", file, h.Write(file))
+		}
+	})
+	for _, name := range []string{"204-after-failure", "touch-now", "any-datacentre"} {
+		t.Run("mutant "+name, func(t *testing.T) {
+			m, ok := mutantNamed(name)
+			if !ok {
+				t.Fatal("there is no such mutant")
+			}
+			caught, err := s.hunt(ctx, f, m, testWriter{t})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !caught {
+				t.Errorf("%s is not seen broken", m.must)
+			}
+		})
+	}
+}
+
+// testWriter writes to the test's log.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(string(p))
+	return len(p), nil
+}
