@@ -5,7 +5,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"net"
+	"maps"
 	"net/netip"
 	"strings"
 	"text/template"
@@ -16,8 +16,6 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
-
-	"userinfo/internal/devca"
 )
 
 //go:embed conf
@@ -66,16 +64,32 @@ func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Nod
 	if err != nil {
 		return err
 	}
+	var bindings []string
+	if opts.SmallDisk {
+		if bindings, err = n.mountDisks(); err != nil {
+			return err
+		}
+	}
+	// The official entry point would otherwise make each node its own seed.
+	environment := map[string]string{"CASSANDRA_SEEDS": c.seeds(opts)}
+	if opts.Clocks {
+		library, binding, variables, err := n.fakeClock()
+		if err != nil {
+			return err
+		}
+		files, bindings = append(files, library), append(bindings, binding)
+		maps.Copy(environment, variables)
+	}
 	made, err := testcontainers.Run(ctx, image,
 		testcontainers.WithName(c.run.name+"-"+n.Name),
 		testcontainers.WithLabels(map[string]string{runLabel: c.run.dir}),
 		testcontainers.WithFiles(files...),
-		// The official entry point would otherwise make each node its own seed.
-		testcontainers.WithEnv(map[string]string{"CASSANDRA_SEEDS": c.seeds(opts)}),
+		testcontainers.WithEnv(environment),
 		// Left to itself, the library publishes every port of the image on all of this machine's addresses.
 		testcontainers.WithExposedPorts(cqlPort),
 		testcontainers.WithConfigModifier(func(config *container.Config) { config.Hostname = n.Name }),
 		testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
+			host.Binds = bindings
 			host.NetworkMode = container.NetworkMode(c.run.name)
 			host.PortBindings = network.PortMap{network.MustParsePort(cqlPort): {{HostIP: loopback}}}
 		}),
@@ -94,7 +108,7 @@ func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Nod
 
 // files are n's configuration, certificate and key.
 func (c *Cluster) files(n *Node, opts Options) ([]testcontainers.ContainerFile, error) {
-	cert, key, err := c.ca.Issue(devca.Leaf{CommonName: n.Name, IPs: []net.IP{net.ParseIP(n.Address)}})
+	cert, key, err := c.ca.Issue(n.leaf())
 	if err != nil {
 		return nil, err
 	}

@@ -155,6 +155,9 @@ func removeRun(ctx context.Context, docker *testcontainers.DockerClient, dir str
 			return err
 		}
 	}
+	if err := unmountDisks(dir); err != nil {
+		return err
+	}
 	return os.RemoveAll(dir)
 }
 

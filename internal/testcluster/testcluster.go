@@ -49,6 +49,12 @@ type Options struct {
 	NodesPerDC  int      // default 3
 	HeapMB      int      // of each node; default 512, with which a node takes about 0.5 GB in all
 	Log         *slog.Logger
+
+	// SmallDisk gives every node a disk of its own, 768 MB in this machine's memory, and its commit log another of 512 MB,
+	// so that FillDisk can fill it. Only what is used of them takes memory.
+	SmallDisk bool
+	// Clocks lets SetClock set each node's wall clock, by libfaketime.
+	Clocks bool
 }
 
 // Cluster is a running cluster. Its methods are safe for concurrent use.
