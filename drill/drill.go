@@ -145,6 +145,7 @@ func (d *drill) conclude(ctx context.Context, metricsBefore, logsBefore tally) e
 	keys := keysOf(d.history.Operations)
 	say(d.log, "reading %d keys in each datacentre and at each replica", len(keys))
 	readAll(d.recorder, d.targets(), keys)
+	d.recorder.Close() // what the clients keep open is theirs, not the instances'
 	if !sleep(ctx, rest) {
 		return ctx.Err()
 	}
