@@ -103,5 +103,5 @@ func (e *evidence) settled(d *history.Operation) time.Duration {
 
 // unrepaired tells whether what was written at t may never have reached the other datacentre.
 func (e *evidence) unrepaired(t time.Duration) bool {
-	return slices.ContainsFunc(e.faults, func(f fault) bool { return f.Unrepaired && f.End >= t })
+	return slices.ContainsFunc(e.faults, func(f fault) bool { return f.Unrepaired && f.back >= t })
 }
