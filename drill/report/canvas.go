@@ -96,11 +96,7 @@ func encode(img *vgimg.Canvas) ([]byte, error) {
 	}
 	b := full.Bounds()
 	counts := make(map[color.RGBA]int)
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			counts[full.RGBAAt(x, y)]++
-		}
-	}
+	runs(full, func(c color.RGBA, from, until int) { counts[c] += until - from })
 	colours := sortedByCount(counts)
 	palette := slices.Clone(theme)
 	for _, c := range colours {
@@ -113,14 +109,27 @@ func encode(img *vgimg.Canvas) ([]byte, error) {
 		nearest[c] = uint8(palette.Index(c))
 	}
 	small := image.NewPaletted(b, palette)
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			small.SetColorIndex(x, y, nearest[full.RGBAAt(x, y)])
+	runs(full, func(c color.RGBA, from, until int) {
+		for i, n := from, nearest[c]; i < until; i++ {
+			small.Pix[i] = n
 		}
-	}
+	})
 	file := new(bytes.Buffer)
 	err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(file, small)
 	return file.Bytes(), err
+}
+
+// runs gives the stretches of pixels of the same colour; a plot has few. It numbers the pixels from the first line's
+// first to the last line's last, as image.Paletted has them.
+func runs(img *image.RGBA, each func(c color.RGBA, from, until int)) {
+	pixels := len(img.Pix) / 4
+	for from, until := 0, 1; from < pixels; from, until = until, until+1 {
+		for until < pixels && [4]uint8(img.Pix[4*until:]) == [4]uint8(img.Pix[4*from:]) {
+			until++
+		}
+		p := img.Pix[4*from:]
+		each(color.RGBA{p[0], p[1], p[2], p[3]}, from, until)
+	}
 }
 
 // sortedByCount gives the most frequent first, and of as frequent ones always the same, so that the same image gives the

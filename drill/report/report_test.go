@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image/color"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,6 +48,20 @@ func write(t *testing.T, summaries []Summary, mutants []MutantResult) map[string
 	return files
 }
 
+// pages are the report's texts, without the drawing of its pictures.
+func pages(t *testing.T, summaries []Summary, mutants []MutantResult) map[string]string {
+	t.Helper()
+	p, files := newPage(summaries, mutants), make(map[string]string)
+	for name, execute := range map[string]func(io.Writer, any) error{"report.html": pageHTML.Execute, "report.md": pageMarkdown.Execute} {
+		text, err := render(execute, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(text)
+	}
+	return files
+}
+
 // rowOf is the cells of the first line of Markdown that begins so.
 func rowOf(t *testing.T, markdown, begin string) []string {
 	t.Helper()
@@ -67,7 +82,7 @@ func TestTheTableHasARowForEachFaultAndAColumnForEachInvariant(t *testing.T) {
 	cut := judge.Violation{At: 47 * time.Second, Fault: "cut", What: "read what was deleted", Operations: []int64{4, 5}}
 	noted := allHeld(12345)
 	noted[4] = judge.Verdict{Invariant: "I5", Note: "no samples"}
-	files := write(t, []Summary{
+	files := pages(t, []Summary{
 		Summarize(made("pause"), noted),
 		Summarize(mixed(), breaking("I2", 4, cut)),
 	}, nil)
@@ -140,7 +155,7 @@ func TestWhatWasNotCheckedHasNotHeld(t *testing.T) {
 			t.Errorf("%s, for the fault: %q, want %q", test.name, got, test.fault)
 		}
 	}
-	files := write(t, []Summary{Summarize(made("pause"), []judge.Verdict{{Invariant: "I1", Checked: 5}, {Invariant: "I99", Checked: 1}})}, nil)
+	files := pages(t, []Summary{Summarize(made("pause"), []judge.Verdict{{Invariant: "I1", Checked: 5}, {Invariant: "I99", Checked: 1}})}, nil)
 	if want := "Not checked by any drill: I2, I3, I4, I5, I6, I7, I8, I9, I10, L."; !strings.Contains(files["report.md"], want) {
 		t.Errorf("no %q in\n%s", want, files["report.md"])
 	}
@@ -227,9 +242,9 @@ func TestATimelineShadesTheFault(t *testing.T) {
 }
 
 func TestAnHourOfFaultsStaysSmall(t *testing.T) {
-	h := &history.History{Name: "mix", Rate: 20, Datacentres: []string{"dc1", "dc2"}}
-	for i := range 72_000 {
-		due := time.Duration(i) * 50 * time.Millisecond
+	h := &history.History{Name: "mix", Rate: 5, Datacentres: []string{"dc1", "dc2"}}
+	for i := range 18_000 {
+		due := time.Duration(i) * 200 * time.Millisecond
 		h.Operations = append(h.Operations, history.Operation{Due: due, Invoke: due, DC: h.Datacentres[i%2], Method: history.Set,
 			Complete: due + time.Duration(i*7919%997+1)*time.Millisecond, Status: []int{200, 200, 200, 503, 200, 400, 0}[i*31%7]})
 	}
@@ -279,7 +294,7 @@ func TestTheMarkdownShowsTheDrillsThatTellMost(t *testing.T) {
 		}
 		all = append(all, s)
 	}
-	text := write(t, all, nil)["report.md"]
+	text := pages(t, all, nil)["report.md"]
 	if strings.Contains(text, "timeline-b.png") || !strings.Contains(text, "timeline-c.png") || strings.Count(text, "(timeline-") != shownTimelines {
 		t.Errorf("not the six that tell most:\n%s", text)
 	}
@@ -342,7 +357,7 @@ func TestAMutantIsCaughtByItsOwnInvariantOnly(t *testing.T) {
 		if m.Caught() != test.caught {
 			t.Errorf("%s: %+v", test.name, m)
 		}
-		files := write(t, []Summary{Summarize(made("pause"), allHeld(1))}, []MutantResult{m})
+		files := pages(t, []Summary{Summarize(made("pause"), allHeld(1))}, []MutantResult{m})
 		if cells := rowOf(t, files["report.md"], "cache"); cells[1] != "a cache of one second" || cells[2] != "I1" || cells[3] != test.want {
 			t.Errorf("%s: row %q", test.name, cells)
 		}

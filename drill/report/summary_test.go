@@ -107,9 +107,9 @@ func TestAFaultThatWasNotSeenToEndHasNoRecovery(t *testing.T) {
 }
 
 func TestTheSummaryOfTheLargestDrillIsSmallAndLosesNoOperation(t *testing.T) {
-	h := &history.History{Name: "large", Rate: 10, Datacentres: []string{"dc1", "dc2", "dc3"}}
-	for i := range 200_000 { // 5.5 hours
-		due := time.Duration(i) * 100 * time.Millisecond
+	h := &history.History{Name: "large", Rate: 2, Datacentres: []string{"dc1", "dc2", "dc3"}}
+	for i := range 40_000 { // 5.5 hours
+		due := time.Duration(i) * 500 * time.Millisecond
 		latency := time.Duration(i%997+1) * 1234 * time.Microsecond
 		h.Operations = append(h.Operations, history.Operation{ID: int64(i), Due: due, Invoke: due, Complete: due + latency, DC: h.Datacentres[i%3],
 			Method: history.Set, Status: []int{200, 200, 503, 400}[i%4]})
