@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,11 +22,12 @@ const (
 
 // plan says what to hold.
 type plan struct {
-	name   string
-	seed   uint64
-	rate   float64
-	faults []step
-	mutant *mutant
+	name    string
+	command string // of drill, that repeats it but for the seed
+	seed    uint64
+	rate    float64
+	faults  []step
+	mutant  *mutant
 }
 
 // step is a fault and when it ends.
@@ -51,6 +53,9 @@ func (f *field) hold(ctx context.Context, p plan) (*history.History, error) {
 	d.history = &history.History{
 		Name: p.name, Seed: p.seed, Began: began, Rate: p.rate, Fence: fence, TouchSlack: touchSlack,
 		Datacentres: datacentres, Environment: f.environment(),
+	}
+	if verb, rest, _ := strings.Cut(p.command, " "); verb != "" {
+		d.history.Environment["command"] = fmt.Sprintf("go run ./drill %s -seed %d -rate %g %s", verb, p.seed, p.rate, rest)
 	}
 	if p.mutant != nil {
 		d.history.Mutant = p.mutant.name

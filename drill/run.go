@@ -17,7 +17,7 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// settings are the flags that drills on an installation of their own have in common.
+// settings are the flags that drills have in common.
 type settings struct {
 	rate    float64
 	seed    uint64
@@ -28,12 +28,18 @@ type settings struct {
 }
 
 func (s *settings) flags(name string) *flag.FlagSet {
+	f := s.commonFlags(name)
+	f.IntVar(&s.seconds, "seconds", 30, "how long a fault lasts, unless its nature asks for more")
+	f.BoolVar(&s.keep, "keep", false, "keep whole histories, not only what the report needs; those with a violation are always kept")
+	return f
+}
+
+// commonFlags are those of watch too.
+func (s *settings) commonFlags(name string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.Float64Var(&s.rate, "rate", 120, "operations per second, of all datacentres together")
 	f.Uint64Var(&s.seed, "seed", 0, "of the schedule; 0: a new one, which is printed")
-	f.IntVar(&s.seconds, "seconds", 30, "how long a fault lasts, unless its nature asks for more")
 	f.StringVar(&s.out, "out", "drill-results", "the `DIRECTORY` for results and the report")
-	f.BoolVar(&s.keep, "keep", false, "keep whole histories, not only what the report needs; those with a violation are always kept")
 	return f
 }
 
@@ -65,7 +71,7 @@ func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	}
 	var plans []plan
 	for _, f := range chosen {
-		plans = append(plans, plan{name: f.name, faults: []step{{fault: f, length: s.length(f)}}})
+		plans = append(plans, plan{name: f.name, command: "faults " + f.name, faults: []step{{fault: f, length: s.length(f)}}})
 	}
 	return s.holdAll(ctx, "faults", plans, stdout, stderr)
 }
@@ -94,7 +100,7 @@ func runMix(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // mix is faults in random order, none twice in a row, until their time is over. Recovery takes about as long as a fault.
 func (s *settings) mix() plan {
 	random := rand.New(rand.NewPCG(s.seed, 1))
-	p := plan{name: "mix"}
+	p := plan{name: "mix", command: fmt.Sprintf("mix -minutes %g", s.minutes)}
 	const overhead = 20 * time.Second // of a fault's recovery, usually
 	last := ""
 	for total := time.Duration(0); total < time.Duration(s.minutes*float64(time.Minute)); {
@@ -301,7 +307,7 @@ func (s *settings) hunt(ctx context.Context, f *field, m *mutant, stdout io.Writ
 		return false, fmt.Errorf("there is no fault %q", m.fault)
 	}
 	length := s.length(at)
-	h, err := f.hold(ctx, plan{name: "mutant-" + m.name, seed: s.seed, rate: s.rate, faults: []step{{fault: at, length: length}}, mutant: m})
+	h, err := f.hold(ctx, plan{name: mutantPrefix + m.name, command: "mutants " + m.name, seed: s.seed, rate: s.rate, faults: []step{{fault: at, length: length}}, mutant: m})
 	if err != nil {
 		return false, err
 	}

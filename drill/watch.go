@@ -103,7 +103,7 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 
 func parseWatch(args []string, stderr io.Writer) (*watched, error) {
 	var w watched
-	flags := w.flags("drill watch")
+	flags := w.commonFlags("drill watch")
 	flags.Var(&w.targets, "target", "`DC=URL`: a datacentre's name and where its collection is asked, such as dc1=https://host:8443/sessions/v1; one for each datacentre at least")
 	flags.StringVar(&w.token, "token-file", "", "the `FILE` with the bearer token of a client that may get, set, touch and delete keys that begin with drill:")
 	flags.StringVar(&w.ca, "ca", "", "the `FILE` with the CA of the instances' certificates; without it the system's are trusted")

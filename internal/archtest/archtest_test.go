@@ -43,10 +43,10 @@ var layers = map[string][]string{
 
 // workshop is what the service is tested and measured with. It may import anything but the program and each other's
 // parts are its own affair, but for those that are listed above.
-var workshop = []string{"internal/testcluster", "internal/e2e", "internal/archtest", "bench", "drill"}
+var workshop = []string{"internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "bench", "drill"}
 
 // onlyForTests may be imported by the workshop, by tests, and by nothing of the service but what is listed above.
-var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/e2e", "internal/archtest", "store/storetest", "bench", "drill"}
+var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "store/storetest", "bench", "drill"}
 
 // drivers are Cassandra's. Only store speaks to Cassandra; testcluster, which makes one, has a connection of its own so
 // that what is tested is not what tests.
