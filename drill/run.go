@@ -69,6 +69,10 @@ func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) int
 			chosen = append(chosen, f)
 		}
 	}
+	if err := s.prepare(stdout); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
+		return exitFailed
+	}
 	var plans []plan
 	for _, f := range chosen {
 		plans = append(plans, plan{name: f.name, command: "faults " + f.name, faults: []step{{fault: f, length: s.length(f)}}})
@@ -117,12 +121,7 @@ func (s *settings) mix() plan {
 
 // holdAll holds drills one after another on one installation, judges each and writes a report.
 func (s *settings) holdAll(ctx context.Context, title string, plans []plan, stdout, stderr io.Writer) int {
-	log := newLog(stderr)
-	if err := s.prepare(stdout); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	f, err := newField(ctx, nil, needs(plans), log)
+	f, err := newField(ctx, nil, needs(plans), newLog(stderr))
 	if err != nil {
 		fmt.Fprintln(stderr, "drill:", err)
 		return exitFailed
