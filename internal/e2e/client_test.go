@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"userinfo/internal/fleet"
 )
 
 // patience is MediaWiki's: what takes longer is an error to it.
@@ -28,12 +30,12 @@ type client struct {
 	auth string
 }
 
-func (w *world) client(i *instance) *client {
+func (w *world) client(i *fleet.Instance) *client {
 	return &client{
-		base: i.url("sessions"),
-		auth: "Bearer " + string(w.token),
+		base: i.URL("sessions"),
+		auth: "Bearer " + string(w.fleet.Token()),
 		http: &http.Client{Timeout: patience, Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{RootCAs: w.pool()}, MaxIdleConnsPerHost: 64,
+			TLSClientConfig: &tls.Config{RootCAs: w.fleet.Pool()}, MaxIdleConnsPerHost: 64,
 		}},
 	}
 }

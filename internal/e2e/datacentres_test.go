@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -67,16 +66,18 @@ func TestServeWaitsForACassandraThatIsNotUpYet(t *testing.T) {
 	if err := node.Kill(ctx); err != nil {
 		t.Fatal(err)
 	}
-	i := shared.start(t, "dc2", []string{node.Address})
-	for end := time.Now().Add(time.Minute); !strings.Contains(i.log(), "Cassandra cannot be used yet"); time.Sleep(50 * time.Millisecond) {
+	i := shared.start(t, "dc2", node.Address)
+	for end := time.Now().Add(time.Minute); !strings.Contains(i.Log(), "Cassandra cannot be used yet"); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("it does not say that it waits:\n%s", i.log())
+			t.Fatalf("it does not say that it waits:\n%s", i.Log())
 		}
 	}
 	if err := node.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	i.await(t, i.serving)
+	if err := i.AwaitServing(ctx); err != nil {
+		t.Fatal(err)
+	}
 	shared.settle(t)
 	shared.client(i).want(t, http.StatusNotFound, http.MethodGet, "nobody", "")
 }
@@ -92,13 +93,15 @@ func TestServeRefusesASchemaThatIsNotWhatItReliesOn(t *testing.T) {
 			shared.serve(t, "dc1")
 			return
 		}
-		config, err := shared.config("dc1", shared.cluster.Hosts("dc1"), "refused")
+		i, err := shared.fleet.Launch("refused", "dc1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.Command(shared.program, "serve", "--config", config).CombinedOutput()
-		if err == nil || !strings.Contains(string(out), "gc_grace_seconds") {
-			t.Errorf("serve ended with %v and said %s", err, out)
+		if err := i.AwaitServing(ctx); err == nil || !strings.Contains(err.Error(), "gc_grace_seconds") {
+			t.Errorf("serve ended so: %v", err)
+		}
+		if err := i.Kill(); err != nil { // it has ended, and with an exit code that is right
+			t.Fatal(err)
 		}
 	}
 }

@@ -16,18 +16,20 @@ import (
 func TestMediaWikiKeepsItsSessionsInCassandra(t *testing.T) {
 	i := shared.serve(t, "dc1")
 	tokenFile := filepath.Join(shared.dir, "token.header")
-	if err := os.WriteFile(tokenFile, []byte("Authorization: Bearer "+string(shared.token)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(tokenFile, []byte("Authorization: Bearer "+string(shared.fleet.Token())+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	both := []mediawiki.Client{
-		{URL: strings.TrimSuffix(i.url("sessions"), "/"), Flavour: mediawiki.Put},
-		{URL: strings.TrimSuffix(i.url("kask"), "/"), Flavour: mediawiki.Kask, TextKeys: true},
+		{URL: strings.TrimSuffix(i.URL("sessions"), "/"), Flavour: mediawiki.Put},
+		{URL: strings.TrimSuffix(i.URL("kask"), "/"), Flavour: mediawiki.Kask, TextKeys: true},
 	}
 	for n := range both {
-		both[n].CAFile, both[n].TokenFile = shared.caFile(), tokenFile
+		both[n].CAFile, both[n].TokenFile = shared.fleet.CAFile(), tokenFile
 		holds(t, both[n], mediawiki.Main)
 	}
-	i.stop(t)
+	if err := i.Stop(); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range both {
 		holds(t, c, mediawiki.Down)
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"userinfo/internal/fleet"
 )
 
 // The instance that took the deletes is killed, Cassandra's hints are of no use, and no client asks again.
@@ -36,7 +38,9 @@ func TestADeleteThatTheOtherDatacentreMissedIsThereWithinAMinuteOfTheLinksReturn
 	}
 	here.want(t, http.StatusServiceUnavailable, http.MethodDelete, keys[0], "") // asked again, it is not true yet
 	w.awaitPending(t, taker, len(keys))
-	taker.kill(t)
+	if err := taker.Kill(); err != nil {
+		t.Fatal(err)
+	}
 	time.Sleep(hintLife) // the hints' own, which no event tells of
 
 	if err := w.cluster.Heal(ctx, cut); err != nil {
@@ -95,7 +99,7 @@ func (w *world) uselessHints(t *testing.T) (restore func()) {
 }
 
 // awaitPending waits until an instance says that so many deletes are pending.
-func (w *world) awaitPending(t *testing.T, i *instance, want int) {
+func (w *world) awaitPending(t *testing.T, i *fleet.Instance, want int) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
 		got := w.metric(t, i, "userinfo_pending_deletes")
@@ -103,16 +107,16 @@ func (w *world) awaitPending(t *testing.T, i *instance, want int) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%v deletes are pending, not %d, after 30 s:\n%s", got, want, i.log())
+			t.Fatalf("%v deletes are pending, not %d, after 30 s:\n%s", got, want, i.Log())
 		}
 	}
 }
 
 // metric is a metric without labels of an instance.
-func (w *world) metric(t *testing.T, i *instance, name string) float64 {
+func (w *world) metric(t *testing.T, i *fleet.Instance, name string) float64 {
 	t.Helper()
 	c := w.client(i)
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://"+i.address+"/metrics", nil)
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, i.Base()+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,8 +56,17 @@ type Request struct {
 // maxLog bounds what is kept of a process's log, in bytes; counting goes on.
 const maxLog = 4 << 20
 
-// Serve starts an instance and waits until it listens. Hosts are its contact points; by default all nodes of dc.
+// Serve starts an instance and waits until it listens. hosts are its contact points; by default all nodes of dc.
 func (f *Fleet) Serve(ctx context.Context, name, dc string, hosts ...string) (*Instance, error) {
+	i, err := f.Launch(name, dc, hosts...)
+	if err != nil {
+		return nil, err
+	}
+	return i, i.AwaitServing(ctx)
+}
+
+// Launch starts an instance, which may wait for its contact points before it listens.
+func (f *Fleet) Launch(name, dc string, hosts ...string) (*Instance, error) {
 	i := &Instance{Name: name, DC: dc, fleet: f}
 	var err error
 	if i.config, err = f.config(name, dc, "127.0.0.1:0", hosts); err != nil {
@@ -66,7 +75,7 @@ func (f *Fleet) Serve(ctx context.Context, name, dc string, hosts ...string) (*I
 	f.mu.Lock()
 	f.instances = append(f.instances, i)
 	f.mu.Unlock()
-	return i, i.Start(ctx)
+	return i, i.launch()
 }
 
 // ClockFile is read by programs with the drill's clock: their clock's offset from the true time, as a Go duration.
@@ -74,10 +83,15 @@ func (i *Instance) ClockFile() string { return filepath.Join(i.fleet.dir, i.Name
 
 // Start starts the process of an instance that has none, and waits until it listens.
 func (i *Instance) Start(ctx context.Context) error {
-	p, err := i.launch()
-	if err != nil {
+	if err := i.launch(); err != nil {
 		return err
 	}
+	return i.AwaitServing(ctx)
+}
+
+// AwaitServing waits until the newest process listens.
+func (i *Instance) AwaitServing(ctx context.Context) error {
+	p := i.current()
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	select {
@@ -91,7 +105,7 @@ func (i *Instance) Start(ctx context.Context) error {
 }
 
 // launch starts the process alone.
-func (i *Instance) launch() (*process, error) {
+func (i *Instance) launch() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	p := &process{
@@ -101,15 +115,15 @@ func (i *Instance) launch() (*process, error) {
 	p.command.Env = append(os.Environ(), "USERINFO_DRILL_CLOCK="+i.ClockFile())
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.command.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	i.process = p
 	i.run++
 	go i.read(p, bufio.NewReader(stderr))
-	return p, nil
+	return nil
 }
 
 // read takes the log apart until the process ends.
