@@ -193,6 +193,9 @@ func TestAFailureBeforeTheReadsPaceIsNotTakenForSlowness(t *testing.T) {
 		if took := time.Since(start); took != time.Millisecond+hedgeAfter+10*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
+		if n := c.failures("b"); n != 1 {
+			t.Errorf("the breaker of the second has counted %d failures, want 1", n)
+		}
 	})
 }
 
