@@ -166,7 +166,7 @@ func (w *ClockWatch) listen(all []notice, read int64) (peers []skew) {
 			ahead: micros(theirs-e.least()) / 2, bound: micros(theirs+e.least()) / 2,
 		})
 	}
-	for k,v := range heard { w.ears[k]=v }
+	w.ears = heard
 	return peers
 }
 

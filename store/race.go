@@ -225,7 +225,7 @@ func (o *operation[T]) lost(a *attempt, err error) {
 	if err != nil && context.Cause(o.ctx) != nil {
 		err = context.Cause(o.ctx)
 	}
-	if !a.late && !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, context.Canceled) {
 		o.runner.judge(o.plan, a, err)
 	}
 }
