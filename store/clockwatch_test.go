@@ -266,15 +266,35 @@ func TestAnInstanceThatIsWrongIsNamedByTheOthersAndByItself(t *testing.T) {
 }
 
 func TestOfTwoClocksThatDifferNeitherIsCalledWrong(t *testing.T) {
+	for says, ahead := range map[string]time.Duration{
+		"cassandra 10.0.0.1 ahead by 10s": 10 * time.Second, "cassandra 10.0.0.1 behind by 10s": -10 * time.Second,
+	} {
+		t.Run(says, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWall(map[string]time.Duration{"10.0.0.1": ahead})
+				k := keep(t, w, "dc1", "a", 0)
+				time.Sleep(time.Minute)
+				k.wantLogged("in a minute", noMajority, 1)
+				k.wantLogged("in a minute", says, 1)
+				k.wantLogged("in a minute", wrong, 0)
+				w.set(func() { w.clocks["10.0.0.1"] = 0 })
+				time.Sleep(time.Minute)
+				k.wantLogged("once they agree", agreeAgain, 1)
+			})
+		})
+	}
+}
+
+func TestWhatWasHeardLongAgoSaysNothingOfNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWall(map[string]time.Duration{"10.0.0.1": 10 * time.Second})
-		k := keep(t, w, "dc1", "a", 0)
-		time.Sleep(time.Minute)
-		k.wantLogged("in a minute", noMajority, 1)
-		k.wantLogged("in a minute", wrong, 0)
-		w.set(func() { w.clocks["10.0.0.1"] = 0 })
-		time.Sleep(time.Minute)
-		k.wantLogged("once they agree", agreeAgain, 1)
+		w := newWall(nil)
+		a, _ := keep(t, w, "dc1", "a", 0), keep(t, w, "dc1", "bb", 0)
+		time.Sleep(enoughTalks)
+		w.set(func() { w.latency = 200 * time.Millisecond })
+		time.Sleep(2*clockSpell*clockPause + enoughTalks)
+		if bound := a.skews("userinfo_clock_skew_error_seconds")["instance dc1/bb"]; bound < 200*time.Millisecond {
+			t.Errorf("the error is said to be %v at most, though no notice is read sooner than 200 ms after it was written", bound)
+		}
 	})
 }
 
@@ -308,6 +328,11 @@ func TestWhatIsGoneIsNotCompared(t *testing.T) {
 		time.Sleep(noticeLife + 2*clockRounds*clockPause)
 		a.wantSkews("once they are gone", map[string]time.Duration{"cassandra 10.0.0.1": 0, "cassandra 10.0.0.2": 0})
 		a.wantLogged("once they are gone", "clock", 0)
+		w.set(func() {
+			if heard := w.up["a"].heard; len(heard) > 0 {
+				t.Errorf("it still tells what it heard of %v", heard)
+			}
+		})
 	})
 }
 

@@ -148,6 +148,22 @@ func TestAHedgeThatIsSlowerIsNotSuspected(t *testing.T) {
 	})
 }
 
+func TestAClientThatGoesAwayLeavesTheFirstItsTimeAndNoMarkOnTheHedge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond)
+		c.set("a", never)
+		c.set("b", never)
+		if got, err := c.run(reading, 100*time.Millisecond); err == nil {
+			t.Errorf("answered by %q", got)
+		}
+		time.Sleep(hedgeAfter)
+		synctest.Wait()
+		if a, b := c.failures("a"), c.failures("b"); a != 1 || b != 0 {
+			t.Errorf("breakers have counted %d and %d failures, want 1 and 0", a, b)
+		}
+	})
+}
+
 func TestHedgesAtTheReadsPaceAreATenthAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := accustomed(t, 10*time.Millisecond)
@@ -192,6 +208,9 @@ func TestAFailureBeforeTheReadsPaceIsNotTakenForSlowness(t *testing.T) {
 		}
 		if took := time.Since(start); took != time.Millisecond+hedgeAfter+10*time.Millisecond {
 			t.Errorf("took %v", took)
+		}
+		if n := c.failures("b"); n != 1 {
+			t.Errorf("the breaker of the second has counted %d failures, want 1", n)
 		}
 	})
 }

@@ -220,12 +220,12 @@ func (o *operation[T]) end() {
 	}
 }
 
-// lost is how a loser ends, in its own goroutine: what the first was waited for is told to its breaker.
+// lost is how a loser ends, in its own goroutine. What the first was waited for is told to its breaker.
 func (o *operation[T]) lost(a *attempt, err error) {
 	if err != nil && context.Cause(o.ctx) != nil {
 		err = context.Cause(o.ctx)
 	}
-	if a == o.attempts[0] && !a.late && !errors.Is(err, context.Canceled) {
+	if a == o.attempts[0] && !errors.Is(err, context.Canceled) {
 		o.runner.judge(o.plan, a, err)
 	}
 }

@@ -6,11 +6,13 @@
 //	  rows       timestamped cells that expire, as Cassandra has them                            (rows.go)
 //	   ├── sealed.go       rows in other rows, with keys hashed and values encrypted              (format: seal.go)
 //	   ├── memory.go       in this process
-//	   ├── statements.go   in Cassandra, through race.go (which coordinator, when another) and cassandra.go
+//	   ├── statements.go   in Cassandra, through race.go (which coordinator, when another: pace.go) and cassandra.go
 //	   │
 //	  ledger     the deletes that some datacentre has not confirmed                              (ledger.go)
 //	   │
 //	Carrier      finishes them, whichever instance took them                                     (carry.go)
+//
+//	ClockWatch   compares clocks, which all of this depends on                      (clockwatch.go, skews.go, clockboard.go)
 //
 // Invariants:
 //
@@ -28,9 +30,9 @@
 //  8. A collection of LayoutUserInfo is sealed: neither a key nor a value leaves this process, and to open a value takes
 //     its own session key besides the service's keys. What cannot be opened is ErrSealed, never a value and never absent.
 //
-// It does not defend against clocks of this service's instances that differ by more than the fence. Whoever can write to
-// Cassandra directly can delete rows, or undo a delete by putting a row back that he has kept; in a collection that is
-// not sealed he can do anything.
+// It does not defend against clocks of this service's instances that differ by more than the fence; a ClockWatch says so
+// long before. Whoever can write to Cassandra directly can delete rows, or undo a delete by putting a row back that he has
+// kept; in a collection that is not sealed he can do anything.
 package store
 
 import (

@@ -91,6 +91,7 @@ func TestOneLocalNodeGoneIsNotNoticedByClients(t *testing.T) {
 			client := w.client(i)
 			l := &load{client: client, keys: client.loadKeys(t, 200), rate: rate}
 			hurt := ordeal(t, l, fault.begin, fault.end, nil)
+			w.logHedges(t, i, l)
 			if tooMany(hurt) {
 				t.Errorf("during the fault %v; the first: %v", hurt, hurt.first)
 			}
@@ -134,6 +135,7 @@ func TestTheOtherDatacentreGone(t *testing.T) {
 	hurt := ordeal(t, l,
 		func() error { return w.cluster.Cut(ctx, cut) },
 		func() error { return w.cluster.Heal(ctx, cut) }, logouts)
+	w.logHedges(t, i, l)
 	if tooMany(hurt) {
 		t.Errorf("during the cut %v; the first: %v", hurt, hurt.first)
 	}
@@ -143,6 +145,13 @@ func TestTheOtherDatacentreGone(t *testing.T) {
 		client.want(t, http.StatusNoContent, http.MethodDelete, key, "")
 		there.want(t, http.StatusNotFound, http.MethodGet, key, "")
 	}
+}
+
+// logHedges says what share of all requests, those before the fault included, was asked of a second coordinator too.
+func (w *world) logHedges(t *testing.T, i *instance, l *load) {
+	t.Helper()
+	t.Logf("hedges:       %v, of which %v won, in %d requests", w.metric(t, i, "userinfo_cassandra_hedges_total"),
+		w.metric(t, i, "userinfo_cassandra_hedges_won_total"), len(l.events))
 }
 
 // settle waits until every node sees every other again.

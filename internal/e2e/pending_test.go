@@ -115,6 +115,23 @@ func (w *world) awaitPending(t *testing.T, i *fleet.Instance, want int) {
 // metric is a metric without labels of an instance.
 func (w *world) metric(t *testing.T, i *fleet.Instance, name string) float64 {
 	t.Helper()
+	text := w.metrics(t, i)
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("there is no metric %s in %d bytes", name, len(text))
+	return 0
+}
+
+// metrics are all of an instance's, as it exposes them.
+func (w *world) metrics(t *testing.T, i *instance) string {
+	t.Helper()
 	c := w.client(i)
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, i.Base()+"/metrics", nil)
 	if err != nil {
@@ -130,15 +147,8 @@ func (w *world) metric(t *testing.T, i *fleet.Instance, name string) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("metrics are answered %d", answer.StatusCode)
 	}
-	t.Fatalf("there is no metric %s: the answer is %d", name, answer.StatusCode)
-	return 0
+	return string(text)
 }
