@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -154,9 +155,7 @@ func (d *drill) conclude(ctx context.Context, metricsBefore, logsBefore tally) e
 	if !sleep(ctx, rest) {
 		return ctx.Err()
 	}
-	w := &watcher{field: d.field, now: d.recorder.Now}
-	w.take(ctx)
-	d.history.Samples = append(d.history.Samples, w.samples...)
+	d.history.Samples = append(d.history.Samples, d.atRest(ctx)...)
 	var err error
 	if d.history.Cells, err = d.cells(ctx, keys); err != nil {
 		return err
@@ -168,6 +167,19 @@ func (d *drill) conclude(ctx context.Context, metricsBefore, logsBefore tally) e
 	d.history.Counts = d.counts(d.recorder.Answers(), metrics, logs, metricsBefore, logsBefore)
 	d.history.Operations = d.recorder.Operations()
 	return nil
+}
+
+// atRest samples the instances when they have nothing to do but their own rounds, of which one may be under way at first.
+func (d *drill) atRest(ctx context.Context) []history.Sample {
+	const looks = 10
+	for n := 0; ; n++ {
+		w := &watcher{field: d.field, now: d.recorder.Now}
+		w.take(ctx)
+		quiet := !slices.ContainsFunc(w.samples, func(s history.Sample) bool { return s.InFlight+s.Streams > 0 })
+		if quiet || n == looks || !sleep(ctx, 700*time.Millisecond) {
+			return w.samples
+		}
+	}
 }
 
 func readAll(r *load.Recorder, targets [][]load.Target, keys []string) {
