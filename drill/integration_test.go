@@ -3,8 +3,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -57,6 +59,24 @@ func TestAShortMixBreaksNoPromiseAndPlantedBugsAreCaught(t *testing.T) {
 		if t.Failed() {
 			file := os.TempDir() + "/userinfo-drill-failed.history.json.gz"
 			t.Logf("the history is kept: %s (%v)", file, h.Write(file))
+		}
+	})
+	t.Run("watch, on an installation that it did not make", func(t *testing.T) {
+		dir := t.TempDir()
+		token := filepath.Join(dir, "token")
+		if err := os.WriteFile(token, []byte(f.fleet.Token()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"watch", "-token-file", token, "-ca", f.fleet.CAFile(), "-rate", "60", "-for", "15s", "-settle", "8s", "-out", dir}
+		for _, i := range f.instances {
+			args = append(args, "-target", i.DC+"="+i.URL("sessions"))
+		}
+		var out bytes.Buffer
+		if code := run(ctx, args, &out, testWriter{t}); code != exitOK {
+			t.Errorf("exit %d:\n%s", code, out.String())
+		}
+		if _, err := os.Stat(filepath.Join(dir, "report.html")); err != nil {
+			t.Error(err)
 		}
 	})
 	for _, name := range []string{"204-after-failure", "touch-now", "any-datacentre"} {
