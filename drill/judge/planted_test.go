@@ -305,6 +305,16 @@ func TestTheEnd(t *testing.T) {
 			p.get("dc1", 100, 101, reads(a), final)
 			p.get("dc2", 100, 101, reads(b), final)
 		}, "I3"},
+		{"the datacentres disagree on overlapping sets of a moment ago", func(p *plot) {
+			a, b := p.set("dc1", 98, 99), p.set("dc2", 98, 99)
+			p.get("dc1", 100, 101, reads(a), final)
+			p.get("dc2", 100, 101, reads(b), final)
+		}, ""},
+		{"the datacentres disagree on a set that is not known to have been done", func(p *plot) {
+			a, b := p.set("dc1", 1, 2), p.set("dc2", 1, 2, doubted)
+			p.get("dc1", 100, 101, reads(a), final)
+			p.get("dc2", 100, 101, reads(b), final)
+		}, ""},
 		{"the datacentres agree on one of overlapping sets", func(p *plot) {
 			a := p.set("dc1", 1, 2)
 			p.set("dc2", 1, 2)
