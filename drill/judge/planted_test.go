@@ -283,6 +283,13 @@ func TestTheEnd(t *testing.T) {
 			p.set("dc1", 3, 4)
 			p.get("dc2", 100, 101, reads(s), final)
 		}, "I3"},
+		{"an acknowledged set of a moment ago need not have reached the other datacentre", func(p *plot) {
+			s := p.set("dc1", 1, 2)
+			p.set("dc1", 98, 99)
+			p.get("dc2", 100, 101, reads(s), final)
+			p.set("dc1", 98, 99, of("other"))
+			p.get("dc2", 100, 101, of("other"), final)
+		}, ""},
 		{"where hints are lost it need not", func(p *plot) {
 			p.fault(history.Fault{Name: "no hints", Begin: sec(0), End: sec(10), Recovered: sec(20), Unrepaired: true})
 			s := p.set("dc1", 1, 2)
