@@ -26,20 +26,19 @@ func (e *evidence) hiding(k *key, counts func(*history.Operation) time.Duration)
 		func(d *hidingDelete) time.Duration { return d.hides })
 }
 
-// hides is until when the sets arrive that a delete hides. Its tombstone lies the fence in the future; clocks that differ by
-// more than that are outside the promise, and then as without a fence only what is older counts.
+// hides is until when the sets arrive that a delete hides: its tombstone lies the fence in the future. Without a fence only
+// what is older counts.
 func (e *evidence) hides(d *history.Operation) time.Duration {
 	fence := e.h.Fence
-	skew := e.clockSkew(d.Invoke, d.Complete+fence)
-	if fence <= skew {
-		return d.Invoke - skew - e.apart()
+	wrong := e.clockSkew(d.Invoke, d.Complete+fence)
+	if fence == 0 {
+		return d.Invoke - wrong - e.apart()
 	}
-	wrong := skew + e.expirySkew(d.Invoke, d.Complete+fence) // nodes' clocks may end the marker early
-	until := min(d.Complete, d.Invoke+deleting) + fence - time.Second - wrong
+	wrong += e.expirySkew(d.Invoke, d.Complete+fence) // nodes' clocks may end the marker early
 	if e.h.Watched {
-		until -= e.apart()
+		wrong += e.apart()
 	}
-	return until
+	return min(d.Complete, d.Invoke+deleting) + fence - time.Second - wrong
 }
 
 // countsFrom is from when a delete counts in a datacentre.

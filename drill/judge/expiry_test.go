@@ -173,6 +173,21 @@ func TestLinearizability(t *testing.T) {
 			p.set("dc1", 15, 16, fenced, pinned)
 			p.get("dc1", 17, 18, pinned)
 		}, ""},
+		{"without a fence each of two deletes without an answer may have come", func(p *plot) {
+			p.Fence = 0
+			p.set("dc1", 1, 2, pinned)
+			p.delete("dc1", 3, 6, silent, pinned)
+			p.get("dc1", 7, 8, pinned)
+			s := p.set("dc1", 9, 10, pinned)
+			p.get("dc1", 11, 12, reads(s), pinned)
+			p.delete("dc1", 13, 16, silent, pinned)
+			p.get("dc1", 17, 18, pinned)
+		}, ""},
+		{"a set once the fence is over is not the model's", func(p *plot) {
+			p.delete("dc1", 2, 2.1, pinned)
+			s := p.set("dc1", 62.5, 63, pinned)
+			p.get("dc1", 64, 65, reads(s), pinned)
+		}, ""},
 		{"a value that expires is not the model's", func(p *plot) {
 			s := p.set("dc1", 1, 2, ttl(5), pinned)
 			p.get("dc1", 3, 4, reads(s), pinned)

@@ -8,8 +8,8 @@
 // Words. A set arrives, and so takes its timestamp, between its Invoke and its Complete; one without an answer arrives at any
 // time after its Invoke; one that has been read had arrived before the first such get was answered. One write is surely older
 // than another if it had arrived, and as much time had passed as the clocks may differ by, when the other was invoked. A
-// delete hides the sets that arrive until the fence has passed since it was answered (less a second, and the clocks'
-// differences), and without a fence those that are surely older. It counts in its own datacentre from its answer; in
+// delete hides the sets that arrive until the fence has passed since it was answered, or was 3 s old (less a second, and the
+// clocks' differences), and without a fence those that are surely older. It counts in its own datacentre from its answer; in
 // another from its answer too if that is 204, and otherwise from 60 s after the faults that it met are over, and for reads
 // marked Final always.
 //
@@ -39,7 +39,8 @@
 // What it does not see: the effect of a set or delete without an answer that nobody reads; order between sets that overlap, or
 // that are closer than the clocks may differ (L sees the former, where clocks agree); staleness across datacentres before the
 // end; an expiry that a touch without an answer may have moved; 404s of keys that some delete may have hit; a delete that is
-// pending for longer than 60 s where faults follow each other faster than that, until the end; anything between two samples.
+// pending for longer than 60 s where faults follow each other faster than that, until the end; errors and latency where faults
+// overlap; anything between two samples; the order of a key that is never at rest for long enough to search it in pieces.
 //
 // A set or touch that was answered counts from its answer for I4. An attempt of it that a held-up coordinator carries out later
 // gives the value a longer life than was asked for; if it is read then, that is a violation and not an excuse.

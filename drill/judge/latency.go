@@ -60,20 +60,25 @@ type period struct {
 	before, during, after []*history.Operation
 	ends                  time.Duration // of what is after
 	usual                 time.Duration // p99 before; 0 where not known
+	mixed                 string        // another fault that was in force, or not recovered from, meanwhile: then nothing is judged
 }
 
 // period cuts the operations of a datacentre, sorted by Due, around a fault: it leaves out what other faults have marked.
 func (e *evidence) period(i int, all []*history.Operation) period {
 	f := e.faults[i]
 	from, to := f.Begin-baseline, f.End+watching
+	mixed := ""
 	for j, other := range e.faults {
+		if j != i && other.Begin < f.End && max(other.End, other.Recovered) > f.Begin {
+			mixed = other.Name
+		}
 		if j < i {
 			from = max(from, min(f.Begin, max(other.End, other.Recovered)))
 		} else if j > i {
 			to = min(to, max(f.End, other.Begin))
 		}
 	}
-	p := period{before: due(all, from, f.Begin), during: due(all, f.Begin, f.End), after: due(all, f.End, to), ends: min(to, e.end)}
+	p := period{before: due(all, from, f.Begin), during: due(all, f.Begin, f.End), after: due(all, f.End, to), ends: min(to, e.end), mixed: mixed}
 	if len(p.before) >= enough {
 		p.usual = quantile(p.before, 0.99)
 	}
@@ -116,8 +121,12 @@ func quantile(some []*history.Operation, q float64) time.Duration {
 
 // figures are what a report prints of a period.
 func (p period) figures(f fault, dc string) string {
-	return fmt.Sprintf("%s in %s: %d requests, %d errors, p50/p99 %s before, %s during, %s after", f.Name, dc,
+	text := fmt.Sprintf("%s in %s: %d requests, %d errors, p50/p99 %s before, %s during, %s after", f.Name, dc,
 		len(p.during), len(errorsOf(p.during)), both(p.before), both(p.during), both(p.after))
+	if p.mixed != "" {
+		text += ", not judged because of " + p.mixed
+	}
+	return text
 }
 
 func both(some []*history.Operation) string {
@@ -137,8 +146,11 @@ func (e *evidence) judgeAway(f fault, dc string, p period) {
 	if len(p.before) >= enough {
 		p.usual = quantile(p.before, 0.99)
 	}
-	e.verdict("I7").Checked += len(p.during)
 	e.note("I7", p.figures(f, dc))
+	if p.mixed != "" {
+		return
+	}
+	e.verdict("I7").Checked += len(p.during)
 	if ids := errorsOf(p.during); len(ids) > 0 {
 		e.broken("I7", f.Begin, fmt.Sprintf("%d of %d gets, sets and touches in %s had errors while %s was in force", len(ids), len(p.during), dc, f.Name), ids[:min(kept, len(ids))]...)
 	}
@@ -149,28 +161,33 @@ func (e *evidence) judgeAway(f fault, dc string, p period) {
 
 // judgeNode is I8.
 func (e *evidence) judgeNode(f fault, dc string, p period) {
-	e.verdict("I8").Checked += len(p.during)
 	text := p.figures(f, dc)
-	later := due(slices.Concat(p.during, p.after), f.Begin+noticing, p.ends)
-	if ids := errorsOf(later); len(ids) > 0 {
-		e.broken("I8", f.Begin, fmt.Sprintf("%d of %d requests in %s had errors more than %s after %s began", len(ids), len(later), dc, noticing, f.Name), ids[:min(kept, len(ids))]...)
-	}
-	if p.usual > 0 && f.End < forever {
-		took, found := p.recovery(f.End)
-		switch {
-		case found:
-			text += fmt.Sprintf(", full speed %s after its end", took)
-		case p.ends-f.End >= fullSpeed+steady*window:
-			text += fmt.Sprintf(", no full speed within %s of its end", (p.ends - f.End).Round(time.Second))
-		default:
-			text += ", not watched for long enough after its end"
-			took = 0
+	if p.mixed == "" {
+		e.verdict("I8").Checked += len(p.during)
+		later := due(slices.Concat(p.during, p.after), f.Begin+noticing, p.ends)
+		if ids := errorsOf(later); len(ids) > 0 {
+			e.broken("I8", f.Begin, fmt.Sprintf("%d of %d requests in %s had errors more than %s after %s began", len(ids), len(later), dc, noticing, f.Name), ids[:min(kept, len(ids))]...)
 		}
-		if took > fullSpeed {
-			e.broken("I8", f.End, fmt.Sprintf("requests in %s were not at full speed within %s of the end of %s", dc, fullSpeed, f.Name))
+		if p.usual > 0 && f.End < forever {
+			text += e.judgeRecovery(f, dc, p)
 		}
 	}
 	e.note("I8", text)
+}
+
+// judgeRecovery is the part of I8 after the node's return; it tells how long that took.
+func (e *evidence) judgeRecovery(f fault, dc string, p period) string {
+	took, found := p.recovery(f.End)
+	if !found && p.ends-f.End < fullSpeed+steady*window {
+		return ", not watched for long enough after its end"
+	}
+	if took > fullSpeed {
+		e.broken("I8", f.End, fmt.Sprintf("requests in %s were not at full speed within %s of the end of %s", dc, fullSpeed, f.Name))
+	}
+	if !found {
+		return fmt.Sprintf(", no full speed within %s of its end", (p.ends - f.End).Round(time.Second))
+	}
+	return fmt.Sprintf(", full speed %s after its end", took)
 }
 
 // recovery is how long after a fault's end full speed began; where it did not, more than anything.

@@ -175,7 +175,7 @@ func (e *evidence) linearize(all []porcupine.Operation, deadline time.Time) (wro
 			return nil, result
 		}
 		begin = i + 1
-		some = []porcupine.Operation{{Input: load{read.version}, Call: o.Return, Return: o.Return, Metadata: o.Metadata}}
+		some = []porcupine.Operation{{Input: load(read), Call: o.Return, Return: o.Return, Metadata: o.Metadata}}
 	}
 	return nil, porcupine.Ok
 }

@@ -57,6 +57,11 @@ func TestDeletes(t *testing.T) {
 			s := p.set("dc2", 61.5, 62.2)
 			p.get("dc2", 63, 63.1, reads(s))
 		}, ""},
+		{"the fence of a delete that took long began well before its answer", func(p *plot) {
+			p.delete("dc1", 2, 12)
+			s := p.set("dc2", 65, 66)
+			p.get("dc2", 67, 67.1, reads(s))
+		}, ""},
 		{"a straggler without an answer is read after the delete", func(p *plot) {
 			s := p.set("dc1", 1, 4, silent)
 			p.delete("dc1", 2, 2.1)
@@ -93,6 +98,12 @@ func TestDeletes(t *testing.T) {
 			p.delete("dc1", 2, 2.1)
 			p.get("dc1", 3, 3.1, reads(s))
 		}, "I1"},
+		{"without a fence a set that overlaps with the delete may win", func(p *plot) {
+			p.Fence = 0
+			s := p.set("dc1", 2.5, 2.6)
+			p.delete("dc1", 2, 5)
+			p.get("dc1", 6, 6.1, reads(s))
+		}, ""},
 		{"without a fence a set after the delete is a new value", func(p *plot) {
 			p.Fence = 0
 			p.delete("dc1", 2, 2.1)
@@ -196,6 +207,10 @@ func TestValues(t *testing.T) {
 			s := p.set("dc1", 1, 2, of("other"))
 			p.get("dc1", 3, 4, reads(s), ofKey("other"))
 		}, "I3"},
+		{"a value that says it is another key's", func(p *plot) {
+			s := p.set("dc1", 1, 2)
+			p.get("dc1", 3, 4, reads(s), ofKey("other"))
+		}, "I3"},
 		{"a version of another key under this one's name", func(p *plot) {
 			s := p.set("dc1", 1, 2, of("other"))
 			p.get("dc1", 3, 4, reads(s))
@@ -268,6 +283,13 @@ func TestTheEnd(t *testing.T) {
 			p.set("dc1", 3, 4)
 			p.get("dc2", 100, 101, reads(s), final)
 		}, "I3"},
+		{"an acknowledged set of a moment ago need not have reached the other datacentre", func(p *plot) {
+			s := p.set("dc1", 1, 2)
+			p.set("dc1", 98, 99)
+			p.get("dc2", 100, 101, reads(s), final)
+			p.set("dc1", 98, 99, of("other"))
+			p.get("dc2", 100, 101, of("other"), final)
+		}, ""},
 		{"where hints are lost it need not", func(p *plot) {
 			p.fault(history.Fault{Name: "no hints", Begin: sec(0), End: sec(10), Recovered: sec(20), Unrepaired: true})
 			s := p.set("dc1", 1, 2)
@@ -290,6 +312,16 @@ func TestTheEnd(t *testing.T) {
 			p.get("dc1", 100, 101, reads(a), final)
 			p.get("dc2", 100, 101, reads(b), final)
 		}, "I3"},
+		{"the datacentres disagree on overlapping sets of a moment ago", func(p *plot) {
+			a, b := p.set("dc1", 98, 99), p.set("dc2", 98, 99)
+			p.get("dc1", 100, 101, reads(a), final)
+			p.get("dc2", 100, 101, reads(b), final)
+		}, ""},
+		{"the datacentres disagree on a set that is not known to have been done", func(p *plot) {
+			a, b := p.set("dc1", 1, 2), p.set("dc2", 1, 2, doubted)
+			p.get("dc1", 100, 101, reads(a), final)
+			p.get("dc2", 100, 101, reads(b), final)
+		}, ""},
 		{"the datacentres agree on one of overlapping sets", func(p *plot) {
 			a := p.set("dc1", 1, 2)
 			p.set("dc2", 1, 2)
@@ -342,6 +374,22 @@ func TestAbsence(t *testing.T) {
 			p.set("dc1", 1, 2, ttl(10))
 			p.touch("dc1", 5, 5.1, ttl(100))
 			p.touch("dc1", 5, 5.1, ttl(12))
+			p.get("dc1", 50, 51)
+		}, ""},
+		{"404 after a shorter touch that ended within it", func(p *plot) {
+			p.set("dc1", 1, 2, ttl(10))
+			p.touch("dc1", 5, 5.2, ttl(12))
+			p.touch("dc1", 5.1, 5.5, ttl(100))
+			p.get("dc1", 50, 51)
+		}, ""},
+		{"404 after a touch that had left a hundredth undone", func(p *plot) {
+			p.set("dc1", 1, 2, ttl(1000))
+			p.touch("dc1", 10, 10.1, ttl(1000))
+			p.get("dc1", 1003, 1004)
+		}, ""},
+		{"404 where a shorter touch without an answer may have come", func(p *plot) {
+			p.set("dc1", 1, 2)
+			p.touch("dc1", 5, 8, silent, ttl(5))
 			p.get("dc1", 50, 51)
 		}, ""},
 		{"404 early by a node's clock", func(p *plot) {

@@ -62,6 +62,11 @@ func TestOneNodeAway(t *testing.T) {
 			p.fault(history.Fault{Name: "outage", Begin: sec(30), End: sec(35), Recovered: sec(36), Expect: history.Outage})
 			p.load(0, 40, failing("dc1", 30, 35))
 		}, ""},
+		{"errors while there is an outage too are that one's", func(p *plot) {
+			p.fault(history.Fault{Name: "outage", Begin: sec(5), End: sec(9), Recovered: sec(15), Expect: history.Outage})
+			p.fault(paused)
+			p.load(0, 40, failing("dc1", 5, 15))
+		}, ""},
 	})
 }
 
