@@ -4,10 +4,12 @@ package testcluster
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,13 +24,17 @@ func TestFaults(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	began := time.Now()
-	c, err := Start(ctx, Options{NodesPerDC: 1, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	c, err := Start(ctx, Options{NodesPerDC: 1, SmallDisk: true, Clocks: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := c.Stop(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)
+		}
+		mounts, err := os.ReadFile("/proc/self/mounts")
+		if err != nil || strings.Contains(string(mounts), c.run.dir) {
+			t.Errorf("after Stop, disks are still mounted (or %v):\n%s", err, mounts)
 		}
 	})
 	t.Logf("up after %s", time.Since(began).Round(time.Second))
@@ -45,6 +51,11 @@ func TestFaults(t *testing.T) {
 		{"a shaped link is late, is slow, and is quick again", shaped},
 		{"a shape holds for a node that was killed and started", shapedAcrossRestart},
 		{"nodetool says what it did, and why it did not", nodetool},
+		{"a node's clock jumps, also across a restart, and is true again", clocks},
+		{"a certificate is wrong, expired, and right again", certificates},
+		{"a wiped node has nothing, lets clients in, and gets its data back", wiped},
+		{"a node with a full disk refuses clients, and serves again once freed and started", diskFull},
+		{"a node with a read-only commit log refuses clients, and serves again once started", commitLogReadOnly},
 	} {
 		whole := t.Run(part.claim, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -290,4 +301,84 @@ func nodetool(f faults) {
 	if out, err := f.a.Nodetool(f.ctx, "flush", "nosuchkeyspace"); err == nil || !strings.Contains(err.Error(), "nosuchkeyspace") {
 		f.t.Errorf("flushing what there is not: %q, error %v", out, err)
 	}
+}
+
+func clocks(f faults) {
+	for _, offset := range []time.Duration{10 * time.Second, -10 * time.Second, 500 * time.Millisecond} {
+		f.must(f.b.SetClock(f.ctx, offset))
+		f.clockIs(f.b, offset)
+		f.clockIs(f.a, 0)
+	}
+	f.must(f.b.Kill(f.ctx))
+	f.must(f.b.SetClock(f.ctx, -10*time.Second))
+	f.must(f.b.Start(f.ctx))
+	f.clockIs(f.b, -10*time.Second)
+	f.must(f.b.SetClock(f.ctx, 0))
+	f.clockIs(f.b, 0)
+	f.wholeAgain()
+}
+
+// clockIs expects a node's clock within what asking takes. CQL's now() would not do: it never goes back.
+func (f faults) clockIs(n *Node, offset time.Duration) {
+	f.t.Helper()
+	before := time.Now().Truncate(time.Millisecond)
+	row := f.cql(n, "ONE", "SELECT toUnixTimestamp(currentTimestamp()) AS now FROM system.local")
+	after := time.Now()
+	ms, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimPrefix(row, "now="), "\n"), 10, 64)
+	f.must(err)
+	if now := time.UnixMilli(ms); now.Before(before.Add(offset)) || now.After(after.Add(offset)) {
+		f.t.Errorf("node %s has the time %s, want %s from between %s and %s", n.Name, now, offset, before, after)
+	}
+}
+
+func certificates(f faults) {
+	f.must(f.b.WrongCertificate(f.ctx))
+	var wrong x509.HostnameError
+	if _, err := f.c.CQLAt(f.ctx, f.b, "ONE", "SELECT key FROM system.local"); !errors.As(err, &wrong) && !mentions(err, "not "+f.b.Address) {
+		f.t.Errorf("with a certificate of another name: %v", err)
+	}
+	f.must(f.b.NewCertificate(f.ctx, -time.Minute))
+	if _, err := f.c.CQLAt(f.ctx, f.b, "ONE", "SELECT key FROM system.local"); !mentions(err, "certificate has expired") {
+		f.t.Errorf("with a certificate that has expired: %v", err)
+	}
+	f.must(f.b.NewCertificate(f.ctx, time.Hour))
+	f.wholeAgain()
+	f.cql(f.b, "ONE", "SELECT key FROM system.local")
+}
+
+func mentions(err error, what string) bool { return err != nil && strings.Contains(err.Error(), what) }
+
+func wiped(f faults) {
+	f.cql(f.a, "ALL", "UPDATE t.kv SET v = 0x04 WHERE k = 'wiped'")
+	f.must(f.b.Wipe(f.ctx))
+	if got := f.cql(f.b, "NODE_LOCAL", "SELECT * FROM t.kv"); got != "" {
+		f.t.Errorf("a wiped node has %q", got)
+	}
+	f.wholeAgain()
+	f.cql(f.b, "ALL", "SELECT v FROM t.kv WHERE k = 'wiped'")
+	if got := f.cql(f.b, "NODE_LOCAL", "SELECT v FROM t.kv WHERE k = 'wiped'"); got != "v=0x04\n" {
+		f.t.Errorf("after a read at ALL, a wiped node has %q", got)
+	}
+}
+
+func diskFull(f faults) {
+	f.must(f.b.FillDisk(f.ctx))
+	f.noConnection(f.b)
+	f.must(f.b.FreeDisk(f.ctx))
+	f.startAnew()
+}
+
+func commitLogReadOnly(f faults) {
+	f.must(f.b.ReadOnlyCommitLog(f.ctx))
+	f.noConnection(f.b)
+	f.must(f.b.WritableCommitLog(f.ctx))
+	f.startAnew()
+}
+
+func (f faults) startAnew() {
+	f.t.Helper()
+	f.must(f.b.Kill(f.ctx))
+	f.must(f.b.Start(f.ctx))
+	f.wholeAgain()
+	f.cql(f.b, "ONE", "SELECT key FROM system.local")
 }
