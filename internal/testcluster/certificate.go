@@ -29,7 +29,8 @@ func (n *Node) NewCertificate(ctx context.Context, validFor time.Duration) error
 }
 
 // WrongCertificate gives n a certificate of the same CA that is for another node's name and address (192.0.2.1, RFC 5737),
-// as NewCertificate does. NewCertificate gives it a right one again.
+// as NewCertificate does. NewCertificate gives it a right one again. Until then CQL and CQLAt find an ErrNoConnection, and
+// Start, which waits for CQL, waits until ctx ends.
 func (n *Node) WrongCertificate(ctx context.Context) error {
 	return n.certify(ctx, devca.Leaf{CommonName: "another node", IPs: []net.IP{net.IPv4(192, 0, 2, 1)}})
 }

@@ -44,12 +44,18 @@ func (n *Node) fakeClock() (testcontainers.ContainerFile, string, map[string]str
 		"FAKETIME_TIMESTAMP_FILE": clockInside + "/" + clockFile,
 		"FAKETIME_CACHE_DURATION": "1", // seconds
 		"DONT_FAKE_MONOTONIC":     "1", // only the wall clock jumps
-		"NO_FAKE_STAT":            "1", // files have the times that they have
+		// Its way with waits by the monotonic clock makes each of the JVM's end at once.
+		"FAKETIME_FORCE_MONOTONIC_FIX": "0",
+		"NO_FAKE_STAT":                 "1", // files have the times that they have
 	}, nil
 }
 
 // SetClock makes n's wall clock jump to offset from the true time; 0 makes it true again (Options.Clocks; else an
-// ErrTrueClock). It returns when the node has seen it: within about a second. The offset holds across Kill and Start.
+// ErrTrueClock). It returns when the node has seen it, after two seconds. The offset holds across Kill and Start.
+//
+// What jumps is what expiry, gossip's generations and certificates go by. What Cassandra hands out itself, now() and the
+// timestamps of writes that bring none, never goes back: after a jump backwards it stands still until the clock is there
+// again. Waits go by the monotonic clock, which does not jump.
 func (n *Node) SetClock(ctx context.Context, offset time.Duration) error {
 	if _, err := os.Stat(n.clockDir()); err != nil {
 		return fmt.Errorf("setting the clock of node %s: %w", n.Name, ErrTrueClock)
@@ -57,9 +63,9 @@ func (n *Node) SetClock(ctx context.Context, offset time.Duration) error {
 	if err := n.writeClock(offset); err != nil {
 		return fmt.Errorf("setting the clock of node %s: %w", n.Name, err)
 	}
-	// The library looks again a second after it last did.
+	// The library looks again when more than one second, counted in whole ones, has passed since it last did.
 	select {
-	case <-time.After(1100 * time.Millisecond):
+	case <-time.After(2100 * time.Millisecond):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +25,8 @@ const (
 	smallCommitLogSize = "512m"
 	// cassandraID is the user and group of Cassandra in both images.
 	cassandraID = 999
+	// noticeLimit is how long Cassandra may take to notice a bad disk.
+	noticeLimit = 15 * time.Second
 )
 
 // ErrNoSmallDisk says that a node has no disk of its own that could be filled.
@@ -68,13 +73,23 @@ func unmountDisks(dir string) error {
 }
 
 // FillDisk fills the disk that holds n's data, hints and saved caches to the last byte (Options.SmallDisk; else an
-// ErrNoSmallDisk). The commit log has a disk of its own.
+// ErrNoSmallDisk), has Cassandra write to it, and returns when Cassandra has seen that it cannot. The commit log has a
+// disk of its own.
+//
+// By disk_failure_policy: stop, as in the distribution's configuration, Cassandra then closes its client port and every
+// connection to it, and falls silent in gossip, so that its peers hold it for down after 10 to 20 s (WaitDown); until
+// then they send it their reads and writes, and it serves them. Its process lives on. With FreeDisk alone it does not
+// come back: it has to be killed and started.
 func (n *Node) FillDisk(ctx context.Context) error {
 	if _, err := os.Stat(n.disk("data")); err != nil {
 		return fmt.Errorf("filling the disk of node %s: %w", n.Name, ErrNoSmallDisk)
 	}
 	if err := fill(ctx, n.filler()); err != nil {
 		return fmt.Errorf("filling the disk of node %s: %w", n.Name, err)
+	}
+	_, flushed := n.Nodetool(ctx, "flush") // fails for want of space, or the node has refused clients already
+	if err := n.stopsServing(ctx); err != nil {
+		return fmt.Errorf("the disk of node %s is full, and a flush made no difference (%w): %w", n.Name, flushed, err)
 	}
 	return nil
 }
@@ -111,9 +126,22 @@ func (e endless) Read(p []byte) (int, error) {
 	return len(p), e.ctx.Err()
 }
 
-// ReadOnlyCommitLog makes the directory of n's commit log read-only, as a kernel does with a disk that has errors, and
-// makes Cassandra want a new segment of it, if no other node is down. What Cassandra has open it goes on writing to.
+// ReadOnlyCommitLog makes the directory of n's commit log read-only, as a kernel does with a disk that has errors, has
+// Cassandra want a new segment of it (all nodes drop a table that is there for that alone), and returns when it has
+// seen that there is none. n has to answer CQL.
+//
+// By commit_failure_policy: stop it then does as with a full disk (FillDisk). What it has open it goes on writing to: some
+// 16 MB of what its peers send, until they hold it for down. With WritableCommitLog alone it does not come back: it has
+// to be killed and started.
 func (n *Node) ReadOnlyCommitLog(ctx context.Context) error {
+	for _, statement := range []string{
+		"CREATE KEYSPACE IF NOT EXISTS testcluster WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+		"CREATE TABLE IF NOT EXISTS testcluster.dropped (k int PRIMARY KEY)",
+	} {
+		if _, err := n.cluster.CQLAt(ctx, n, "ONE", statement); err != nil {
+			return fmt.Errorf("preparing node %s for a read-only commit log: %w", n.Name, err)
+		}
+	}
 	err := n.inMounts(ctx, func() error {
 		// A mount that has files open for writing is not made read-only. A second one over it has none.
 		if err := unix.Mount(commitLogDir, commitLogDir, "", unix.MS_BIND, ""); err != nil {
@@ -123,6 +151,30 @@ func (n *Node) ReadOnlyCommitLog(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("making the commit log of node %s read-only: %w", n.Name, err)
+	}
+	dropCtx, cancel := context.WithTimeout(ctx, noticeLimit)
+	defer cancel()
+	// It may fail, for the connection is closed upon it.
+	_, dropped := n.cluster.CQLAt(dropCtx, n, "ONE", "DROP TABLE testcluster.dropped")
+	if err := n.stopsServing(ctx); err != nil {
+		return fmt.Errorf("the commit log of node %s is read-only, and dropping a table made no difference (%w): %w", n.Name, dropped, err)
+	}
+	return nil
+}
+
+// stopsServing waits until n's client port is closed. It fails where Cassandra has not noticed within noticeLimit.
+func (n *Node) stopsServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, noticeLimit)
+	defer cancel()
+	err := poll(ctx, pollInterval, func() (bool, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(n.Address, strconv.Itoa(Port)))
+		if err != nil {
+			return ctx.Err() == nil, nil
+		}
+		return false, conn.Close()
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until node %s serves no clients: %w", n.Name, err)
 	}
 	return nil
 }

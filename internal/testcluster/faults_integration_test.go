@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,13 +23,17 @@ func TestFaults(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	began := time.Now()
-	c, err := Start(ctx, Options{NodesPerDC: 1, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	c, err := Start(ctx, Options{NodesPerDC: 1, SmallDisk: true, Clocks: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := c.Stop(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)
+		}
+		mounts, err := os.ReadFile("/proc/self/mounts")
+		if err != nil || strings.Contains(string(mounts), c.run.dir) {
+			t.Errorf("after Stop, disks are still mounted (or %v):\n%s", err, mounts)
 		}
 	})
 	t.Logf("up after %s", time.Since(began).Round(time.Second))
@@ -41,10 +46,14 @@ func TestFaults(t *testing.T) {
 	}{
 		{"a lossy link loses some and carries the rest", lossy},
 		{"a node whose clients are cut takes none, and keeps its peers", clientsCut},
-		{"a node whose clients are refused says so, also after a restart", clientsRefused},
 		{"a shaped link is late, is slow, and is quick again", shaped},
-		{"a shape holds for a node that was killed and started", shapedAcrossRestart},
 		{"nodetool says what it did, and why it did not", nodetool},
+		{"a node's clock jumps, and is true again", clocks},
+		{"slow links, refused clients and a wrong clock hold for a node that was killed and started", acrossRestart},
+		{"a certificate is wrong, expired, and right again", certificates},
+		{"a wiped node has nothing, lets clients in, and gets its data back", wiped},
+		{"a node with a full disk refuses clients, and serves again once freed and started", diskFull},
+		{"a node with a read-only commit log refuses clients, and serves again once started", commitLogReadOnly},
 	} {
 		whole := t.Run(part.claim, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -150,20 +159,6 @@ func clientsCut(f faults) {
 	}
 }
 
-func clientsRefused(f faults) {
-	f.must(f.c.CutClients(f.ctx, []*Node{f.b}, true))
-	f.must(f.b.Kill(f.ctx))
-	f.must(f.b.Start(f.ctx))
-	began := time.Now()
-	f.noConnection(f.b)
-	if took := time.Since(began); took > time.Second {
-		f.t.Errorf("it took %s to be refused", took)
-	}
-	f.must(f.c.HealAll(f.ctx))
-	f.wholeAgain()
-	f.cql(f.b, "ONE", "SELECT key FROM system.local")
-}
-
 func (f faults) noConnection(n *Node) {
 	f.t.Helper()
 	if _, err := f.c.CQLAt(f.ctx, n, "ONE", "SELECT key FROM system.local"); !errors.Is(err, ErrNoConnection) {
@@ -198,12 +193,19 @@ func shaped(f faults) {
 	f.wholeAgain()
 }
 
-func shapedAcrossRestart(f faults) {
+func acrossRestart(f faults) {
 	f.must(f.c.Shape(f.ctx, f.between(), delay, 0))
+	f.must(f.c.CutClients(f.ctx, []*Node{f.b}, true))
 	f.must(f.b.Kill(f.ctx))
+	f.must(f.b.SetClock(f.ctx, -10*time.Second))
 	f.must(f.b.Start(f.ctx))
-	f.must(f.c.WaitUp(f.ctx, f.a, f.b))
 	began := time.Now()
+	f.noConnection(f.b)
+	if took := time.Since(began); took > time.Second {
+		f.t.Errorf("it took %s to be refused", took)
+	}
+	f.must(f.c.WaitUp(f.ctx, f.a, f.b))
+	began = time.Now()
 	f.cql(f.a, "ALL", "UPDATE t.kv SET v = 0x03 WHERE k = 'shaped'")
 	if took := time.Since(began); took < 2*delay {
 		f.t.Errorf("a write at ALL took %s, less than the round trip of %s", took, 2*delay)
@@ -213,6 +215,9 @@ func shapedAcrossRestart(f faults) {
 	}
 	f.must(f.c.HealAll(f.ctx))
 	f.prompt()
+	f.clockIs(f.b, -10*time.Second)
+	f.must(f.b.SetClock(f.ctx, 0))
+	f.clockIs(f.b, 0)
 	f.wholeAgain()
 }
 
@@ -278,7 +283,7 @@ func (f faults) send(from, to *Node, bytes int64) time.Duration {
 }
 
 func nodetool(f faults) {
-	for _, args := range [][]string{{"disablehandoff"}, {"enablehandoff"}, {"setmaxhintwindow", "1000"}, {"flush", "t"}, {"compact", "t"}} {
+	for _, args := range [][]string{{"setmaxhintwindow", "1000"}, {"flush", "t"}} {
 		_, err := f.a.Nodetool(f.ctx, args...)
 		f.must(err)
 	}
@@ -290,4 +295,78 @@ func nodetool(f faults) {
 	if out, err := f.a.Nodetool(f.ctx, "flush", "nosuchkeyspace"); err == nil || !strings.Contains(err.Error(), "nosuchkeyspace") {
 		f.t.Errorf("flushing what there is not: %q, error %v", out, err)
 	}
+}
+
+func clocks(f faults) {
+	for _, offset := range []time.Duration{10 * time.Second, -10 * time.Second, 500 * time.Millisecond} {
+		f.must(f.b.SetClock(f.ctx, offset))
+		f.clockIs(f.b, offset)
+		f.clockIs(f.a, 0)
+	}
+	f.must(f.b.SetClock(f.ctx, 0))
+	f.clockIs(f.b, 0)
+}
+
+// clockIs expects a node's clock within what asking takes. CQL's now() would not do: it never goes back.
+func (f faults) clockIs(n *Node, offset time.Duration) {
+	f.t.Helper()
+	before := time.Now().Truncate(time.Millisecond)
+	row := f.cql(n, "ONE", "SELECT toUnixTimestamp(currentTimestamp()) AS now FROM system.local")
+	after := time.Now()
+	ms, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimPrefix(row, "now="), "\n"), 10, 64)
+	f.must(err)
+	if now := time.UnixMilli(ms); now.Before(before.Add(offset)) || now.After(after.Add(offset)) {
+		f.t.Errorf("node %s has the time %s, want %s from between %s and %s", n.Name, now, offset, before, after)
+	}
+}
+
+func certificates(f faults) {
+	f.must(f.b.WrongCertificate(f.ctx))
+	if _, err := f.c.CQLAt(f.ctx, f.b, "ONE", "SELECT key FROM system.local"); !mentions(err, "certificate is valid for 192.0.2.1, not "+f.b.Address) {
+		f.t.Errorf("with a certificate of another name: %v", err)
+	}
+	f.must(f.b.NewCertificate(f.ctx, -time.Minute))
+	if _, err := f.c.CQLAt(f.ctx, f.b, "ONE", "SELECT key FROM system.local"); !mentions(err, "certificate has expired") {
+		f.t.Errorf("with a certificate that has expired: %v", err)
+	}
+	f.must(f.b.NewCertificate(f.ctx, time.Hour))
+	f.wholeAgain()
+	f.cql(f.b, "ONE", "SELECT key FROM system.local")
+}
+
+func mentions(err error, what string) bool { return err != nil && strings.Contains(err.Error(), what) }
+
+func wiped(f faults) {
+	f.cql(f.a, "ALL", "UPDATE t.kv SET v = 0x04 WHERE k = 'wiped'")
+	f.must(f.b.Wipe(f.ctx))
+	if got := f.cql(f.b, "NODE_LOCAL", "SELECT * FROM t.kv"); got != "" {
+		f.t.Errorf("a wiped node has %q", got)
+	}
+	f.wholeAgain()
+	f.cql(f.b, "ALL", "SELECT v FROM t.kv WHERE k = 'wiped'")
+	if got := f.cql(f.b, "NODE_LOCAL", "SELECT v FROM t.kv WHERE k = 'wiped'"); got != "v=0x04\n" {
+		f.t.Errorf("after a read at ALL, a wiped node has %q", got)
+	}
+}
+
+func diskFull(f faults) {
+	f.must(f.b.FillDisk(f.ctx))
+	f.noConnection(f.b)
+	f.must(f.b.FreeDisk(f.ctx))
+	f.startAnew()
+}
+
+func commitLogReadOnly(f faults) {
+	f.must(f.b.ReadOnlyCommitLog(f.ctx))
+	f.noConnection(f.b)
+	f.must(f.b.WritableCommitLog(f.ctx))
+	f.startAnew()
+}
+
+func (f faults) startAnew() {
+	f.t.Helper()
+	f.must(f.b.Kill(f.ctx))
+	f.must(f.b.Start(f.ctx))
+	f.wholeAgain()
+	f.cql(f.b, "ONE", "SELECT key FROM system.local")
 }

@@ -6,12 +6,13 @@ set -eu
 # What each is for:
 #   docker.io                      the container engine of internal/testcluster (dockerd; the client alone is not enough)
 #   iptables iproute2 util-linux   cutting links inside a node's network namespace (nsenter is in util-linux)
+#   libfaketime                    setting a node's clock
 #   mmdebstrap                     the base of the locally made Cassandra image
 #   php-* mediawiki-classes        the real client, MediaWiki's RESTBagOStuff
 #   gcc libc6-dev                  Go's race detector
 #   python3-venv                   the OpenAPI validator
 #   curl procps wrk                asking the service by hand; load
-packages="docker.io iptables iproute2 util-linux mmdebstrap
+packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap
 	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
 	gcc libc6-dev make git ca-certificates python3-venv curl procps wrk"
 # A Maven that did not come from Debian serves as well.
