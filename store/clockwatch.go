@@ -125,17 +125,17 @@ func (w *ClockWatch) Run(ctx context.Context) {
 
 // exchange puts this instance's notice up, reads the others' and says how their clocks differ.
 func (w *ClockWatch) exchange(ctx context.Context) []skew {
-	ctx, cancel := context.WithTimeout(ctx, clockPatience)
+	bounded, cancel := context.WithTimeout(ctx, clockPatience)
 	defer cancel()
 	w.self.heard = make(map[string]int64)
 	for id, e := range w.ears {
 		w.self.heard[id] = e.least()
 	}
 	w.self.wrote = w.tools.Now().UnixMicro()
-	posted := w.board.post(ctx, w.self, w.stamps.next())
-	all, err := w.board.notices(ctx)
+	posted := w.board.post(bounded, w.self, w.stamps.next())
+	all, err := w.board.notices(bounded)
 	read := w.tools.Now().UnixMicro()
-	if err = errors.Join(posted, err); err != nil && !w.blind {
+	if err = errors.Join(posted, err); err != nil && !w.blind && ctx.Err() == nil {
 		w.tools.Log.WarnContext(ctx, "cannot compare clocks with the other instances'; trying again", "error", err.Error())
 	}
 	w.blind = err != nil
