@@ -76,16 +76,18 @@ type ClockTools struct {
 // that was read soonest: that leaves some 50 ms, and what it takes between datacentres. A contradiction means that a clock
 // has been set, and what was heard before is forgotten.
 //
-// It does not defend against delays that are always longer in one direction: they count as skew, and half of their
-// difference is missing from neither bound. Nor against whoever can write to Cassandra and puts up notices of his own.
+// A clock that is set by less than it was known to contradicts nothing: for up to two spells its skew may then be further
+// from the truth than the error that is published, by as much again.
+//
+// It does not defend against whoever can write to Cassandra: he can put up notices of his own, and have the log accuse.
 type ClockWatch struct {
-	self  notice
-	board clockBoard
-	tools ClockTools
-	stamps
-	ears  map[string]*ear
-	skews skewBook
-	blind bool // the last exchange of notices failed
+	self   notice
+	board  clockBoard
+	tools  ClockTools
+	stamps stamps
+	ears   map[string]*ear // by instance
+	skews  skewBook
+	blind  bool // the last exchange of notices failed
 }
 
 // ear is what was heard of one instance: the least of this spell and of the one before, µs.
@@ -123,17 +125,17 @@ func (w *ClockWatch) Run(ctx context.Context) {
 
 // exchange puts this instance's notice up, reads the others' and says how their clocks differ.
 func (w *ClockWatch) exchange(ctx context.Context) []skew {
-	ctx, cancel := context.WithTimeout(ctx, clockPatience)
+	bounded, cancel := context.WithTimeout(ctx, clockPatience)
 	defer cancel()
 	w.self.heard = make(map[string]int64)
 	for id, e := range w.ears {
 		w.self.heard[id] = e.least()
 	}
 	w.self.wrote = w.tools.Now().UnixMicro()
-	posted := w.board.post(ctx, w.self, w.stamps.next())
-	all, err := w.board.notices(ctx)
+	posted := w.board.post(bounded, w.self, w.stamps.next())
+	all, err := w.board.notices(bounded)
 	read := w.tools.Now().UnixMicro()
-	if err = errors.Join(posted, err); err != nil && !w.blind {
+	if err = errors.Join(posted, err); err != nil && !w.blind && ctx.Err() == nil {
 		w.tools.Log.WarnContext(ctx, "cannot compare clocks with the other instances'; trying again", "error", err.Error())
 	}
 	w.blind = err != nil

@@ -356,6 +356,17 @@ func TestWhereNobodyAnswersNothingIsKnownAndThatIsSaidOnce(t *testing.T) {
 	})
 }
 
+func TestAClockWatchThatEndsInTheMiddleOfItsWorkSaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWall(threeNodes())
+		w.latency = time.Second
+		k := keep(t, w, "dc1", "a", 0)
+		time.Sleep(w.latency / 4)
+		k.stop()
+		k.wantLogged("after it was stopped", "level=", 0)
+	})
+}
+
 // A round trip of which nothing is known but its length cannot tell whether a clock is off by less than half of it.
 func TestASkewWithinItsErrorIsNotWarnedOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
