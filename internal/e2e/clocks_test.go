@@ -13,7 +13,7 @@ import (
 // Instances and nodes are on one machine here, so that there is no skew but what cannot be told from none.
 func TestInstancesKnowTheClocksOfTheirNodesAndOfInstancesInTheOtherDatacentre(t *testing.T) {
 	w := shared
-	instances := map[string]*instance{"dc1": w.serve(t, "dc1"), "dc2": w.serve(t, "dc2")}
+	instances := map[string]*fleet.Instance{"dc1": w.serve(t, "dc1"), "dc2": w.serve(t, "dc2")}
 	for here, other := range map[string]string{"dc1": "dc2", "dc2": "dc1"} {
 		i := instances[here]
 		var skews, bounds map[string]float64

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"userinfo/internal/fleet"
 )
 
 // The faults' rate and length, and what a load must look like before one begins: the nodes' first requests are slow,
@@ -148,7 +150,7 @@ func TestTheOtherDatacentreGone(t *testing.T) {
 }
 
 // logHedges says what share of all requests, those before the fault included, was asked of a second coordinator too.
-func (w *world) logHedges(t *testing.T, i *instance, l *load) {
+func (w *world) logHedges(t *testing.T, i *fleet.Instance, l *load) {
 	t.Helper()
 	t.Logf("hedges:       %v, of which %v won, in %d requests", w.metric(t, i, "userinfo_cassandra_hedges_total"),
 		w.metric(t, i, "userinfo_cassandra_hedges_won_total"), len(l.events))

@@ -130,7 +130,7 @@ func (w *world) metric(t *testing.T, i *fleet.Instance, name string) float64 {
 }
 
 // metrics are all of an instance's, as it exposes them.
-func (w *world) metrics(t *testing.T, i *instance) string {
+func (w *world) metrics(t *testing.T, i *fleet.Instance) string {
 	t.Helper()
 	c := w.client(i)
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, i.Base()+"/metrics", nil)
