@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"userinfo/internal/fleet"
 )
 
 // Instances and nodes are on one machine here, so that there is no skew but what cannot be told from none.
@@ -24,7 +26,7 @@ func TestInstancesKnowTheClocksOfTheirNodesAndOfInstancesInTheOtherDatacentre(t 
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatalf("in %s these clocks are known, after a minute: %v (%v)\n%s", here, skews, bounds, i.log())
+				t.Fatalf("in %s these clocks are known, after a minute: %v (%v)\n%s", here, skews, bounds, i.Log())
 			}
 		}
 		for of, ahead := range skews {
