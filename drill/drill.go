@@ -16,9 +16,9 @@ import (
 
 // How long the load runs before a fault, and after all has recovered; and the pause in which what it left is let go.
 const (
-	before = 10 * time.Second
-	after  = 7 * time.Second
-	rest   = 3 * time.Second
+	before = 8 * time.Second
+	after  = 5 * time.Second
+	rest   = 2 * time.Second
 )
 
 // plan says what to hold.

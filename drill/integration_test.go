@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"userinfo/drill/history"
 	"userinfo/drill/judge"
 	"userinfo/internal/testcluster"
 )
@@ -56,6 +57,9 @@ func TestAShortMixBreaksNoPromiseAndPlantedBugsAreCaught(t *testing.T) {
 				t.Errorf("nothing of %s could be checked", v.Invariant)
 			}
 		}
+		if errs := errorsIn(h); errs*100 > len(h.Operations) {
+			t.Errorf("%d of %d operations failed, though clients were to notice none of the faults but that of their own instance", errs, len(h.Operations))
+		}
 		if t.Failed() {
 			file := os.TempDir() + "/userinfo-drill-failed.history.json.gz"
 			t.Logf("the history is kept: %s (%v)", file, h.Write(file))
@@ -94,6 +98,19 @@ func TestAShortMixBreaksNoPromiseAndPlantedBugsAreCaught(t *testing.T) {
 			}
 		})
 	}
+}
+
+// errorsIn counts what clients got no right answer to, but for deletes, which a partition fails, and for what an instance that
+// was killed owed them.
+func errorsIn(h *history.History) (errs int) {
+	for i := range h.Operations {
+		o := &h.Operations[i]
+		out := o.Outcome()
+		if o.Method != history.Delete && o.Status != 0 && (out == history.Unknown || out == history.Failed && o.Problem != "deleted") {
+			errs++
+		}
+	}
+	return errs
 }
 
 // testWriter writes to the test's log.

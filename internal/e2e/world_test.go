@@ -90,3 +90,13 @@ func (w *world) serve(t *testing.T, dc string) *fleet.Instance {
 	}
 	return i
 }
+
+// settle waits until every node sees every other again.
+func (w *world) settle(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := w.cluster.WaitAllUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
