@@ -201,13 +201,13 @@ func TestLinearizability(t *testing.T) {
 			p.get("dc1", 7, 8, reads(a), pinned)
 		}, ""},
 		{"a piece does not end at a get while a set is under way", func(p *plot) {
-			p.pairs(300)
+			p.pairs(200) // a piece, and as many as make the next end at the first get
 			a, b := p.set("dc1", 1000, 1003, pinned), p.set("dc1", 1000, 1003, pinned)
 			p.get("dc1", 1001, 1001.1, reads(a), pinned)
 			p.get("dc1", 1002, 1002.1, reads(b), pinned)
 		}, ""},
 		{"nor at one that overlaps with the set after it", func(p *plot) {
-			last := p.pairs(300)
+			last := p.pairs(201)
 			s := p.set("dc1", 301, 301.1, pinned)
 			p.get("dc1", 300, 302, reads(last), pinned)
 			p.get("dc1", 303, 304, reads(s), pinned)
