@@ -200,16 +200,41 @@ func TestLinearizability(t *testing.T) {
 			p.get("dc1", 5, 6, reads(b), pinned)
 			p.get("dc1", 7, 8, reads(a), pinned)
 		}, ""},
-		{"a long history is searched piece by piece", func(p *plot) {
-			var last int64
-			for i := range 1000 {
-				at := float64(i)
-				last = p.set("dc1", at, at+0.5, pinned)
-				p.get("dc1", at+0.6, at+0.7, reads(last), pinned)
+		{"a piece does not end at a get while a set is under way", func(p *plot) {
+			p.pairs(200) // a piece, and as many as make the next end at the first get
+			a, b := p.set("dc1", 1000, 1003, pinned), p.set("dc1", 1000, 1003, pinned)
+			p.get("dc1", 1001, 1001.1, reads(a), pinned)
+			p.get("dc1", 1002, 1002.1, reads(b), pinned)
+		}, ""},
+		{"nor at one that overlaps with the set after it", func(p *plot) {
+			last := p.pairs(201)
+			s := p.set("dc1", 301, 301.1, pinned)
+			p.get("dc1", 300, 302, reads(last), pinned)
+			p.get("dc1", 303, 304, reads(s), pinned)
+		}, ""},
+		{"nor at one that found nothing, which may be for good", func(p *plot) {
+			p.delete("dc1", 1, 1.1, pinned)
+			for i := range 300 {
+				p.get("dc1", 2+float64(i)/10, 2.05+float64(i)/10, pinned)
 			}
+			s := p.set("dc1", 40, 41, pinned)
+			p.get("dc1", 70, 71, reads(s), pinned)
+		}, "I1 L"},
+		{"a long history is searched piece by piece", func(p *plot) {
+			last := p.pairs(1000)
 			p.set("dc1", 1000, 1003, pinned)
 			p.get("dc1", 1001, 1001.1, reads(last+2), pinned)
 			p.get("dc1", 1002, 1002.1, reads(last), pinned)
 		}, "L"},
 	})
+}
+
+// pairs has so many sets, one a second, each read by a get; it gives the last.
+func (p *plot) pairs(n int) (last int64) {
+	for i := range n {
+		at := float64(i)
+		last = p.set("dc1", at, at+0.5, pinned)
+		p.get("dc1", at+0.6, at+0.7, reads(last), pinned)
+	}
+	return last
 }

@@ -52,7 +52,7 @@ func TestOneNodeAway(t *testing.T) {
 		{"slow for longer", with(late(10, 26.5, 100)), "I8"},
 		{"slow until the end of the history", with(late(10, 40, 100)), "I8"},
 		{"one slow request now and then", with(func(at float64, o *history.Operation) {
-			if math.Mod(at, 1) == 0 {
+			if at >= 20 && math.Mod(at, 1) == 0 {
 				o.Complete = o.Due + time.Second
 			}
 		}), ""},
@@ -62,6 +62,14 @@ func TestOneNodeAway(t *testing.T) {
 			p.fault(history.Fault{Name: "outage", Begin: sec(30), End: sec(35), Recovered: sec(36), Expect: history.Outage})
 			p.load(0, 40, failing("dc1", 30, 35))
 		}, ""},
+		{"what was slow in an earlier fault is not what was before", func(p *plot) {
+			p.fault(history.Fault{Name: "strain", Begin: sec(1), End: sec(8), Recovered: sec(8), Expect: history.Strain})
+			p.fault(paused)
+			p.load(0, 40, func(at float64, o *history.Operation) {
+				late(0, 8, 100)(at, o)
+				late(10, 40, 100)(at, o)
+			})
+		}, "I8"},
 		{"errors while there is an outage too are that one's", func(p *plot) {
 			p.fault(history.Fault{Name: "outage", Begin: sec(5), End: sec(9), Recovered: sec(15), Expect: history.Outage})
 			p.fault(paused)
@@ -141,6 +149,10 @@ func TestResources(t *testing.T) {
 		{"memory is left", after(func(s *history.Sample) { s.RSSBytes = 190 << 20 }), "I9"},
 		{"statements are left in flight", after(func(s *history.Sample) { s.Streams = 3 }), "I9"},
 		{"requests are left in flight", after(func(s *history.Sample) { s.InFlight = 3 }), "I9"},
+		{"requests are in flight while there is load", func(p *plot) {
+			after(func(s *history.Sample) { s.InFlight, s.Streams = 5, 5 })(p)
+			p.get("dc1", 41, 42, of("nothing"))
+		}, ""},
 		{"much is used during the fault alone", after(func(s *history.Sample) {
 			if s.At < sec(25) {
 				s.Goroutines, s.InFlight = 5000, 500
