@@ -116,7 +116,7 @@ func (d *drill) playFaults(ctx context.Context) error {
 
 // strike plays one fault and waits for recovery.
 func (d *drill) strike(ctx context.Context, s step) error {
-	h := history.Fault{Name: s.name, Expect: s.expect, ClockSkew: s.clockSkew, CassandraSkew: s.cassandraSkew}
+	h := history.Fault{Name: s.name, Expect: s.expect, ClockSkew: s.clockSkew, CassandraSkew: s.cassandraSkew, Datacentre: s.lost, Unrepaired: s.unrepaired}
 	h.Begin = d.recorder.Now()
 	say(d.log, "%s begins: %s", s.name, s.what)
 	err := s.begin(ctx, d)

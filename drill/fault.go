@@ -18,6 +18,10 @@ type fault struct {
 	length time.Duration
 	// clockSkew and cassandraSkew are what it does to clocks.
 	clockSkew, cassandraSkew time.Duration
+	// lost is the datacentre that is gone as a whole, where one is.
+	lost string
+	// unrepaired is set where Cassandra keeps nothing for the other side, so that sets made meanwhile may never get there.
+	unrepaired bool
 	// needs are the options that a cluster must have been started with.
 	needs testcluster.Options
 	// rare faults are in no random mix: they take long, or leave a cluster slow.

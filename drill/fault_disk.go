@@ -58,7 +58,7 @@ func hintFaults() []fault {
 	const window = 5 * time.Second
 	const usual = 3 * time.Hour
 	partition := func(name, what string, before, afterwards func(context.Context, *drill) error) fault {
-		return fault{name: name, what: what, expect: history.OtherDatacentre, length: 40 * time.Second,
+		return fault{name: name, what: what, expect: history.OtherDatacentre, unrepaired: true, length: 40 * time.Second,
 			begin: func(ctx context.Context, d *drill) error {
 				if err := before(ctx, d); err != nil {
 					return err

@@ -50,14 +50,14 @@ func nodeFaults() []fault {
 			end: func(ctx context.Context, d *drill) error {
 				return eachNode(d.nodes("dc1")[1:], func(n *testcluster.Node) error { return n.Unpause(ctx) })
 			}},
-		{name: "whole-local", what: "all nodes of the first datacentre frozen", expect: history.Outage,
+		{name: "whole-local", what: "all nodes of the first datacentre frozen", expect: history.OtherDatacentre, lost: "dc1",
 			begin: func(ctx context.Context, d *drill) error {
 				return eachNode(d.nodes("dc1"), func(n *testcluster.Node) error { return n.Pause(ctx) })
 			},
 			end: func(ctx context.Context, d *drill) error {
 				return eachNode(d.nodes("dc1"), func(n *testcluster.Node) error { return n.Unpause(ctx) })
 			}},
-		{name: "whole-remote", what: "all nodes of the other datacentre end (SIGTERM)", expect: history.Outage, rare: true,
+		{name: "whole-remote", what: "all nodes of the other datacentre end (SIGTERM)", expect: history.OtherDatacentre, lost: "dc2", rare: true,
 			begin: func(ctx context.Context, d *drill) error {
 				return eachNode(d.nodes("dc2"), func(n *testcluster.Node) error { return n.Terminate(ctx) })
 			},
