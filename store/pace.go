@@ -5,41 +5,33 @@ import (
 	"time"
 )
 
-// A read is hedged once it has taken hedgeTimes as long as reads typically do, but not before soonestHedge, and never
-// later than hedgeAfter.
+// pace is how long all but one read in fifty take at one coordinator: one that takes longer is hedged, but not before
+// soonestHedge and never later than hedgeAfter. An answer that took longer raises it by 48/1024, any other lowers it by
+// 1/1024, so that it rests where the former are one in 49. It has no lock: of two answers at once one may count for nothing.
 //
-// Of the latencies seen in the tests in two datacentres, one read in thirty to one in a hundred takes more than four
-// times the median, whether all is well or a node is gone: well below the tenth that the savings allow, and the next
-// coordinator has answered long before a person notices. Twice the median would hedge one read in eight, which spends
-// all savings on nothing. Below 5 ms it is the garbage collector's pauses, on either side, that hedges would chase.
-// A median, for it does not move when a node stops: most reads do not go there. When the whole cluster becomes slow the
-// median follows within some twenty reads, and at 50 ms hedges are as late, and as few, as those of writes.
-const (
-	hedgeTimes   = 4
-	soonestHedge = 5 * time.Millisecond
-)
+// One in fifty, for it bounds what hedges cost whatever the latencies look like. A multiple of the median does not: with
+// four medians, six nodes on two busy cores answered one request in six twice, all that the savings allow, and only one in
+// four of those hedges won. Where all are slow the pace rises to hedgeAfter within some thirty reads, and reads are hedged
+// as late, and as seldom, as writes. A node that has stopped does not raise it, as what is never answered does not count.
+// Below 5 ms hedges would chase the pauses of collectors, on either side.
+type pace struct{ wait atomic.Int64 } // ns; 0 before the first answer
 
-// pace is the typical time of a read at one coordinator: a running median, which each answer moves a 32nd towards
-// itself. It has no lock: of two answers at the same time one may count for nothing.
-type pace struct{ median atomic.Int64 } // ns; 0 before the first answer
+const soonestHedge = 5 * time.Millisecond
 
-func (p *pace) observe(d time.Duration) {
-	median := p.median.Load()
-	if median == 0 {
-		median = int64(hedgeAfter / hedgeTimes)
-	}
-	if int64(d) > median {
-		median = min(median+median/32, int64(hedgeAfter/hedgeTimes))
+func (p *pace) observe(took time.Duration) {
+	wait := p.hedgeAfter()
+	if took > wait {
+		wait += wait * 48 / 1024
 	} else {
-		median = max(median-median/32, int64(soonestHedge/hedgeTimes))
+		wait -= wait / 1024
 	}
-	p.median.Store(median)
+	p.wait.Store(int64(min(max(wait, soonestHedge), hedgeAfter)))
 }
 
 // hedgeAfter is how long a read may take before another coordinator is asked beside.
 func (p *pace) hedgeAfter() time.Duration {
-	if median := p.median.Load(); median > 0 {
-		return time.Duration(median) * hedgeTimes
+	if wait := p.wait.Load(); wait > 0 {
+		return time.Duration(wait)
 	}
 	return hedgeAfter
 }

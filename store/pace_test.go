@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,13 +11,19 @@ import (
 // reading is the plan of a read, whose hedges follow the pace.
 var reading = plan{read: true}
 
-// accustomed has a cluster whose coordinators have each answered reads within usual, for long enough to be expected to.
-func accustomed(t *testing.T, usual time.Duration) *cluster {
+// accustomed has a cluster whose coordinators answer reads within usual, and which has known three in a hundred to take
+// rare.
+func accustomed(t *testing.T, usual, rare time.Duration) *cluster {
 	t.Helper()
 	c := newTestCluster(map[string]reply{"a": {after: usual}, "b": {after: usual}, "c": {after: usual}})
 	t.Cleanup(func() { time.Sleep(hedgeAfter) }) // for which losers may live on
-	c.read(t, 300, "")
-	c.savings.Store(hedgeCost * hedgeSavings)
+	for n := range 10_000 {
+		if n%100 < 3 {
+			c.reads.observe(rare)
+		} else {
+			c.reads.observe(usual)
+		}
+	}
 	return c
 }
 
@@ -34,23 +41,22 @@ func (c *cluster) read(t *testing.T, n int, want string) (asked []string) {
 
 func (c *cluster) failures(id string) int32 { return c.coordinators.of(id).failures.Load() }
 
-func TestAReadIsHedgedAfterAFewTypicalTimes(t *testing.T) {
+func TestAReadThatTakesLongerThanAlmostAllIsHedged(t *testing.T) {
 	for _, c := range []struct {
-		claim       string
-		usual, want time.Duration
-		within      time.Duration
+		claim             string
+		usual, rare, want time.Duration
 	}{
-		{"of some milliseconds", 10 * time.Millisecond, 40 * time.Millisecond, 3 * time.Millisecond},
-		{"but not at once where they are short", 100 * time.Microsecond, soonestHedge, 0},
-		{"and as ever where they are long", 60 * time.Millisecond, hedgeAfter, 0},
+		{"after what is rare", 10 * time.Millisecond, 40 * time.Millisecond, 40 * time.Millisecond},
+		{"but not at once where all are short", 100 * time.Microsecond, 200 * time.Microsecond, soonestHedge},
+		{"and as ever where rare ones are long", 10 * time.Millisecond, time.Second, hedgeAfter},
 	} {
 		t.Run(c.claim, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cl := accustomed(t, c.usual)
+				cl := accustomed(t, c.usual, c.rare)
 				cl.set("a", never)
 				start := time.Now()
 				asked := cl.read(t, 1, "b")
-				if took := time.Since(start) - c.usual; took < c.want-c.within || took > c.want+c.within {
+				if took := time.Since(start) - c.usual; took < c.want*9/10 || took > c.want*11/10 {
 					t.Errorf("hedged after %v, want %v", took, c.want)
 				}
 				if !slices.Equal(asked, []string{"a", "b"}) {
@@ -61,9 +67,34 @@ func TestAReadIsHedgedAfterAFewTypicalTimes(t *testing.T) {
 	}
 }
 
+func TestOneReadInFiftyIsHedgedWhateverTheLatencies(t *testing.T) {
+	seed := rand.New(rand.NewPCG(1, 2)) // the same in every run
+	for claim, took := range map[string]func() time.Duration{
+		"even":          func() time.Duration { return time.Duration(seed.Int64N(int64(100 * time.Millisecond))) },
+		"with a tail":   func() time.Duration { return time.Duration(seed.ExpFloat64() * float64(20*time.Millisecond)) },
+		"of two kinds":  func() time.Duration { return []time.Duration{10, 10, 150}[seed.IntN(3)] * time.Millisecond },
+		"all the same":  func() time.Duration { return 10*time.Millisecond + time.Duration(seed.IntN(1000)) },
+		"very long one": func() time.Duration { return []time.Duration{9, 3000}[seed.IntN(200)/199] * time.Millisecond },
+	} {
+		var p pace
+		const reads = 20_000
+		hedged := 0
+		for n := range 2 * reads {
+			d := took()
+			if n >= reads && d > p.hedgeAfter() {
+				hedged++
+			}
+			p.observe(d)
+		}
+		if hedged > reads/40 {
+			t.Errorf("latencies %s: %d of %d reads would be hedged", claim, hedged, reads)
+		}
+	}
+}
+
 func TestAWriteIsNotHedgedAtTheReadsPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 		c.set("a", never)
 		start := time.Now()
 		if got, err := c.run(plan{}, time.Minute); got != "b" || err != nil {
@@ -75,30 +106,21 @@ func TestAWriteIsNotHedgedAtTheReadsPace(t *testing.T) {
 	})
 }
 
-func TestThePaceFollowsTheClusterAndIsNotMovedByOneNode(t *testing.T) {
+func TestWhereAllReadsBecomeSlowTheirHedgesSoonAreAsLateAsThoseOfWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
-		before := c.reads.hedgeAfter()
-		for range 20 { // of three coordinators one is slow
-			for _, d := range []time.Duration{10, 150, 10} {
-				c.reads.observe(d * time.Millisecond)
-			}
-		}
-		if after := c.reads.hedgeAfter(); after > before*5/4 {
-			t.Errorf("hedged after %v, and after %v once one node is slow", before, after)
-		}
-		for range 60 {
-			c.reads.observe(60 * time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
+		for range 40 {
+			c.reads.observe(300 * time.Millisecond)
 		}
 		if after := c.reads.hedgeAfter(); after != hedgeAfter {
-			t.Errorf("hedged after %v where all reads are slow, want %v", after, hedgeAfter)
+			t.Errorf("hedged after %v, want %v", after, hedgeAfter)
 		}
 	})
 }
 
 func TestACoordinatorThatIsALittleSlowIsOvertakenAndNotSuspected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 		c.set("a", reply{after: hedgeAfter - 10*time.Millisecond})
 		for range 5 * breakerFailures {
 			if asked := c.read(t, 1, "b"); !slices.Equal(asked, []string{"a", "b"}) {
@@ -118,7 +140,7 @@ func TestACoordinatorThatIsDeadIsSuspectedThoughOthersAnswerInItsPlace(t *testin
 	} {
 		t.Run(claim, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := accustomed(t, 10*time.Millisecond)
+				c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 				c.set("a", r)
 				c.read(t, breakerFailures, "b")
 				time.Sleep(hedgeAfter)
@@ -136,7 +158,7 @@ func TestACoordinatorThatIsDeadIsSuspectedThoughOthersAnswerInItsPlace(t *testin
 
 func TestAHedgeThatIsSlowerIsNotSuspected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 		c.set("a", reply{after: 100 * time.Millisecond})
 		c.set("b", never)
 		c.read(t, 1, "a")
@@ -148,9 +170,76 @@ func TestAHedgeThatIsSlowerIsNotSuspected(t *testing.T) {
 	})
 }
 
+func TestAHedgeHasItsTimeFromWhenItWasAskedItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
+		c.set("a", never)
+		c.set("b", reply{after: hedgeAfter - 10*time.Millisecond}) // which is after the first is held for slow
+		c.read(t, 1, "b")
+		if a, b := c.failures("a"), c.failures("b"); a != 1 || b != 0 {
+			t.Errorf("breakers have counted %d and %d failures, want 1 and 0", a, b)
+		}
+	})
+}
+
+func TestALosingHedgeIsLetGoAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
+		c.set("a", reply{after: 60 * time.Millisecond})
+		c.set("b", never)
+		c.read(t, 1, "a")
+		synctest.Wait()
+		if n := c.flying.Load(); n != 0 {
+			t.Errorf("%d attempts go on", n)
+		}
+	})
+}
+
+func TestOnlyReadsThatAreAnsweredSetThePace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
+		before := c.reads.hedgeAfter()
+		for _, r := range []reply{quick, {after: 100 * time.Millisecond}} {
+			for _, id := range []string{"a", "b", "c"} {
+				c.set(id, r)
+			}
+			for range 20 {
+				if _, err := c.run(plan{}, time.Minute); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, id := range []string{"a", "b", "c"} {
+			c.set(id, fails)
+		}
+		for range 20 {
+			_, _ = c.run(reading, 20*time.Millisecond)
+		}
+		if after := c.reads.hedgeAfter(); after != before {
+			t.Errorf("hedged after %v, and %v once writes and failures have come", before, after)
+		}
+	})
+}
+
+func TestAClientThatGoesAwaySoonLeavesNoMark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
+		c.set("a", never)
+		_, _ = c.run(reading, 20*time.Millisecond)
+		synctest.Wait()
+		if n := c.flying.Load(); n != 0 {
+			t.Errorf("%d attempts go on", n)
+		}
+		time.Sleep(hedgeAfter)
+		if n := c.failures("a"); n != 0 {
+			t.Errorf("its breaker has counted %d failures", n)
+		}
+	})
+}
+
 func TestAClientThatGoesAwayLeavesTheFirstItsTimeAndNoMarkOnTheHedge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 		c.set("a", never)
 		c.set("b", never)
 		if got, err := c.run(reading, 100*time.Millisecond); err == nil {
@@ -166,13 +255,13 @@ func TestAClientThatGoesAwayLeavesTheFirstItsTimeAndNoMarkOnTheHedge(t *testing.
 
 func TestHedgesAtTheReadsPaceAreATenthAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 		c.set("a", reply{after: 100 * time.Millisecond})
 		c.set("b", reply{after: 100 * time.Millisecond})
 		const operations = 2000
 		hedges := 0
 		for range operations {
-			c.reads.median.Store(int64(10 * time.Millisecond)) // as if most reads had gone elsewhere
+			c.reads.wait.Store(int64(40 * time.Millisecond)) // as if most reads had gone elsewhere
 			hedges += len(c.read(t, 1, "a")) - 1
 		}
 		if most := operations/hedgeCost + hedgeSavings; hedges > most || hedges < most/2 {
@@ -183,7 +272,7 @@ func TestHedgesAtTheReadsPaceAreATenthAtMost(t *testing.T) {
 
 func TestAReadThatCannotAffordAHedgeAtItsPaceIsHeldForSlowLikeAnyOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 		c.set("a", never)
 		c.savings.Store(0)
 		start := time.Now()
@@ -199,7 +288,7 @@ func TestAReadThatCannotAffordAHedgeAtItsPaceIsHeldForSlowLikeAnyOther(t *testin
 
 func TestAFailureBeforeTheReadsPaceIsNotTakenForSlowness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 		c.set("a", fails)
 		c.set("b", never)
 		start := time.Now()
@@ -217,7 +306,7 @@ func TestAFailureBeforeTheReadsPaceIsNotTakenForSlowness(t *testing.T) {
 
 func TestHedgesThatWinAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := accustomed(t, 10*time.Millisecond)
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
 		c.set("a", never)
 		c.read(t, 1, "b")
 		c.set("a", reply{after: 45 * time.Millisecond}) // after the hedge and before its answer

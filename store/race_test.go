@@ -72,6 +72,7 @@ type cluster struct {
 	mu      sync.Mutex
 	replies map[string]reply
 	asked   []string
+	flying  atomic.Int64 // attempts
 }
 
 func newTestCluster(replies map[string]reply) *cluster {
@@ -99,6 +100,8 @@ func (c *cluster) try(ctx context.Context) (string, error) {
 	c.asked = append(c.asked, id)
 	r := c.replies[id]
 	c.mu.Unlock()
+	c.flying.Add(1)
+	defer c.flying.Add(-1)
 	if !sleep(ctx, r.after) {
 		return "", ctx.Err()
 	}
