@@ -63,7 +63,9 @@ func Open(ctx context.Context, c CassandraConfig, m *Metrics, log *slog.Logger, 
 	config := driverConfig(c, log)
 	config.Keyspace = c.Keyspace
 	config.PoolConfig.HostSelectionPolicy = hosts
-	config.StreamObserver = inFlight{m.inFlight}
+	streams := newInFlight(m.inFlight)
+	config.StreamObserver = streams
+	config.HostDialer = dialer{tls: c.TLS, port: c.Port, streams: streams}
 	session, err := config.CreateSession()
 	if err != nil {
 		return nil, cannotConnect(c, err)
@@ -141,8 +143,9 @@ func driverConfig(c CassandraConfig, log *slog.Logger) *gocql.ClusterConfig {
 // dialer makes verified TLS connections. There is no other kind: the driver's own TLS options skip verification
 // when only a CA is given, and TLS settings that are fixed at the start could not be rotated.
 type dialer struct {
-	tls  func() *tls.Config
-	port int
+	tls     func() *tls.Config
+	port    int
+	streams *inFlight // is told when a connection ends; may be nil
 }
 
 // DialHost implements gocql.HostDialer.
@@ -164,6 +167,9 @@ func (d dialer) DialHost(ctx context.Context, host *gocql.HostInfo) (*gocql.Dial
 		return nil, errors.Join(fmt.Errorf("TLS with Cassandra at %s: %w", address, err), tcp.Close())
 	}
 	// A TLS connection cannot send several frames with one call, so waiting for more to send brings nothing.
+	if d.streams != nil {
+		return &gocql.DialedHost{Conn: d.streams.watch(conn, ip.String()), DisableCoalesce: true}, nil
+	}
 	return &gocql.DialedHost{Conn: conn, DisableCoalesce: true}, nil
 }
 
