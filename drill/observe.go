@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -159,12 +160,22 @@ func (f *field) watch(ctx context.Context, now func() time.Duration) *watcher {
 	return w
 }
 
-// take leaves out instances that do not answer.
+// take samples all instances at once, and leaves out those that do not answer.
 func (w *watcher) take(ctx context.Context) {
-	for _, i := range w.field.instances {
-		if s, err := w.field.scrape(ctx, i); err == nil {
-			s.At = w.now()
-			w.samples = append(w.samples, s)
+	found := make([]*history.Sample, len(w.field.instances))
+	var asked sync.WaitGroup
+	for n, i := range w.field.instances {
+		asked.Go(func() {
+			if s, err := w.field.scrape(ctx, i); err == nil {
+				s.At = w.now()
+				found[n] = &s
+			}
+		})
+	}
+	asked.Wait()
+	for _, s := range found {
+		if s != nil {
+			w.samples = append(w.samples, *s)
 		}
 	}
 }
