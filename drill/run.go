@@ -37,7 +37,7 @@ func (s *settings) flags(name string) *flag.FlagSet {
 // commonFlags are those of watch too.
 func (s *settings) commonFlags(name string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.Float64Var(&s.rate, "rate", 120, "operations per second, of all datacentres together")
+	f.Float64Var(&s.rate, "rate", 100, "operations per second, of all datacentres together")
 	f.Uint64Var(&s.seed, "seed", 0, "of the schedule; 0: a new one, which is printed")
 	f.StringVar(&s.out, "out", "drill-results", "the `DIRECTORY` for results and the report")
 	return f

@@ -39,10 +39,14 @@ const (
 
 // Numbers of keys of each kind. Hot keys are where operations meet.
 const (
-	coldKeys   = 300
+	coldKeys   = 150
 	hotKeys    = 6
 	pinnedKeys = 8 // in each datacentre
 )
+
+// preloadEvery is the share of slots that first values take: sets cost more than gets, and a load that began with nothing
+// but sets would begin with an overload.
+const preloadEvery = 3
 
 // remembered is how many deleted keys are asked for again, and rememberedFor for how long; within the fence, so that
 // their sets are refused.
@@ -64,6 +68,7 @@ type Schedule struct {
 	preload    []string
 	graves     []grave
 	shorts     int
+	turn       int
 }
 
 type grave struct {
@@ -107,7 +112,8 @@ func (s *Schedule) Next() Planned {
 // plan fills at least one slot. What it plans beyond the slot takes up those that follow, so that the rate is kept.
 func (s *Schedule) plan() {
 	before := len(s.queue)
-	if n := len(s.preload); n > 0 {
+	s.turn++
+	if n := len(s.preload); n > 0 && s.turn%preloadEvery == 0 {
 		name := s.preload[n-1]
 		s.preload = s.preload[:n-1]
 		s.preset(name)
