@@ -143,7 +143,7 @@ func (d *drill) strike(ctx context.Context, s step) error {
 }
 
 // readers bounds the final reads under way.
-const readers = 8
+const readers = 24
 
 // conclude reads every key in every datacentre and at every replica, and counts.
 func (d *drill) conclude(ctx context.Context, metricsBefore, logsBefore tally) error {

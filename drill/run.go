@@ -54,6 +54,8 @@ func (s *settings) prepare(stdout io.Writer) error {
 func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var s settings
 	flags := s.flags("drill faults")
+	planted := flags.Bool("mutants", false, "then also the mutants, on the same installation")
+	flags.Float64Var(&s.minutes, "mix", 0, "then also a mix of so many minutes")
 	if !parse(flags, args, stderr) {
 		return exitUsage
 	}
@@ -77,7 +79,14 @@ func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	for _, f := range chosen {
 		plans = append(plans, plan{name: f.name, command: "faults " + f.name, faults: []step{{fault: f, length: s.length(f)}}})
 	}
-	return s.holdAll(ctx, "faults", plans, stdout, stderr)
+	var hunted []mutant
+	if *planted {
+		hunted = mutants()
+	}
+	if s.minutes > 0 {
+		plans = append(plans, s.mix())
+	}
+	return s.holdAll(ctx, "faults", plans, hunted, stdout, stderr)
 }
 
 func (s *settings) length(f fault) time.Duration {
@@ -98,7 +107,7 @@ func runMix(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "drill:", err)
 		return exitFailed
 	}
-	return s.holdAll(ctx, "mix", []plan{s.mix()}, stdout, stderr)
+	return s.holdAll(ctx, "mix", []plan{s.mix()}, nil, stdout, stderr)
 }
 
 // mix is faults in random order, none twice in a row, until their time is over. Recovery takes about as long as a fault.
@@ -119,8 +128,8 @@ func (s *settings) mix() plan {
 	return p
 }
 
-// holdAll holds drills one after another on one installation, judges each and writes a report.
-func (s *settings) holdAll(ctx context.Context, title string, plans []plan, stdout, stderr io.Writer) int {
+// holdAll holds drills one after another on one installation, judges each, hunts mutants, and writes a report.
+func (s *settings) holdAll(ctx context.Context, title string, plans []plan, hunted []mutant, stdout, stderr io.Writer) int {
 	f, err := newField(ctx, nil, needs(plans), newLog(stderr))
 	if err != nil {
 		fmt.Fprintln(stderr, "drill:", err)
@@ -131,26 +140,47 @@ func (s *settings) holdAll(ctx context.Context, title string, plans []plan, stdo
 		fmt.Fprintln(stderr, "drill:", err)
 		return exitFailed
 	}
+	code := s.holdEach(ctx, f, plans, stdout, stderr)
+	for n := range hunted {
+		caught, err := s.hunt(ctx, f, &hunted[n], stdout)
+		if err != nil {
+			fmt.Fprintln(stderr, "drill:", hunted[n].name, err)
+			code = exitFailed
+		} else if !caught && code == exitOK {
+			code = exitBroken
+		}
+	}
+	return s.conclude(title, code, stdout, stderr)
+}
+
+// holdEach holds drills one after another, and goes on with the next where one could not be held.
+func (s *settings) holdEach(ctx context.Context, f *field, plans []plan, stdout, stderr io.Writer) int {
 	code := exitOK
 	for n, p := range plans {
 		p.rate = s.rate
 		p.seed = s.seed + uint64(n)
 		fmt.Fprintf(stdout, "\n%s (seed %d), %d of %d\n", p.name, p.seed, n+1, len(plans))
 		summary, err := s.one(ctx, f, p, stdout)
+		if ctx.Err() != nil {
+			return exitFailed
+		}
 		if err != nil {
 			fmt.Fprintln(stderr, "drill:", p.name, err)
 			code = exitFailed
-			if err := f.renew(ctx, s.rate, needs(plans)); err != nil || ctx.Err() != nil {
+			if err := f.renew(ctx, s.rate, needs(plans)); err != nil {
 				fmt.Fprintln(stderr, "drill: the installation cannot be put right:", err)
-				break
+				return code
 			}
 			continue
 		}
 		if broken(summary.Verdicts) && code == exitOK {
 			code = exitBroken
 		}
+		if err := writeReport(s.out, []string{s.out}); err != nil { // so that there is one however this ends
+			fmt.Fprintln(stderr, "drill:", err)
+		}
 	}
-	return s.conclude(title, code, stdout, stderr)
+	return code
 }
 
 // one holds a drill and writes down what came of it.
@@ -263,36 +293,11 @@ func runMutants(ctx context.Context, args []string, stdout, stderr io.Writer) in
 			chosen = append(chosen, *m)
 		}
 	}
-	log := newLog(stderr)
 	if err := s.prepare(stdout); err != nil {
 		fmt.Fprintln(stderr, "drill:", err)
 		return exitFailed
 	}
-	f, err := newField(ctx, nil, testcluster.Options{}, log)
-	if err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	defer f.closeAndSay(ctx, stderr)
-	if err := f.warmUp(ctx, s.rate); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	code := exitOK
-	for n := range chosen {
-		caught, err := s.hunt(ctx, f, &chosen[n], stdout)
-		if err != nil {
-			fmt.Fprintln(stderr, "drill:", chosen[n].name, err)
-			code = exitFailed
-		} else if !caught && code == exitOK {
-			code = exitBroken
-		}
-	}
-	if err := writeReport(s.out, []string{s.out}); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	return code
+	return s.holdAll(ctx, "mutants", nil, chosen, stdout, stderr)
 }
 
 // hunt plants a bug and tells whether the drill finds it.
