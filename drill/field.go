@@ -44,25 +44,27 @@ type killedRun struct {
 const startPatience = 5 * time.Minute
 
 // newField starts everything. m may be nil.
-func newField(ctx context.Context, m *mutant, needs testcluster.Options, log *slog.Logger) (f *field, err error) {
+func newField(ctx context.Context, m *mutant, needs testcluster.Options, log *slog.Logger) (*field, error) {
 	dir, err := os.MkdirTemp("", "userinfo-drill-")
 	if err != nil {
 		return nil, err
 	}
-	f = &field{dir: dir, log: log}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.close(context.WithoutCancel(ctx)))
-		}
-	}()
-	say(log, "starting a cluster of two datacentres, three nodes in each")
-	needs.Log = log
+	f := &field{dir: dir, log: log}
+	if err := f.open(ctx, m, needs); err != nil {
+		return nil, errors.Join(err, f.close(context.WithoutCancel(ctx)))
+	}
+	return f, nil
+}
+
+func (f *field) open(ctx context.Context, m *mutant, needs testcluster.Options) (err error) {
+	say(f.log, "starting a cluster of two datacentres, three nodes in each")
+	needs.Log = f.log
 	starting, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	if f.cluster, err = testcluster.Start(starting, needs); err != nil {
-		return nil, err
+		return err
 	}
-	return f, f.deploy(ctx, m)
+	return f.deploy(ctx, m)
 }
 
 // deploy builds the program, with a planted bug where m is not nil, and starts instances of it in place of those there
