@@ -17,7 +17,7 @@ import (
 // How long the load runs before a fault, and after all has recovered; and the pause in which what it left is let go.
 const (
 	before = 8 * time.Second
-	after  = 5 * time.Second
+	after  = 2 * time.Second
 	rest   = 2 * time.Second
 )
 
@@ -44,6 +44,7 @@ type drill struct {
 	plan     plan
 	history  *history.History
 	recorder *load.Recorder
+	failed   []string // faults that could not be played
 }
 
 // hold runs a plan and gives its history. An error means that there is none to be judged.
@@ -67,13 +68,20 @@ func (f *field) hold(ctx context.Context, p plan) (*history.History, error) {
 		return nil, err
 	}
 	w := f.watch(ctx, d.recorder.Now)
-	err = d.play(ctx)
+	played := d.play(ctx)
 	d.history.Samples = w.end()
-	if err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if played != nil { // what there is can be judged all the same
+		say(d.log, "the drill ends early: %v", played)
+		d.history.Environment["ended early"] = played.Error()
 	}
 	if err := d.conclude(ctx, metricsBefore, logsBefore); err != nil {
-		return nil, err
+		return nil, errors.Join(played, err)
+	}
+	if len(d.failed) > 0 {
+		d.history.Environment["could not be played"] = strings.Join(d.failed, ", ")
 	}
 	return d.history, nil
 }
@@ -107,6 +115,7 @@ func (d *drill) playFaults(ctx context.Context) error {
 		if !sleep(ctx, s.pause) {
 			return ctx.Err()
 		}
+		d.progress()
 	}
 	if !sleep(ctx, after) {
 		return ctx.Err()
@@ -130,16 +139,27 @@ func (d *drill) strike(ctx context.Context, s step) error {
 	}
 	h.End = d.recorder.Now()
 	if err != nil {
-		return err
+		// It was not what it says, but clients saw something of it: it stays in the history.
+		say(d.log, "%s could not be played: %v", s.name, err)
+		h.Name, h.Expect = h.Name+" (not played)", history.Outage
+		d.failed = append(d.failed, s.name)
 	}
 	say(d.log, "%s has ended; waiting until everything is as it was", s.name)
 	if err := d.settle(ctx); err != nil {
+		d.history.Faults = append(d.history.Faults, h) // without Recovered: it has not
 		return err
 	}
 	h.Recovered = d.recorder.Now()
-	say(d.log, "recovered %v after the end", (h.Recovered - h.End).Round(100*time.Millisecond))
 	d.history.Faults = append(d.history.Faults, h)
-	return nil
+	say(d.log, "recovered %v after the end", (h.Recovered - h.End).Round(100*time.Millisecond))
+	return ctx.Err()
+}
+
+// progress says how far the drill is.
+func (d *drill) progress() {
+	if len(d.plan.faults) > 1 {
+		say(d.log, "%d of %d faults, %v", len(d.history.Faults), len(d.plan.faults), d.recorder.Now().Round(time.Second))
+	}
 }
 
 // readers bounds the final reads under way.

@@ -100,6 +100,7 @@ func runMix(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var s settings
 	flags := s.flags("drill mix")
 	flags.Float64Var(&s.minutes, "minutes", 30, "how long faults go on")
+	each := flags.Bool("each", false, "every fault there is, once and as long as when it is alone, in random order, however long that takes")
 	if !parse(flags, args, stderr) {
 		return exitUsage
 	}
@@ -107,7 +108,26 @@ func runMix(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "drill:", err)
 		return exitFailed
 	}
-	return s.holdAll(ctx, "mix", []plan{s.mix()}, nil, stdout, stderr)
+	p := s.mix()
+	if *each {
+		p = s.mixOfEach()
+	}
+	return s.holdAll(ctx, "mix", []plan{p}, nil, stdout, stderr)
+}
+
+// between is the pause between the faults of a mix of each: what the next is compared with.
+const between = 8 * time.Second
+
+// mixOfEach is every fault once, in random order, one after the other's recovery.
+func (s *settings) mixOfEach() plan {
+	random := rand.New(rand.NewPCG(s.seed, 1))
+	p := plan{name: "mix-of-each", command: fmt.Sprintf("mix -each -seconds %d", s.seconds)}
+	all := faults()
+	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for _, f := range all {
+		p.faults = append(p.faults, step{fault: f, length: s.length(f), pause: between})
+	}
+	return p
 }
 
 // mix is faults in random order, none twice in a row, until their time is over. Recovery takes about as long as a fault.
@@ -173,7 +193,9 @@ func (s *settings) holdEach(ctx context.Context, f *field, plans []plan, stdout,
 			}
 			continue
 		}
-		if broken(summary.Verdicts) && code == exitOK {
+		if summary.Environment["ended early"]+summary.Environment["could not be played"] != "" {
+			code = exitFailed
+		} else if broken(summary.Verdicts) && code == exitOK {
 			code = exitBroken
 		}
 		if err := writeReport(s.out, []string{s.out}); err != nil { // so that there is one however this ends
