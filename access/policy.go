@@ -119,6 +119,12 @@ func (r Rules) Policy() (*Policy, error) {
 	return p, nil
 }
 
+// Open tells whether anybody may come to an audience, from anywhere: then nobody need be identified.
+func (p *Policy) Open(name string) bool {
+	anybody, err := p.audiences[name].admits(Identity{policy: p})
+	return anybody && err == nil
+}
+
 // OnlyAuthority is what the CA of clients is called where there is one, without a name.
 const OnlyAuthority = "client_ca"
 
