@@ -59,6 +59,8 @@ func compileName(path string, in CertificateName, authorities []string) (n certi
 	switch {
 	case in.CA == "" && len(authorities) == 1:
 		n.authority = authorities[0]
+	case in.CA == "" && len(authorities) == 0:
+		errs = append(errs, field.Errorf(path, "without tls.client_ca or tls.client_cas no certificate is asked for"))
 	case in.CA == "":
 		errs = append(errs, field.Errorf(path, "there are several CAs: say with ca: whose certificates count, one of %s", strings.Join(authorities, ", ")))
 	case !slices.Contains(authorities, in.CA):

@@ -18,7 +18,8 @@ import (
 // reloadInterval is how often files are compared with what is in force. SIGHUP does it at once.
 const reloadInterval = 2 * time.Second
 
-// reloader puts changed files into force: certificates, CAs, and the clients and seal keys of the configuration. Each
+// reloader puts changed files into force: certificates, CAs, revocations, the audit key, and the clients, audiences and seal keys of the
+// configuration. Each
 // is read and checked as a whole; what cannot be used changes nothing, is logged once, and shows in a metric until it
 // is mended.
 type reloader struct {
@@ -92,6 +93,9 @@ func (r *reloader) all(now bool) {
 	if f.cassandra != nil {
 		r.part("cassandra_tls", f.cassandra.Reload)
 	}
+	if file := r.service.config.Audit; file.KeyFile != "" {
+		r.part("audit", func() (bool, error) { return f.openAudit(file) })
+	}
 	if r.config != nil {
 		r.part("clients", func() (bool, error) { return r.clients(now) }) // and which files the keys are in
 		if f.keys != nil {
@@ -132,7 +136,7 @@ func (r *reloader) keys() (changed bool, err error) {
 	return changed, err
 }
 
-// clients reads the configuration again and puts its clients into force.
+// clients reads the configuration again and puts its clients and audiences into force.
 // A file that changed is believed once it has been the same twice, or, with now, at once.
 func (r *reloader) clients(now bool) (changed bool, err error) {
 	text, err := os.ReadFile(r.config.file)
@@ -154,7 +158,7 @@ func (r *reloader) clients(now bool) (changed bool, err error) {
 	}
 	if !sameButReloaded(*c, *r.config.Config) {
 		// The new clients may be meant for the new collections, which are not the ones being served.
-		return false, errors.New("the configuration changed in other parts than clients and seal.keys: restart, or undo the other changes")
+		return false, errors.New("the configuration changed in other parts than clients, audiences and seal.keys: restart, or undo the other changes")
 	}
 	policy, err := c.policy(time.Now)
 	if err != nil {
@@ -168,6 +172,7 @@ func (r *reloader) clients(now bool) (changed bool, err error) {
 
 func sameButReloaded(a, b Config) bool {
 	a.Clients, b.Clients = nil, nil
+	a.Audiences, b.Audiences = nil, nil
 	a.Seal.Keys, b.Seal.Keys = nil, nil
 	return reflect.DeepEqual(a, b)
 }

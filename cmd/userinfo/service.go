@@ -23,6 +23,7 @@ type service struct {
 	config   *Config
 	files    *files
 	log      *slog.Logger
+	audit    *slog.Logger // to the same place, whatever the level
 	registry *prometheus.Registry
 	metrics  *store.Metrics
 	policy   atomic.Pointer[access.Policy]
@@ -52,6 +53,7 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 		config:   c,
 		files:    f,
 		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})),
+		audit:    slog.New(slog.NewJSONHandler(w, nil)),
 		registry: prometheus.NewRegistry(),
 	}
 	s.policy.Store(policy)
@@ -69,6 +71,10 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 	handler := api.New(api.Config{
 		Collections:    collections,
 		Policy:         s.policy.Load,
+		Authorities:    s.files.server.Authorities,
+		ClientLimits:   s.config.Limits.PerClient,
+		Audit:          s.audit,
+		AuditKey:       s.files.auditKey,
 		Ready:          ready,
 		MaxInFlight:    s.config.Limits.MaxInFlight,
 		RequestTimeout: api.RequestTimeout,
