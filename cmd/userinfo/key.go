@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"userinfo/access/signature"
 	"userinfo/internal/field"
 	"userinfo/store"
 )
@@ -34,8 +35,12 @@ func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
 		var k store.IndexKey
 		k, err = store.NewIndexKey(rand.Reader)
 		text = k.Text()
+	case len(args) == 2 && args[0] == "new" && args[1] == "signature":
+		var s signature.Secret
+		s, err = signature.NewSecret(rand.Reader)
+		text = s.Text()
 	default:
-		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index >FILE)")
+		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index|signature >FILE)")
 		return exitUsage
 	}
 	if err != nil {
