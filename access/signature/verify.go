@@ -14,7 +14,7 @@ type Config struct {
 	// DefaultWindow.
 	Window time.Duration
 	// Nonces is how many are remembered of one key: its requests in one window, or two where its clock runs ahead. Each
-	// takes about 70 bytes. 0 is DefaultNonces. Beyond it, requests of that key are ErrFull.
+	// takes about 60 bytes. 0 is DefaultNonces. Beyond it, requests of that key are ErrFull.
 	Nonces int
 	// Now is the time; nil is time.Now.
 	Now func() time.Time
