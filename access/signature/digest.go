@@ -20,7 +20,7 @@ type digests struct{ sha256, sha512 []byte }
 //
 // It fails closed: a header with neither is ErrMalformed.
 func parseDigests(h http.Header) (digests, error) {
-	d, err := parseDictionary(h, digestField, maxDigestBytes)
+	d, _, err := parseDictionary(h, digestField, maxDigestBytes)
 	if err != nil {
 		return digests{}, err
 	}

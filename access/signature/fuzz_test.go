@@ -28,9 +28,12 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("an error of no kind: %v", err)
 		}
 		if err == nil {
-			label, text, _ := strings.Cut(strings.Trim(input, " \t"), "=")
-			if text != in.text {
-				t.Fatalf("%q is read as %q", text, in.text)
+			label, _, _ := strings.Cut(strings.Trim(input, " \t"), "=")
+			if again := label + "=" + written(t, in); strings.Trim(input, " \t") != again {
+				t.Fatalf("%q is read as %q", input, again)
+			}
+			if strings.Trim(input, " \t") != label+"="+in.text {
+				t.Fatalf("the value of @signature-params of %q is %q", input, in.text)
 			}
 			if again, err := httpsfv.Marshal(httpsfv.NewItem(in.signature)); err != nil || strings.Trim(signature, " \t") != label+"="+again {
 				t.Fatalf("%q is read as %s", signature, again)
@@ -44,4 +47,26 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("it verifies: %v", err)
 		}
 	})
+}
+
+// written is what was read, put together again; the parameters are in the order in which they were sent.
+func written(t *testing.T, in *input) string {
+	list := httpsfv.InnerList{Params: httpsfv.NewParams()}
+	for _, c := range in.components {
+		list.Items = append(list.Items, httpsfv.NewItem(c))
+	}
+	sent, err := httpsfv.UnmarshalList([]string{in.text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range sent[0].(httpsfv.InnerList).Params.Names() {
+		list.Params.Add(name, map[string]any{
+			"created": in.created, "expires": in.expires, "nonce": in.nonce, "keyid": in.keyID, "alg": string(in.algorithm),
+		}[name])
+	}
+	text, err := httpsfv.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }

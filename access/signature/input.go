@@ -30,7 +30,7 @@ type input struct {
 // It fails closed: one field without the other, several lines or labels, a component with parameters, a parameter that is
 // not known or of another type, and whatever is not in canonical form are ErrMalformed.
 func parse(h http.Header) (*input, error) {
-	label, member, err := parseOne(h, inputField, maxInputBytes)
+	label, text, member, err := parseOne(h, inputField, maxInputBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func parse(h http.Header) (*input, error) {
 	if !ok {
 		return nil, malformed(`%s: the label is followed by =("@method" …), a list in brackets`, inputField)
 	}
-	signed, member, err := parseOne(h, signatureField, maxSignatureBytes)
+	signed, _, member, err := parseOne(h, signatureField, maxSignatureBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -50,51 +50,49 @@ func parse(h http.Header) (*input, error) {
 	if !ok || len(item.Params.Names()) > 0 {
 		return nil, malformed("%s: the label is followed by =:BASE64: and nothing else", signatureField)
 	}
-	in := &input{signature: signature}
-	if in.text, err = httpsfv.Marshal(list); err != nil {
-		return nil, malformed("%s cannot be written again: %v", inputField, err)
-	}
+	in := &input{text: text, signature: signature}
 	if err := in.readComponents(list.Items); err != nil {
 		return nil, err
 	}
 	return in, in.readParameters(list.Params)
 }
 
-// parseOne reads a header field that is a dictionary of one member. The parser of dictionaries lets the last of several
-// equal names win, so what it read must come to the same text again.
-func parseOne(h http.Header, field string, limit int) (label string, member httpsfv.Member, err error) {
-	d, err := parseDictionary(h, field, limit)
+// parseOne reads a header field that is a dictionary of one member, of which text is the canonical form.
+func parseOne(h http.Header, field string, limit int) (label, text string, member httpsfv.Member, err error) {
+	d, line, err := parseDictionary(h, field, limit)
 	if err != nil {
-		return "", nil, err
+		return "", "", nil, err
 	}
 	names := d.Names()
 	if len(names) != 1 {
-		return "", nil, malformed("%s has %d labels; send one signature", field, len(names))
+		return "", "", nil, malformed("%s has %d labels; send one signature", field, len(names))
 	}
 	member, _ = d.Get(names[0])
-	return names[0], member, nil
+	return names[0], strings.TrimPrefix(line[len(names[0]):], "="), member, nil
 }
 
-func parseDictionary(h http.Header, field string, limit int) (*httpsfv.Dictionary, error) {
+// parseDictionary reads a header field of one line, which it returns, too. The parser lets the last of several equal
+// names win, in dictionaries and parameters, so what it read must come to the same line again.
+func parseDictionary(h http.Header, field string, limit int) (*httpsfv.Dictionary, string, error) {
 	lines := h[field]
 	switch {
 	case len(lines) == 0:
-		return nil, malformed("there is no %s header; send it, or no part of a signature", field)
+		return nil, "", malformed("there is no %s header; send it, or no part of a signature", field)
 	case len(lines) > 1:
-		return nil, malformed("there are %d %s headers; send one", len(lines), field)
+		return nil, "", malformed("there are %d %s headers; send one", len(lines), field)
 	case len(lines[0]) > limit:
-		return nil, malformed("the %s header has more than %d bytes", field, limit)
+		return nil, "", malformed("the %s header has more than %d bytes", field, limit)
 	}
 	line := strings.Trim(lines[0], " \t")
 	d, err := httpsfv.UnmarshalDictionary([]string{line})
 	if err != nil {
-		return nil, malformed("%s is not a dictionary of structured fields (RFC 9651, section 3.2)", field)
+		return nil, "", malformed("%s is not a dictionary of structured fields (RFC 9651, section 3.2)", field)
 	}
 	again, err := httpsfv.Marshal(d)
 	if err != nil || again != line {
-		return nil, malformed("%s is not in canonical form, or repeats a name (RFC 9651, section 4.1); write it as a library does", field)
+		return nil, "", malformed("%s is not in canonical form, or repeats a name (RFC 9651, section 4.1); write it as a library does", field)
 	}
-	return d, nil
+	return d, line, nil
 }
 
 func (in *input) readComponents(items []httpsfv.Item) error {

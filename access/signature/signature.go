@@ -24,6 +24,7 @@
 //
 // It does not defend against whoever holds the key, nor against a replay at another instance, or at this one after a
 // restart: nonces are remembered in one process. What is not covered by a signature may have been changed on the way.
+// How long a refusal takes tells which keyids there are.
 package signature
 
 import (

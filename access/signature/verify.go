@@ -21,7 +21,7 @@ type Config struct {
 }
 
 // Verifier verifies signatures, and remembers their nonces. There is one for all of a service's life and all its keys,
-// and it is safe for concurrent use.
+// as another would not know the nonces; it is safe for concurrent use.
 type Verifier struct {
 	window int64 // seconds
 	now    func() time.Time

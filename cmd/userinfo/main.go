@@ -37,7 +37,7 @@ func commands() []command {
 		{"dev", "[--listen ADDRESS] [--keep] [--debug] serve from memory on loopback, with everything made for the occasion", dev},
 		{"check-config", "--config FILE                say whether a configuration and its files are right", checkConfig},
 		{"schema", "print|apply|check --config FILE    show, make or verify the tables in Cassandra", schemaCommand},
-		{"key", "new seal|index|signature             make a key that seals rows, makes their keys, or signs requests", key},
+		{"key", "new seal|index|signature               make a key that seals rows, makes their keys, or signs requests", key},
 		{"sign", "--key FILE --keyid ID URL            print the headers that sign a request, for curl -H @-", sign},
 		{"token", "new                                 make a bearer token and the hash that the configuration takes", token},
 		{"version", "                                  say which version this is", version},
