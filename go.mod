@@ -3,6 +3,7 @@ module userinfo
 go 1.26.8
 
 require (
+	github.com/dunglas/httpsfv v1.1.2
 	github.com/getkin/kin-openapi v0.152.0
 	github.com/gocql/gocql v1.7.0
 	github.com/google/uuid v1.6.0

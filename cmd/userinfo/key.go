@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"userinfo/access"
+	"userinfo/access/signature"
 	"userinfo/internal/field"
 	"userinfo/store"
 )
@@ -40,8 +41,12 @@ func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
 		var k access.AuditKey
 		k, err = access.NewAuditKey(rand.Reader)
 		text = k.Text()
+	case len(args) == 2 && args[0] == "new" && args[1] == "signature":
+		var s signature.Secret
+		s, err = signature.NewSecret(rand.Reader)
+		text = s.Text()
 	default:
-		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index|audit >FILE)")
+		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index|signature|audit >FILE)")
 		return exitUsage
 	}
 	if err != nil {
