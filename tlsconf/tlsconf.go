@@ -1,5 +1,5 @@
-// Package tlsconf holds the TLS settings of the service's listener and of its connections to Cassandra. They come
-// from files and can be read again while connections are made.
+// Package tlsconf holds the TLS settings of the service's listener and of its connections to Cassandra, and, under TLS,
+// the PROXY protocol. They come from files and can be read again while connections are made.
 //
 // Invariants:
 //   - What is in force was read and checked as a whole: the key belongs to the certificate, every certificate is
@@ -8,10 +8,12 @@
 //     certificate (it then needs a token, which is not decided here), never with one that does not verify.
 //   - TLS 1.2, where it is allowed, is allowed with ephemeral keys and AEAD suites only.
 //   - A private key is in memory only as crypto/tls holds it, and in no error.
+//   - A PROXY protocol header is believed from listed addresses alone; what another sends never has a meaning.
 //
 // It does not defend against: a key file that others can read; a revoked certificate (take its CA away, or the grant
 // of its name); connections made before a reload, which live on with what they were verified against until somebody
-// closes them; a certificate that expires during a connection.
+// closes them; a certificate that expires during a connection; a listed proxy that lies about addresses, or somebody
+// who can send from one's address.
 package tlsconf
 
 import (
