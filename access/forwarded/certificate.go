@@ -17,53 +17,66 @@ const (
 
 // verify checks the certificate in Client-Cert by way of those in Client-Cert-Chain, which may be missing. It fails
 // closed: no roots, and anything but one certificate, are errors.
-func verify(cert, chain []string, roots *x509.CertPool, now time.Time) ([][]*x509.Certificate, error) {
-	leaf, err := parseCert(cert)
-	if err != nil {
+func (r *Rules) verify(cert, chain []string, now time.Time) ([][]*x509.Certificate, error) {
+	if err := one(cert); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, CertField, err)
 	}
-	intermediates := x509.NewCertPool()
-	if chain != nil {
-		certs, err := parseChain(chain)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, ChainField, err)
-		}
-		for _, c := range certs {
-			intermediates.AddCert(c)
-		}
+	if err := one(chain); err != nil && chain != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, ChainField, err)
 	}
-	if roots == nil { // which x509 would take for the system's
+	if r.roots == nil { // which x509 would take for the system's
 		return nil, fmt.Errorf("%w: there is no CA of clients", ErrUnverified)
 	}
+	sent := digest(cert, chain)
+	if chains := r.verified.recall(sent, now); chains != nil {
+		return chains, nil
+	}
+	leaf, intermediates, err := parse(cert[0], chain)
+	if err != nil {
+		return nil, err
+	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Roots: r.roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnverified, err)
 	}
+	r.verified.remember(sent, chains)
 	return chains, nil
 }
 
-// parseCert reads the one value of Client-Cert: a Byte Sequence (RFC 8941, section 3.3.5) of DER.
+func parse(cert string, chain []string) (leaf *x509.Certificate, intermediates *x509.CertPool, err error) {
+	if leaf, err = parseCert(cert); err != nil {
+		return nil, nil, fmt.Errorf("%w: %s: %w", ErrMalformed, CertField, err)
+	}
+	intermediates = x509.NewCertPool()
+	if chain == nil {
+		return leaf, intermediates, nil
+	}
+	certs, err := parseChain(chain[0])
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %s: %w", ErrMalformed, ChainField, err)
+	}
+	for _, c := range certs {
+		intermediates.AddCert(c)
+	}
+	return leaf, intermediates, nil
+}
+
+// parseCert reads Client-Cert: a Byte Sequence (RFC 8941, section 3.3.5) of DER.
 //
 //	Client-Cert: :MIIB…base64…:
-func parseCert(values []string) (*x509.Certificate, error) {
-	if err := one(values); err != nil {
-		return nil, err
-	}
-	item, err := httpsfv.UnmarshalItem(values)
+func parseCert(value string) (*x509.Certificate, error) {
+	item, err := httpsfv.UnmarshalItem([]string{value})
 	if err != nil {
 		return nil, fmt.Errorf("not a Byte Sequence, which is :base64: (%w)", err)
 	}
 	return certificate(item)
 }
 
-// parseChain reads the one value of Client-Cert-Chain: a List of Byte Sequences, the client's issuer first.
-func parseChain(values []string) ([]*x509.Certificate, error) {
-	if err := one(values); err != nil {
-		return nil, err
-	}
-	list, err := httpsfv.UnmarshalList(values)
+// parseChain reads Client-Cert-Chain: a List of Byte Sequences, the client's issuer first.
+func parseChain(value string) ([]*x509.Certificate, error) {
+	list, err := httpsfv.UnmarshalList([]string{value})
 	if err != nil {
 		return nil, fmt.Errorf("not a List of Byte Sequences (%w)", err)
 	}

@@ -48,46 +48,47 @@ const (
 	ListedProxy      // its own verified certificate is that of a proxy in the configuration
 )
 
-// Rules say what is believed of listed proxies. The zero Rules verify no certificate and know no DN field.
+// Rules say what is believed of listed proxies. They are safe for concurrent use. The zero Rules verify no certificate
+// and know no DN field.
 type Rules struct {
-	// Roots are the CAs of the clients' certificates. nil is none, not the system's.
-	Roots *x509.CertPool
-	// DNField names the field with the distinguished name of the client's certificate, such as X-Client-Dn; see
-	// CheckDNField. Empty: there is none. It is the weaker way: the proxy's word is all there is.
-	DNField string
+	roots    *x509.CertPool
+	dnField  string
+	verified memory
+}
+
+// NewRules makes Rules of the CAs of the clients' certificates, where nil is none and not the system's, and of the
+// name of the field with the distinguished name of the client's certificate, such as X-Client-Dn: X- and then
+// letters, digits and hyphens, so that it has no meaning of its own. Without that name there is no such field. It is the
+// weaker way: the proxy's word is all there is. roots must not change; where a CA does, make new Rules.
+func NewRules(roots *x509.CertPool, dnField string) (*Rules, error) {
+	name := http.CanonicalHeaderKey(dnField)
+	rest, ok := strings.CutPrefix(name, "X-")
+	if dnField != "" && (!ok || rest == "" || strings.Trim(strings.ToLower(rest), "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
+		return nil, errors.New("give the name of a header such as X-Client-Dn, which begins with X- and has letters, digits and hyphens only")
+	}
+	return &Rules{roots: roots, dnField: name}, nil
 }
 
 // Client is whom a proxy speaks for. At most one of its fields is set; with neither it is nobody that is known, and is
 // not the proxy either.
 type Client struct {
-	// Chains are those of the certificate, leaf first, as in tls.ConnectionState.VerifiedChains.
+	// Chains are those of the certificate, leaf first, as in tls.ConnectionState.VerifiedChains. They are shared: read only.
 	Chains [][]*x509.Certificate
 	// CommonName of the distinguished name.
 	CommonName string
 }
 
-// CheckDNField tells whether name can be a Rules' DNField: X- and then letters, digits and hyphens, so that it is no
-// field with a meaning of its own.
-func CheckDNField(name string) error {
-	rest, ok := strings.CutPrefix(http.CanonicalHeaderKey(name), "X-")
-	if !ok || rest == "" || strings.Trim(strings.ToLower(rest), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return errors.New("give the name of a header such as X-Client-Dn, which begins with X- and has letters, digits and hyphens only")
-	}
-	return nil
-}
-
 // Client reads the client's identity from h, which came from a peer. It fails closed: any of the fields from whom
 // is no listed proxy is ErrStranger; one that comes twice, cannot be read, or comes with another that says the same,
 // and a name that differs from a field's by what stands for a hyphen (Client_Cert), is ErrMalformed; a certificate that
-// no CA in Roots has signed for a client, or that is not valid at now, is ErrUnverified.
-func (r Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) {
-	dnField := http.CanonicalHeaderKey(r.DNField)
-	if err := r.lookalike(h, dnField); err != nil {
+// none of the CAs has signed for a client, or that is not valid at now, is ErrUnverified.
+func (r *Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) {
+	if err := r.lookalike(h); err != nil {
 		return Client{}, err
 	}
 	cert, chain, dn := h[CertField], h[ChainField], []string(nil)
-	if dnField != "" {
-		dn = h[dnField]
+	if r.dnField != "" {
+		dn = h[r.dnField]
 	}
 	switch {
 	case cert == nil && chain == nil && dn == nil:
@@ -97,23 +98,23 @@ func (r Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) {
 	case cert == nil && chain != nil:
 		return Client{}, fmt.Errorf("%w: %s without %s", ErrMalformed, ChainField, CertField)
 	case cert != nil && dn != nil:
-		return Client{}, fmt.Errorf("%w: both %s and %s; the proxy must send one of them and remove the other", ErrMalformed, CertField, dnField)
+		return Client{}, fmt.Errorf("%w: both %s and %s; the proxy must send one of them and remove the other", ErrMalformed, CertField, r.dnField)
 	case dn != nil:
 		name, err := commonName(dn)
 		return Client{CommonName: name}, err
 	}
-	chains, err := verify(cert, chain, r.Roots, now)
+	chains, err := r.verify(cert, chain, now)
 	return Client{Chains: chains}, err
 }
 
 // lookalike finds a field that a program with CGI's idea of names would take for one of ours.
-func (r Rules) lookalike(h http.Header, dnField string) error {
+func (r *Rules) lookalike(h http.Header) error {
 	for name := range h {
-		if len(name) != len(CertField) && len(name) != len(ChainField) && len(name) != len(dnField) {
+		if len(name) != len(CertField) && len(name) != len(ChainField) && len(name) != len(r.dnField) {
 			continue
 		}
 		plain := http.CanonicalHeaderKey(strings.Map(hyphen, name))
-		if ours := plain == CertField || plain == ChainField || plain == dnField && dnField != ""; ours && plain != name {
+		if ours := plain == CertField || plain == ChainField || plain == r.dnField && r.dnField != ""; ours && plain != name {
 			return fmt.Errorf("%w: a field's name is that of %s but for the hyphens", ErrMalformed, plain)
 		}
 	}

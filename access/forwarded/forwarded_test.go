@@ -80,6 +80,15 @@ func fields(pairs ...string) http.Header {
 	return h
 }
 
+func rules(t testing.TB, roots *x509.CertPool, dnField string) *forwarded.Rules {
+	t.Helper()
+	r, err := forwarded.NewRules(roots, dnField)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func TestACertificateIsBelievedFromAListedProxyAndVerified(t *testing.T) {
 	ca, other := issue(t, "CA", nil, isCA), issue(t, "other CA", nil, isCA)
 	between := issue(t, "between", ca, isCA)
@@ -149,7 +158,7 @@ func TestACertificateIsBelievedFromAListedProxyAndVerified(t *testing.T) {
 		{"a name that net/http did not spell", listed, http.Header{"client-cert": {a}}, "", forwarded.ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := forwarded.Rules{Roots: pool(ca)}.Client(test.fields, test.from, now)
+			c, err := rules(t, pool(ca), "").Client(test.fields, test.from, now)
 			if !errors.Is(err, test.err) || c.CommonName != "" {
 				t.Fatalf("%+v, %v; want %v", c, err, test.err)
 			}
@@ -170,21 +179,54 @@ func TestACertificateIsBelievedFromAListedProxyAndVerified(t *testing.T) {
 func TestWithoutRootsNothingVerifies(t *testing.T) {
 	ca := issue(t, "CA", nil, isCA)
 	h := fields("Client-Cert", issue(t, "alice", ca, nil).field())
-	for name, rules := range map[string]forwarded.Rules{"no rules": {}, "an empty pool": {Roots: pool()}} {
-		_, err := rules.Client(h, forwarded.ListedProxy, now)
+	for name, r := range map[string]*forwarded.Rules{"zero": {}, "nil": rules(t, nil, ""), "an empty pool": rules(t, pool(), "")} {
+		_, err := r.Client(h, forwarded.ListedProxy, now)
 		if !errors.Is(err, forwarded.ErrUnverified) {
 			t.Errorf("%s: %v", name, err)
 		}
 		// The system's CAs, which nil means to crypto/x509, were not asked: they have another error where there are none.
-		if rules.Roots == nil && !strings.Contains(err.Error(), "there is no CA of clients") {
+		if name != "an empty pool" && !strings.Contains(err.Error(), "there is no CA of clients") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
+func TestWhatHasVerifiedIsRememberedWhileItIsValid(t *testing.T) {
+	ca := issue(t, "CA", nil, isCA)
+	ca.cert.NotAfter = now.Add(3 * time.Hour)
+	brief := issue(t, "brief", ca, func(c *x509.Certificate) { isCA(c); c.NotAfter = now.Add(time.Minute) })
+	long := issue(t, "long", brief, nil)
+	r := rules(t, pool(ca), "")
+	h := fields("Client-Cert", long.field(), "Client-Cert-Chain", brief.field())
+	client := func(h http.Header, at time.Time) error {
+		_, err := r.Client(h, forwarded.ListedProxy, at)
+		return err
+	}
+	for range 2 {
+		for at, want := range map[time.Time]error{
+			now: nil, now.Add(time.Minute): nil,
+			now.Add(time.Minute + time.Second): forwarded.ErrUnverified, // its issuer has expired
+			now.Add(-2 * time.Hour):            forwarded.ErrUnverified,
+		} {
+			if err := client(h, at); !errors.Is(err, want) {
+				t.Errorf("at %v: %v", at, err)
+			}
+		}
+	}
+	if err := client(fields("Client-Cert", long.field()), now); !errors.Is(err, forwarded.ErrUnverified) {
+		t.Errorf("without the chain that it verified by: %v", err)
+	}
+	if _, err := r.Client(h, forwarded.Stranger, now); !errors.Is(err, forwarded.ErrStranger) {
+		t.Errorf("a stranger with what a proxy has sent: %v", err)
+	}
+	if n := testing.AllocsPerRun(10, func() { _ = client(h, now) }); n > 5 {
+		t.Errorf("%v allocations: it is verified again", n)
+	}
+}
+
 func TestADNIsBelievedWhereItIsConfigured(t *testing.T) {
 	cert := issue(t, "alice", nil, nil).field()
-	rules := forwarded.Rules{DNField: "x-client-dn"}
+	r := rules(t, nil, "x-client-dn")
 	for _, test := range []struct {
 		name   string
 		from   forwarded.Peer
@@ -202,7 +244,7 @@ func TestADNIsBelievedWhereItIsConfigured(t *testing.T) {
 		{"an underscore", forwarded.ListedProxy, fields("X_Client_Dn", "CN=alice"), "", forwarded.ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := rules.Client(test.fields, test.from, now)
+			c, err := r.Client(test.fields, test.from, now)
 			if c.Chains != nil || c.CommonName != test.want || !errors.Is(err, test.err) {
 				t.Errorf("%+v, %v; want %q, %v", c, err, test.want, test.err)
 			}
@@ -234,7 +276,7 @@ func TestADNHasOneCommonNameThatCanBeReadInOneWay(t *testing.T) {
 		{"CN=ali\tce", ""}, {"CN=ali\x00ce", ""}, {"CN=ali\x7fce", ""}, {"CN=\xff", ""}, {"CN=(alice", "(alice"}, {"C N=alice", ""},
 		{"O=" + strings.Repeat("y", 1017) + ",CN=a", "a"}, {"O=" + strings.Repeat("y", 1018) + ",CN=a", ""},
 	} {
-		c, err := forwarded.Rules{DNField: "X-Client-Dn"}.Client(fields("X-Client-Dn", test.dn), forwarded.ListedProxy, now)
+		c, err := rules(t, nil, "X-Client-Dn").Client(fields("X-Client-Dn", test.dn), forwarded.ListedProxy, now)
 		if c.CommonName != test.want || (err == nil) != (test.want != "") || err != nil && !errors.Is(err, forwarded.ErrMalformed) {
 			t.Errorf("%q is %q, %v; want %q", test.dn, c.CommonName, err, test.want)
 		}
@@ -244,9 +286,9 @@ func TestADNHasOneCommonNameThatCanBeReadInOneWay(t *testing.T) {
 func TestTheDNFieldHasNoOtherMeaning(t *testing.T) {
 	for name, good := range map[string]bool{
 		"X-Client-Dn": true, "x-ssl-client-s-dn": true, "X-1": true,
-		"": false, "X-": false, "Authorization": false, "Client-Cert": false, "TTL": false, "X_Client_Dn": false, "X-Client Dn": false, "X-Client_Dn": false, "X-Client:Dn": false,
+		"": true, "X-": false, "Authorization": false, "Client-Cert": false, "TTL": false, "X_Client_Dn": false, "X-Client Dn": false, "X-Client_Dn": false, "X-Client:Dn": false,
 	} {
-		if err := forwarded.CheckDNField(name); (err == nil) != good {
+		if r, err := forwarded.NewRules(nil, name); (err == nil) != good || (r != nil) != good {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -263,16 +305,16 @@ func FuzzClientCert(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1])
 	}
-	rules := forwarded.Rules{Roots: pool(ca)}
+	r := rules(f, pool(ca), "")
 	f.Fuzz(func(t *testing.T, cert, chain string) {
 		h := fields("Client-Cert", cert)
 		if chain != "" {
 			h.Set("Client-Cert-Chain", chain)
 		}
-		if _, err := rules.Client(h, forwarded.Stranger, now); !errors.Is(err, forwarded.ErrStranger) {
+		if _, err := r.Client(h, forwarded.Stranger, now); !errors.Is(err, forwarded.ErrStranger) {
 			t.Fatalf("from a stranger: %v", err)
 		}
-		c, err := rules.Client(h, forwarded.ListedProxy, now)
+		c, err := r.Client(h, forwarded.ListedProxy, now)
 		if (err == nil) != (c.Chains != nil) {
 			t.Fatalf("%v with %v", c.Chains, err)
 		}
@@ -296,13 +338,13 @@ func FuzzDN(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	rules := forwarded.Rules{DNField: "X-Client-Dn"}
+	r := rules(f, nil, "X-Client-Dn")
 	f.Fuzz(func(t *testing.T, dn string) {
 		h := fields("X-Client-Dn", dn)
-		if _, err := rules.Client(h, forwarded.Stranger, now); !errors.Is(err, forwarded.ErrStranger) {
+		if _, err := r.Client(h, forwarded.Stranger, now); !errors.Is(err, forwarded.ErrStranger) {
 			t.Fatalf("from a stranger: %v", err)
 		}
-		c, err := rules.Client(h, forwarded.ListedProxy, now)
+		c, err := r.Client(h, forwarded.ListedProxy, now)
 		if (err == nil) != (c.CommonName != "") || err != nil && !errors.Is(err, forwarded.ErrMalformed) {
 			t.Fatalf("%q with %v", c.CommonName, err)
 		}

@@ -228,6 +228,29 @@ func TestATerminatingProxySpeaksForEachClientOnAResumedTLSSessionToo(t *testing.
 	}
 }
 
+func TestClientsOfATerminatingProxyShareItsConnectionsAndNothingElse(t *testing.T) {
+	w := newWorld(t)
+	for _, k := range both {
+		t.Run(k.name, func(t *testing.T) {
+			v := w.serve(t, k.behind())
+			at := w.start(t, k, v).at(terminating)
+			for range 5 {
+				for _, who := range []who{{from: home, cert: "alice"}, {from: away, cert: "bob"}, {from: away}, {from: home, cert: "bob"}} {
+					a := w.ask(t, at, who)
+					seen := v.last(t)
+					known := seen.Address == who.from || k.name == nginx.name && seen.Address == proxyAddress
+					if seen.Client != who.cert || !known {
+						t.Errorf("%+v gets %d, as %+v", who, a.Status, seen)
+					}
+				}
+			}
+			if conns := v.connections.Load(); k.name == nginx.name && conns >= 20 {
+				t.Errorf("%d connections for 20 requests: nothing was shared", conns)
+			}
+		})
+	}
+}
+
 func TestATokenPassesATerminatingProxyAndItsNetworksNeedTheProxyProtocol(t *testing.T) {
 	w := newWorld(t)
 	for _, k := range both {

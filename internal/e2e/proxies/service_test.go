@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,9 @@ type record struct {
 // service is what the proxies stand in front of: tlsconf's listener, its TLS, and forwarded's rules.
 type service struct {
 	address string
-	rules   forwarded.Rules
+	rules   *forwarded.Rules
+
+	connections atomic.Int64
 
 	mu      sync.Mutex
 	records []record
@@ -63,10 +66,15 @@ func (w *world) serve(t *testing.T, s setting) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &service{address: l.Addr().String(), rules: forwarded.Rules{Roots: w.clients.Pool(), DNField: s.dnField}, checks: make(chan record)}
+	rules, err := forwarded.NewRules(w.clients.Pool(), s.dnField)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &service{address: l.Addr().String(), rules: rules, checks: make(chan record)}
 	h := &http.Server{
 		Handler: v, TLSConfig: server.Config(), ErrorLog: log.New(io.Discard, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			v.connections.Add(1)
 			return context.WithValue(ctx, peerKey{}, tlsconf.PeerOf(c).String())
 		},
 	}
