@@ -22,6 +22,7 @@ type who struct {
 	before string                 // what it says before TLS
 	fields []string               // header fields, exactly so
 	path   string                 // /sessions/v1/k if empty
+	raw    string                 // all of what it says over TLS, instead of a request
 	resume tls.ClientSessionCache // of its TLS sessions
 }
 
@@ -68,6 +69,9 @@ func (w *world) ask(t *testing.T, address string, who who) answer {
 }
 
 func (who who) request() string {
+	if who.raw != "" {
+		return who.raw
+	}
 	if who.path == "" {
 		who.path = "/sessions/v1/k"
 	}

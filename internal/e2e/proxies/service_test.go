@@ -93,17 +93,24 @@ func (w *world) serve(t *testing.T, s setting) *service {
 // last is the one request since it was asked before; the zero record if there was none.
 func (v *service) last(t *testing.T) record {
 	t.Helper()
+	records := v.all()
+	switch len(records) {
+	case 0:
+		return record{}
+	case 1:
+		return records[0]
+	}
+	t.Fatalf("more than one request reached the service: %+v", records)
+	return record{}
+}
+
+// all are the requests since it was asked before.
+func (v *service) all() []record {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.records) > 1 {
-		t.Fatalf("more than one request reached the service: %+v", v.records)
-	}
-	var last record
-	if len(v.records) == 1 {
-		last = v.records[0]
-	}
+	records := v.records
 	v.records = nil
-	return last
+	return records
 }
 
 // ServeHTTP implements http.Handler.

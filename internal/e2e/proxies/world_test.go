@@ -40,6 +40,11 @@ func newWorld(t *testing.T) *world {
 	for _, name := range []string{"alice", "bob", "edge-proxy", "other-proxy"} {
 		w.issue(t, w.clients, name, devca.Leaf{CommonName: name, Client: true})
 	}
+	big := devca.Leaf{CommonName: "alice", Client: true}
+	for i := range 150 {
+		big.DNSNames = append(big.DNSNames, fmt.Sprintf("%d.alice.example", i))
+	}
+	w.issue(t, w.clients, "alice-of-many-names", big) // 6 kB as a field
 	w.issue(t, newCA(t, "nobody's"), "mallory", devca.Leaf{CommonName: "alice", Client: true})
 	w.write(t, "userinfo-ca.crt", w.servers.PEM())
 	w.write(t, "clients-ca.crt", w.clients.PEM())
@@ -113,7 +118,7 @@ var (
 		name:    "haproxy",
 		command: func(config string) *exec.Cmd { return exec.Command("haproxy", "-db", "-f", config) },
 		paths: func(w *world) []string {
-			return []string{"/etc/haproxy/", w.dir + "/", "maxconn 20000", "maxconn 200"} // file descriptors
+			return []string{"/etc/haproxy/", w.dir + "/", "maxconn 20000", "maxconn 200", "fall 2 ", "fall 100 "} // file descriptors; a slow machine
 		},
 	}
 	nginx = kind{
