@@ -80,7 +80,7 @@ const oidDeltaCRL = "2.5.29.27"
 // addCRLs reads a file of revocation lists, PEM or one in DER. Each counts for certificates of those CAs in cas whose
 // signature it has. One that is past its nextUpdate is refused; one that passes it while in force goes on counting. The
 // time is the first nextUpdate; zero where there is none.
-func (t *trust) addCRLs(data []byte, cas []*x509.Certificate, now time.Time) (until time.Time, err error) {
+func (t *clientTrust) addCRLs(data []byte, cas []*x509.Certificate, now time.Time) (until time.Time, err error) {
 	lists, err := parseCRLs(data)
 	if err != nil {
 		return until, err
@@ -104,7 +104,7 @@ func (t *trust) addCRLs(data []byte, cas []*x509.Certificate, now time.Time) (un
 }
 
 // addCRL tells whether list is of any of cas.
-func (t *trust) addCRL(list *x509.RevocationList, cas []*x509.Certificate) (known bool) {
+func (t *clientTrust) addCRL(list *x509.RevocationList, cas []*x509.Certificate) (known bool) {
 	for _, ca := range cas {
 		if list.CheckSignatureFrom(ca) != nil || !bytes.Equal(list.RawIssuer, ca.RawSubject) {
 			continue

@@ -18,8 +18,8 @@ var (
 	ErrRevoked = errors.New("the certificate has been revoked")
 )
 
-// trust is what client certificates are judged by. It never changes.
-type trust struct {
+// clientTrust is what client certificates are judged by. It never changes.
+type clientTrust struct {
 	pool    *x509.CertPool
 	roots   map[string][]string        // the names of CAs, by their certificates (DER); one each
 	revoked map[string]map[serial]bool // by the certificate of the CA (DER)
@@ -70,8 +70,8 @@ func (s *Server) addTrust(f ServerFiles) error {
 }
 
 // trust makes one of the contents of f, and tells what of it expires.
-func (s *Server) trust(f files) (*trust, []Expiry, error) {
-	t := &trust{pool: x509.NewCertPool(), roots: make(map[string][]string), revoked: make(map[string]map[serial]bool)}
+func (s *Server) trust(f files) (*clientTrust, []Expiry, error) {
+	t := &clientTrust{pool: x509.NewCertPool(), roots: make(map[string][]string), revoked: make(map[string]map[serial]bool)}
 	var expiries []Expiry
 	var all []*x509.Certificate
 	for i, bundle := range f.cas {
@@ -110,7 +110,7 @@ func (s *Server) trust(f files) (*trust, []Expiry, error) {
 }
 
 // ownerOf is the name of the CA in all that has ca's key, under any certificate; empty where none has.
-func (t *trust) ownerOf(ca *x509.Certificate, all []*x509.Certificate) string {
+func (t *clientTrust) ownerOf(ca *x509.Certificate, all []*x509.Certificate) string {
 	for _, other := range all {
 		if bytes.Equal(ca.RawSubjectPublicKeyInfo, other.RawSubjectPublicKeyInfo) {
 			return t.roots[string(other.Raw)][0]
@@ -149,7 +149,7 @@ func (s *Server) Authorities(chains [][]*x509.Certificate) (names []string, err 
 	return names, nil
 }
 
-func (t *trust) judge(chain []*x509.Certificate, now time.Time) ([]string, error) {
+func (t *clientTrust) judge(chain []*x509.Certificate, now time.Time) ([]string, error) {
 	if len(chain) == 0 {
 		return nil, ErrUntrusted
 	}
