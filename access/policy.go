@@ -3,6 +3,7 @@ package access
 import (
 	"crypto/subtle"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,6 +22,10 @@ type Rules struct {
 	Collections []string
 	// Authorities are the names of the CAs that certificates may be of, as in Evidence.
 	Authorities []string
+	// Proxies are the names of the certificates of proxies, which say who their clients are.
+	Proxies []CertificateName
+	// ProxiedCA is the CA that Evidence.CommonName counts for; empty where it counts for none.
+	ProxiedCA string
 	// Dev lets audiences be open to anybody.
 	Dev bool
 	// Now is the clock against which certificates expire.
@@ -34,6 +39,8 @@ type Policy struct {
 	audiences map[string]*audience
 	resources map[Grant]resource
 	signers   map[string]*client // by key id
+	proxies   []certificateName
+	proxiedCA string
 	now       func() time.Time
 }
 
@@ -50,6 +57,8 @@ type Evidence struct {
 	Certificate *x509.Certificate
 	// Authorities are the names of the configured CAs that the certificate is of. Without one it is not believed.
 	Authorities []string
+	// CommonName of a certificate that nobody but a trusted proxy has seen, in place of Certificate: the proxy's word.
+	CommonName string
 	// Authorization holds the values of all headers of that name.
 	Authorization []string
 	// SignatureKey is the id of the key that the request's signature was verified with; empty where it has none.
@@ -88,9 +97,9 @@ func (id Identity) Limits() Limits {
 // Proofs lists the credentials that proved the client.
 func (id Identity) Proofs() []string { return id.proofs.list() }
 
-// Policy checks r. Errors are field.Error, their paths beginning with clients or audiences.
+// Policy checks r. Errors are field.Error, their paths beginning with clients, audiences or proxies.
 func (r Rules) Policy() (*Policy, error) {
-	p := &Policy{now: r.Now, signers: make(map[string]*client)}
+	p := &Policy{now: r.Now, signers: make(map[string]*client), proxiedCA: r.ProxiedCA}
 	names := map[string]bool{Metrics: false, OpenAPI: false, Health: false}
 	for _, name := range r.Collections {
 		names[name] = true
@@ -112,7 +121,15 @@ func (r Rules) Policy() (*Policy, error) {
 			p.signers[id] = c
 		}
 	}
-	errs = append(errs, unique(r.Clients), overlapping(p.clients))
+	for i, in := range r.Proxies {
+		n, err := compileName(fmt.Sprintf("proxies.certificates[%d]", i), in, r.Authorities)
+		errs = append(errs, err)
+		p.proxies = append(p.proxies, n)
+	}
+	if r.ProxiedCA != "" && !slices.Contains(r.Authorities, r.ProxiedCA) {
+		errs = append(errs, field.Errorf("proxies.client_dn.ca", "there is no such CA; tls.client_cas has %s", orNone(r.Authorities)))
+	}
+	errs = append(errs, unique(r.Clients), overlapping(p.clients), p.proxiesApart())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -200,6 +217,39 @@ func overlapping(clients []*client) error {
 	return errors.Join(errs...)
 }
 
+// proxiesApart refuses a name that is a proxy's and a client's: a proxy is no client.
+func (p *Policy) proxiesApart() error {
+	var errs []error
+	for i := range p.proxies {
+		for _, c := range p.clients {
+			for j := range c.certificates {
+				mine, theirs := &p.proxies[i], &c.certificates[j]
+				if mine.String() == theirs.String() || mine.overlaps(theirs) || theirs.overlaps(mine) {
+					errs = append(errs, field.Errorf(fmt.Sprintf("proxies.certificates[%d]", i), "is also client %q's: a proxy speaks for clients and is none", c.name))
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// IsProxy tells whether cert, of one of authorities, is that of a proxy, whose word on who its clients are is believed. It
+// fails closed: as for clients, a name counts for certificates of its own CA alone, and within the certificate's dates.
+func (p *Policy) IsProxy(cert *x509.Certificate, authorities []string) bool {
+	if len(p.proxies) == 0 || cert == nil {
+		return false
+	}
+	if now := p.now(); now.After(cert.NotAfter) || now.Before(cert.NotBefore) {
+		return false
+	}
+	for i := range p.proxies {
+		if _, ok := p.proxies[i].in(cert); ok && slices.Contains(authorities, p.proxies[i].authority) {
+			return true
+		}
+	}
+	return false
+}
+
 // Identify tells which client evidence proves; nobody, without an error, where there is no credential of any. It fails
 // closed: a certificate that is of no configured CA, not valid now or two clients', an unknown token, one used from
 // outside its networks and the signature of an unknown key are ErrUnidentified; credentials of different clients are
@@ -209,6 +259,11 @@ func (p *Policy) Identify(e Evidence) (Identity, error) {
 	bearer, err := parseBearer(e.Authorization)
 	if err != nil {
 		return Identity{}, err
+	}
+	if e.CommonName != "" {
+		if e, err = p.proxied(e); err != nil {
+			return Identity{}, err
+		}
 	}
 	if e.Certificate != nil {
 		if err := p.byCertificate(&id, e); err != nil {
@@ -234,6 +289,20 @@ func (p *Policy) Identify(e Evidence) (Identity, error) {
 		}
 	}
 	return id, nil
+}
+
+// proxied has the certificate that e.CommonName is of stand in e, as far as anything is known of it. It fails closed: where no
+// CA is said to be its own, it is of none, and beside a certificate it is a conflict.
+func (p *Policy) proxied(e Evidence) (Evidence, error) {
+	if e.Certificate != nil {
+		return e, ErrConflict
+	}
+	now := p.now()
+	e.Certificate = &x509.Certificate{Subject: pkix.Name{CommonName: e.CommonName}, NotBefore: now, NotAfter: now.Add(time.Minute)}
+	if e.Authorities = nil; p.proxiedCA != "" {
+		e.Authorities = []string{p.proxiedCA}
+	}
+	return e, nil
 }
 
 // prove adds a credential of c's. It fails closed: one of another client than before is ErrConflict.

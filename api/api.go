@@ -14,7 +14,8 @@
 //  6. Whoever may not have a key is answered before the store is asked, whatever the method and whether or not there is a
 //     value, so that neither the answer nor its time tells.
 //
-// It does not authenticate (access does, from what TLS verified).
+// It decides nothing about who somebody is or what they may do: access does, on evidence that TLS, access/forwarded and
+// access/signature have verified.
 package api
 
 import (
@@ -30,6 +31,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/access/forwarded"
+	"userinfo/access/signature"
 	"userinfo/store"
 )
 
@@ -62,6 +65,11 @@ type Config struct {
 	Ready func(context.Context) error
 	// Authorities tells of which client CAs a certificate is now, whose chains TLS has verified when the connection began.
 	Authorities func(chains [][]*x509.Certificate) ([]string, error)
+	// Forwarded reads what listed proxies say of their clients, by the CAs that are in force now.
+	Forwarded func() *forwarded.Rules
+	// Signatures verifies signed requests with the keys that SignatureKey finds now.
+	Signatures   *signature.Verifier
+	SignatureKey func(keyID string) (signature.Key, bool)
 	// ClientLimits are those of a client that has none of its own.
 	ClientLimits access.Limits
 	// Audit takes the audit records, AuditKey gives the key for the hashes in them; the zero key leaves hashes out.

@@ -18,7 +18,7 @@ const (
 )
 
 // refusals are the errors that refuse a request because of who sends it.
-var refusals = []error{access.ErrMalformed, access.ErrConflict, access.ErrUnidentified, access.ErrDenied, errManyInFlight, errManyRequests, errManyMisses}
+var refusals = []error{access.ErrMalformed, access.ErrConflict, access.ErrUnidentified, access.ErrDenied, errManyInFlight, errManyRequests, errManyMisses, errManySigned}
 
 // refused tells whether err is one of refusals.
 func refused(err error) bool {
@@ -29,8 +29,8 @@ func refused(err error) bool {
 //
 //	decision  allowed, denied, or limited       request  the instance of the problem document
 //	reason    of a refusal                      client   empty where nobody was identified
-//	method, route, status                       peer     the other end of the connection
-//	key       access.AuditKey.Hash              address  of the client, as a trusted proxy says; or else the peer's
+//	method, route, status                       peer     the other end of the connection, perhaps a proxy
+//	key       access.AuditKey.Hash              address  that the request comes from, as the PROXY protocol says, or the peer's
 //	dropped   refusals of this client that left no record since the last that did: there were too many
 func (x *exchange) audit() {
 	now := x.api.config.Now()
@@ -58,7 +58,7 @@ func (x *exchange) audit() {
 		slog.Int("status", x.status),
 		slog.String("request", x.requestID()),
 		slog.String("peer", x.peer().String()),
-		slog.String("address", x.address().String()),
+		slog.String("address", remote(x.r).String()),
 	}
 	if decision != decisionAllowed {
 		attrs = append(attrs, slog.String("reason", x.cause.Error()))

@@ -73,6 +73,9 @@ type connection struct {
 	asked, closed func()
 }
 
+// NetConn is what was accepted, for tlsconf.PeerOf.
+func (c *connection) NetConn() net.Conn { return c.Conn }
+
 // Close implements net.Conn.
 func (c *connection) Close() error {
 	c.asked()

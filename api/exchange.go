@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"userinfo/access"
+	"userinfo/access/signature"
 )
 
 // exchange is one request and its answer. One goroutine owns it.
@@ -26,7 +27,9 @@ type exchange struct {
 	sentKey    string     // the last segment of the path, as it was sent
 	key        access.Key // once it has been parsed
 	identity   access.Identity
-	identified bool     // identity says what there is to say
+	identified bool // identity says what there is to say
+	proxied    bool // the connection is that of a listed proxy, which speaks for many
+	signed     signature.Verified
 	account    *account // in which the request has a place; nil where it has none
 	allowed    bool     // access.Decide has made a Caller
 	status     int      // as sent to the client; statusGone where nobody was there to be told
@@ -66,21 +69,6 @@ func (x *exchange) identify() error {
 	return err
 }
 
-// evidence is what the request shows of its origin, as far as that could be verified.
-func (x *exchange) evidence() (access.Evidence, error) {
-	e := access.Evidence{Authorization: x.r.Header["Authorization"], Remote: x.address()}
-	chains := verified(x.r)
-	if chains == nil {
-		return e, nil
-	}
-	e.Certificate = chains[0][0]
-	var err error
-	if e.Authorities, err = x.api.config.Authorities(chains); err != nil {
-		return access.Evidence{}, fmt.Errorf("%w: %w", access.ErrUnidentified, err)
-	}
-	return e, nil
-}
-
 // verified are the chains of the client's certificate, if TLS has verified one. It fails closed: a certificate that was
 // not verified is none.
 func verified(r *http.Request) [][]*x509.Certificate {
@@ -90,13 +78,8 @@ func verified(r *http.Request) [][]*x509.Certificate {
 	return r.TLS.VerifiedChains
 }
 
-// address is the client's; the zero address, which is in no network, where it cannot be told.
-func (x *exchange) address() netip.Addr { return remote(x.r) }
-
-// peer is the address at the other end of the connection.
-func (x *exchange) peer() netip.Addr { return remote(x.r) }
-
-// remote is the address of the other end; the zero address where it cannot be told.
+// remote is the address that the request comes from: the other end's, or the one in a PROXY protocol header that was
+// believed. It is the zero address, which is in no network, where it cannot be told.
 func remote(r *http.Request) netip.Addr {
 	addr, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -129,7 +112,7 @@ func (x *exchange) fail(err error) {
 	x.status = p.Status
 	// What anybody can cause as often as they like is not logged as an error each time.
 	x.severe = p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded) && !errors.Is(err, errNotReady)
-	if !errors.Is(err, errOverloaded) && x.stranger() {
+	if !errors.Is(err, errOverloaded) && x.stranger() && !x.proxied {
 		x.leave() // strangers do not occupy connections
 	}
 	if x.r.Context().Err() != nil {

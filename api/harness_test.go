@@ -18,6 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/access/forwarded"
+	"userinfo/access/signature"
 	"userinfo/internal/devca"
 	"userinfo/store"
 	"userinfo/store/storetest"
@@ -106,6 +108,8 @@ type setup struct {
 	level                       slog.Level // 0: debug
 	random                      io.Reader
 	authorities                 func([][]*x509.Certificate) ([]string, error) // usually the only one
+	forwarded                   func() *forwarded.Rules
+	signatureKey                func(string) (signature.Key, bool) // usually there is none
 	limits                      access.Limits
 	auditKey                    access.AuditKey
 	now                         func() time.Time // of the API
@@ -153,6 +157,16 @@ func newAPI(t testing.TB, u setup) *service {
 	if u.authorities == nil {
 		u.authorities = func([][]*x509.Certificate) ([]string, error) { return []string{access.OnlyAuthority}, nil }
 	}
+	if u.forwarded == nil {
+		rules, err := forwarded.NewRules(testCA().Pool(), "X-Client-Dn")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.forwarded = func() *forwarded.Rules { return rules }
+	}
+	if u.signatureKey == nil {
+		u.signatureKey = func(string) (signature.Key, bool) { return signature.Key{}, false }
+	}
 	if u.now == nil {
 		u.now = time.Now
 	}
@@ -164,6 +178,9 @@ func newAPI(t testing.TB, u setup) *service {
 		}},
 		Policy:         u.policy,
 		Authorities:    u.authorities,
+		Forwarded:      u.forwarded,
+		Signatures:     signature.NewVerifier(signature.Config{}),
+		SignatureKey:   u.signatureKey,
 		ClientLimits:   u.limits,
 		Audit:          slog.New(slog.NewJSONHandler(s.audit, nil)),
 		AuditKey:       func() access.AuditKey { return u.auditKey },

@@ -46,6 +46,12 @@ func tooLarge(limit int64) error {
 	return e
 }
 
+// malformedSignature says what to change.
+func malformedSignature(err error) error {
+	return newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",
+		"The request is not signed as it must be: "+err.Error()+".")
+}
+
 // errManyMisses is what every tooManyMisses is.
 var errManyMisses = errors.New("the client's budget of misses is used up")
 
@@ -76,6 +82,10 @@ var (
 		Status: http.StatusTooManyRequests, Detail: "This client has too many requests in flight. Nothing was done.", retryAfter: 1}}
 	errManyRequests = &problemError{problem{Type: problemBase + "too-many-requests", Title: "Too many requests",
 		Status: http.StatusTooManyRequests, Detail: "This client asks too often. Nothing was done.", retryAfter: 1}}
+	errManySigned = &problemError{problem{Type: problemBase + "too-many-requests", Title: "Too many requests",
+		Status: http.StatusTooManyRequests, Detail: "Too many requests were signed with this key. Nothing was done.", retryAfter: 60}}
+	errForwarded = newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",
+		"A header that says who the client is, such as Client-Cert, counts from a listed proxy alone, once, and as RFC 9440 has it. Send none.")
 	errInternal = newProblem(http.StatusInternalServerError, "internal", "Internal error",
 		"This is a fault of the service. Its log has more under this instance.")
 )

@@ -173,7 +173,7 @@ func (x *exchange) body(limit int64) ([]byte, error) {
 	case len(data) == 0:
 		return nil, errNoValue
 	}
-	return data, nil
+	return data, x.checkBody(data)
 }
 
 // trustedBytes is how much room a client is given for having announced a body. More comes as the bytes do.
@@ -196,7 +196,7 @@ func (x *exchange) noBody() error {
 		var one [1]byte
 		n, err := io.ReadFull(x.r.Body, one[:])
 		if n == 0 && errors.Is(err, io.EOF) {
-			return nil
+			return x.checkBody(nil)
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return errSlowBody

@@ -195,6 +195,14 @@ func (s *Server) Verify(leaf *x509.Certificate, intermediates []*x509.Certificat
 	return chains, nil
 }
 
+// ClientPool holds the client CAs in force; nil where there are none. It is another pool after a reload, and never changes.
+func (s *Server) ClientPool() *x509.CertPool {
+	if t := s.live.current.Load().trust; t != nil {
+		return t.pool
+	}
+	return nil
+}
+
 // ClientCAs are the names of the CAs that Authorities may speak of.
 func (s *Server) ClientCAs() []string { return slices.Clone(s.authorities) }
 
