@@ -176,6 +176,21 @@ func TestATransportSignsWhatNetHTTPSends(t *testing.T) {
 	}
 }
 
+func TestSigningAnewLeavesNothingOfTheOldSignature(t *testing.T) {
+	r := httptest.NewRequest("PUT", target, nil)
+	s := Signer{Key: hmacKey, Now: at(noon)}
+	if err := s.Sign(r, body); err != nil {
+		t.Fatal(err)
+	}
+	before := r.Header.Clone()
+	if err := s.Sign(r, nil); err != nil {
+		t.Fatal(err)
+	}
+	if r.Header.Get("Signature") == before.Get("Signature") || len(r.Header["Signature"]) != 1 || len(r.Header["Signature-Input"]) != 1 || len(r.Header["Content-Digest"]) != 0 {
+		t.Errorf("the headers are %v", r.Header)
+	}
+}
+
 func TestATransportThatCannotSignSendsNothing(t *testing.T) {
 	sent := 0
 	next := roundTripper(func(*http.Request) (*http.Response, error) { sent++; return nil, errors.New("sent") })

@@ -129,7 +129,7 @@ func (v *Verifier) current(in *input, now int64) error {
 // another name or algorithm, verifies nothing.
 func authentic(in *input, text string, find func(keyID string) (Key, bool)) error {
 	key, ok := find(in.keyID)
-	if !ok || key.id != in.keyID || key.Algorithm() == "" {
+	if !ok || key.id != in.keyID {
 		return ErrUnknownKey
 	}
 	if in.algorithm != "" && in.algorithm != key.Algorithm() {
