@@ -19,7 +19,7 @@ var today = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func now() time.Time { return today }
 
 // theCA is what every certificate below is of.
-var theCA = []string{access.OnlyAuthority}
+var theCA = []string{access.DefaultAuthority}
 
 // The tokens of the clients below, and one of nobody.
 const (

@@ -14,7 +14,8 @@ import (
 
 // CertificateName is one way to know a client's certificate. Exactly one of CN and SAN is set.
 type CertificateName struct {
-	// CA is the name of the one of tls.client_cas whose certificates count. Left out, it is the only one there is.
+	// CA is the name of the one of tls.client_cas whose certificates count. Left out, it is tls.client_ca, or else the only
+	// one there is.
 	CA string `yaml:"ca"`
 	// CN is the subject's common name.
 	CN string `yaml:"cn"`
@@ -57,6 +58,8 @@ func compileName(path string, in CertificateName, authorities []string) (n certi
 	n = certificateName{authority: in.CA, cn: in.CN != "", text: in.CN + in.SAN}
 	n.stars = strings.Count(n.text, "*")
 	switch {
+	case in.CA == "" && slices.Contains(authorities, DefaultAuthority):
+		n.authority = DefaultAuthority
 	case in.CA == "" && len(authorities) == 1:
 		n.authority = authorities[0]
 	case in.CA == "" && len(authorities) == 0:

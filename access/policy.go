@@ -142,10 +142,10 @@ func (p *Policy) Open(name string) bool {
 	return anybody && err == nil
 }
 
-// OnlyAuthority is what the CA of clients is called where there is one, without a name.
-const OnlyAuthority = "client_ca"
+// DefaultAuthority is the name of the CA in tls.client_ca, for certificates of which no CA is named.
+const DefaultAuthority = "client_ca"
 
-// NewPolicy is Rules.Policy where any credential of a client opens every audience, and certificates are of OnlyAuthority.
+// NewPolicy is Rules.Policy where any credential of a client opens every audience, and certificates are of DefaultAuthority.
 func NewPolicy(clients []Client, collections []string, now func() time.Time) (*Policy, error) {
 	yes := true
 	anyCredential := []Alternative{{Certificate: &yes}, {Token: &yes}, {Signed: &yes}}
@@ -153,7 +153,7 @@ func NewPolicy(clients []Client, collections []string, now func() time.Time) (*P
 	for _, name := range collections {
 		audiences[name] = anyCredential
 	}
-	return Rules{Clients: clients, Audiences: audiences, Collections: collections, Authorities: []string{OnlyAuthority}, Now: now}.Policy()
+	return Rules{Clients: clients, Audiences: audiences, Collections: collections, Authorities: []string{DefaultAuthority}, Now: now}.Policy()
 }
 
 // resources are what there can be grants on, each with its audience.

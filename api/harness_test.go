@@ -68,7 +68,7 @@ func testRules(others ...access.Client) access.Rules {
 		}, others...),
 		Audiences:   access.Audiences{"sessions": proven, "metrics": proven, "openapi": proven, "health": {{Allow: new(true)}}},
 		Collections: []string{"sessions"},
-		Authorities: []string{access.OnlyAuthority},
+		Authorities: []string{access.DefaultAuthority},
 		Now:         time.Now,
 	}
 }
@@ -155,7 +155,7 @@ func newAPI(t testing.TB, u setup) *service {
 		u.random = rand.Reader
 	}
 	if u.authorities == nil {
-		u.authorities = func([][]*x509.Certificate) ([]string, error) { return []string{access.OnlyAuthority}, nil }
+		u.authorities = func([][]*x509.Certificate) ([]string, error) { return []string{access.DefaultAuthority}, nil }
 	}
 	if u.forwarded == nil {
 		rules, err := forwarded.NewRules(testCA().Pool(), "X-Client-Dn")

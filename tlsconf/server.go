@@ -12,9 +12,9 @@ import (
 type ServerFiles struct {
 	Certificate string `yaml:"certificate"` // PEM chain, leaf first
 	Key         string `yaml:"key"`         // PEM, unencrypted
-	// ClientCA is a PEM bundle. Without it and ClientCAs no client certificates are asked for.
+	// ClientCA is a PEM bundle, named client_ca. Without it and ClientCAs no client certificates are asked for.
 	ClientCA string `yaml:"client_ca"`
-	// ClientCAs are bundles of different meaning, in place of ClientCA.
+	// ClientCAs are bundles of other meanings.
 	ClientCAs []ClientCA `yaml:"client_cas"`
 	// CRLs are files of revocation lists (PEM, or one in DER) of those CAs.
 	CRLs []string `yaml:"crls"`
@@ -29,8 +29,8 @@ type ClientCA struct {
 	File string `yaml:"file"` // PEM bundle
 }
 
-// OnlyClientCA is the name of the CAs in ClientCA.
-const OnlyClientCA = "client_ca"
+// DefaultClientCA is the name of ClientCA.
+const DefaultClientCA = "client_ca"
 
 // Server is the listener's TLS. Its methods are safe for concurrent use, beside handshakes too.
 type Server struct {

@@ -40,11 +40,8 @@ func serialOf(cert *x509.Certificate) (s serial, ok bool) {
 
 // addTrust notes which files there are of clients' CAs and their revocations.
 func (s *Server) addTrust(f ServerFiles) error {
-	if f.ClientCA != "" && len(f.ClientCAs) > 0 {
-		return &FieldError{Field: "client_ca", Err: errors.New("stands instead of client_cas: remove one of them")}
-	}
 	if f.ClientCA != "" {
-		s.authorities = []string{OnlyClientCA}
+		s.authorities = []string{DefaultClientCA}
 		s.live.files.cas = []file{{field: "client_ca", path: f.ClientCA}}
 	}
 	for i, ca := range f.ClientCAs {
@@ -88,7 +85,7 @@ func (s *Server) trust(f files) (*clientTrust, []Expiry, error) {
 			all = append(all, ca)
 		}
 		name := s.authorities[i]
-		if name != OnlyClientCA {
+		if name != DefaultClientCA {
 			name = "client_ca_" + name
 		}
 		expiries = append(expiries, Expiry{File: name, NotAfter: notAfter})

@@ -138,6 +138,11 @@ func ParseKey(id string, text []byte) (Key, error) {
 	return Ed25519Key(id, public)
 }
 
+// Equal tells whether k and other are the same key under the same id.
+func (k Key) Equal(other Key) bool {
+	return k.id == other.id && hmac.Equal([]byte(k.secret), []byte(other.secret)) && k.public.Equal(other.public)
+}
+
 // ID is the keyid of its signatures; it is no secret.
 func (k Key) ID() string { return k.id }
 

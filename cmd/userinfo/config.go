@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/internal/field"
 	"userinfo/schema"
@@ -32,9 +33,13 @@ type Config struct {
 	Collections []Collection `yaml:"collections"`
 	// Audiences says in which ways one may come to each collection, and to metrics, openapi and health.
 	Audiences access.Audiences `yaml:"audiences"`
-	// Clients are those who may do something. They, Audiences and Seal.Keys are read again when the file changes, and nothing
-	// else.
+	// Proxies are those that stand between clients and the service, and are believed.
+	Proxies Proxies `yaml:"proxies"`
+	// Clients are those who may do something. They, Audiences, Proxies and Seal.Keys are read again when the file changes,
+	// and nothing else.
 	Clients []access.Client `yaml:"clients"`
+	// Signatures are about requests that are signed.
+	Signatures Signatures `yaml:"signatures"`
 	// Audit is about the records of refused requests and of deletes.
 	Audit  Audit  `yaml:"audit"`
 	Limits Limits `yaml:"limits"`
@@ -113,6 +118,8 @@ type Shutdown struct {
 func (c *Config) applyDefaults() {
 	orElse(&c.Cassandra.Port, 9042)
 	orElse(&c.Cassandra.Keyspace, "userinfo")
+	orElse(&c.Signatures.Window, signature.DefaultWindow)
+	orElse(&c.Signatures.Nonces, signature.DefaultNonces)
 	orElse(&c.Limits.MaxInFlight, 1024)
 	orElse(&c.Limits.MaxConnections, 20000)
 	orElse(&c.Limits.PerClient.MaxInFlight, (c.Limits.MaxInFlight+1)/2)
@@ -146,7 +153,8 @@ func ptr[T any](v T) *T { return &v }
 
 // validate finds everything that is wrong and can be told without opening another file. Its errors are field.Error.
 func (c *Config) validate() error {
-	errs := []error{c.validateFiles(), c.Cassandra.validate(), c.Limits.validate(), c.Shutdown.validate()}
+	errs := []error{c.validateFiles(), c.Cassandra.validate(), c.Limits.validate(), c.Shutdown.validate(),
+		c.Signatures.validate(), c.Proxies.validate()}
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
 		errs = append(errs, field.Errorf("listen", "give host:port, such as 0.0.0.0:8443"))
 	}
@@ -200,7 +208,8 @@ func (c *Config) policy(now func() time.Time) (*access.Policy, error) { return c
 
 // rules are who may do what.
 func (c *Config) rules(now func() time.Time) access.Rules {
-	r := access.Rules{Clients: c.Clients, Audiences: c.Audiences, Authorities: c.authorities(), Now: now}
+	r := access.Rules{Clients: c.Clients, Audiences: c.Audiences, Authorities: c.authorities(), Now: now,
+		Proxies: c.Proxies.Certificates, ProxiedCA: c.Proxies.ClientDN.CA}
 	for _, k := range c.Collections {
 		r.Collections = append(r.Collections, k.Name)
 	}
@@ -209,10 +218,10 @@ func (c *Config) rules(now func() time.Time) access.Rules {
 
 // authorities are the names of the CAs of clients.
 func (c *Config) authorities() []string {
-	if c.TLS.ClientCA != "" {
-		return []string{tlsconf.OnlyClientCA}
-	}
 	var names []string
+	if c.TLS.ClientCA != "" {
+		names = append(names, tlsconf.DefaultClientCA)
+	}
 	for _, ca := range c.TLS.ClientCAs {
 		names = append(names, ca.Name)
 	}

@@ -25,6 +25,7 @@ type files struct {
 	cassandra *tlsconf.Client // nil where there is no Cassandra
 	password  string
 	keys      *store.Keys // nil where nothing is sealed
+	signers   signers     // of the configuration at the start
 	audit     atomic.Pointer[access.AuditKey]
 }
 
@@ -67,6 +68,9 @@ func openFiles(c *Config, withCassandra bool) (*files, error) {
 				errs = append(errs, err)
 			}
 		}
+	}
+	if f.signers, err = readSigners(c.Clients); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Audit.KeyFile != "" {
 		if _, err := f.openAudit(c.Audit); err != nil {

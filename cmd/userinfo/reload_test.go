@@ -170,7 +170,7 @@ func TestClientsThatComeWithOtherChangesAreRefused(t *testing.T) {
 		e.write(common + client(newToken))
 		for range 2 { // a second look does not make it better
 			changed, err := e.reload.clients(true)
-			if changed || err == nil || !strings.Contains(err.Error(), "in other parts than clients, audiences and seal.keys: restart, or undo") {
+			if changed || err == nil || !strings.Contains(err.Error(), "in other parts than clients, audiences, proxies and seal.keys: restart, or undo") {
 				t.Errorf("%s: changed %v, error %v", name, changed, err)
 			}
 		}

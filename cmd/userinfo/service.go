@@ -7,15 +7,15 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"userinfo/access"
+	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/store"
+	"userinfo/tlsconf"
 )
 
 // service is one instance, from its configuration to its listener.
@@ -26,8 +26,8 @@ type service struct {
 	audit    *slog.Logger // to the same place, whatever the level
 	registry *prometheus.Registry
 	metrics  *store.Metrics
-	policy   atomic.Pointer[access.Policy]
-	reload   *reloader
+	rules
+	reload *reloader
 }
 
 // ballastBytes is memory that is asked for and never touched, so that it is none of the machine's. The collector starts
@@ -35,6 +35,9 @@ type service struct {
 // when about as much as this has been allocated (a sixth of the CPU of a get, by `go run ./bench`).
 // Larger heaps hardly notice.
 const ballastBytes = 64 << 20
+
+// proxyTimeout is how long a proxy may take for its PROXY protocol header.
+const proxyTimeout = 2 * time.Second
 
 // opener gives a collection's store.
 type opener func(store.CollectionConfig, store.Tools) *store.Collection
@@ -45,10 +48,6 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy, err := c.policy(time.Now)
-	if err != nil {
-		return nil, err
-	}
 	s := &service{
 		config:   c,
 		files:    f,
@@ -56,7 +55,10 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 		audit:    slog.New(slog.NewJSONHandler(w, nil)),
 		registry: prometheus.NewRegistry(),
 	}
-	s.policy.Store(policy)
+	s.server = f.server
+	if err := s.set(c, f.signers); err != nil {
+		return nil, err
+	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.metrics = store.NewMetrics(s.registry)
 	s.reload = newReloader(s)
@@ -72,6 +74,9 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 		Collections:    collections,
 		Policy:         s.policy.Load,
 		Authorities:    s.files.server.Authorities,
+		Forwarded:      s.forwardedNow,
+		Signatures:     signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
+		SignatureKey:   s.signatureKey,
 		ClientLimits:   s.config.Limits.PerClient,
 		Audit:          s.audit,
 		AuditKey:       s.files.auditKey,
@@ -94,7 +99,7 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 	})
 	s.sayKeys()
 	s.log.Info("serving", "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
-	err := server.Serve(ctx, l)
+	err := server.Serve(ctx, tlsconf.NewProxyListener(l, s.proxies, proxyTimeout))
 	s.log.Info("stopped")
 	return err
 }

@@ -141,6 +141,7 @@ clients:
     tokens: [{sha256: %[7]s, networks: [127.0.0.0/8]}]
     grants: [sessions:get, sessions:set, sessions:touch, sessions:delete, kask:get, kask:set, kask:touch, kask:delete, metrics:get]
     keys: ["*"]
+audiences: {sessions: [{token: true}], kask: [{token: true}], metrics: [{token: true}], health: [{allow: true}]}
 shutdown: {drain: 0s}
 `, w.dir, strings.Join(hosts, ", "), dc, testcluster.Username, w.cluster.PasswordFile(), w.cluster.CAFile(), w.token.HashText()), 0o600)
 }
