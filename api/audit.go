@@ -63,6 +63,9 @@ func (x *exchange) audit() {
 	if decision != decisionAllowed {
 		attrs = append(attrs, slog.String("reason", x.cause.Error()))
 	}
+	if x.key == "" && x.route.keyed {
+		x.key, _ = parseKey(x.sentKey) // of a request that was refused before its key mattered; there may be none
+	}
 	if hash := x.api.config.AuditKey().Hash(x.key); hash != "" {
 		attrs = append(attrs, slog.String("key", hash))
 	}

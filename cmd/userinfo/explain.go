@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -63,7 +64,7 @@ func explain(w io.Writer, p *access.Policy) {
 		if with == "" {
 			with = "never: the audience does not let it in"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Client, one.Audience, strings.Join(actions, " "), with, strings.Join(one.Keys, " "))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Client, one.Audience, strings.Join(actions, " "), with, cmp.Or(strings.Join(one.Keys, " "), "-"))
 	}
 	_ = table.Flush() // as the writes to a terminal that has gone
 }
