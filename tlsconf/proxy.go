@@ -11,6 +11,9 @@ import (
 )
 
 // ProxySource is a network whose connections may begin with a PROXY protocol header, which says for whom they are.
+//
+// Every connection that a proxy there makes for a client must begin with a header of the proxy's own, in either mode:
+// through one that only passes on what it is sent, the client can send the header itself.
 type ProxySource struct {
 	// Network such as 10.0.0.7/32. Of several that an address is in, the longest decides.
 	Network string `yaml:"network"`

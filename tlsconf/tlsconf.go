@@ -12,8 +12,8 @@
 //
 // It does not defend against: a key file that others can read; a revoked certificate (take its CA away, or the grant
 // of its name); connections made before a reload, which live on with what they were verified against until somebody
-// closes them; a certificate that expires during a connection; a listed proxy that lies about addresses, or somebody
-// who can send from one's address.
+// closes them; a certificate that expires during a connection; a listed proxy that lies about addresses, or passes on
+// what clients send without a header of its own; somebody who can send from its address.
 package tlsconf
 
 import (
