@@ -117,7 +117,8 @@ func (p *Proxies) trust(peer net.Addr) trust {
 //
 // Reading fails, too, after a header that is malformed, more than 107 (version 1) or 4112 (version 2) bytes long, or
 // not complete within timeout; one of version 2 whose command is PROXY and whose family is unspecified; and a second
-// header. (Where it is optional, silence is no header: TLS's own deadline then counts.) What a header says beside addresses (TLVs) is skipped: a proxy cannot vouch for a certificate by it.
+// header. (Where it is optional, silence is no header: TLS's own deadline then counts.) What a header says beside
+// addresses (TLVs) is skipped: a proxy cannot vouch for a certificate by it.
 //
 // Accept never waits for a header. The connection's first Read or RemoteAddr does.
 func NewProxyListener(l net.Listener, current func() *Proxies, timeout time.Duration) net.Listener {
