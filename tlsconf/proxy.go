@@ -11,6 +11,9 @@ import (
 )
 
 // ProxySource is a network whose connections may begin with a PROXY protocol header, which says for whom they are.
+//
+// Every connection that a proxy there makes for a client must begin with a header of the proxy's own, in either mode:
+// through one that only passes on what it is sent, the client can send the header itself.
 type ProxySource struct {
 	// Network such as 10.0.0.7/32. Of several that an address is in, the longest decides.
 	Network string `yaml:"network"`
@@ -114,7 +117,8 @@ func (p *Proxies) trust(peer net.Addr) trust {
 //
 // Reading fails, too, after a header that is malformed, more than 107 (version 1) or 4112 (version 2) bytes long, or
 // not complete within timeout; one of version 2 whose command is PROXY and whose family is unspecified; and a second
-// header. What a header says beside addresses (TLVs) is skipped: a proxy cannot vouch for a certificate by it.
+// header. (Where it is optional, silence is no header: TLS's own deadline then counts.) What a header says beside
+// addresses (TLVs) is skipped: a proxy cannot vouch for a certificate by it.
 //
 // Accept never waits for a header. The connection's first Read or RemoteAddr does.
 func NewProxyListener(l net.Listener, current func() *Proxies, timeout time.Duration) net.Listener {

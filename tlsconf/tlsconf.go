@@ -13,8 +13,8 @@
 //   - A PROXY protocol header is believed from listed addresses alone; what another sends never has a meaning.
 //
 // It does not defend against: a key file that others can read; a CA that issues no further revocation list, so that the
-// service goes on with the last (Expiries tells); a listed proxy that lies about addresses, or somebody who can send from
-// one's address.
+// service goes on with the last (Expiries tells); a listed proxy that lies about addresses, or passes on what clients send
+// without a header of its own; somebody who can send from its address.
 package tlsconf
 
 import (

@@ -110,7 +110,7 @@ func one(values []string) error {
 func certificate(item httpsfv.Item) (*x509.Certificate, error) {
 	der, ok := item.Value.([]byte)
 	if !ok || len(item.Params.Names()) > 0 {
-		return nil, errors.New("not a plain Byte Sequence, which is :base64:")
+		return nil, errors.New("not a Byte Sequence (:base64:) and nothing else")
 	}
 	return x509.ParseCertificate(der)
 }

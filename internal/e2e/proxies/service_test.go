@@ -4,9 +4,10 @@ package proxies
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -14,7 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access"
 	"userinfo/access/forwarded"
+	"userinfo/access/signature"
+	"userinfo/api"
+	"userinfo/store"
 	"userinfo/tlsconf"
 )
 
@@ -37,10 +44,10 @@ type record struct {
 	Status  int
 }
 
-// service is what the proxies stand in front of: tlsconf's listener, its TLS, and forwarded's rules.
+// service is what the proxies stand in front of: the API with its policy, tlsconf's listener and TLS, forwarded's rules.
 type service struct {
 	address string
-	rules   *forwarded.Rules
+	api     *api.API
 
 	connections atomic.Int64
 
@@ -49,7 +56,63 @@ type service struct {
 	checks  chan record // of /readyz; those that nobody waits for are dropped
 }
 
-type peerKey struct{}
+type (
+	peerKey struct{}
+	seenKey struct{}
+)
+
+// seeing is a log that notes in the record of a request whose it was.
+type seeing struct{ slog.Handler }
+
+func (seeing) Enabled(context.Context, slog.Level) bool { return true }
+
+func (seeing) Handle(ctx context.Context, r slog.Record) error {
+	seen, ok := ctx.Value(seenKey{}).(*record)
+	if ok && r.Message == "request" {
+		r.Attrs(func(a slog.Attr) bool {
+			switch a.Key {
+			case "client":
+				seen.Client = a.Value.String()
+			case "status":
+				seen.Status = int(a.Value.Int64())
+			}
+			return true
+		})
+	}
+	return nil
+}
+
+// full is a store with a value under every key: what is tested is who reaches it.
+type full struct{ store.Store }
+
+func (full) Get(context.Context, access.Caller, access.Key) (store.Value, error) {
+	return store.Value{Data: []byte("value"), TTL: time.Minute}, nil
+}
+
+// policy is that of a setting.
+func policy(t *testing.T, s setting) *access.Policy {
+	t.Helper()
+	grants, keys := []access.Grant{"sessions:get"}, []string{"*"}
+	named := func(name string) access.Client {
+		return access.Client{Name: name, Certificates: []access.CertificateName{{CN: name}}, Grants: grants, Keys: keys}
+	}
+	rules := access.Rules{
+		Clients: []access.Client{named("alice"), named("bob"), {
+			Name: "mediawiki", Tokens: []access.TokenRule{{SHA256: access.Token(token).HashText(), Networks: []string{home + "/32"}}}, Grants: grants, Keys: keys,
+		}},
+		Audiences:   access.Audiences{"sessions": {{Certificate: new(true)}, {Token: new(true)}}, "health": {{Allow: new(true)}}},
+		Collections: []string{"sessions"}, Authorities: []string{access.DefaultAuthority}, Now: time.Now,
+		Proxies: []access.CertificateName{{CN: "edge-proxy"}},
+	}
+	if s.dnField != "" {
+		rules.ProxiedCA = access.DefaultAuthority
+	}
+	p, err := rules.Policy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
 
 // serve starts a service that ends with the test.
 func (w *world) serve(t *testing.T, s setting) *service {
@@ -66,11 +129,23 @@ func (w *world) serve(t *testing.T, s setting) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := forwarded.NewRules(w.clients.Pool(), s.dnField)
+	rules, err := forwarded.NewRules(server.ClientPool(), s.dnField)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &service{address: l.Addr().String(), rules: rules, checks: make(chan record)}
+	p := policy(t, s)
+	v := &service{address: l.Addr().String(), checks: make(chan record)}
+	v.api = api.New(api.Config{
+		Collections:  []api.Collection{{Name: "sessions", Path: "/sessions/v1", Store: full{}, DefaultTTL: time.Hour, MaxTTL: time.Hour, MaxValueBytes: 1 << 20}},
+		Policy:       func() *access.Policy { return p },
+		Ready:        func(context.Context) error { return nil },
+		Authorities:  server.Authorities,
+		Forwarded:    func() *forwarded.Rules { return rules },
+		Signatures:   signature.NewVerifier(signature.Config{}),
+		SignatureKey: func(string) (signature.Key, bool) { return signature.Key{}, false },
+		Audit:        slog.New(slog.DiscardHandler), AuditKey: func() access.AuditKey { return access.AuditKey{} },
+		MaxInFlight: 1000, RequestTimeout: api.RequestTimeout, Registry: prometheus.NewRegistry(), Log: slog.New(seeing{slog.DiscardHandler}), Now: time.Now, Random: rand.Reader,
+	})
 	h := &http.Server{
 		Handler: v, TLSConfig: server.Config(), ErrorLog: log.New(io.Discard, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -123,40 +198,10 @@ func (v *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return // 200
 	}
-	seen.Client, seen.Status = v.decide(r)
+	v.api.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), seenKey{}, &seen)))
 	v.mu.Lock()
 	v.records = append(v.records, seen)
 	v.mu.Unlock()
-	w.WriteHeader(seen.Status)
-}
-
-// decide is the least of a policy: who, and the status.
-func (v *service) decide(r *http.Request) (client string, status int) {
-	names, peer := "", forwarded.Stranger
-	if len(r.TLS.VerifiedChains) > 0 {
-		names = r.TLS.VerifiedChains[0][0].Subject.CommonName
-	}
-	if names == "edge-proxy" {
-		names, peer = "", forwarded.ListedProxy
-	}
-	on, err := v.rules.Client(r.Header, peer, time.Now())
-	switch {
-	case errors.Is(err, forwarded.ErrUnverified):
-		return "", http.StatusUnauthorized
-	case err != nil:
-		return "", http.StatusBadRequest
-	case on.Chains != nil:
-		names = on.Chains[0][0].Subject.CommonName
-	case on.CommonName != "":
-		names = on.CommonName
-	}
-	if r.Header.Get("Authorization") == "Bearer "+token && host(r.RemoteAddr) == home {
-		return "mediawiki", http.StatusOK
-	}
-	if names == "alice" || names == "bob" {
-		return names, http.StatusOK
-	}
-	return "", http.StatusUnauthorized
 }
 
 // token is good from home.
