@@ -140,6 +140,9 @@ func (a *API) handle(rt route) httprouter.Handle {
 // serve runs h within the bound on requests in flight. Health is told in any case.
 func (x *exchange) serve(h handler) error {
 	a := x.api
+	if err := x.unfolded(); err != nil {
+		return err
+	}
 	if !x.route.health {
 		n := a.inFlight.Add(1)
 		defer a.inFlight.Add(-1)

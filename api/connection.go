@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -71,6 +70,7 @@ func (l *boundedListener) settle(d time.Duration) {
 type connection struct {
 	net.Conn
 	asked, closed func()
+	lines         *lines // of HTTP/1.1; nil of HTTP/2
 }
 
 // NetConn is what was accepted, for tlsconf.PeerOf.
@@ -87,7 +87,7 @@ func (c *connection) Close() error {
 type connectionKey struct{}
 
 func withConnection(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, c.(*tls.Conn).NetConn())
+	return context.WithValue(ctx, connectionKey{}, c.(interface{ NetConn() net.Conn }).NetConn())
 }
 
 // asking marks the connections of requests that reach next.

@@ -66,6 +66,8 @@ func tooManyMisses(seconds int) error {
 var (
 	errNoValue = badRequest("The body is empty. A value has at least one byte; to remove one, use DELETE.")
 	errCutBody = badRequest("The body ended before it was complete.")
+	errFolded  = &problemError{problem{Type: problemBase + "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
+		Detail: "A header goes over several lines. Write each on one.", close: true}}
 	errNoRoute = newProblem(http.StatusNotFound, "no-such-resource", "No such resource",
 		"There is nothing at this path. A key is one path segment: write a slash in it as %2F.")
 	errMethod = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed",
