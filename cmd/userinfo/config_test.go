@@ -213,6 +213,12 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"a negative limit of a client", "    grants: [sessions:get]", "    limits: {requests_per_second: -5}\n    grants: [sessions:get]", "u.yaml:15: clients[0].limits.requests_per_second: must be at least 1"},
 		{"a signature key without an id", "    grants: [sessions:get]", "    signature_keys: [{file: x}]\n    grants: [sessions:get]", "u.yaml:15: clients[0].signature_keys[0].id: missing"},
 		{"a signature key for its path", "    grants: [sessions:get]", "    signature_keys: [{id: x, file: \"hunter2\\n\"}]\n    grants: [sessions:get]", "u.yaml:15: clients[0].signature_keys[0].file: give the path of a file"},
+		{"a proxy that is everybody", sessions, sessions + "\nproxies: {proxy_protocol: [{network: 0.0.0.0/0}]}", "u.yaml:11: proxies.proxy_protocol[0].network: 0.0.0.0/0 is everybody"},
+		{"a mode that is none", sessions, sessions + "\nproxies: {proxy_protocol: [{network: 10.0.0.7/32, mode: maybe}]}", "u.yaml:11: proxies.proxy_protocol[0].mode: \"maybe\" is no mode"},
+		{"a proxy's certificate without a CA", sessions, sessions + "\nproxies: {certificates: [{cn: edge}]}", "u.yaml:11: proxies.certificates[0]: without tls.client_ca"},
+		{"a name from nobody", sessions, sessions + "\nproxies: {client_dn: {field: X-Client-Dn}}", "u.yaml:11: proxies.certificates: missing: without it there is no proxy"},
+		{"a window that is too long", sessions, sessions + "\nsignatures: {window: 1h}", "u.yaml:11: signatures.window: must be whole seconds, from 1s to 10m"},
+		{"no nonces", sessions, sessions + "\nsignatures: {nonces: -1}", "u.yaml:11: signatures.nonces: must be at least 1"},
 		{"unknown log level", sessions, sessions + "\nlog_level: hunter2", "u.yaml:11: log_level: must be debug, info, warn or error"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

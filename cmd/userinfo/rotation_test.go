@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -31,6 +32,7 @@ type rotated struct {
 	t       *testing.T
 	dir     string
 	address string
+	log     syncBuffer
 
 	servers, clients       *devca.CA // that sign now
 	trusted                atomic.Pointer[x509.CertPool]
@@ -38,6 +40,24 @@ type rotated struct {
 	certificate            atomic.Pointer[tls.Certificate]
 	signer                 atomic.Pointer[signature.Signer]
 	byToken, byCert, bySig load
+}
+
+// syncBuffer may be written and read at once.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 // load is the requests of one kind of client.
@@ -165,7 +185,7 @@ func newRotated(t *testing.T) *rotated {
 	w.must("configuration", err)
 	f, err := openFiles(config.Config, false)
 	w.must("files", err)
-	w.service, err = newService(config.Config, f, io.Discard)
+	w.service, err = newService(config.Config, f, &w.log)
 	w.must("service", err)
 	w.reload.follow(config)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -392,5 +412,48 @@ func (w *rotated) want(step string, on *http.Transport, status int) {
 	defer res.Body.Close()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != status {
 		w.t.Errorf("%s: %d (%v); want %d", step, res.StatusCode, err, status)
+	}
+}
+
+func TestAProxySaysWhereARequestComesFromAndTheRecordWhoSaidIt(t *testing.T) {
+	w := newRotated(t)
+	token := *w.token.Load()
+	rules := w.rules("{sha256: "+token.HashText()+", networks: [192.0.2.9/32]}", "192.0.2.0/24", "{id: s-1, file: "+w.dir+"/s-1.key}", "{network: 127.0.0.1/32, mode: optional}")
+	w.write("userinfo.yaml", []byte(rules))
+	w.reload.all(true)
+	for _, test := range []struct {
+		name, header string
+		status       int
+		address      string
+	}{
+		{"from where the token is good", "PROXY TCP4 192.0.2.9 127.0.0.1 4711 8443\r\n", 404, ""},
+		{"from elsewhere in the audience", "PROXY TCP4 192.0.2.8 127.0.0.1 4711 8443\r\n", 401, "192.0.2.8"},
+		{"from the proxy itself", "", 401, "127.0.0.1"},
+	} {
+		transport := w.transport(nil)
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err == nil {
+				_, err = io.WriteString(c, test.header)
+			}
+			return c, err
+		}
+		r := w.get()
+		r.Header.Set("Authorization", "Bearer "+string(token))
+		res, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		_ = res.Body.Close()
+		transport.CloseIdleConnections()
+		if res.StatusCode != test.status {
+			t.Errorf("%s: %d; want %d", test.name, res.StatusCode, test.status)
+		}
+		if record := `"peer":"127.0.0.1","address":"` + test.address + `"`; test.address != "" && !strings.Contains(w.log.String(), record) {
+			t.Errorf("%s: there is no record with %s:\n%s", test.name, record, w.log.String())
+		}
+	}
+	if n := strings.Count(w.log.String(), `"msg":"audit"`); n != 2 {
+		t.Errorf("%d audit records; want 2", n)
 	}
 }
