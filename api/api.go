@@ -13,6 +13,7 @@
 //  5. 404 on a key means known to be absent; what could not be established is 503.
 //  6. Whoever may not have a key is answered before the store is asked, whatever the method and whether or not there is a
 //     value, so that neither the answer nor its time tells.
+//  7. A header that a proxy may have read otherwise, one folded over several lines, is refused.
 //
 // It decides nothing about who somebody is or what they may do: access does, on evidence that TLS, access/forwarded and
 // access/signature have verified.
