@@ -2,7 +2,6 @@ package access
 
 import (
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,27 +12,66 @@ import (
 	"userinfo/internal/field"
 )
 
-// Client is one client as the configuration describes it. It is identified by any one of its certificates or
-// tokens; with neither it does not load.
+// Client is one client as the configuration describes it. It is identified by any one of its certificates, tokens or
+// signature keys; with none it does not load.
 type Client struct {
 	// Name is how logs and metrics call the client. It must be unique.
 	Name string `yaml:"name"`
+	// Groups that audiences may ask for.
+	Groups []string `yaml:"groups"`
 	// Certificates lists the names under which the client's certificates are known. TLS verifies them first,
-	// against tls.client_ca.
+	// against the CA. The first that a certificate has counts.
 	Certificates []CertificateName `yaml:"certificates"`
 	// Tokens lists bearer tokens; list two while one replaces the other.
 	Tokens []TokenRule `yaml:"tokens"`
+	// SignatureKeys lists the keys that the client signs its requests with (RFC 9421); list two while one replaces the
+	// other.
+	SignatureKeys []SignatureKey `yaml:"signature_keys"`
 	// Grants are of the form collection:action with get, set, touch, delete; and metrics:get, openapi:get.
 	Grants []Grant `yaml:"grants"`
-	// Keys are the patterns of the keys that the client may name: literal, with * for any run of bytes and {cn}
-	// for the common name of its certificate. Needed by any grant on a collection; ["*"] is every key.
+	// Keys are the patterns of the keys that the client may name: literal, with * for any run of bytes, {cn}
+	// for the common name of its certificate, {1} for what the first star of the certificate's configured name stood for.
+	// Needed by any grant on a collection; ["*"] is every key.
 	Keys []string `yaml:"keys"`
+	// Limits are the client's own; each that is left out is that of limits.per_client.
+	Limits Limits `yaml:"limits"`
 }
 
-// CertificateName is one way to know a client's certificate. Exactly one of its fields is set.
-type CertificateName struct {
-	CN  string `yaml:"cn"`  // the subject's common name
-	SAN string `yaml:"san"` // a DNS name, a URI or an IP address among the subject's alternative names
+// Limits bound what one client may ask for, so that no other goes short of it and guessing is slow. 0 is no limit.
+type Limits struct {
+	// MaxInFlight requests being worked on; the next is answered 429.
+	MaxInFlight int `yaml:"max_in_flight"`
+	// RequestsPerSecond on average; as many may come at once. The next is answered 429.
+	RequestsPerSecond int `yaml:"requests_per_second"`
+	// MissesPerMinute are answers 404 and 403, on average and at once; until there may be another, get and touch are
+	// answered 429.
+	MissesPerMinute int `yaml:"misses_per_minute"`
+}
+
+// Or is l, with what it leaves out taken from other.
+func (l Limits) Or(other Limits) Limits {
+	for _, f := range []struct{ mine, others *int }{
+		{&l.MaxInFlight, &other.MaxInFlight}, {&l.RequestsPerSecond, &other.RequestsPerSecond}, {&l.MissesPerMinute, &other.MissesPerMinute},
+	} {
+		if *f.mine == 0 {
+			*f.mine = *f.others
+		}
+	}
+	return l
+}
+
+// Validate refuses negative limits. path is their place in the configuration.
+func (l Limits) Validate(path string) error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"max_in_flight", l.MaxInFlight}, {"requests_per_second", l.RequestsPerSecond}, {"misses_per_minute", l.MissesPerMinute}} {
+		if f.value < 0 {
+			errs = append(errs, field.Errorf(path+"."+f.name, "must be at least 1; leave it out for no limit of the client's own"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // TokenRule is a token and where it may be used from.
@@ -44,67 +82,38 @@ type TokenRule struct {
 	Networks []string `yaml:"networks"`
 }
 
-// client is a Client that has been checked. keyed tells, by grant, whether it is on a collection.
+// SignatureKey is a key that verifies a client's signatures.
+type SignatureKey struct {
+	// ID is what the client sends as keyid.
+	ID string `yaml:"id"`
+	// File holds a secret that `userinfo key new signature` has made (hmac-sha256), or a public key (ed25519, PEM).
+	File string `yaml:"file"`
+}
+
+// client is a Client that has been checked.
 type client struct {
-	name   string
-	cns    []string
-	sans   []string
-	tokens []tokenRule
-	grants map[Grant]bool
-	keys   []pattern
+	name         string
+	groups       []string
+	certificates []certificateName
+	tokens       []tokenRule
+	signers      []string
+	grants       map[Grant]bool
+	keys         []pattern
+	limits       Limits
 }
 
 type tokenRule struct {
 	hash     [sha256.Size]byte
-	networks []netip.Prefix
+	networks []netip.Prefix // none: from everywhere
 }
 
 // owns tells whether key is within the client's patterns. It fails closed: an empty key and an empty list match nothing.
-func (c *client) owns(key Key, commonName string) bool {
+func (c *client) owns(key Key, of names) bool {
 	if key == "" {
 		return false
 	}
-	for _, p := range c.keys {
-		if p.matches(string(key), commonName) {
-			return true
-		}
-	}
-	return false
-}
-
-// presents tells whether cert is one of the client's. It fails closed: an empty name matches nothing.
-func (c *client) presents(cert *x509.Certificate) bool {
-	if cn := cert.Subject.CommonName; cn != "" && slices.Contains(c.cns, cn) {
-		return true
-	}
-	for _, san := range c.sans {
-		if hasSAN(cert, san) {
-			return true
-		}
-	}
-	return false
-}
-
-func hasSAN(cert *x509.Certificate, want string) bool {
-	if want == "" {
-		return false
-	}
-	for _, name := range cert.DNSNames {
-		if strings.EqualFold(name, want) {
-			return true
-		}
-	}
-	for _, uri := range cert.URIs {
-		if uri.String() == want {
-			return true
-		}
-	}
-	addr, err := netip.ParseAddr(want)
-	if err != nil {
-		return false
-	}
-	for _, ip := range cert.IPAddresses {
-		if a, ok := netip.AddrFromSlice(ip); ok && a.Unmap() == addr.Unmap() {
+	for i := range c.keys {
+		if c.keys[i].matches(string(key), of) {
 			return true
 		}
 	}
@@ -112,35 +121,42 @@ func hasSAN(cert *x509.Certificate, want string) bool {
 }
 
 // compile checks one Client. path is its place in the configuration.
-func compile(path string, in Client, known map[Grant]bool) (*client, error) {
-	c := &client{name: in.Name, grants: make(map[Grant]bool)}
+func (r Rules) compile(path string, in Client, resources map[Grant]resource) (*client, error) {
+	c := &client{name: in.Name, groups: slices.Clone(in.Groups), grants: make(map[Grant]bool), limits: in.Limits}
 	var errs []error
 	if in.Name == "" {
 		errs = append(errs, field.Errorf(path+".name", "missing; logs and metrics need a name for each client"))
 	}
-	if len(in.Certificates) == 0 && len(in.Tokens) == 0 {
-		errs = append(errs, field.Errorf(path, "client %q has neither certificates nor tokens, so nobody could be it", in.Name))
+	if in.Name == Anybody {
+		errs = append(errs, field.Errorf(path+".name", "is what those are called who prove nothing; take another"))
+	}
+	for i, g := range in.Groups {
+		if g == "" {
+			errs = append(errs, field.Errorf(fmt.Sprintf("%s.groups[%d]", path, i), "empty"))
+		}
+	}
+	if len(in.Certificates) == 0 && len(in.Tokens) == 0 && len(in.SignatureKeys) == 0 {
+		errs = append(errs, field.Errorf(path, "client %q has neither certificates nor tokens nor signature_keys, so nobody could be it", in.Name))
 	}
 	errs = append(errs,
-		c.addCertificates(path+".certificates", in.Certificates),
+		c.addCertificates(path+".certificates", in.Certificates, r.Authorities),
 		c.addTokens(path+".tokens", in.Tokens),
-		c.addGrants(path+".grants", in.Grants, known),
-		c.addKeys(path+".keys", in.Keys, len(in.Certificates) > 0))
+		c.addSignatureKeys(path+".signature_keys", in.SignatureKeys),
+		c.addGrants(path+".grants", in.Grants, resources),
+		c.addKeys(path+".keys", in.Keys, resources),
+		in.Limits.Validate(path+".limits"))
 	return c, errors.Join(errs...)
 }
 
-func (c *client) addCertificates(path string, names []CertificateName) error {
+func (c *client) addCertificates(path string, all []CertificateName, authorities []string) error {
 	var errs []error
-	for i, name := range names {
-		if (name.CN == "") == (name.SAN == "") {
-			errs = append(errs, field.Errorf(fmt.Sprintf("%s[%d]", path, i), "give exactly one of cn and san"))
+	for i, in := range all {
+		n, err := compileName(fmt.Sprintf("%s[%d]", path, i), in, authorities)
+		if err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		if name.CN != "" {
-			c.cns = append(c.cns, name.CN)
-		} else {
-			c.sans = append(c.sans, name.SAN)
-		}
+		c.certificates = append(c.certificates, n)
 	}
 	return errors.Join(errs...)
 }
@@ -157,51 +173,51 @@ func (c *client) addTokens(path string, rules []TokenRule) error {
 		if rule.Networks != nil && len(rule.Networks) == 0 {
 			errs = append(errs, field.Errorf(at+".networks", "empty; name one, or leave the field out for a token that is good from everywhere"))
 		}
-		r := tokenRule{hash: [sha256.Size]byte(hash)}
-		for j, text := range rule.Networks {
-			network, err := parseNetwork(text)
-			if err != nil {
-				errs = append(errs, &field.Error{Path: fmt.Sprintf("%s.networks[%d]", at, j), Err: err})
-			}
-			r.networks = append(r.networks, network)
+		t := tokenRule{hash: [sha256.Size]byte(hash)}
+		if t.networks, err = parseNetworks(at+".networks", rule.Networks); err != nil {
+			errs = append(errs, err)
 		}
-		c.tokens = append(c.tokens, r)
+		c.tokens = append(c.tokens, t)
 	}
 	return errors.Join(errs...)
 }
 
-// parseNetwork refuses what within could never match, too, lest a token be good from nowhere unnoticed.
-func parseNetwork(text string) (netip.Prefix, error) {
-	network, err := netip.ParsePrefix(text)
-	switch {
-	case err != nil: // which quotes the text
-		return netip.Prefix{}, errors.New("not a network; write one as 10.0.0.0/8, 192.0.2.1/32 or 2001:db8::/32")
-	case network.Addr().Is4In6():
-		return netip.Prefix{}, errors.New("an IPv4 network in IPv6's form; write it as 10.0.0.0/8")
-	case network != network.Masked():
-		return netip.Prefix{}, fmt.Errorf("%s has bits beyond its length; did you mean %s?", network, network.Masked())
+func (c *client) addSignatureKeys(path string, keys []SignatureKey) error {
+	var errs []error
+	for i, k := range keys {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if k.ID == "" {
+			errs = append(errs, field.Errorf(at+".id", "missing: what the client sends as keyid"))
+		}
+		if k.File == "" {
+			errs = append(errs, field.Errorf(at+".file", "missing: the file of the secret that `userinfo key new signature` has made, or of a public key of Ed25519"))
+		}
+		c.signers = append(c.signers, k.ID)
 	}
-	return network, nil
+	return errors.Join(errs...)
 }
 
-func (c *client) addGrants(path string, grants []Grant, known map[Grant]bool) error {
+func (c *client) addGrants(path string, grants []Grant, resources map[Grant]resource) error {
 	if len(grants) == 0 {
 		return field.Errorf(path, "client %q is granted nothing; remove it or grant it something", c.name)
 	}
 	var errs []error
 	for i, g := range grants {
-		keyed, ok := known[g]
-		if !ok {
-			errs = append(errs, field.Errorf(fmt.Sprintf("%s[%d]", path, i), "unknown grant; known are %s", list(known)))
+		if _, ok := resources[g]; !ok {
+			errs = append(errs, field.Errorf(fmt.Sprintf("%s[%d]", path, i), "unknown grant; known are %s", list(resources)))
 			continue
 		}
-		c.grants[g] = keyed
+		c.grants[g] = true
 	}
 	return errors.Join(errs...)
 }
 
-func (c *client) addKeys(path string, keys []string, hasCertificate bool) error {
+func (c *client) addKeys(path string, keys []string, resources map[Grant]resource) error {
 	var errs []error
+	stars := 0
+	for _, n := range c.certificates {
+		stars = max(stars, n.stars)
+	}
 	for i, s := range keys {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		p, err := parsePattern(s)
@@ -209,13 +225,16 @@ func (c *client) addKeys(path string, keys []string, hasCertificate bool) error 
 			errs = append(errs, &field.Error{Path: at, Err: err})
 			continue
 		}
-		if p.needsCommonName() && !hasCertificate {
+		if p.needsCommonName() && len(c.certificates) == 0 {
 			errs = append(errs, field.Errorf(at, "{cn} needs a certificate, and client %q has none", c.name))
+		}
+		if n := p.stars(); n > stars {
+			errs = append(errs, field.Errorf(at, "{%d} needs a certificate whose configured name has %d stars, and client %q has none", n, n, c.name))
 		}
 		c.keys = append(c.keys, p)
 	}
-	for _, keyed := range c.grants {
-		if keyed && len(keys) == 0 {
+	for g := range c.grants {
+		if resources[g].keyed && len(keys) == 0 {
 			errs = append(errs, field.Errorf(path, "client %q has a grant on a collection but no key patterns; [\"*\"] is every key", c.name))
 			break
 		}
@@ -223,11 +242,11 @@ func (c *client) addKeys(path string, keys []string, hasCertificate bool) error 
 	return errors.Join(errs...)
 }
 
-func list(known map[Grant]bool) string {
-	names := make([]string, 0, len(known))
-	for g := range known {
-		names = append(names, string(g))
+func list(resources map[Grant]resource) string {
+	all := make([]string, 0, len(resources))
+	for g := range resources {
+		all = append(all, string(g))
 	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }

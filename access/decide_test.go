@@ -72,7 +72,7 @@ func TestAClientMayDoWhatIsGrantedOnItsKeysAndNothingElse(t *testing.T) {
 
 func TestACallerIsGoodForOneGrantOnOneKey(t *testing.T) {
 	p := newPolicy(t, clients()...)
-	id := identify(t, p, access.Evidence{Certificate: cert("wiki")})
+	id := identify(t, p, access.Evidence{Certificate: cert("wiki"), Authorities: theCA})
 	c, err := access.Decide(id, "sessions:get", "enwiki:1")
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestACallerIsGoodForOneGrantOnOneKey(t *testing.T) {
 
 func TestAGrantWithoutKeysNeedsNone(t *testing.T) {
 	p := newPolicy(t, clients()...)
-	id := identify(t, p, access.Evidence{Certificate: cert("ops")})
+	id := identify(t, p, access.Evidence{Certificate: cert("ops"), Authorities: theCA})
 	for _, resource := range []string{access.Metrics, access.OpenAPI} {
 		grant := access.GrantOn(resource, access.Get)
 		c, err := access.Decide(id, grant, "")
@@ -131,7 +131,7 @@ func TestAClientOfSeveralCertificatesHasTheSpaceOfTheOneItShows(t *testing.T) {
 		{"{cn}", "{cn}:1", true},    // nor is a name expanded twice
 		{"{cn}", "enwiki:1", false}, //
 	} {
-		id := identify(t, p, access.Evidence{Certificate: cert(test.cn, dns("farm.example"))})
+		id := identify(t, p, access.Evidence{Certificate: cert(test.cn, dns("farm.example")), Authorities: theCA})
 		if _, err := access.Decide(id, "sessions:get", test.key); (err == nil) != test.want {
 			t.Errorf("common name %q, key %q: %v; want it allowed: %v", test.cn, string(test.key), err, test.want)
 		}
@@ -142,7 +142,7 @@ func BenchmarkIdentifyAndDecide(b *testing.B) {
 	p := newPolicy(b, clients()...)
 	for name, e := range map[string]access.Evidence{
 		"token":       {Authorization: bearer(wikiToken), Remote: inside},
-		"certificate": {Certificate: cert("wiki")},
+		"certificate": {Certificate: cert("wiki"), Authorities: theCA},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -18,6 +18,9 @@ var today = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func now() time.Time { return today }
 
+// theCA is what every certificate below is of.
+var theCA = []string{access.DefaultAuthority}
+
 // The tokens of the clients below, and one of nobody.
 const (
 	wikiToken    access.Token = "userinfo_wiki-s-first"
@@ -100,6 +103,8 @@ func bearer(t access.Token) []string { return []string{"Bearer " + string(t)} }
 // outcome is how the tables below call what Identify says.
 func outcome(id access.Identity, err error) string {
 	switch {
+	case err == nil && id.Client() == "":
+		return "nobody"
 	case err == nil:
 		return id.Client()
 	case id != access.Identity{}:
@@ -133,15 +138,15 @@ func TestEachPairOfCredentialsIsOneClientOrARefusal(t *testing.T) {
 		"malformed": {"Basic d2lraTpwYXNzd29yZA=="},
 	}
 	order := []string{"none", "wiki's", "ops'", "unknown", "outside", "malformed"}
-	const u, m = "unidentified", "malformed"
+	const n, u, m = "nobody", "unidentified", "malformed"
 	matrix := []struct {
 		certificate string
 		outcomes    [6]string // by token, in that order
 	}{
-		{"none", [6]string{u, "wiki", "ops", u, u, m}},
+		{"none", [6]string{n, "wiki", "ops", u, u, m}},
 		{"wiki's", [6]string{"wiki", "wiki", "conflict", u, u, m}},
-		{"unknown", [6]string{u, "wiki", "ops", u, u, m}},
-		{"nameless", [6]string{u, "wiki", "ops", u, u, m}},
+		{"unknown", [6]string{n, "wiki", "ops", u, u, m}},
+		{"nameless", [6]string{n, "wiki", "ops", u, u, m}},
 		{"expired", [6]string{u, u, u, u, u, m}},
 		{"early", [6]string{u, u, u, u, u, m}},
 		{"ambiguous", [6]string{u, u, u, u, u, m}},
@@ -149,7 +154,7 @@ func TestEachPairOfCredentialsIsOneClientOrARefusal(t *testing.T) {
 	p := newPolicy(t, clients()...)
 	for _, row := range matrix {
 		for i, token := range order {
-			e := access.Evidence{Certificate: certificates[row.certificate], Authorization: tokens[token], Remote: outside}
+			e := access.Evidence{Certificate: certificates[row.certificate], Authorization: tokens[token], Remote: outside, Authorities: theCA}
 			if got := outcome(p.Identify(e)); got != row.outcomes[i] {
 				t.Errorf("certificate %s, token %s: %s; want %s", row.certificate, token, got, row.outcomes[i])
 			}
@@ -165,26 +170,26 @@ func TestACertificateIsKnownByAnyOfItsNames(t *testing.T) {
 		want string
 	}{
 		{"common name", cert("wiki"), "wiki"},
-		{"common name in another case", cert("Wiki"), "unidentified"},
-		{"common name with more", cert("wiki.example.evil"), "unidentified"},
+		{"common name in another case", cert("Wiki"), "nobody"},
+		{"common name with more", cert("wiki.example.evil"), "nobody"},
 		{"DNS name", cert("", dns("other.example", "wiki.example")), "wiki"},
 		{"DNS name in another case, as DNS has it", cert("", dns("WIKI.example")), "wiki"},
-		{"a wildcard is a name of its own", cert("", dns("*.example")), "unidentified"},
-		{"a DNS name as common name", cert("wiki.example"), "unidentified"},
-		{"a common name as DNS name", cert("", dns("wiki")), "unidentified"},
+		{"a wildcard is a name of its own", cert("", dns("*.example")), "nobody"},
+		{"a DNS name as common name", cert("wiki.example"), "nobody"},
+		{"a common name as DNS name", cert("", dns("wiki")), "nobody"},
 		{"URI", cert("", uri("spiffe://example/wiki")), "wiki"},
-		{"URI with a longer path", cert("", uri("spiffe://example/wiki/more")), "unidentified"},
-		{"URI in another case", cert("", uri("spiffe://example/WIKI")), "unidentified"},
+		{"URI with a longer path", cert("", uri("spiffe://example/wiki/more")), "nobody"},
+		{"URI in another case", cert("", uri("spiffe://example/WIKI")), "nobody"},
 		{"IP address", cert("", ip("10.9.9.9")), "wiki"},
 		{"IP address in its IPv6 form", cert("", ip("::ffff:10.9.9.9")), "wiki"},
-		{"another IP address", cert("", ip("10.9.9.8")), "unidentified"},
+		{"another IP address", cert("", ip("10.9.9.8")), "nobody"},
 		{"an IP address as DNS name", cert("", dns("10.9.9.9")), "wiki"}, // the text is what is configured
 		{"two names of one client", cert("wiki", dns("wiki.example")), "wiki"},
-		{"no name at all", cert(""), "unidentified"},
+		{"no name at all", cert(""), "nobody"},
 		{"on its last moment", cert("wiki", func(c *x509.Certificate) { c.NotAfter = today }), "wiki"},
 		{"on its first moment", cert("wiki", func(c *x509.Certificate) { c.NotBefore = today }), "wiki"},
 	} {
-		if got := outcome(p.Identify(access.Evidence{Certificate: test.cert})); got != test.want {
+		if got := outcome(p.Identify(access.Evidence{Certificate: test.cert, Authorities: theCA})); got != test.want {
 			t.Errorf("%s: %s; want %s", test.name, got, test.want)
 		}
 	}
@@ -264,7 +269,7 @@ func TestATokenGivesNoCommonName(t *testing.T) {
 		t.Errorf("by token: {cn}:* took a key: %v", err)
 	}
 	for name, headers := range map[string][]string{"alone": nil, "with a token of the same client": bearer(wikiNewToken)} {
-		id, err := p.Identify(access.Evidence{Certificate: cert("wiki"), Authorization: headers})
+		id, err := p.Identify(access.Evidence{Certificate: cert("wiki"), Authorization: headers, Authorities: theCA})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,12 +281,19 @@ func TestATokenGivesNoCommonName(t *testing.T) {
 
 func TestThePolicyOfNobodyIdentifiesNobody(t *testing.T) {
 	p := new(access.Policy)
-	for name, e := range map[string]access.Evidence{
-		"nothing": {},
-		"a token": {Authorization: bearer(opsToken), Remote: inside},
-	} {
-		if got := outcome(p.Identify(e)); got != "unidentified" {
-			t.Errorf("%s: %s; want unidentified", name, got)
+	if got := outcome(p.Identify(access.Evidence{Authorization: bearer(opsToken), Remote: inside})); got != "unidentified" {
+		t.Errorf("a token: %s; want unidentified", got)
+	}
+	if got := outcome(p.Identify(access.Evidence{SignatureKey: "key", Remote: inside})); got != "unidentified" {
+		t.Errorf("a signature: %s; want unidentified", got)
+	}
+	id, err := p.Identify(access.Evidence{Remote: inside})
+	if err != nil || id.Client() != "" {
+		t.Errorf("nothing: %q, %v", id.Client(), err)
+	}
+	for _, audience := range []string{"", "sessions", access.Metrics, access.OpenAPI, access.Health} {
+		if err := access.Admit(id, audience); !errors.Is(err, access.ErrDenied) {
+			t.Errorf("it admits nobody to %q: %v", audience, err)
 		}
 	}
 }

@@ -2,64 +2,157 @@ package access
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 )
 
-// commonNamePlaceholder in a key pattern stands for the common name of the client's certificate.
-const commonNamePlaceholder = "{cn}"
+// placeholder in a key pattern stands for the common name of the client's certificate, {cn}, or for what a star of its
+// configured name stood for, {1} to {9}.
+var placeholder = regexp.MustCompile(`\{(cn|[1-9])\}`)
 
 // pattern is a key pattern as the configuration has it: literal bytes, * for any run of bytes (none included),
-// {cn} for the common name of the certificate that identified the client.
+// placeholders for names of the certificate that identified the client.
 type pattern struct {
-	parts []string // the literals between the stars, {cn} unexpanded
+	parts []part // what is between the stars
+	text  string
 }
+
+// part is a run of pieces. A part without placeholders is one literal.
+type part []piece
+
+type piece struct {
+	literal string
+	name    int // 0: literal; commonName; or the number of a star
+}
+
+// commonName is the number of {cn}.
+const commonName = -1
 
 func parsePattern(s string) (pattern, error) {
 	if s == "" {
 		return pattern{}, errors.New(`empty; write "*" for every key`)
 	}
-	rest := strings.ReplaceAll(s, commonNamePlaceholder, "")
-	if strings.ContainsAny(rest, "{}") {
-		return pattern{}, errors.New(`only {cn} may stand in braces`)
+	if strings.ContainsAny(placeholder.ReplaceAllLiteralString(s, ""), "{}") {
+		return pattern{}, errors.New(`only {cn}, and {1} to {9}, may stand in braces`)
 	}
-	return pattern{parts: strings.Split(s, "*")}, nil
+	p := pattern{text: s}
+	for _, text := range strings.Split(s, "*") {
+		p.parts = append(p.parts, parsePart(text))
+	}
+	return p, p.bounded(s)
+}
+
+func parsePart(text string) part {
+	var pieces part
+	for {
+		at := placeholder.FindStringIndex(text)
+		if at == nil {
+			break
+		}
+		if at[0] > 0 {
+			pieces = append(pieces, piece{literal: text[:at[0]]})
+		}
+		name := commonName
+		if c := text[at[0]+1]; c != 'c' {
+			name = int(c - '0')
+		}
+		pieces = append(pieces, piece{name: name})
+		text = text[at[1]:]
+	}
+	if text != "" || len(pieces) == 0 {
+		pieces = append(pieces, piece{literal: text})
+	}
+	return pieces
+}
+
+// unbounded finds a {1} that a longer name could take for its own: the key space of tool-a must not have that of tool-ab.
+var unbounded = regexp.MustCompile(`\{[1-9]\}([*A-Za-z0-9_.{-])`)
+
+// bounded refuses patterns in which what a star stood for is not told from what follows.
+func (p pattern) bounded(s string) error {
+	if m := unbounded.FindStringSubmatch(s); m != nil {
+		return fmt.Errorf(`a {1} must be followed by a character that a name cannot have, such as :, or end the pattern, and not by %q: `+
+			`else the keys of one client would be another's`, m[1])
+	}
+	return nil
+}
+
+// stars is how many stars of a certificate's name the pattern speaks of.
+func (p pattern) stars() int {
+	most := 0
+	for _, pieces := range p.parts {
+		for _, one := range pieces {
+			most = max(most, one.name)
+		}
+	}
+	return most
 }
 
 func (p pattern) needsCommonName() bool {
-	for _, part := range p.parts {
-		if strings.Contains(part, commonNamePlaceholder) {
-			return true
+	for _, pieces := range p.parts {
+		for _, one := range pieces {
+			if one.name == commonName {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// matches tells whether key is of the pattern. It fails closed: a pattern with {cn} matches nothing where there
-// is no common name, and a common name stands for itself alone, even if it has a * in it.
-func (p pattern) matches(key, commonName string) bool {
-	if len(p.parts) == 0 || (commonName == "" && p.needsCommonName()) {
+// matches tells whether key is of the pattern. It fails closed: a pattern with a placeholder matches nothing where
+// there is no such name, and a name stands for itself alone, even if it has a * in it.
+func (p pattern) matches(key string, of names) bool {
+	if len(p.parts) == 0 {
 		return false
 	}
-	first := expand(p.parts[0], commonName)
-	if len(p.parts) == 1 {
-		return key == first
-	}
-	if !strings.HasPrefix(key, first) {
-		return false
-	}
-	key = key[len(first):]
-	last := expand(p.parts[len(p.parts)-1], commonName)
-	for _, part := range p.parts[1 : len(p.parts)-1] {
-		literal := expand(part, commonName)
-		at := strings.Index(key, literal)
-		if at < 0 {
+	for i, pieces := range p.parts {
+		literal, ok := pieces.expand(of)
+		if !ok {
 			return false
 		}
-		key = key[at+len(literal):]
+		switch last := i == len(p.parts)-1; {
+		case i == 0 && last:
+			return key == literal
+		case i == 0:
+			if !strings.HasPrefix(key, literal) {
+				return false
+			}
+			key = key[len(literal):]
+		case last:
+			return strings.HasSuffix(key, literal)
+		default:
+			at := strings.Index(key, literal)
+			if at < 0 {
+				return false
+			}
+			key = key[at+len(literal):]
+		}
 	}
-	return strings.HasSuffix(key, last)
+	return false
 }
 
-func expand(part, commonName string) string {
-	return strings.ReplaceAll(part, commonNamePlaceholder, commonName)
+// expand puts names where their placeholders are; ok is false where there is no such name.
+func (p part) expand(of names) (literal string, ok bool) {
+	if len(p) == 1 && p[0].name == 0 {
+		return p[0].literal, true
+	}
+	var b strings.Builder
+	for _, one := range p {
+		text := one.literal
+		switch {
+		case one.name == commonName:
+			text = of.common
+		case one.name > 0:
+			if of.stars == nil || len(*of.stars) < one.name {
+				return "", false
+			}
+			text = (*of.stars)[one.name-1]
+		}
+		if one.name != 0 && text == "" {
+			return "", false
+		}
+		b.WriteString(text)
+	}
+	return b.String(), true
 }

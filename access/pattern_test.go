@@ -51,14 +51,14 @@ func TestAKeyPatternIsLiteralButForStarsAndTheCommonName(t *testing.T) {
 			t.Errorf("%q: %v", test.pattern, err)
 			continue
 		}
-		if got := p.matches(test.key, test.cn); got != test.want {
+		if got := p.matches(test.key, names{common: test.cn}); got != test.want {
 			t.Errorf("%q with common name %q, key %q: %v; want %v", test.pattern, test.cn, test.key, got, test.want)
 		}
 	}
 }
 
 func TestAPatternWithStrayBracesIsRefused(t *testing.T) {
-	for _, s := range []string{"", "{", "}", "{}", "{CN}", "{ cn }", "{dn}", "{cn", "cn}", "{c{cn}n}", "{{cn}}", "*{"} {
+	for _, s := range []string{"", "{", "}", "{}", "{CN}", "{ cn }", "{dn}", "{cn", "cn}", "{c{cn}n}", "{{cn}}", "*{", "{0}", "{10}", "{1", "{1}}"} {
 		if _, err := parsePattern(s); err == nil {
 			t.Errorf("%q was taken", s)
 		}
@@ -67,7 +67,7 @@ func TestAPatternWithStrayBracesIsRefused(t *testing.T) {
 
 func TestTheZeroPatternMatchesNothing(t *testing.T) {
 	for _, key := range []string{"", "a", "*"} {
-		if (pattern{}).matches(key, "cn") {
+		if (pattern{}).matches(key, names{common: "cn"}) {
 			t.Errorf("it matched %q", key)
 		}
 	}
@@ -99,8 +99,8 @@ func tokens(s string) []int {
 	var all []int
 	for s != "" {
 		switch {
-		case strings.HasPrefix(s, commonNamePlaceholder):
-			all, s = append(all, -2), s[len(commonNamePlaceholder):]
+		case strings.HasPrefix(s, "{cn}"):
+			all, s = append(all, -2), s[len("{cn}"):]
 		case s[0] == '*':
 			all, s = append(all, -1), s[1:]
 		default:
@@ -112,7 +112,7 @@ func tokens(s string) []int {
 
 // wanted adds to slow the rule that a pattern with {cn} matches nothing without one, even after a star.
 func wanted(s, cn, key string) bool {
-	return !(cn == "" && strings.Contains(s, commonNamePlaceholder)) && slow(tokens(s), cn, key)
+	return !(cn == "" && strings.Contains(s, "{cn}")) && slow(tokens(s), cn, key)
 }
 
 func TestPatternsMatchAsTheirDefinitionDoes(t *testing.T) {
@@ -124,7 +124,7 @@ func TestPatternsMatchAsTheirDefinitionDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := p.matches(key, cn), wanted(s, cn, key); got != want {
+		if got, want := p.matches(key, names{common: cn}), wanted(s, cn, key); got != want {
 			t.Fatalf("matches = %v; want %v", got, want)
 		}
 	})
@@ -149,7 +149,7 @@ func TestEveryKeyMadeFromAPatternMatchesIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !p.matches(key.String(), cn) {
+		if !p.matches(key.String(), names{common: cn}) {
 			t.Fatalf("%q with common name %q does not match %q", s.String(), cn, key.String())
 		}
 	})
@@ -158,7 +158,7 @@ func TestEveryKeyMadeFromAPatternMatchesIt(t *testing.T) {
 func FuzzPattern(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"*", "", "k"}, {"enwiki:*", "", "enwiki:1"}, {"{cn}:*", "wiki", "wiki:1"}, {"a*b*a", "", "aba"}, {"{cn}*{cn}", "aa", "aaa"},
-		{"{c{cn}n}", "x", "x"}, {"*\xff*", "\xff", "\xff\xff"},
+		{"{c{cn}n}", "x", "x"}, {"*\xff*", "\xff", "\xff\xff"}, {"{1}:*", "", "{1}:x"}, {"{cn}{1}", "a", "a"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
@@ -167,7 +167,13 @@ func FuzzPattern(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got := p.matches(key, cn)
+		got := p.matches(key, names{common: cn})
+		if p.stars() > 0 {
+			if got {
+				t.Fatalf("%q matched %q, and there is no star of a certificate's name", s, key)
+			}
+			return
+		}
 		if strings.Count(s, "*") > 4 || len(key) > 40 {
 			return // the definition is too slow to ask
 		}

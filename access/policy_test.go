@@ -30,7 +30,7 @@ func TestEachMistakeIsNamedWithItsField(t *testing.T) {
 		says   string
 	}{
 		{"no name", func(c *access.Client) { c.Name = "" }, "clients[0].name", "missing"},
-		{"no credential", func(c *access.Client) { c.Tokens = nil }, "clients[0]", `"c" has neither certificates nor tokens`},
+		{"no credential", func(c *access.Client) { c.Tokens = nil }, "clients[0]", `"c" has neither certificates nor tokens nor signature_keys`},
 		{"neither cn nor san", func(c *access.Client) { c.Certificates = []access.CertificateName{{CN: "x"}, {}} },
 			"clients[0].certificates[1]", "exactly one of cn and san"},
 		{"both cn and san", func(c *access.Client) { c.Certificates = []access.CertificateName{{CN: "x", SAN: "y"}} },
@@ -55,7 +55,7 @@ func TestEachMistakeIsNamedWithItsField(t *testing.T) {
 		{"metrics cannot be set", func(c *access.Client) { c.Grants = []access.Grant{"metrics:set"} }, "clients[0].grants[0]", "unknown grant"},
 		{"no keys", func(c *access.Client) { c.Keys = nil }, "clients[0].keys", `["*"] is every key`},
 		{"an empty key pattern", func(c *access.Client) { c.Keys = []string{"a", ""} }, "clients[0].keys[1]", `write "*" for every key`},
-		{"stray braces", func(c *access.Client) { c.Keys = []string{"{user}:*"} }, "clients[0].keys[0]", "only {cn}"},
+		{"stray braces", func(c *access.Client) { c.Keys = []string{"{user}:*"} }, "clients[0].keys[0]", "only {cn}, and {1} to {9}"},
 		{"{cn} without a certificate", func(c *access.Client) { c.Keys = []string{"{cn}:*"} }, "clients[0].keys[0]", `client "c" has none`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestOneCredentialIsOneClients(t *testing.T) {
 func TestANameThatTwoClientsSpellDifferentlyIsNeithers(t *testing.T) {
 	c := access.Client{Name: "third", Certificates: []access.CertificateName{{SAN: "WIKI.example"}}, Grants: []access.Grant{"metrics:get"}}
 	p := newPolicy(t, append(clients(), c)...)
-	if got := outcome(p.Identify(access.Evidence{Certificate: cert("", dns("wiki.example"))})); got != "unidentified" {
+	if got := outcome(p.Identify(access.Evidence{Certificate: cert("", dns("wiki.example")), Authorities: theCA})); got != "unidentified" {
 		t.Errorf("it was %s", got)
 	}
 }
@@ -131,7 +131,7 @@ func TestAPolicyDoesNotChangeWithWhatItWasMadeOf(t *testing.T) {
 	if got := outcome(p.Identify(access.Evidence{Authorization: bearer(wikiToken), Remote: outside})); got != "unidentified" {
 		t.Errorf("a network came in afterwards: %s", got)
 	}
-	id := identify(t, p, access.Evidence{Certificate: cert("wiki")})
+	id := identify(t, p, access.Evidence{Certificate: cert("wiki"), Authorities: theCA})
 	if _, err := access.Decide(id, "metrics:get", ""); !errors.Is(err, access.ErrDenied) {
 		t.Errorf("a grant came in afterwards: %v", err)
 	}

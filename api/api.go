@@ -1,21 +1,27 @@
 // Package api speaks HTTP: one resource with four methods for each collection, and what operators need.
 //
-//	in flight? ─▶ route ─▶ who (access.Identify) ─▶ key ─▶ may it (access.Decide) ─▶ handler ─▶ store
-//	                                     any error ─▶ one table (problem.go) ─▶ application/problem+json
+//	in flight? ─▶ route ─▶ who (access.Identify) ─▶ by this way? (access.Admit) ─▶ too often? (guard.go)
+//	           ─▶ key ─▶ may it (access.Decide) ─▶ handler ─▶ store
+//	any error ─▶ one table (problem.go) ─▶ application/problem+json ─▶ audit.go, where it was a refusal
 //
 // Invariants:
 //
 //  1. Routing is on the path as it was sent, escapes and all; there is no redirect and no cleaning.
 //  2. Nothing about a session leaves without Cache-Control: no-store.
 //  3. What a client is told of an error is one of the texts in this package. Causes go to the log.
-//  4. No key, value or token is in a log line, a metric or a problem document.
+//  4. No key, value or token is in a log line, a metric or a problem document. An audit record has a keyed hash of the key.
 //  5. 404 on a key means known to be absent; what could not be established is 503.
+//  6. Whoever may not have a key is answered before the store is asked, whatever the method and whether or not there is a
+//     value, so that neither the answer nor its time tells.
+//  7. A header that a proxy may have read otherwise, one folded over several lines, is refused.
 //
-// It does not authenticate (access does, from what TLS verified) and does not limit how often a client may ask.
+// It decides nothing about who somebody is or what they may do: access does, on evidence that TLS, access/forwarded and
+// access/signature have verified.
 package api
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"log/slog"
 	"net/http"
@@ -26,6 +32,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/access/forwarded"
+	"userinfo/access/signature"
 	"userinfo/store"
 )
 
@@ -42,7 +50,12 @@ type Collection struct {
 	DefaultTTL, MaxTTL time.Duration
 	// MaxValueBytes bounds a request's body.
 	MaxValueBytes int64
+
+	grants map[access.Action]access.Grant // made once
 }
+
+// grant is the permission for action on c.
+func (c *Collection) grant(action access.Action) access.Grant { return c.grants[action] }
 
 // Config is what an API needs. All of it is required.
 type Config struct {
@@ -51,6 +64,18 @@ type Config struct {
 	Policy func() *access.Policy
 	// Ready tells whether the store can be read.
 	Ready func(context.Context) error
+	// Authorities tells of which client CAs a certificate is now, whose chains TLS has verified when the connection began.
+	Authorities func(chains [][]*x509.Certificate) ([]string, error)
+	// Forwarded reads what listed proxies say of their clients, by the CAs that are in force now.
+	Forwarded func() *forwarded.Rules
+	// Signatures verifies signed requests with the keys that SignatureKey finds now.
+	Signatures   *signature.Verifier
+	SignatureKey func(keyID string) (signature.Key, bool)
+	// ClientLimits are those of a client that has none of its own.
+	ClientLimits access.Limits
+	// Audit takes the audit records, AuditKey gives the key for the hashes in them; the zero key leaves hashes out.
+	Audit    *slog.Logger
+	AuditKey func() access.AuditKey
 	// MaxInFlight bounds how many requests are worked on at once; the next is answered 503.
 	MaxInFlight int
 	// RequestTimeout is how long the store may take, from the arrival of a request.
@@ -67,13 +92,14 @@ type API struct {
 	config   Config
 	router   *httprouter.Router
 	metrics  *metrics
+	guard    *guard
 	inFlight atomic.Int64
 	health   health
 }
 
 // New makes an API of config and registers its metrics.
 func New(config Config) *API {
-	a := &API{config: config, metrics: newMetrics(config.Registry)}
+	a := &API{config: config, metrics: newMetrics(config.Registry), guard: newGuard(config)}
 	a.health.check = config.Ready
 	a.health.now = config.Now
 	a.health.log = config.Log
@@ -115,7 +141,10 @@ func (a *API) handle(rt route) httprouter.Handle {
 // serve runs h within the bound on requests in flight. Health is told in any case.
 func (x *exchange) serve(h handler) error {
 	a := x.api
-	if !x.route.open {
+	if err := x.unfolded(); err != nil {
+		return err
+	}
+	if !x.route.health {
 		n := a.inFlight.Add(1)
 		defer a.inFlight.Add(-1)
 		a.metrics.inFlight.Inc()

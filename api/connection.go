@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -71,7 +70,11 @@ func (l *boundedListener) settle(d time.Duration) {
 type connection struct {
 	net.Conn
 	asked, closed func()
+	lines         *lines // of HTTP/1.1; nil of HTTP/2
 }
+
+// NetConn is what was accepted, for tlsconf.PeerOf.
+func (c *connection) NetConn() net.Conn { return c.Conn }
 
 // Close implements net.Conn.
 func (c *connection) Close() error {
@@ -84,7 +87,7 @@ func (c *connection) Close() error {
 type connectionKey struct{}
 
 func withConnection(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, c.(*tls.Conn).NetConn())
+	return context.WithValue(ctx, connectionKey{}, c.(interface{ NetConn() net.Conn }).NetConn())
 }
 
 // asking marks the connections of requests that reach next.

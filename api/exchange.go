@@ -14,48 +14,72 @@ import (
 	"github.com/google/uuid"
 
 	"userinfo/access"
+	"userinfo/access/signature"
 )
 
 // exchange is one request and its answer. One goroutine owns it.
 type exchange struct {
-	api      *API
-	route    *route
-	w        http.ResponseWriter
-	r        *http.Request
-	start    time.Time
-	sentKey  string // the last segment of the path, as it was sent
-	identity access.Identity
-	status   int    // as sent to the client; statusGone where nobody was there to be told
-	cause    error  // of a problem
-	severe   bool   // the problem is the service's, whether or not the client was there to be told
-	id       string // made when first asked for
+	api        *API
+	route      *route
+	w          http.ResponseWriter
+	r          *http.Request
+	start      time.Time
+	sentKey    string     // the last segment of the path, as it was sent
+	key        access.Key // once it has been parsed
+	identity   access.Identity
+	identified bool // identity says what there is to say
+	proxied    bool // the connection is that of a listed proxy, which speaks for many
+	signed     signature.Verified
+	account    *account // in which the request has a place; nil where it has none
+	allowed    bool     // access.Decide has made a Caller
+	status     int      // as sent to the client; statusGone where nobody was there to be told
+	cause      error    // of a problem
+	severe     bool     // the problem is the service's, whether or not the client was there to be told
+	id         string   // made when first asked for
 }
 
 // statusGone stands in metrics and logs for a client that left before it was answered.
 const statusGone = 499
 
-// identify tells who is asking, for whoever wants to know later.
-func (x *exchange) identify() error {
-	e := access.Evidence{
-		Certificate:   leaf(x.r),
-		Authorization: x.r.Header["Authorization"],
-		Remote:        remote(x.r),
+// enter tells who is asking, and whether the audience lets them in and their limits have room. It fails closed.
+func (x *exchange) enter(audience string) error {
+	if err := x.admit(audience); err != nil {
+		return err
 	}
-	id, err := x.api.config.Policy().Identify(e)
-	x.identity = id
+	a := x.api.guard.account(x.identity.Client(), x.identity.Limits(), x.start)
+	x.account = a
+	return a.enter(x.start)
+}
+
+// admit tells who is asking, and whether the audience lets them in, however often they ask.
+func (x *exchange) admit(audience string) error {
+	if err := x.identify(); err != nil {
+		return err
+	}
+	return access.Admit(x.identity, audience)
+}
+
+// identify tells who is asking, for whoever wants to know later. It is done once for a request: a signature is good once.
+func (x *exchange) identify() error {
+	x.identified = true
+	e, err := x.evidence()
+	if err == nil {
+		x.identity, err = x.api.config.Policy().Identify(e)
+	}
 	return err
 }
 
-// leaf is the client's certificate, if TLS has verified one. It fails closed: a certificate that was not verified
-// is none.
-func leaf(r *http.Request) *x509.Certificate {
+// verified are the chains of the client's certificate, if TLS has verified one. It fails closed: a certificate that was
+// not verified is none.
+func verified(r *http.Request) [][]*x509.Certificate {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.VerifiedChains[0]) == 0 {
 		return nil
 	}
-	return r.TLS.VerifiedChains[0][0]
+	return r.TLS.VerifiedChains
 }
 
-// remote is the address of the other end; the zero address, which is in no network, where it cannot be told.
+// remote is the address that the request comes from: the other end's, or the one in a PROXY protocol header that was
+// believed. It is the zero address, which is in no network, where it cannot be told.
 func remote(r *http.Request) netip.Addr {
 	addr, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -88,7 +112,7 @@ func (x *exchange) fail(err error) {
 	x.status = p.Status
 	// What anybody can cause as often as they like is not logged as an error each time.
 	x.severe = p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded) && !errors.Is(err, errNotReady)
-	if !errors.Is(err, errOverloaded) && x.stranger() {
+	if !errors.Is(err, errOverloaded) && x.stranger() && !x.proxied {
 		x.leave() // strangers do not occupy connections
 	}
 	if x.r.Context().Err() != nil {
@@ -104,7 +128,10 @@ func (x *exchange) fail(err error) {
 
 // stranger tells whether the request comes from no client. A problem may come before anybody has asked.
 func (x *exchange) stranger() bool {
-	return x.identity.Client() == "" && (x.identify() != nil || x.identity.Client() == "")
+	if !x.identified {
+		_ = x.identify() // then it is a stranger
+	}
+	return x.identity.Client() == ""
 }
 
 // leave has the connection closed after the answer. Not over HTTP/2 where a body may be unread: there it means GOAWAY,
@@ -141,8 +168,12 @@ func (x *exchange) finish(h *handles) {
 		x.api.config.Log.Error("panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		x.fail(errors.New("panic"))
 	}
+	if x.account != nil {
+		x.account.leave()
+	}
 	took := x.api.config.Now().Sub(x.start)
 	h.observe(x.status, took)
+	x.audit()
 
 	level := slog.LevelDebug
 	if x.severe {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"log/slog"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/access/forwarded"
+	"userinfo/access/signature"
 	"userinfo/internal/devca"
 	"userinfo/store"
 	"userinfo/store/storetest"
@@ -42,25 +45,32 @@ const (
 	docs      access.Token = "userinfo_test-docs"       // openapi:get
 )
 
-func testPolicy() (*access.Policy, error) { return testPolicyWith() }
+func testPolicy() (*access.Policy, error) { return testRules().Policy() }
 
-// testPolicyWith has others, too.
-func testPolicyWith(others ...access.Client) (*access.Policy, error) {
+// testRules let any credential of a client in everywhere, and anybody to health. others are clients beside the usual.
+func testRules(others ...access.Client) access.Rules {
 	all := []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}
 	holder := func(name string, token access.Token, grants []access.Grant, keys ...string) access.Client {
 		return access.Client{Name: name, Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Grants: grants, Keys: keys}
 	}
 	far := holder("elsewhere", elsewhere, all, "*")
 	far.Tokens[0].Networks = []string{"192.0.2.0/24"}
-	return access.NewPolicy(append([]access.Client{
-		holder("wiki", wiki, all, "*"),
-		holder("reader", reader, all[:1], "*"),
-		holder("enwiki", enwiki, all, "enwiki:*"),
-		far,
-		holder("prometheus", prom, []access.Grant{"metrics:get"}),
-		holder("docs", docs, []access.Grant{"openapi:get"}),
-		{Name: "canary", Certificates: []access.CertificateName{{CN: "canary"}}, Grants: all, Keys: []string{"{cn}:*"}},
-	}, others...), []string{"sessions"}, time.Now)
+	proven := []access.Alternative{{Certificate: new(true)}, {Token: new(true)}, {Signed: new(true)}}
+	return access.Rules{
+		Clients: append([]access.Client{
+			holder("wiki", wiki, all, "*"),
+			holder("reader", reader, all[:1], "*"),
+			holder("enwiki", enwiki, all, "enwiki:*"),
+			far,
+			holder("prometheus", prom, []access.Grant{"metrics:get"}),
+			holder("docs", docs, []access.Grant{"openapi:get"}),
+			{Name: "canary", Certificates: []access.CertificateName{{CN: "canary"}}, Grants: all, Keys: []string{"{cn}:*"}},
+		}, others...),
+		Audiences:   access.Audiences{"sessions": proven, "metrics": proven, "openapi": proven, "health": {{Allow: new(true)}}},
+		Collections: []string{"sessions"},
+		Authorities: []string{access.DefaultAuthority},
+		Now:         time.Now,
+	}
 }
 
 // testCA signs every certificate of a run of the tests, so that keys are made once.
@@ -97,6 +107,12 @@ type setup struct {
 	clientAuth                  tls.ClientAuthType
 	level                       slog.Level // 0: debug
 	random                      io.Reader
+	authorities                 func([][]*x509.Certificate) ([]string, error) // usually the only one
+	forwarded                   func() *forwarded.Rules
+	signatureKey                func(string) (signature.Key, bool) // usually there is none
+	limits                      access.Limits
+	auditKey                    access.AuditKey
+	now                         func() time.Time // of the API
 }
 
 // service is a whole server on loopback.
@@ -105,6 +121,7 @@ type service struct {
 	server   *Server
 	registry *prometheus.Registry
 	logs     *buffer
+	audit    *buffer
 	clock    *clock // of the memory store and of nothing else
 	addr     string
 	stop     context.CancelFunc // as SIGTERM does
@@ -137,18 +154,42 @@ func newAPI(t testing.TB, u setup) *service {
 	if u.random == nil {
 		u.random = rand.Reader
 	}
+	if u.authorities == nil {
+		u.authorities = func([][]*x509.Certificate) ([]string, error) { return []string{access.DefaultAuthority}, nil }
+	}
+	if u.forwarded == nil {
+		rules, err := forwarded.NewRules(testCA().Pool(), "X-Client-Dn")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.forwarded = func() *forwarded.Rules { return rules }
+	}
+	if u.signatureKey == nil {
+		u.signatureKey = func(string) (signature.Key, bool) { return signature.Key{}, false }
+	}
+	if u.now == nil {
+		u.now = time.Now
+	}
+	s.audit = &buffer{}
 	s.api = New(Config{
 		Collections: []Collection{{
 			Name: "sessions", Path: "/sessions/v1", Store: u.store,
 			DefaultTTL: testDefaultTTL, MaxTTL: testMaxTTL, MaxValueBytes: testMaxValue,
 		}},
 		Policy:         u.policy,
+		Authorities:    u.authorities,
+		Forwarded:      u.forwarded,
+		Signatures:     signature.NewVerifier(signature.Config{}),
+		SignatureKey:   u.signatureKey,
+		ClientLimits:   u.limits,
+		Audit:          slog.New(slog.NewJSONHandler(s.audit, nil)),
+		AuditKey:       func() access.AuditKey { return u.auditKey },
 		Ready:          u.ready,
 		MaxInFlight:    orElse(u.maxInFlight, 1000),
 		RequestTimeout: orElse(u.requestTimeout, RequestTimeout),
 		Registry:       s.registry,
 		Log:            log,
-		Now:            time.Now,
+		Now:            u.now,
 		Random:         u.random,
 	})
 	return s

@@ -52,12 +52,12 @@ func TestEveryRouteIsDescribedAndEveryDescribedOperationIsARoute(t *testing.T) {
 	var described, routed []string
 	for path, item := range description(t).Paths.Map() {
 		for method, o := range item.Operations() {
-			open := o.Security != nil && len(*o.Security) == 0
+			open := o.Security != nil && slices.ContainsFunc(*o.Security, func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
 			described = append(described, fmt.Sprintf("%s %s open:%t", method, path, open))
 		}
 	}
 	for _, r := range newAPI(t, setup{}).api.table() {
-		routed = append(routed, fmt.Sprintf("%s %s open:%t", r.method, strings.Replace(r.path, ":key", "{key}", 1), r.open))
+		routed = append(routed, fmt.Sprintf("%s %s open:%t", r.method, strings.Replace(r.path, ":key", "{key}", 1), r.health))
 	}
 	slices.Sort(described)
 	slices.Sort(routed)
@@ -198,6 +198,7 @@ type situation struct {
 	setup
 	change func(*http.Request)
 	drain  bool
+	again  bool // it is the second request of this kind
 }
 
 // storeErrors are what the contract of store.Store says of each method.
@@ -267,6 +268,16 @@ func situations(method, path string) []situation {
 		{change: func(*http.Request) {}},
 		{change: func(r *http.Request) { r.URL.RawQuery = "a=b" }},
 	}
+	canary := issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}).Leaf
+	withCanary := func(r *http.Request) {
+		r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{canary}}}
+	}
+	if path == "/healthz" || path == "/readyz" {
+		guarded, closed := setup{policy: healthOf(access.Alternative{Token: new(true)})}, setup{policy: healthOf()}
+		all = append(all, situation{setup: guarded}, situation{setup: guarded, change: header("Authorization")},
+			situation{setup: guarded, change: header("Authorization", "Basic dTpw")}, situation{setup: guarded, change: withCanary},
+			situation{setup: closed})
+	}
 	switch path {
 	case "/healthz":
 		return all
@@ -274,16 +285,14 @@ func situations(method, path string) []situation {
 		return append(all, situation{drain: true},
 			situation{setup: setup{ready: func(context.Context) error { return store.ErrUnavailable }}})
 	}
-	canary := issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}).Leaf
 	all = append(all,
 		situation{setup: setup{maxInFlight: -1}},
 		situation{change: header("Authorization")},
 		situation{change: header("Authorization", "Bearer unknown")},
 		situation{change: header("Authorization", "Basic dTpw")},
 		situation{change: header("Authorization", "Bearer "+string(elsewhere))},
-		situation{change: func(r *http.Request) {
-			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{canary}}}
-		}},
+		situation{change: withCanary},
+		situation{setup: setup{limits: access.Limits{RequestsPerSecond: 1}}, again: true},
 	)
 	if path == "/metrics" || path == "/openapi" {
 		return append(all, situation{change: header("Authorization", "Bearer "+string(wiki))})
@@ -296,6 +305,9 @@ func situations(method, path string) []situation {
 		situation{change: body(brokenBody{io.ErrUnexpectedEOF}, -1)},
 		situation{setup: setup{store: failing(errors.New("of which nobody has heard"))}},
 	)
+	if method == http.MethodGet || method == http.MethodPatch {
+		all = append(all, situation{setup: setup{limits: access.Limits{MissesPerMinute: 1}, store: failing(store.ErrNotFound)}, again: true})
+	}
 	if method == http.MethodPut || method == http.MethodPost {
 		all = append(all, situation{change: body(http.NoBody, 0)}, situation{change: body(http.NoBody, testMaxValue+1)})
 	}
@@ -303,6 +315,17 @@ func situations(method, path string) []situation {
 		all = append(all, situation{setup: setup{store: failing(err)}})
 	}
 	return all
+}
+
+// healthOf gives the usual rules with an audience health of alternatives.
+func healthOf(alternatives ...access.Alternative) func() *access.Policy {
+	rules := testRules()
+	rules.Audiences[access.Health] = alternatives
+	p, err := rules.Policy()
+	if err != nil {
+		panic(err)
+	}
+	return func() *access.Policy { return p }
 }
 
 func body(r io.ReadCloser, length int64) func(*http.Request) {
@@ -335,6 +358,12 @@ func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o 
 	}
 	if s.change != nil {
 		s.change(r)
+	}
+	if s.again {
+		a.ServeHTTP(httptest.NewRecorder(), r.Clone(t.Context()))
+		if method == http.MethodPut || method == http.MethodPost {
+			body(io.NopCloser(strings.NewReader("value")), 5)(r)
+		}
 	}
 	w := httptest.NewRecorder()
 	a.ServeHTTP(w, r)

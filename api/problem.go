@@ -46,10 +46,28 @@ func tooLarge(limit int64) error {
 	return e
 }
 
+// malformedSignature says what to change.
+func malformedSignature(err error) error {
+	return newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",
+		"The request is not signed as it must be: "+err.Error()+".")
+}
+
+// errManyMisses is what every tooManyMisses is.
+var errManyMisses = errors.New("the client's budget of misses is used up")
+
+// tooManyMisses has a Retry-After of its own.
+func tooManyMisses(seconds int) error {
+	e := &problemError{problem{Type: problemBase + "too-many-misses", Title: "Too many misses", Status: http.StatusTooManyRequests,
+		Detail: "This client has asked for too many keys that are not there, or not its own. Nothing was done.", retryAfter: seconds}}
+	return fmt.Errorf("%w: %w", errManyMisses, e)
+}
+
 // Problems of requests that never reach a store.
 var (
 	errNoValue = badRequest("The body is empty. A value has at least one byte; to remove one, use DELETE.")
 	errCutBody = badRequest("The body ended before it was complete.")
+	errFolded  = &problemError{problem{Type: problemBase + "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
+		Detail: "A header goes over several lines. Write each on one.", close: true}}
 	errNoRoute = newProblem(http.StatusNotFound, "no-such-resource", "No such resource",
 		"There is nothing at this path. A key is one path segment: write a slash in it as %2F.")
 	errMethod = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed",
@@ -62,6 +80,14 @@ var (
 		Status: http.StatusServiceUnavailable, Detail: "Too many requests are in flight. Nothing was done.", retryAfter: 1}}
 	errNotReady = &problemError{problem{Type: problemBase + "not-ready", Title: "Not ready",
 		Status: http.StatusServiceUnavailable, Detail: "This instance does not want requests now.", retryAfter: 1}}
+	errManyInFlight = &problemError{problem{Type: problemBase + "too-many-requests", Title: "Too many requests",
+		Status: http.StatusTooManyRequests, Detail: "This client has too many requests in flight. Nothing was done.", retryAfter: 1}}
+	errManyRequests = &problemError{problem{Type: problemBase + "too-many-requests", Title: "Too many requests",
+		Status: http.StatusTooManyRequests, Detail: "This client asks too often. Nothing was done.", retryAfter: 1}}
+	errManySigned = &problemError{problem{Type: problemBase + "too-many-requests", Title: "Too many requests",
+		Status: http.StatusTooManyRequests, Detail: "Too many requests were signed with this key. Nothing was done.", retryAfter: 60}}
+	errForwarded = newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",
+		"A header that says who the client is, such as Client-Cert, counts from a listed proxy alone, once, and as RFC 9440 has it. Send none.")
 	errInternal = newProblem(http.StatusInternalServerError, "internal", "Internal error",
 		"This is a fault of the service. Its log has more under this instance.")
 )
@@ -72,13 +98,13 @@ var problems = []struct {
 	is  problem
 }{
 	{access.ErrMalformed, problem{Type: "malformed-credentials", Title: "Malformed credentials", Status: http.StatusBadRequest,
-		Detail: "Send one Authorization header of the form \"Bearer <token>\", or none and a client certificate."}},
+		Detail: "Send one Authorization header of the form \"Bearer <token>\", or none and a client certificate or a signature."}},
 	{access.ErrConflict, problem{Type: "conflicting-credentials", Title: "Conflicting credentials", Status: http.StatusBadRequest,
-		Detail: "The certificate and the token belong to different clients. Send one of them."}},
+		Detail: "The credentials belong to different clients. Send those of one."}},
 	{access.ErrUnidentified, problem{Type: "unauthenticated", Title: "Unauthenticated", Status: http.StatusUnauthorized,
-		Detail: "Come with the certificate or the bearer token of a configured client."}},
+		Detail: "Come with the certificate, the bearer token or the signature of a configured client."}},
 	{access.ErrDenied, problem{Type: "forbidden", Title: "Forbidden", Status: http.StatusForbidden,
-		Detail: "This client may not do this, or not with this key."}},
+		Detail: "This client may not do this, not in this way, or not with this key."}},
 	{store.ErrNotFound, problem{Type: "not-found", Title: "Not found", Status: http.StatusNotFound,
 		Detail: "There is no value under this key."}},
 	{store.ErrDeleted, problem{Type: "deleted", Title: "Deleted a moment ago", Status: http.StatusConflict,

@@ -213,7 +213,7 @@ func TestWithoutRandomnessARequestIsStillAnswered(t *testing.T) {
 func TestEveryProblemSaysWhatToDoInWholeSentences(t *testing.T) {
 	all := []problem{problemFor(errNoValue), problemFor(errCutBody), errNoRoute.problem, errMethod.problem, errKeyTooLong.problem,
 		errSlowBody.problem, errOverloaded.problem, errNotReady.problem, errInternal.problem,
-		problemFor(tooLarge(5)), problemFor(badTTL(testMaxTTL))}
+		errManyInFlight.problem, errManyRequests.problem, problemFor(tooManyMisses(7)), problemFor(tooLarge(5)), problemFor(badTTL(testMaxTTL))}
 	for _, s := range sentinels {
 		all = append(all, problemFor(s.err))
 	}
@@ -222,8 +222,8 @@ func TestEveryProblemSaysWhatToDoInWholeSentences(t *testing.T) {
 			strings.HasSuffix(p.Title, ".") || p.Instance != "" {
 			t.Errorf("%+v", p)
 		}
-		if (p.Status == 503) != (p.retryAfter > 0) {
-			t.Errorf("%s: status %d, Retry-After %d: exactly the answers 503 have it", p.Type, p.Status, p.retryAfter)
+		if (p.Status == 503 || p.Status == 429) != (p.retryAfter > 0) {
+			t.Errorf("%s: status %d, Retry-After %d: exactly the answers 429 and 503 have it", p.Type, p.Status, p.retryAfter)
 		}
 	}
 }

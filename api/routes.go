@@ -16,7 +16,7 @@ type route struct {
 	method  string
 	path    string
 	keyed   bool // the path ends with a key
-	open    bool // for whoever completes TLS, and never shed
+	health  bool // never shed, nor bounded for any client
 	handler handler
 }
 
@@ -29,8 +29,8 @@ const unmatched = "unmatched"
 // table lists the routes.
 func (a *API) table() []route {
 	all := []route{
-		{method: http.MethodGet, path: "/healthz", open: true, handler: a.alive},
-		{method: http.MethodGet, path: "/readyz", open: true, handler: a.ready},
+		{method: http.MethodGet, path: "/healthz", health: true, handler: healthy(a.alive)},
+		{method: http.MethodGet, path: "/readyz", health: true, handler: healthy(a.ready)},
 		{method: http.MethodGet, path: "/metrics", handler: a.guarded(access.Metrics,
 			promhttp.HandlerFor(a.config.Registry, promhttp.HandlerOpts{
 				// One broken collector must not hide the others, nor its error reach the client.
@@ -42,6 +42,10 @@ func (a *API) table() []route {
 	for i := range a.config.Collections {
 		c := &a.config.Collections[i]
 		path := c.Path + "/:key"
+		c.grants = make(map[access.Action]access.Grant)
+		for _, action := range []access.Action{access.Get, access.Set, access.Touch, access.Delete} {
+			c.grants[action] = access.GrantOn(c.Name, action)
+		}
 		all = append(all,
 			route{method: http.MethodGet, path: path, keyed: true, handler: c.get},
 			route{method: http.MethodPut, path: path, keyed: true, handler: c.set},
@@ -87,16 +91,31 @@ func plain(h httprouter.Handle) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r, nil) })
 }
 
+// healthy runs h for those whom the audience health lets in. Where that is anybody, credentials do not matter: whoever asks
+// is told, though a token of theirs should be wrong.
+func healthy(h handler) handler {
+	return func(x *exchange) error {
+		if x.api.config.Policy().Open(access.Health) {
+			return h(x)
+		}
+		if err := x.admit(access.Health); err != nil {
+			return err
+		}
+		return h(x)
+	}
+}
+
 // guarded serves next to clients with the grant resource:get.
 func (a *API) guarded(resource string, next http.Handler) handler {
 	grant := access.GrantOn(resource, access.Get)
 	return func(x *exchange) error {
-		if err := x.identify(); err != nil {
+		if err := x.enter(resource); err != nil {
 			return err
 		}
 		if _, err := access.Decide(x.identity, grant, ""); err != nil {
 			return err
 		}
+		x.allowed = true
 		x.status = http.StatusOK
 		next.ServeHTTP(x.w, x.r)
 		return nil

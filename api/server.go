@@ -53,7 +53,7 @@ func NewServer(config ServerConfig) *Server {
 		http: &http.Server{
 			Handler:           asking(config.API),
 			ConnContext:       withConnection,
-			TLSConfig:         config.TLS,
+			TLSConfig:         withProtocols(config.TLS),
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
@@ -72,6 +72,13 @@ func NewServer(config ServerConfig) *Server {
 	return s
 }
 
+// withProtocols is c with both protocols offered, as net/http would have it.
+func withProtocols(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.NextProtos = []string{"h2", "http/1.1"}
+	return c
+}
+
 // Serve answers on l until ctx ends, then stops in good order: it says that it is not ready, asks clients to close
 // their connections after the next answer, accepts no more connections, gives those it has accepted headerTimeout to
 // bring their first request, finishes what is in flight and returns nil. Whatever was being worked on when the grace
@@ -79,7 +86,7 @@ func NewServer(config ServerConfig) *Server {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	bounded := &boundedListener{Listener: l, server: s}
-	go func() { failed <- s.http.ServeTLS(bounded, "", "") }()
+	go func() { failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog)) }()
 	select {
 	case err := <-failed:
 		return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/store"
 )
 
 // Header values that are the same in every answer. They are shared and never changed.
@@ -20,17 +21,25 @@ var (
 	noSniff     = []string{"nosniff"}
 )
 
-// authorize is the beginning of every operation on a key: who is it, which key, may it.
+// authorize is the beginning of every operation on a key: who is it, which key, may it. Whoever has missed too often may
+// not ask for what tells whether a key has a value.
 func (x *exchange) authorize(c *Collection, action access.Action) (access.Caller, access.Key, error) {
 	x.w.Header()["Cache-Control"] = noStore
-	if err := x.identify(); err != nil {
+	if err := x.enter(c.Name); err != nil {
 		return access.Caller{}, "", err
 	}
 	key, err := parseKey(x.sentKey)
 	if err != nil {
 		return access.Caller{}, "", err
 	}
-	caller, err := access.Decide(x.identity, access.GrantOn(c.Name, action), key)
+	x.key = key
+	if action == access.Get || action == access.Touch {
+		if err := x.account.mayMiss(x.start); err != nil {
+			return access.Caller{}, "", err
+		}
+	}
+	caller, err := access.Decide(x.identity, c.grant(action), key)
+	x.allowed = err == nil
 	return caller, key, err
 }
 
@@ -47,7 +56,7 @@ func (c *Collection) get(x *exchange) error {
 	defer cancel()
 	value, err := c.Store.Get(ctx, caller, key)
 	if err != nil {
-		return err
+		return x.missed(err)
 	}
 	h := x.w.Header()
 	h["Content-Type"] = octetStream
@@ -110,7 +119,7 @@ func (c *Collection) touch(x *exchange) error {
 	ctx, cancel := x.deadline(x.r.Context())
 	defer cancel()
 	if err := c.Store.Touch(ctx, caller, key, ttl); err != nil {
-		return err
+		return x.missed(err)
 	}
 	x.answer(http.StatusNoContent)
 	return nil
@@ -135,6 +144,14 @@ func (c *Collection) delete(x *exchange) error {
 	return nil
 }
 
+// missed counts a miss where err is one.
+func (x *exchange) missed(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		x.account.miss(x.api.config.Now())
+	}
+	return err
+}
+
 // body reads a value of at most limit bytes. What is known to be larger is not read at all.
 func (x *exchange) body(limit int64) ([]byte, error) {
 	length := x.r.ContentLength
@@ -156,7 +173,7 @@ func (x *exchange) body(limit int64) ([]byte, error) {
 	case len(data) == 0:
 		return nil, errNoValue
 	}
-	return data, nil
+	return data, x.checkBody(data)
 }
 
 // trustedBytes is how much room a client is given for having announced a body. More comes as the bytes do.
@@ -179,7 +196,7 @@ func (x *exchange) noBody() error {
 		var one [1]byte
 		n, err := io.ReadFull(x.r.Body, one[:])
 		if n == 0 && errors.Is(err, io.EOF) {
-			return nil
+			return x.checkBody(nil)
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return errSlowBody

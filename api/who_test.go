@@ -143,12 +143,12 @@ func TestACertificateThatTLSHasNotVerifiedIsNone(t *testing.T) {
 		"an empty chain": {PeerCertificates: peers, VerifiedChains: [][]*x509.Certificate{{}}},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
-		if r.TLS = state; leaf(r) != nil {
+		if r.TLS = state; verified(r) != nil {
 			t.Errorf("%s: it was believed", name)
 		}
 	}
 	r := httptest.NewRequest("GET", "/", nil)
-	if r.TLS = (&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{peers}}); leaf(r) != parsed {
+	if r.TLS = (&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{peers}}); len(verified(r)) != 1 || verified(r)[0][0] != parsed {
 		t.Error("one that was verified was not believed")
 	}
 }
@@ -186,5 +186,6 @@ func TestWithoutRulesNobodyMayDoAnything(t *testing.T) {
 	s := newAPI(t, setup{policy: func() *access.Policy { return &access.Policy{} }})
 	for _, path := range []string{"/sessions/v1/k", "/metrics", "/openapi"} {
 		checkProblem(t, s.serve("GET", path, as(wiki)), 401, "unauthenticated")
+		checkProblem(t, s.serve("GET", path, http.Header{}), 403, "forbidden")
 	}
 }

@@ -38,7 +38,7 @@ func NewClient(f ClientFiles, now func() time.Time) (*Client, error) {
 	c.live.files = files{
 		certificate: file{field: "certificate", path: f.Certificate},
 		key:         file{field: "key", path: f.Key},
-		ca:          file{field: "ca", path: f.CA},
+		cas:         []file{{field: "ca", path: f.CA}},
 	}
 	c.live.build = c.build
 	if _, err := c.live.load(); err != nil {
@@ -67,9 +67,13 @@ func (c *Client) Expiries() []Expiry {
 }
 
 func (c *Client) build(f files) (*state, error) {
-	pool, notAfter, err := f.pool(c.now())
+	cas, notAfter, err := f.cas[0].bundle(c.now())
 	if err != nil {
 		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, ca := range cas {
+		pool.AddCert(ca)
 	}
 	config := &tls.Config{
 		Time:         c.now,

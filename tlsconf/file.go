@@ -27,12 +27,28 @@ func (f file) fail(err error) error {
 
 // files are what a Server or a Client is made from.
 type files struct {
-	certificate, key, ca file
+	certificate, key file
+	cas              []file // bundles
+	crls             []file
+	denied           file
+}
+
+// all lists the files of f, so that they can be changed.
+func (f *files) all() []*file {
+	all := []*file{&f.certificate, &f.key, &f.denied}
+	for i := range f.cas {
+		all = append(all, &f.cas[i])
+	}
+	for i := range f.crls {
+		all = append(all, &f.crls[i])
+	}
+	return all
 }
 
 // read returns a copy with the contents of every configured file.
 func (f files) read() (files, error) {
-	for _, one := range []*file{&f.certificate, &f.key, &f.ca} {
+	f.cas, f.crls = slices.Clone(f.cas), slices.Clone(f.crls)
+	for _, one := range f.all() {
 		if one.path == "" {
 			continue
 		}
@@ -48,7 +64,7 @@ func (f files) read() (files, error) {
 // digest tells contents apart without keeping the private key's text.
 func (f files) digest() [sha256.Size]byte {
 	h := sha256.New()
-	for _, one := range []file{f.certificate, f.key, f.ca} {
+	for _, one := range f.all() {
 		var size [8]byte
 		binary.BigEndian.PutUint64(size[:], uint64(len(one.data)))
 		h.Write(size[:])
@@ -84,30 +100,28 @@ func (f files) pair(usage x509.ExtKeyUsage, now time.Time) (tls.Certificate, tim
 	return pair, earliest(chain), nil
 }
 
-// pool makes a pool of the CA bundle. A bundle may hold CAs that have expired or are not valid yet, as it does while
-// one follows another, but one of them must be valid now. The time is that of the first expiry.
-func (f files) pool(now time.Time) (*x509.CertPool, time.Time, error) {
-	cas, err := parseCertificates(f.ca.data)
+// bundle reads a file of CAs. It may hold CAs that have expired or are not valid yet, as it does while one follows
+// another, but one of them must be valid now. The time is that of the first expiry.
+func (f file) bundle(now time.Time) ([]*x509.Certificate, time.Time, error) {
+	cas, err := parseCertificates(f.data)
 	if err != nil {
-		return nil, time.Time{}, f.ca.fail(err)
+		return nil, time.Time{}, f.fail(err)
 	}
-	pool := x509.NewCertPool()
 	var invalid []error
 	for i, ca := range cas {
-		// crypto/x509 takes whatever is in the pool for trusted, a leaf too.
+		// crypto/x509 takes whatever is in a pool for trusted, a leaf too.
 		if !ca.BasicConstraintsValid || !ca.IsCA || ca.KeyUsage != 0 && ca.KeyUsage&x509.KeyUsageCertSign == 0 {
-			return nil, time.Time{}, f.ca.fail(fmt.Errorf(
+			return nil, time.Time{}, f.fail(fmt.Errorf(
 				"certificate %d (%s) is not a CA's: leave only the certificates of CAs in this file", i+1, ca.Subject))
 		}
 		if err := checkDates(ca, now); err != nil {
 			invalid = append(invalid, fmt.Errorf("certificate %d: %w", i+1, err))
 		}
-		pool.AddCert(ca)
 	}
 	if len(invalid) == len(cas) {
-		return nil, time.Time{}, f.ca.fail(fmt.Errorf("none of its CAs is valid now: %w", errors.Join(invalid...)))
+		return nil, time.Time{}, f.fail(fmt.Errorf("none of its CAs is valid now: %w", errors.Join(invalid...)))
 	}
-	return pool, earliest(cas), nil
+	return cas, earliest(cas), nil
 }
 
 // parseCertificates reads a PEM file of one or more certificates. It is stricter than crypto/x509, which skips what

@@ -10,6 +10,7 @@ import (
 // state is what one set of files says. It is never changed once it is in force.
 type state struct {
 	config   *tls.Config
+	trust    *clientTrust // nil where no client certificate is believed
 	expiries []Expiry
 	digest   [sha256.Size]byte // of the files
 }

@@ -12,15 +12,32 @@ import (
 type ServerFiles struct {
 	Certificate string `yaml:"certificate"` // PEM chain, leaf first
 	Key         string `yaml:"key"`         // PEM, unencrypted
-	ClientCA    string `yaml:"client_ca"`   // PEM bundle; empty: no client certificates are asked for (tokens only)
-	MinVersion  string `yaml:"min_version"` // "1.3" (also when empty) or "1.2"
+	// ClientCA is a PEM bundle, named client_ca. Without it and ClientCAs no client certificates are asked for.
+	ClientCA string `yaml:"client_ca"`
+	// ClientCAs are bundles of other meanings.
+	ClientCAs []ClientCA `yaml:"client_cas"`
+	// CRLs are files of revocation lists (PEM, or one in DER) of those CAs.
+	CRLs []string `yaml:"crls"`
+	// Denied is a file with a line for each certificate that is not to be believed; see parseDenied.
+	Denied     string `yaml:"denied_certificates"`
+	MinVersion string `yaml:"min_version"` // "1.3" (also when empty) or "1.2"
 }
+
+// ClientCA is a bundle of CAs that sign one kind of client.
+type ClientCA struct {
+	Name string `yaml:"name"` // by which clients' certificates say whose they are
+	File string `yaml:"file"` // PEM bundle
+}
+
+// DefaultClientCA is the name of ClientCA.
+const DefaultClientCA = "client_ca"
 
 // Server is the listener's TLS. Its methods are safe for concurrent use, beside handshakes too.
 type Server struct {
-	now        func() time.Time
-	minVersion uint16
-	live       live
+	now         func() time.Time
+	minVersion  uint16
+	authorities []string // by bundle
+	live        live
 }
 
 // NewServer reads the files. An error is a *FieldError.
@@ -39,7 +56,10 @@ func NewServer(f ServerFiles, now func() time.Time) (*Server, error) {
 	s.live.files = files{
 		certificate: file{field: "certificate", path: f.Certificate},
 		key:         file{field: "key", path: f.Key},
-		ca:          file{field: "client_ca", path: f.ClientCA},
+		denied:      file{field: "denied_certificates", path: f.Denied},
+	}
+	if err := s.addTrust(f); err != nil {
+		return nil, err
 	}
 	s.live.build = s.build
 	if _, err := s.live.load(); err != nil {
@@ -100,14 +120,14 @@ func (s *Server) build(f files) (*state, error) {
 	config := s.settings()
 	config.Certificates = []tls.Certificate{pair}
 	expiries := []Expiry{{File: "server", NotAfter: notAfter}}
-	if f.ca.path != "" {
-		pool, notAfter, err := f.pool(s.now())
-		if err != nil {
-			return nil, err
-		}
-		config.ClientAuth = tls.VerifyClientCertIfGiven
-		config.ClientCAs = pool
-		expiries = append(expiries, Expiry{File: "client_ca", NotAfter: notAfter})
+	if len(f.cas) == 0 {
+		return &state{config: config, expiries: expiries}, nil
 	}
-	return &state{config: config, expiries: expiries}, nil
+	trust, more, err := s.trust(f)
+	if err != nil {
+		return nil, err
+	}
+	config.ClientAuth = tls.VerifyClientCertIfGiven
+	config.ClientCAs = trust.pool
+	return &state{config: config, expiries: append(expiries, more...), trust: trust}, nil
 }

@@ -1,17 +1,20 @@
-// Package tlsconf holds the TLS settings of the service's listener and of its connections to Cassandra. They come
-// from files and can be read again while connections are made.
+// Package tlsconf holds the TLS settings of the service's listener and of its connections to Cassandra, and, under TLS,
+// the PROXY protocol. They come from files and can be read again while connections are made.
 //
 // Invariants:
 //   - What is in force was read and checked as a whole: the key belongs to the certificate, every certificate is
 //     within its dates, a CA bundle holds CAs only. A reload that fails in any file changes nothing.
 //   - A peer is always verified: there is no setting that turns it off. A client of the listener may come without a
-//     certificate (it then needs a token, which is not decided here), never with one that does not verify.
+//     certificate (it then needs another credential, which is not decided here), never with one that does not verify.
+//   - A client's certificate is judged again at each request (Authorities): its CA may have been taken away since its
+//     connection was made, and it may have expired or been revoked.
 //   - TLS 1.2, where it is allowed, is allowed with ephemeral keys and AEAD suites only.
 //   - A private key is in memory only as crypto/tls holds it, and in no error.
+//   - A PROXY protocol header is believed from listed addresses alone; what another sends never has a meaning.
 //
-// It does not defend against: a key file that others can read; a revoked certificate (take its CA away, or the grant
-// of its name); connections made before a reload, which live on with what they were verified against until somebody
-// closes them; a certificate that expires during a connection.
+// It does not defend against: a key file that others can read; a CA that issues no further revocation list, so that the
+// service goes on with the last (Expiries tells); a listed proxy that lies about addresses, or passes on what clients send
+// without a header of its own; somebody who can send from its address.
 package tlsconf
 
 import (
@@ -30,7 +33,7 @@ func (e *FieldError) Unwrap() error { return e.Err }
 
 // Expiry says when something in force stops being valid.
 type Expiry struct {
-	File     string    // the file's role: "server", "client_ca", "cassandra_ca" or "cassandra_client"
+	File     string    // its role: "server", "client_ca", "client_ca_NAME", "crls[N]", "cassandra_ca" or "cassandra_client"
 	NotAfter time.Time // of a chain or bundle, the earliest
 }
 

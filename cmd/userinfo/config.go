@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/internal/field"
 	"userinfo/schema"
@@ -30,9 +31,18 @@ type Config struct {
 	Seal Seal `yaml:"seal"`
 	// Collections are the kinds of data, each with a path, a table and rules of its own.
 	Collections []Collection `yaml:"collections"`
-	// Clients are those who may do something. They and Seal.Keys are read again when the file changes, and nothing else.
+	// Audiences says in which ways one may come to each collection, and to metrics, openapi and health.
+	Audiences access.Audiences `yaml:"audiences"`
+	// Proxies are those that stand between clients and the service, and are believed.
+	Proxies Proxies `yaml:"proxies"`
+	// Clients are those who may do something. They, Audiences, Proxies and Seal.Keys are read again when the file changes,
+	// and nothing else.
 	Clients []access.Client `yaml:"clients"`
-	Limits  Limits          `yaml:"limits"`
+	// Signatures are about requests that are signed.
+	Signatures Signatures `yaml:"signatures"`
+	// Audit is about the records of refused requests and of deletes.
+	Audit  Audit  `yaml:"audit"`
+	Limits Limits `yaml:"limits"`
 	// Shutdown is what follows SIGTERM.
 	Shutdown Shutdown `yaml:"shutdown"`
 	// LogLevel is debug (a record per request), info (default), warn or error.
@@ -81,12 +91,22 @@ type Collection struct {
 	MaxValueBytes int64 `yaml:"max_value_bytes"`
 }
 
+// Audit is about the records of refused requests and of deletes, which are in the log whatever its level.
+type Audit struct {
+	// KeyFile is made by `userinfo key new audit`, for its owner alone. With it a record has a hash of the session key that
+	// only those who have the audit key can match with a session key they know. Without it records have none.
+	KeyFile string `yaml:"key_file"`
+}
+
 // Limits protect the service from its clients.
 type Limits struct {
 	// MaxInFlight bounds requests being worked on; the next is answered 503. Default 1024.
 	MaxInFlight int `yaml:"max_in_flight"`
 	// MaxConnections bounds open connections; the next is closed at once. Default 20000.
 	MaxConnections int `yaml:"max_connections"`
+	// PerClient are those of each client that has none of its own; max_in_flight is half of MaxInFlight by default, so that
+	// one client cannot take the place of all others. The rest is without limit by default.
+	PerClient access.Limits `yaml:"per_client"`
 }
 
 // Shutdown is what follows SIGTERM.
@@ -101,8 +121,11 @@ type Shutdown struct {
 func (c *Config) applyDefaults() {
 	orElse(&c.Cassandra.Port, 9042)
 	orElse(&c.Cassandra.Keyspace, "userinfo")
+	orElse(&c.Signatures.Window, signature.DefaultWindow)
+	orElse(&c.Signatures.Nonces, signature.DefaultNonces)
 	orElse(&c.Limits.MaxInFlight, 1024)
 	orElse(&c.Limits.MaxConnections, 20000)
+	orElse(&c.Limits.PerClient.MaxInFlight, (c.Limits.MaxInFlight+1)/2)
 	orElse(&c.Shutdown.Grace, 5*time.Second)
 	orElse(&c.LogLevel, "info")
 	if c.Shutdown.Drain == nil {
@@ -136,7 +159,8 @@ func ptr[T any](v T) *T { return &v }
 
 // validate finds everything that is wrong and can be told without opening another file. Its errors are field.Error.
 func (c *Config) validate() error {
-	errs := []error{c.validateFiles(), c.Cassandra.validate(), c.Limits.validate(), c.Shutdown.validate()}
+	errs := []error{c.validateFiles(), c.Cassandra.validate(), c.Limits.validate(), c.Shutdown.validate(),
+		c.Signatures.validate(), c.Proxies.validate()}
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
 		errs = append(errs, field.Errorf("listen", "give host:port, such as 0.0.0.0:8443"))
 	}
@@ -144,13 +168,6 @@ func (c *Config) validate() error {
 		errs = append(errs, &field.Error{Path: "log_level", Err: err})
 	}
 	errs = append(errs, c.validateCollections(), c.validateSeal())
-	if c.TLS.ClientCA == "" {
-		for i, client := range c.Clients {
-			if len(client.Certificates) > 0 {
-				errs = append(errs, field.Errorf(fmt.Sprintf("clients[%d].certificates", i), "without tls.client_ca no certificate is asked for"))
-			}
-		}
-	}
 	_, err := c.policy(time.Now)
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return err
@@ -168,10 +185,22 @@ func (c *Config) validateFiles() error {
 		{"tls.certificate", c.TLS.Certificate}, {"tls.key", c.TLS.Key}, {"tls.client_ca", c.TLS.ClientCA},
 		{"cassandra.tls.ca", c.Cassandra.TLS.CA}, {"cassandra.tls.certificate", c.Cassandra.TLS.Certificate},
 		{"cassandra.tls.key", c.Cassandra.TLS.Key}, {"cassandra.password_file", c.Cassandra.PasswordFile},
-		{"seal.index_key", c.Seal.IndexKey},
+		{"seal.index_key", c.Seal.IndexKey}, {"audit.key_file", c.Audit.KeyFile}, {"tls.denied_certificates", c.TLS.Denied},
+	}
+	add := func(path, value string) { files = append(files, struct{ path, value string }{path, value}) }
+	for i, ca := range c.TLS.ClientCAs {
+		add(fmt.Sprintf("tls.client_cas[%d].file", i), ca.File)
+	}
+	for i, file := range c.TLS.CRLs {
+		add(fmt.Sprintf("tls.crls[%d]", i), file)
+	}
+	for i, client := range c.Clients {
+		for j, k := range client.SignatureKeys {
+			add(fmt.Sprintf("clients[%d].signature_keys[%d].file", i, j), k.File)
+		}
 	}
 	for i, file := range c.Seal.Keys {
-		files = append(files, struct{ path, value string }{fmt.Sprintf("seal.keys[%d]", i), file})
+		add(fmt.Sprintf("seal.keys[%d]", i), file)
 	}
 	for _, f := range files {
 		if strings.ContainsAny(f.value, "\r\n") || strings.HasPrefix(f.value, "-----") {
@@ -181,12 +210,28 @@ func (c *Config) validateFiles() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) policy(now func() time.Time) (*access.Policy, error) {
-	names := make([]string, len(c.Collections))
-	for i, k := range c.Collections {
-		names[i] = k.Name
+func (c *Config) policy(now func() time.Time) (*access.Policy, error) { return c.rules(now).Policy() }
+
+// rules are who may do what.
+func (c *Config) rules(now func() time.Time) access.Rules {
+	r := access.Rules{Clients: c.Clients, Audiences: c.Audiences, Authorities: c.authorities(), Now: now,
+		Proxies: c.Proxies.Certificates, ProxiedCA: c.Proxies.ClientDN.CA}
+	for _, k := range c.Collections {
+		r.Collections = append(r.Collections, k.Name)
 	}
-	return access.NewPolicy(c.Clients, names, now)
+	return r
+}
+
+// authorities are the names of the CAs of clients.
+func (c *Config) authorities() []string {
+	var names []string
+	if c.TLS.ClientCA != "" {
+		names = append(names, tlsconf.DefaultClientCA)
+	}
+	for _, ca := range c.TLS.ClientCAs {
+		names = append(names, ca.Name)
+	}
+	return names
 }
 
 func (c Cassandra) validate() error {
@@ -224,7 +269,7 @@ func (l Limits) validate() error {
 	if l.MaxConnections < 1 {
 		errs = append(errs, field.Errorf("limits.max_connections", "must be at least 1"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.PerClient.Validate("limits.per_client"))...)
 }
 
 func (s Shutdown) validate() error {
@@ -285,7 +330,7 @@ func (c *Config) validateSeal() error {
 }
 
 // reservedNames are resources of the service itself.
-var reservedNames = map[string]bool{access.Metrics: true, access.OpenAPI: true, "healthz": true, "readyz": true}
+var reservedNames = map[string]bool{access.Metrics: true, access.OpenAPI: true, access.Health: true, "healthz": true, "readyz": true}
 
 func (k Collection) validate(at string) error {
 	var errs []error
@@ -293,7 +338,7 @@ func (k Collection) validate(at string) error {
 		errs = append(errs, field.Errorf(at+"."+name, format, args...))
 	}
 	if !isName(k.Name) || reservedNames[k.Name] {
-		bad("name", nameRule+", and be none of metrics, openapi, healthz, readyz")
+		bad("name", nameRule+", and be none of metrics, openapi, health, healthz, readyz")
 	}
 	if !isName(k.Table) {
 		bad("table", nameRule)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"userinfo/access"
 	"userinfo/store"
 )
 
@@ -28,6 +29,7 @@ clients:
     grants: [sessions:get]
     keys: ["*"]
 seal: {index_key: index.key, keys: [seal.key]}
+audiences: {sessions: [{token: true}], metrics: [{token: true}]}
 `
 
 func TestDefaultsAreThoseOfTheComments(t *testing.T) {
@@ -36,7 +38,7 @@ func TestDefaultsAreThoseOfTheComments(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := c.Collections[0]
-	if c.Cassandra.Port != 9042 || c.Cassandra.Keyspace != "userinfo" || c.Limits != (Limits{1024, 20000}) || c.LogLevel != "info" ||
+	if c.Cassandra.Port != 9042 || c.Cassandra.Keyspace != "userinfo" || c.Limits != (Limits{1024, 20000, access.Limits{MaxInFlight: 512}}) || c.LogLevel != "info" ||
 		*c.Shutdown.Drain != 2*time.Second || c.Shutdown.Grace != 5*time.Second {
 		t.Errorf("the service's: %+v", c)
 	}
@@ -93,7 +95,7 @@ func (m mistake) told(t *testing.T) (stderr string) {
 
 func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 	const sessions, hash = "- name: sessions", "0000000000000000000000000000000000000000000000000000000000000000"
-	seal := minimal[strings.Index(minimal, "seal:"):]
+	seal := minimal[strings.Index(minimal, "seal:"):strings.Index(minimal, "audiences:")]
 	for _, test := range []mistake{
 		{"unknown field", "listen:", "lisen:", `u.yaml:1: there is no field "lisen" here`},
 		{"unknown field inside", sessions, sessions + "\n    ttl: 24h", `u.yaml:11: there is no field "ttl" here`},
@@ -173,7 +175,7 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 
 		{"no clients", minimal[strings.Index(minimal, "clients:"):strings.Index(minimal, "seal:")], "", "u.yaml:1: clients: nobody may do anything"},
 		{"an empty list of clients", minimal[strings.Index(minimal, "clients:"):strings.Index(minimal, "seal:")], "clients: []\n", "u.yaml:11: clients: nobody may do anything"},
-		{"client without a credential", "    tokens:\n      - sha256: " + hash + "\n", "", `u.yaml:12: clients[0]: client "wiki" has neither certificates nor tokens`},
+		{"client without a credential", "    tokens:\n      - sha256: " + hash + "\n", "", `u.yaml:12: clients[0]: client "wiki" has neither certificates nor tokens nor signature_keys`},
 		{"client without a grant", "    grants: [sessions:get]\n", "", `u.yaml:12: clients[0].grants: client "wiki" is granted nothing`},
 		{"client without keys", `    keys: ["*"]`, "", `u.yaml:12: clients[0].keys: client "wiki" has a grant on a collection but no key patterns`},
 		{"unknown grant", "grants: [sessions:get]", "grants:\n      - sessions:get\n      - sessions:list", "u.yaml:17: clients[0].grants[1]: unknown grant; known are metrics:get, openapi:get, sessions:delete,"},
@@ -202,6 +204,26 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"no connections", sessions, sessions + "\nlimits: {max_connections: -1}", "u.yaml:11: limits.max_connections: must be at least 1"},
 		{"negative drain", sessions, sessions + "\nshutdown: {drain: -1s}", "u.yaml:11: shutdown.drain: must not be negative"},
 		{"grace shorter than a request", sessions, sessions + "\nshutdown: {grace: 1s}", "u.yaml:11: shutdown.grace: must be at least 2.8s"},
+		{"no audiences", minimal[strings.Index(minimal, "audiences:"):], "", "u.yaml:1: audiences: missing, so that every route would be closed; list health, metrics, openapi, sessions"},
+		{"an unknown audience", "metrics: [{token", "metric: [{token", "u.yaml:18: audiences.metric: there is no such audience"},
+		{"an audience that is open", "metrics: [{token: true}]", "metrics: [{allow: true}]", "u.yaml:18: audiences.metrics[0].allow: would open metrics to anybody, which only `userinfo dev` does"},
+		{"a collection open to a network", "sessions: [{token: true}]", "sessions: [{network: [10.0.0.0/8]}]", "u.yaml:18: audiences.sessions[0]: a network alone proves no client"},
+		{"an alternative that is one word", "metrics: [{token: true}]", "metrics: [hunter2]", "u.yaml:18: text cannot stand here; write a group of fields, each NAME: VALUE"},
+		{"a word for a protection", "metrics: [{token: true}]", "metrics: [{token: hunter2}]", "u.yaml:18: text cannot stand here; write true or false"},
+		{"an unknown protection", "metrics: [{token: true}]", "metrics: [{password: true}]", `u.yaml:18: there is no field "password" here`},
+		{"a certificate without a CA", "    grants: [sessions:get]", "    certificates: [{cn: x}]\n    grants: [sessions:get]", "u.yaml:15: clients[0].certificates[0]: without tls.client_ca or tls.client_cas no certificate is asked for"},
+		{"an audit key for its path", sessions, sessions + "\naudit: {key_file: \"userinfo-audit-key-1:hunter2\\n\"}", "u.yaml:11: audit.key_file: give the path of a file, not what it holds"},
+		{"a negative limit of clients", sessions, sessions + "\nlimits: {per_client: {misses_per_minute: -1}}", "u.yaml:11: limits.per_client.misses_per_minute: must be at least 1"},
+		{"no limit of clients", sessions, sessions + "\nlimits: {per_client: {misses_per_minute: 0}}", "u.yaml:11: misses_per_minute cannot be 0"},
+		{"a negative limit of a client", "    grants: [sessions:get]", "    limits: {requests_per_second: -5}\n    grants: [sessions:get]", "u.yaml:15: clients[0].limits.requests_per_second: must be at least 1"},
+		{"a signature key without an id", "    grants: [sessions:get]", "    signature_keys: [{file: x}]\n    grants: [sessions:get]", "u.yaml:15: clients[0].signature_keys[0].id: missing"},
+		{"a signature key for its path", "    grants: [sessions:get]", "    signature_keys: [{id: x, file: \"hunter2\\n\"}]\n    grants: [sessions:get]", "u.yaml:15: clients[0].signature_keys[0].file: give the path of a file"},
+		{"a proxy that is everybody", sessions, sessions + "\nproxies: {proxy_protocol: [{network: 0.0.0.0/0}]}", "u.yaml:11: proxies.proxy_protocol[0].network: 0.0.0.0/0 is everybody"},
+		{"a mode that is none", sessions, sessions + "\nproxies: {proxy_protocol: [{network: 10.0.0.7/32, mode: maybe}]}", "u.yaml:11: proxies.proxy_protocol[0].mode: \"maybe\" is no mode"},
+		{"a proxy's certificate without a CA", sessions, sessions + "\nproxies: {certificates: [{cn: edge}]}", "u.yaml:11: proxies.certificates[0]: without tls.client_ca"},
+		{"a name from nobody", sessions, sessions + "\nproxies: {client_dn: {field: X-Client-Dn}}", "u.yaml:11: proxies.certificates: missing: without it there is no proxy"},
+		{"a window that is too long", sessions, sessions + "\nsignatures: {window: 1h}", "u.yaml:11: signatures.window: must be whole seconds, from 1s to 10m"},
+		{"no nonces", sessions, sessions + "\nsignatures: {nonces: -1}", "u.yaml:11: signatures.nonces: must be at least 1"},
 		{"unknown log level", sessions, sessions + "\nlog_level: hunter2", "u.yaml:11: log_level: must be debug, info, warn or error"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

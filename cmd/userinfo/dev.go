@@ -33,17 +33,18 @@ func dev(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	listen := flags.String("listen", "127.0.0.1:8443", "the `ADDRESS` to serve on, of this machine only")
 	keep := flags.Bool("keep", false, "keep the directory with the keys on exit")
 	debug := flags.Bool("debug", false, "log every request")
+	open := flags.Bool("open", false, "let anybody on this machine do everything, without credentials")
 	if !parseFlags(flags, args, stderr) {
 		return exitUsage
 	}
-	if err := serveDev(ctx, *listen, *keep, *debug, stdout, stderr); err != nil {
+	if err := serveDev(ctx, *listen, *keep, *debug, *open, stdout, stderr); err != nil {
 		fmt.Fprintln(stderr, "userinfo dev:", err)
 		return exitFailed
 	}
 	return exitOK
 }
 
-func serveDev(ctx context.Context, listen string, keep, debug bool, stdout, stderr io.Writer) (err error) {
+func serveDev(ctx context.Context, listen string, keep, debug, open bool, stdout, stderr io.Writer) (err error) {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("%w; --listen 127.0.0.1:0 takes any free port", err)
@@ -76,8 +77,27 @@ func serveDev(ctx context.Context, listen string, keep, debug bool, stdout, stde
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	if open {
+		if err := s.openToAnybody(); err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
 	sayDev(stdout, dir, "https://"+l.Addr().String()+c.Collections[0].Path, keep)
 	return s.run(ctx, l, store.NewMemory(devMemory, time.Now).Collection)
+}
+
+// openToAnybody replaces every audience's protections with none.
+func (s *service) openToAnybody() error {
+	rules := s.config.rules(time.Now)
+	rules.Dev, rules.Audiences = true, make(access.Audiences)
+	for _, name := range append(rules.Collections, access.Metrics, access.OpenAPI, access.Health) {
+		rules.Audiences[name] = []access.Alternative{{Allow: ptr(true)}}
+	}
+	policy, err := rules.Policy()
+	if err == nil {
+		s.policy.Store(policy)
+	}
+	return err
 }
 
 // devConfig makes what a client and the service need in dir, and a configuration with one client of either kind.
@@ -102,7 +122,11 @@ func devConfig(dir string) (*Config, error) {
 	if err := errors.Join(os.WriteFile(caFile, ca.PEM(), 0o600), os.WriteFile(filepath.Join(dir, "token.header"), []byte(header), 0o600)); err != nil {
 		return nil, err
 	}
+	proven := []access.Alternative{{Certificate: ptr(true)}, {Token: ptr(true)}}
 	c := &Config{
+		Audiences: access.Audiences{
+			"sessions": proven, access.Metrics: proven, access.OpenAPI: proven, access.Health: {{Allow: ptr(true)}},
+		},
 		TLS:         tlsconf.ServerFiles{Certificate: serverCert, Key: serverKey, ClientCA: caFile},
 		Collections: []Collection{{Name: "sessions"}},
 		Clients: []access.Client{{

@@ -57,6 +57,15 @@ func wantFields(t *testing.T, path string, in reflect.Type, nodes []*yaml.Node) 
 			t.Errorf("%s is not in the example", at)
 		}
 		of := in.Field(i).Type
+		if of.Kind() == reflect.Map && of.Elem().Kind() == reflect.Slice { // of lists by name
+			var lists []*yaml.Node
+			for _, n := range found {
+				for j := 1; j < len(n.Content); j += 2 {
+					lists = append(lists, n.Content[j])
+				}
+			}
+			of, found, at = of.Elem(), lists, at+".*"
+		}
 		if of.Kind() == reflect.Slice {
 			var elements []*yaml.Node
 			for _, n := range found {
@@ -75,7 +84,7 @@ func TestTheExampleShowsTheDefaults(t *testing.T) {
 	text, whole := readExample(t)
 	for _, name := range []string{
 		"min_version", "port", "keyspace", "path", "table", "layout", "default_ttl", "max_ttl", "fence", "max_value_bytes",
-		"max_in_flight", "max_connections", "drain", "grace", "log_level",
+		"max_in_flight", "max_connections", "drain", "grace", "log_level", "window", "nonces",
 	} {
 		line := regexp.MustCompile(`(?m)^ *` + name + `: .*\n`)
 		if n := len(line.FindAll(text, -1)); n != 1 {
@@ -108,7 +117,13 @@ func TestTheExampleLetsNobodyInWithAToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := policy.Identify(access.Evidence{}); err == nil {
-		t.Error("somebody without credentials is a client")
+	id, err := policy.Identify(access.Evidence{})
+	if err != nil || id.Client() != "" {
+		t.Errorf("somebody without credentials is client %q, %v", id.Client(), err)
+	}
+	for _, audience := range []string{"sessions", access.Metrics, access.OpenAPI} {
+		if access.Admit(id, audience) == nil {
+			t.Errorf("somebody without credentials is let in to %s", audience)
+		}
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"time"
 
+	"userinfo/access"
 	"userinfo/internal/field"
 	"userinfo/store"
 	"userinfo/tlsconf"
@@ -23,6 +25,27 @@ type files struct {
 	cassandra *tlsconf.Client // nil where there is no Cassandra
 	password  string
 	keys      *store.Keys // nil where nothing is sealed
+	signers   signers     // of the configuration at the start
+	audit     atomic.Pointer[access.AuditKey]
+}
+
+// auditKey is the one in force; the zero key where there is none.
+func (f *files) auditKey() access.AuditKey {
+	if k := f.audit.Load(); k != nil {
+		return *k
+	}
+	return access.AuditKey{}
+}
+
+// openAudit reads the audit key again.
+func (f *files) openAudit(a Audit) (changed bool, err error) {
+	k, err := readKey(a.KeyFile, access.ParseAuditKey)
+	if err != nil {
+		return false, &field.Error{Path: "audit.key_file", Err: err}
+	}
+	changed = k != f.auditKey()
+	f.audit.Store(&k)
+	return changed, nil
 }
 
 // openFiles reads all files that c names. Its errors are field.Error.
@@ -44,6 +67,14 @@ func openFiles(c *Config, withCassandra bool) (*files, error) {
 			if f.keys, err = c.Seal.open(); err != nil {
 				errs = append(errs, err)
 			}
+		}
+	}
+	if f.signers, err = readSigners(c.Clients); err != nil {
+		errs = append(errs, err)
+	}
+	if c.Audit.KeyFile != "" {
+		if _, err := f.openAudit(c.Audit); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return &f, errors.Join(errs...)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 
+	"userinfo/access"
+	"userinfo/access/signature"
 	"userinfo/internal/field"
 	"userinfo/store"
 )
@@ -34,8 +37,16 @@ func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
 		var k store.IndexKey
 		k, err = store.NewIndexKey(rand.Reader)
 		text = k.Text()
+	case len(args) == 2 && args[0] == "new" && args[1] == "audit":
+		var k access.AuditKey
+		k, err = access.NewAuditKey(rand.Reader)
+		text = k.Text()
+	case len(args) == 2 && args[0] == "new" && args[1] == "signature":
+		var s signature.Secret
+		s, err = signature.NewSecret(rand.Reader)
+		text = s.Text()
 	default:
-		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index >FILE)")
+		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index|signature|audit >FILE)")
 		return exitUsage
 	}
 	if err != nil {
@@ -43,6 +54,27 @@ func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	fmt.Fprintln(stdout, text)
+	return exitOK
+}
+
+// auditHash prints what audit records call a session key, so that they can be searched for it.
+func auditHash(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("audit-hash", flag.ContinueOnError)
+	file := flags.String("key-file", "", "the `FILE` of the audit key (required)")
+	if !parseFlags(flags, args, stderr) {
+		return exitUsage
+	}
+	k, err := readKey(*file, access.ParseAuditKey)
+	if err != nil {
+		fmt.Fprintln(stderr, "userinfo audit-hash: --key-file:", err)
+		return exitUsage
+	}
+	session, err := readKeyText("-")
+	if err != nil {
+		fmt.Fprintln(stderr, "userinfo audit-hash: standard input", err)
+		return exitUsage
+	}
+	fmt.Fprintln(stdout, k.Hash(session))
 	return exitOK
 }
 

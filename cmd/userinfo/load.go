@@ -139,6 +139,8 @@ func yamlKind(tag string) string {
 // yamlWanted says what a Go type is in a file.
 func yamlWanted(goType string) string {
 	switch goType {
+	case "bool":
+		return "true or false"
 	case "int", "int64":
 		return "a whole number"
 	case "float64":

@@ -27,19 +27,23 @@ const (
 // command is one of the program's verbs. It returns an exit code.
 type command struct {
 	name  string
+	args  string
 	usage string
 	run   func(ctx context.Context, args []string, stdout, stderr io.Writer) int
 }
 
 func commands() []command {
 	return []command{
-		{"serve", "--config FILE                       serve until SIGTERM", serve},
-		{"dev", "[--listen ADDRESS] [--keep] [--debug] serve from memory on loopback, with everything made for the occasion", dev},
-		{"check-config", "--config FILE                say whether a configuration and its files are right", checkConfig},
-		{"schema", "print|apply|check --config FILE    show, make or verify the tables in Cassandra", schemaCommand},
-		{"key", "new seal|index                       make a key that seals rows, or the one that makes their keys", key},
-		{"token", "new                                 make a bearer token and the hash that the configuration takes", token},
-		{"version", "                                  say which version this is", version},
+		{"serve", "--config FILE", "serve until SIGTERM", serve},
+		{"dev", "[--listen ADDRESS] [--keep] [--debug] [--open]", "serve from memory on loopback, with everything made for the occasion", dev},
+		{"check-config", "--config FILE", "say whether a configuration and its files are right, and who may do what", checkConfig},
+		{"check-config", "--config FILE --as WHO --may GRANT", "say whether one request would be allowed", checkConfig},
+		{"schema", "print|apply|check --config FILE", "show, make or verify the tables in Cassandra", schemaCommand},
+		{"key", "new seal|index|signature|audit", "make a key: for rows, for their keys, for signing requests, for hashes in audit records", key},
+		{"sign", "--key FILE --keyid ID URL", "print the headers that sign a request, for curl -H @-", sign},
+		{"audit-hash", "--key-file FILE", "print what audit records call the session key on standard input", auditHash},
+		{"token", "new", "make a bearer token and the hash that the configuration takes", token},
+		{"version", "", "say which version this is", version},
 	}
 }
 
@@ -69,6 +73,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage:")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  userinfo %s %s\n", c.name, c.usage)
+		fmt.Fprintf(w, "  userinfo %-50s %s\n", c.name+" "+c.args, c.usage)
 	}
 }

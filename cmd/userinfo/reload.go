@@ -12,19 +12,22 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"userinfo/access"
 	"userinfo/tlsconf"
 )
 
 // reloadInterval is how often files are compared with what is in force. SIGHUP does it at once.
 const reloadInterval = 2 * time.Second
 
-// reloader puts changed files into force: certificates, CAs, and the clients and seal keys of the configuration. Each
+// reloader puts changed files into force: certificates, CAs, revocations, the audit key, and the clients, audiences and seal keys of the
+// configuration. Each
 // is read and checked as a whole; what cannot be used changes nothing, is logged once, and shows in a metric until it
 // is mended.
 type reloader struct {
 	service *service
 	config  *source           // nil where the configuration came from no file
 	seal    Seal              // the key files of the configuration in force
+	signing []access.Client   // whose signature keys are in force
 	seen    []byte            // the configuration when it was last looked at, if that is not what is in force
 	told    map[string]string // by part, the last failure that was logged
 	failed  *prometheus.GaugeVec
@@ -49,7 +52,7 @@ func newReloader(s *service) *reloader {
 }
 
 // follow has parts of a configuration read again when its file changes. It is called before start.
-func (r *reloader) follow(c *source) { r.config, r.seal = c, c.Seal }
+func (r *reloader) follow(c *source) { r.config, r.seal, r.signing = c, c.Seal, c.Clients }
 
 // start compares until ctx ends or stop is called; stop returns when it has ended. From the return of start on, SIGHUP
 // does not end the program.
@@ -92,8 +95,12 @@ func (r *reloader) all(now bool) {
 	if f.cassandra != nil {
 		r.part("cassandra_tls", f.cassandra.Reload)
 	}
+	if file := r.service.config.Audit; file.KeyFile != "" {
+		r.part("audit", func() (bool, error) { return f.openAudit(file) })
+	}
 	if r.config != nil {
 		r.part("clients", func() (bool, error) { return r.clients(now) }) // and which files the keys are in
+		r.part("signature_keys", r.signers)
 		if f.keys != nil {
 			r.part("seal", r.keys)
 		}
@@ -132,7 +139,7 @@ func (r *reloader) keys() (changed bool, err error) {
 	return changed, err
 }
 
-// clients reads the configuration again and puts its clients into force.
+// clients reads the configuration again and puts its clients, audiences and proxies into force.
 // A file that changed is believed once it has been the same twice, or, with now, at once.
 func (r *reloader) clients(now bool) (changed bool, err error) {
 	text, err := os.ReadFile(r.config.file)
@@ -154,20 +161,33 @@ func (r *reloader) clients(now bool) (changed bool, err error) {
 	}
 	if !sameButReloaded(*c, *r.config.Config) {
 		// The new clients may be meant for the new collections, which are not the ones being served.
-		return false, errors.New("the configuration changed in other parts than clients and seal.keys: restart, or undo the other changes")
+		return false, errors.New("the configuration changed in other parts than clients, audiences, proxies and seal.keys: restart, or undo the other changes")
 	}
-	policy, err := c.policy(r.service.now)
+	keys, err := readSigners(c.Clients)
 	if err != nil {
+		return false, withLines(r.config.file, text, err)
+	}
+	if err := r.service.set(c, keys, r.service.now); err != nil {
 		return false, err
 	}
-	r.service.policy.Store(policy)
-	r.seal = c.Seal
+	r.seal, r.signing = c.Seal, c.Clients
 	r.config.text = text
 	return true, nil
 }
 
+// signers reads the files of signature keys again and puts the keys into force.
+func (r *reloader) signers() (changed bool, err error) {
+	keys, err := readSigners(r.signing)
+	if err != nil {
+		return false, err
+	}
+	return r.service.setSigners(keys), nil
+}
+
 func sameButReloaded(a, b Config) bool {
 	a.Clients, b.Clients = nil, nil
+	a.Audiences, b.Audiences = nil, nil
+	a.Proxies, b.Proxies = Proxies{}, Proxies{}
 	a.Seal.Keys, b.Seal.Keys = nil, nil
 	return reflect.DeepEqual(a, b)
 }

@@ -48,7 +48,7 @@ func newEdited(t *testing.T) *edited {
 	}
 	common, _, _ := strings.Cut(minimal, "clients:")
 	common = strings.NewReplacer("server.crt", certificate, "server.key", key).Replace(common)
-	common += "seal: {index_key: index.key, keys: [seal.key]}\n"
+	common += "seal: {index_key: index.key, keys: [seal.key]}\naudiences: {sessions: [{token: true}]}\n"
 	e := &edited{t: t, common: common, file: filepath.Join(dir, "userinfo.yaml")}
 	e.write(common + client(oldToken))
 	config, err := loadConfig(e.file)
@@ -102,8 +102,8 @@ func (e *edited) admits(token access.Token, from string) {
 }
 
 func (e *edited) knows(token access.Token, from string) bool {
-	_, err := e.policy.Load().Identify(access.Evidence{Authorization: []string{"Bearer " + string(token)}, Remote: netip.MustParseAddr(from)})
-	return err == nil
+	id, err := e.policy.Load().Identify(access.Evidence{Authorization: []string{"Bearer " + string(token)}, Remote: netip.MustParseAddr(from)})
+	return err == nil && access.Admit(id, "sessions") == nil
 }
 
 func TestAFileThatChangesIsBelievedOnceTwoTicksHaveSeenTheSame(t *testing.T) {
@@ -170,7 +170,7 @@ func TestClientsThatComeWithOtherChangesAreRefused(t *testing.T) {
 		e.write(common + client(newToken))
 		for range 2 { // a second look does not make it better
 			changed, err := e.reload.clients(true)
-			if changed || err == nil || !strings.Contains(err.Error(), "in other parts than clients and seal.keys: restart, or undo") {
+			if changed || err == nil || !strings.Contains(err.Error(), "in other parts than clients, audiences, proxies and seal.keys: restart, or undo") {
 				t.Errorf("%s: changed %v, error %v", name, changed, err)
 			}
 		}

@@ -32,13 +32,17 @@ func parseFlags(flags *flag.FlagSet, args []string, stderr io.Writer) (ok bool) 
 
 // configuredAlone reads the flags of a command that has only --config, and the configuration.
 func configuredAlone(name string, args []string, stderr io.Writer) (*source, bool) {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	return readConfigured(flag.NewFlagSet(name, flag.ContinueOnError), args, stderr)
+}
+
+// readConfigured adds --config to flags, reads them, and the configuration.
+func readConfigured(flags *flag.FlagSet, args []string, stderr io.Writer) (*source, bool) {
 	file := flags.String("config", "", "the configuration `FILE` (required)")
 	if !parseFlags(flags, args, stderr) {
 		return nil, false
 	}
 	if *file == "" {
-		fmt.Fprintf(stderr, "userinfo %s: --config FILE is missing\n", name)
+		fmt.Fprintf(stderr, "userinfo %s: --config FILE is missing\n", flags.Name())
 		return nil, false
 	}
 	c, err := loadConfig(*file)
@@ -51,7 +55,12 @@ func configuredAlone(name string, args []string, stderr io.Writer) (*source, boo
 
 // configured is configuredAlone with the files that the configuration names.
 func configured(name string, args []string, stderr io.Writer) (*source, *files, bool) {
-	c, ok := configuredAlone(name, args, stderr)
+	return configuredWith(flag.NewFlagSet(name, flag.ContinueOnError), args, stderr)
+}
+
+// configuredWith is configured for a command that has other flags, too.
+func configuredWith(flags *flag.FlagSet, args []string, stderr io.Writer) (*source, *files, bool) {
+	c, ok := readConfigured(flags, args, stderr)
 	if !ok {
 		return nil, nil, false
 	}
@@ -61,15 +70,6 @@ func configured(name string, args []string, stderr io.Writer) (*source, *files, 
 		return nil, nil, false
 	}
 	return c, f, true
-}
-
-func checkConfig(_ context.Context, args []string, stdout, stderr io.Writer) int {
-	c, _, ok := configured("check-config", args, stderr)
-	if !ok {
-		return exitUsage
-	}
-	fmt.Fprintf(stdout, "%s is right: %d collections, %d clients\n", c.file, len(c.Collections), len(c.Clients))
-	return exitOK
 }
 
 // serve runs the service on Cassandra until ctx ends.

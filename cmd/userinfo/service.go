@@ -7,15 +7,15 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"userinfo/access"
+	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/store"
+	"userinfo/tlsconf"
 )
 
 // service is one instance, from its configuration to its listener.
@@ -23,11 +23,12 @@ type service struct {
 	config   *Config
 	files    *files
 	log      *slog.Logger
+	audit    *slog.Logger // to the same place, whatever the level
 	registry *prometheus.Registry
 	metrics  *store.Metrics
 	now      func() time.Time // the one clock of all that the service decides and writes
-	policy   atomic.Pointer[access.Policy]
-	reload   *reloader
+	rules
+	reload *reloader
 }
 
 // ballastBytes is memory that is asked for and never touched, so that it is none of the machine's. The collector starts
@@ -35,6 +36,9 @@ type service struct {
 // when about as much as this has been allocated (a sixth of the CPU of a get, by `go run ./bench`).
 // Larger heaps hardly notice.
 const ballastBytes = 64 << 20
+
+// proxyTimeout is how long a proxy may take for its PROXY protocol header.
+const proxyTimeout = 2 * time.Second
 
 // opener gives a collection's store.
 type opener func(store.CollectionConfig, store.Tools) *store.Collection
@@ -46,18 +50,18 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 		return nil, err
 	}
 	now := time.Now
-	policy, err := c.policy(now)
-	if err != nil {
-		return nil, err
-	}
 	s := &service{
 		config:   c,
 		files:    f,
 		now:      now,
 		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})),
+		audit:    slog.New(slog.NewJSONHandler(w, nil)),
 		registry: prometheus.NewRegistry(),
 	}
-	s.policy.Store(policy)
+	s.server = f.server
+	if err := s.set(c, f.signers, now); err != nil {
+		return nil, err
+	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.metrics = store.NewMetrics(s.registry)
 	s.reload = newReloader(s)
@@ -72,6 +76,13 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 	handler := api.New(api.Config{
 		Collections:    collections,
 		Policy:         s.policy.Load,
+		Authorities:    s.files.server.Authorities,
+		Forwarded:      s.forwardedNow,
+		Signatures:     signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
+		SignatureKey:   s.signatureKey,
+		ClientLimits:   s.config.Limits.PerClient,
+		Audit:          s.audit,
+		AuditKey:       s.files.auditKey,
 		Ready:          ready,
 		MaxInFlight:    s.config.Limits.MaxInFlight,
 		RequestTimeout: api.RequestTimeout,
@@ -91,7 +102,7 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 	})
 	s.sayKeys()
 	s.log.Info("serving", "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
-	err := server.Serve(ctx, l)
+	err := server.Serve(ctx, tlsconf.NewProxyListener(l, s.proxies, proxyTimeout))
 	s.log.Info("stopped")
 	return err
 }

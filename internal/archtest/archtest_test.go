@@ -26,15 +26,17 @@ const (
 // direction; tlsconf and schema are leaves. What judges the service and tells of it knows histories, and nothing of the
 // service.
 var layers = map[string][]string{
-	"cmd/userinfo":    {"api", "store", "access", "schema", "tlsconf", "internal/devca", "internal/field"},
-	"api":             {"store", "access"},
-	"store":           {"access"},
-	"store/storetest": {"store", "access"},
-	"access":          {"internal/field"},
-	"tlsconf":         nil,
-	"schema":          nil,
-	"internal/field":  nil,
-	"internal/devca":  nil,
+	"cmd/userinfo":     {"api", "store", "access", "access/signature", "access/forwarded", "schema", "tlsconf", "internal/devca", "internal/field"},
+	"api":              {"store", "access", "access/signature", "access/forwarded", "tlsconf"},
+	"store":            {"access"},
+	"store/storetest":  {"store", "access"},
+	"access":           {"internal/field"},
+	"access/signature": nil,
+	"access/forwarded": nil,
+	"tlsconf":          nil,
+	"schema":           nil,
+	"internal/field":   nil,
+	"internal/devca":   nil,
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
@@ -152,10 +154,12 @@ func TestImportsGoOneWay(t *testing.T) {
 
 func TestTestsOfALeafNeedNoLayerAboveIt(t *testing.T) {
 	leaves := map[string][]string{
-		"access":         {"access", "internal/field"},
-		"tlsconf":        {"tlsconf", "internal/devca"},
-		"internal/field": {"internal/field"},
-		"internal/devca": {"internal/devca"},
+		"access":           {"access", "internal/field"},
+		"access/signature": {"access/signature"},
+		"access/forwarded": {"access/forwarded"},
+		"tlsconf":          {"tlsconf", "internal/devca"},
+		"internal/field":   {"internal/field"},
+		"internal/devca":   {"internal/devca"},
 	}
 	for _, s := range sources(t) {
 		allowed, leaf := leaves[s.dir]

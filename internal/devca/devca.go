@@ -14,9 +14,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,6 +36,7 @@ type Leaf struct {
 	CommonName          string
 	DNSNames            []string
 	IPs                 []net.IP
+	URIs                []*url.URL
 	Client              bool // for client authentication; otherwise for a server and a client (as Cassandra nodes are)
 	NotBefore, NotAfter time.Time
 }
@@ -97,6 +100,7 @@ func (ca *CA) Issue(leaf Leaf) (certPEM, keyPEM []byte, err error) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		DNSNames:     leaf.DNSNames,
 		IPAddresses:  leaf.IPs,
+		URIs:         leaf.URIs,
 	}
 	if leaf.Client {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
@@ -112,6 +116,28 @@ func (ca *CA) Issue(leaf Leaf) (certPEM, keyPEM []byte, err error) {
 	certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	keyPEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 	return certPEM, keyPEM, nil
+}
+
+// CRL is a revocation list of this CA, PEM, that is to be replaced at next. certs are PEM certificates that it revokes.
+func (ca *CA) CRL(next time.Time, certs ...[]byte) ([]byte, error) {
+	list := &x509.RevocationList{Number: serial(), ThisUpdate: next.Add(-24 * time.Hour), NextUpdate: next}
+	for _, text := range certs {
+		block, _ := pem.Decode(text)
+		if block == nil {
+			return nil, errors.New("what is to be revoked is no certificate in PEM")
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("reading a certificate to revoke: %w", err)
+		}
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: list.ThisUpdate})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, ca.cert, ca.key)
+	if err != nil {
+		return nil, fmt.Errorf("signing a revocation list: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), nil
 }
 
 // Write issues leaf and writes dir/name.crt and dir/name.key (0600). It returns their paths.

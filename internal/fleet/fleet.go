@@ -179,6 +179,7 @@ clients:
     certificates: [{cn: %[10]s}]
     grants: [kask:get]
     keys: ["*"]
+audiences: {sessions: [{token: true}], kask: [{token: true}, {certificate: true}], metrics: [{token: true}], health: [{allow: true}]}
 shutdown: {drain: 0s}
 `, f.dir, strings.Join(hosts, ", "), dc, testcluster.Username, f.cluster.PasswordFile(), f.cluster.CAFile(), f.token.HashText(),
 		listen, strings.Join(replicas, ", "), Probe), 0o600)

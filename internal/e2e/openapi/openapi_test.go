@@ -7,11 +7,7 @@ package openapi
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/hex"
 	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,21 +17,14 @@ import (
 
 	"userinfo/api"
 	"userinfo/internal/e2e/devserver"
+	"userinfo/internal/e2e/python"
 )
 
-const (
-	// installLimit and runLimit are several times what it takes.
-	installLimit = 5 * time.Minute
-	runLimit     = 90 * time.Second
-)
-
-// requirements pins schemathesis and all that it needs.
-//
-//go:embed requirements.txt
-var requirements []byte
+// runLimit is several times what it takes.
+const runLimit = 90 * time.Second
 
 func TestTheServiceIsAsItsDescriptionSays(t *testing.T) {
-	tool := install(t)
+	tool := filepath.Join(python.Install(t, "schemathesis"), "schemathesis")
 	service := devserver.Start(t)
 	if said, err := run(t, tool, service, api.Description); err != nil {
 		t.Errorf("%v\n%s", err, said)
@@ -70,34 +59,4 @@ func run(t *testing.T, tool string, s *devserver.Server, description []byte, fla
 	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
-}
-
-// install gives the path of schemathesis, in a virtual environment that is kept for the next time.
-func install(t *testing.T) string {
-	t.Helper()
-	hash := sha256.Sum256(requirements)
-	venv, err := filepath.Abs(filepath.Join("..", "..", "..", ".build", "schemathesis-"+hex.EncodeToString(hash[:6])))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tool, whole := filepath.Join(venv, "bin", "schemathesis"), filepath.Join(venv, "whole")
-	if _, err := os.Stat(whole); err == nil {
-		return tool
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), installLimit)
-	defer cancel()
-	for _, command := range [][]string{
-		{"python3", "-m", "venv", "--clear", venv},
-		{filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "--requirement", "requirements.txt"},
-	} {
-		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("installing schemathesis: %s: %v; it takes python3-venv and a package index\n%s", strings.Join(command, " "), err, out)
-		}
-	}
-	if err := os.WriteFile(whole, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tool
 }

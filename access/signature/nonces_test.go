@@ -1,0 +1,73 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestANonceIsRememberedForAsLongAsItsSignatureIsGood(t *testing.T) {
+	n := nonces{limit: 10}
+	use := func(now int64, key, nonce string, until int64, want error) {
+		t.Helper()
+		if err := n.use(now, key, nonce, until); !errors.Is(err, want) {
+			t.Errorf("at %d, %s %s until %d: %v, want %v", now, key, nonce, until, err, want)
+		}
+	}
+	use(100, "a", "1", 160, nil)
+	use(100, "a", "1", 160, ErrReplayed)
+	use(100, "a", "1", 150, ErrReplayed) // signed anew at another time
+	use(100, "a", "2", 220, nil)
+	use(100, "b", "1", 160, nil) // another key's is another nonce
+	use(160, "a", "1", 160, ErrReplayed)
+	use(161, "a", "1", 221, nil) // a signature of another time, as the first is stale
+	use(161, "a", "2", 220, ErrReplayed)
+	// The clock is set back: what may have been forgotten is not taken.
+	use(100, "b", "1", 160, ErrStale)
+	use(100, "b", "3", 161, nil)
+	use(221, "a", "2", 281, nil)
+	if _, left := n.byKey["b"]; left {
+		t.Error("a key of which nothing is remembered takes memory")
+	}
+}
+
+func TestAFullMemoryRefusesAndConcernsOneKeyAlone(t *testing.T) {
+	n := nonces{limit: 3}
+	for i := range 3 {
+		if err := n.use(100, "a", fmt.Sprint(i), 160); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 5 {
+		if err := n.use(100, "a", fmt.Sprint("more", i), 160); !errors.Is(err, ErrFull) {
+			t.Errorf("one more: %v", err)
+		}
+	}
+	if err := n.use(100, "a", "0", 160); !errors.Is(err, ErrReplayed) {
+		t.Errorf("a replay to a full memory: %v", err)
+	}
+	if err := n.use(100, "b", "0", 160); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+	if err := n.use(161, "a", "new", 221); err != nil {
+		t.Errorf("once the first are forgotten: %v", err)
+	}
+	if got := len(n.byKey["a"].seen); got != 1 {
+		t.Errorf("%d are remembered", got)
+	}
+	if errors.Is(ErrFull, ErrRefused) || errors.Is(ErrFull, ErrMalformed) {
+		t.Error("a full memory is taken for the client's fault")
+	}
+}
+
+func TestTheVerifierRefusesWhenItCanRememberNoMore(t *testing.T) {
+	v := NewVerifier(Config{Now: at(noon), Nonces: 1})
+	for _, c := range []struct {
+		key  SigningKey
+		want error
+	}{{hmacKey, nil}, {hmacKey, ErrFull}, {edKey, nil}, {edKey, ErrFull}} {
+		if _, err := v.Verify(signed(t, c.key, body), find); !errors.Is(err, c.want) {
+			t.Errorf("%v: %v, want %v", c.key, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,286 @@
+package api
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"userinfo/access"
+	"userinfo/access/signature"
+	"userinfo/internal/devca"
+)
+
+// signing is a service with a client that signs, one that comes by certificate, the usual ones, and a proxy.
+type signing struct {
+	*service
+	signer signature.Signer
+	other  signature.Signer // of wiki
+	proxy  tls.Certificate
+	canary tls.Certificate
+}
+
+func newSigning(t *testing.T, u setup) *signing {
+	t.Helper()
+	keys := make(map[string]signature.Key)
+	signer := func(id string) signature.Signer {
+		secret, err := signature.NewSecret(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := signature.HMACSigningKey(id, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[id] = key.Key
+		return signature.Signer{Key: key}
+	}
+	w := &signing{
+		signer: signer("signer-1"), other: signer("wiki-1"),
+		proxy: issue(testCA(), devca.Leaf{CommonName: "edge-proxy", Client: true}), canary: issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}),
+	}
+	rules := testRules(access.Client{Name: "signer", SignatureKeys: []access.SignatureKey{{ID: "signer-1", File: "f"}},
+		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}, Keys: []string{"*"}})
+	rules.Clients[0].SignatureKeys = []access.SignatureKey{{ID: "wiki-1", File: "f"}}
+	rules.Proxies = []access.CertificateName{{CN: "edge-proxy"}}
+	rules.ProxiedCA = access.DefaultAuthority
+	policy, err := rules.Policy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.policy = func() *access.Policy { return policy }
+	u.signatureKey = func(id string) (signature.Key, bool) { k, ok := keys[id]; return k, ok }
+	w.service = start(t, u)
+	return w
+}
+
+// signedBy is a request with a signature, and what it is in truth by change.
+func (w *signing) signedBy(t *testing.T, s signature.Signer, method, body string, change func(*http.Request)) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(method, "https://"+w.addr+"/sessions/v1/signed%2Fkey", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if method == "PATCH" {
+		r.Header.Set("TTL", "60")
+	}
+	if err := s.Sign(r, []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	change(r)
+	return r
+}
+
+func (w *signing) send(t *testing.T, c *http.Client, r *http.Request) answer {
+	t.Helper()
+	res, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := read(res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func asIs(*http.Request) {}
+
+func TestARequestThatIsSignedIsItsClients(t *testing.T) {
+	w := newSigning(t, setup{})
+	for _, protocol := range protocols {
+		c := w.client(t, protocol)
+		for _, step := range []struct {
+			method, body string
+			status       int
+		}{{"PUT", "value", 204}, {"GET", "", 200}, {"PATCH", "", 204}, {"DELETE", "", 204}, {"GET", "", 404}} {
+			got := w.send(t, c, w.signedBy(t, w.signer, step.method, step.body, asIs))
+			if got.status != step.status {
+				t.Errorf("%s %s: %d %s", protocol, step.method, got.status, got.body)
+			}
+		}
+		w.clock.advance(testMaxTTL) // past the fence
+	}
+}
+
+func TestASignatureThatDoesNotHoldIsRefusedWhateverElseDoes(t *testing.T) {
+	var r recorder
+	w := newSigning(t, setup{store: r.store()})
+	withToken := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+string(wiki)) }
+	for _, protocol := range protocols {
+		c := w.client(t, protocol)
+		again := w.signedBy(t, w.signer, "GET", "", asIs)
+		if got := w.send(t, c, again); got.status != 200 {
+			t.Fatalf("%s: %d", protocol, got.status)
+		}
+		r.take()
+		for _, test := range []struct {
+			name    string
+			request *http.Request
+			status  int
+			problem string
+		}{
+			{"a replay", again, 401, "unauthenticated"},
+			{"another method", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Method = "DELETE" }), 401, "unauthenticated"},
+			{"another key", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.URL.Path, r.URL.RawPath = "/sessions/v1/other", "" }), 401, "unauthenticated"},
+			{"another host", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Host = "elsewhere.example" }), 401, "unauthenticated"},
+			{"another TTL", w.signedBy(t, w.signer, "PATCH", "", func(r *http.Request) { r.Header.Set("TTL", "61") }), 401, "unauthenticated"},
+			{"a TTL that was not signed", w.signedBy(t, w.signer, "PUT", "v", func(r *http.Request) { r.Header.Set("TTL", "61") }), 400, "malformed-credentials"},
+			{"another body", w.signedBy(t, w.signer, "PUT", "value", withBody("eulav")), 401, "unauthenticated"},
+			{"a body that was not signed", w.signedBy(t, w.signer, "PUT", "", withBody("value")), 400, "malformed-credentials"},
+			{"another body, with its digest", w.signedBy(t, w.signer, "PUT", "value", func(r *http.Request) {
+				other := w.signedBy(t, w.signer, "PUT", "eulav", asIs)
+				r.Header["Content-Digest"] = other.Header["Content-Digest"]
+				withBody("eulav")(r)
+			}), 401, "unauthenticated"},
+			{"no signature of an input", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Del("Signature") }), 400, "malformed-credentials"},
+			{"no input of a signature", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Del("Signature-Input") }), 400, "malformed-credentials"},
+			{"two signatures", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header["Signature"] = append(r.Header["Signature"], r.Header["Signature"]...) }), 400, "malformed-credentials"},
+			{"garbage", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Signature", "\"(\x7f"); r.Header.Set("Signature", "?") }), 400, "malformed-credentials"},
+			{"garbage beside a right token", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Signature", "?"); withToken(r) }), 400, "malformed-credentials"},
+			{"one client's signature, another's token", w.signedBy(t, w.signer, "GET", "", withToken), 400, "conflicting-credentials"},
+			{"a signature and a wrong token", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer wrong") }), 401, "unauthenticated"},
+			{"a signature and two tokens", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { withToken(r); r.Header.Add("Authorization", "Bearer x") }), 400, "malformed-credentials"},
+		} {
+			if got := w.send(t, c, test.request); got.status != test.status || !strings.Contains(got.body, test.problem) {
+				t.Errorf("%s, %s: %d %s; want %d %s", protocol, test.name, got.status, got.body, test.status, test.problem)
+			}
+			if calls := r.take(); len(calls) > 0 {
+				t.Errorf("%s, %s: it reached the store", protocol, test.name)
+			}
+		}
+		if got := w.send(t, c, w.signedBy(t, w.other, "GET", "", withToken)); got.status != 200 {
+			t.Errorf("%s: one client's signature and token: %d", protocol, got.status)
+		}
+		r.take()
+	}
+}
+
+func withBody(text string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+		r.GetBody = nil
+	}
+}
+
+// clientCert is RFC 9440's field.
+func clientCert(c tls.Certificate) string {
+	return ":" + base64.StdEncoding.EncodeToString(c.Certificate[0]) + ":"
+}
+
+func TestWhoTheClientIsIsBelievedFromAProxyAlone(t *testing.T) {
+	w := newSigning(t, setup{})
+	foreignCA, err := devca.New("foreign")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := issue(foreignCA, devca.Leaf{CommonName: "canary", Client: true})
+	const mine, others = "/sessions/v1/canary%3Ak", "/sessions/v1/k"
+	for _, test := range []struct {
+		name    string
+		from    *tls.Certificate
+		header  http.Header
+		path    string
+		status  int
+		problem string
+	}{
+		{"a proxy for its client", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 404, "not-found"},
+		{"a proxy for its client, another's key", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary)}}, others, 403, "forbidden"},
+		{"a proxy for a client with a token", &w.proxy, as(wiki), others, 404, "not-found"},
+		{"a proxy for nobody", &w.proxy, http.Header{}, mine, 401, "unauthenticated"},
+		{"a proxy for somebody unknown", &w.proxy, http.Header{"Client-Cert": {clientCert(w.proxy)}}, mine, 401, "unauthenticated"},
+		{"a proxy for another CA's client", &w.proxy, http.Header{"Client-Cert": {clientCert(foreign)}}, mine, 401, "unauthenticated"},
+		{"a proxy for two", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary), clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"a proxy with garbage", &w.proxy, http.Header{"Client-Cert": {"canary"}}, mine, 400, "malformed-credentials"},
+		{"a proxy for one, with another's token", &w.proxy, as(wiki, "Client-Cert", clientCert(w.canary)), mine, 400, "conflicting-credentials"},
+		{"a proxy with a name", &w.proxy, http.Header{"X-Client-Dn": {"CN=canary,O=x"}}, mine, 404, "not-found"},
+		{"a proxy with a name and a certificate", &w.proxy, http.Header{"X-Client-Dn": {"CN=canary"}, "Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"a proxy with its own name", &w.proxy, http.Header{"X-Client-Dn": {"CN=edge-proxy"}}, mine, 401, "unauthenticated"},
+		{"a stranger for a client", nil, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"a client for itself", &w.canary, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"a client with a token, for another", nil, as(wiki, "Client-Cert", clientCert(w.canary)), mine, 400, "malformed-credentials"},
+		{"a stranger with a name", nil, http.Header{"X-Client-Dn": {"CN=canary"}}, mine, 400, "malformed-credentials"},
+		{"a stranger with a name in CGI's spelling", nil, http.Header{"CLIENT_CERT": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"a stranger with an empty one", nil, http.Header{"Client-Cert": {""}}, mine, 400, "malformed-credentials"},
+	} {
+		for _, protocol := range protocols {
+			var certificates []tls.Certificate
+			if test.from != nil {
+				certificates = append(certificates, *test.from)
+			}
+			a := ask{method: "GET", path: test.path, header: test.header.Clone()}
+			if _, ok := a.header["Authorization"]; !ok {
+				a.header["Authorization"] = nil
+			}
+			got := w.must(t, w.client(t, protocol, certificates...), a)
+			if got.status != test.status || !strings.Contains(got.body, test.problem) {
+				t.Errorf("%s, %s: %d %s; want %d %s", protocol, test.name, got.status, got.body, test.status, test.problem)
+			}
+			if wantClose := test.from != &w.proxy; protocol == protocols[0] && test.status >= 400 && got.close != wantClose {
+				t.Errorf("%s: the connection is closed: %v", test.name, got.close)
+			}
+		}
+	}
+}
+
+// TestBadInputIsNeverAPassNorAFaultOfOurs writes what no HTTP library would.
+func TestBadInputIsNeverAPassNorAFaultOfOurs(t *testing.T) {
+	var r recorder
+	w := newSigning(t, setup{store: r.store()})
+	token := "Authorization: Bearer " + string(wiki) + "\r\n"
+	signed := w.signedBy(t, w.signer, "GET", "", asIs)
+	var sig bytes.Buffer
+	if err := signed.Header.Write(&sig); err != nil {
+		t.Fatal(err)
+	}
+	host := "Host: " + w.addr + "\r\n"
+	for _, test := range []struct{ name, lines string }{
+		{"two Authorization headers", host + token + token},
+		{"two, of two clients", host + token + "Authorization: Bearer " + string(reader) + "\r\n"},
+		{"two, one in another case", host + token + "AUTHORIZATION: Bearer " + string(wiki) + "\r\n"},
+		{"two, one empty", host + token + "Authorization:\r\n"},
+		{"two in one", host + "Authorization: Bearer " + string(wiki) + ", Bearer " + string(wiki) + "\r\n"},
+		{"a space before the colon", host + "Authorization : Bearer " + string(wiki) + "\r\n"},
+		{"a folded token", host + "Authorization: Bearer " + string(wiki[:9]) + "\r\n " + string(wiki[9:]) + "\r\n"},
+		{"a fold before the token", host + "Authorization: Bearer\r\n " + string(wiki) + "\r\n"},
+		{"a fold before the scheme", host + "Authorization:\r\n Bearer " + string(wiki) + "\r\n"},
+		{"a fold with a tab", host + "Authorization: Bearer\r\n\t" + string(wiki) + "\r\n"},
+		{"a fold after a bare line feed", host + "Authorization: Bearer\n " + string(wiki) + "\r\n"},
+		{"a fold elsewhere", host + token + "X-Other: a\r\n b\r\n"},
+		{"an empty fold", host + token + "X-Other: a\r\n \r\n"},
+		{"a fold at the very beginning", " folded\r\n" + host + token},
+		{"a bare line feed in a header", host + "X: y\n " + token},
+		{"NUL in a header", host + token + "X: \x00\r\n"},
+		{"two Hosts", host + host + token},
+		{"no Host", token},
+		{"two lengths", host + token + "Content-Length: 0\r\nContent-Length: 5\r\n"},
+		{"a length and chunks", host + token + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"},
+		{"a length that is none", host + token + "Content-Length: -1\r\n"},
+		{"two TTLs", host + token + "TTL: 1\r\nTTL: 1\r\n"},
+		{"a signature twice", host + sig.String() + sig.String()},
+		{"a folded signature", host + strings.Replace(sig.String(), ";created", "\r\n ;created", 1)},
+		{"Client-Cert", host + token + "Client-Cert: " + clientCert(w.canary) + "\r\n"},
+		{"Client-Cert folded", host + token + "Client-Cert:\r\n " + clientCert(w.canary) + "\r\n"},
+		{"client_cert", host + token + "client_cert: " + clientCert(w.canary) + "\r\n"},
+	} {
+		c := w.wire(t)
+		method := "GET"
+		if test.name == "two TTLs" {
+			method = "PATCH"
+		}
+		c.send(t, method+" /sessions/v1/signed%2Fkey HTTP/1.1\r\n"+test.lines+"\r\n")
+		got := c.answer(t, method)
+		if got.status < 400 || got.status > 499 {
+			t.Errorf("%s: %d %s", test.name, got.status, got.body)
+		}
+		if calls := r.take(); len(calls) > 0 {
+			t.Errorf("%s: it reached the store: %s", test.name, fmt.Sprint(calls[0].action))
+		}
+		_ = c.NetConn().Close()
+	}
+}

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"userinfo/access"
+	"userinfo/access/forwarded"
+	"userinfo/access/signature"
+	"userinfo/tlsconf"
+)
+
+// evidence is what the request shows of its origin, as far as that could be verified.
+//
+//	certificate   of the connection's TLS, judged again now; or, where that is a proxy's, the one that the proxy forwards
+//	signature     verified, all but the body: see checkBody
+//	token         as it was sent
+//	address       the other end's, or what the PROXY protocol has said it was
+//
+// It fails closed: what was sent and does not hold is an error, though something else should hold.
+func (x *exchange) evidence() (access.Evidence, error) {
+	e := access.Evidence{Authorization: x.r.Header["Authorization"], Remote: remote(x.r)}
+	if err := x.certificate(&e); err != nil {
+		return access.Evidence{}, err
+	}
+	if !signature.Sent(x.r.Header) {
+		return e, nil
+	}
+	var err error
+	if x.signed, err = x.api.config.Signatures.Verify(signatureRequest(x), x.api.config.SignatureKey); err != nil {
+		return access.Evidence{}, badSignature(err)
+	}
+	e.SignatureKey = x.signed.KeyID()
+	return e, nil
+}
+
+// certificate adds the client's certificate to e.
+func (x *exchange) certificate(e *access.Evidence) (err error) {
+	config := &x.api.config
+	from := forwarded.Stranger
+	if chains := verified(x.r); chains != nil {
+		e.Certificate = chains[0][0]
+		if e.Authorities, err = config.Authorities(chains); err != nil {
+			return fmt.Errorf("%w: %w", access.ErrUnidentified, err)
+		}
+		if config.Policy().IsProxy(e.Certificate, e.Authorities) {
+			from, x.proxied = forwarded.ListedProxy, true
+			e.Certificate, e.Authorities = nil, nil // it is not the client's
+		}
+	}
+	client, err := config.Forwarded().Client(x.r.Header, from, x.start)
+	switch {
+	case errors.Is(err, forwarded.ErrUnverified):
+		return fmt.Errorf("%w: %w", access.ErrUnidentified, err)
+	case err != nil:
+		return fmt.Errorf("%w: %w: %w", access.ErrMalformed, errForwarded, err)
+	case client.Chains != nil:
+		e.Certificate = client.Chains[0][0]
+		if e.Authorities, err = config.Authorities(client.Chains); err != nil {
+			return fmt.Errorf("%w: %w", access.ErrUnidentified, err)
+		}
+	}
+	e.CommonName = client.CommonName
+	return nil
+}
+
+func signatureRequest(x *exchange) signature.Request {
+	return signature.Request{
+		Method:    x.r.Method,
+		Authority: x.r.Host,
+		Path:      sentPath(x.r),
+		Query:     x.r.URL.RawQuery,
+		HasQuery:  x.r.URL.RawQuery != "" || x.r.URL.ForceQuery,
+		Header:    x.r.Header,
+		HasBody:   x.r.ContentLength != 0,
+	}
+}
+
+// badSignature is the refusal that an error of package signature is.
+func badSignature(err error) error {
+	switch {
+	case errors.Is(err, signature.ErrMalformed):
+		return fmt.Errorf("%w: %w", access.ErrMalformed, malformedSignature(err))
+	case errors.Is(err, signature.ErrFull):
+		return fmt.Errorf("%w: %w", errManySigned, err)
+	}
+	return fmt.Errorf("%w: %w", access.ErrUnidentified, err)
+}
+
+// checkBody tells whether body is what was signed, where the request was signed.
+func (x *exchange) checkBody(body []byte) error {
+	if x.signed.KeyID() == "" {
+		return nil
+	}
+	if err := x.signed.CheckBody(body); err != nil {
+		return badSignature(err)
+	}
+	return nil
+}
+
+// peer is the address at the other end of the connection, whatever the PROXY protocol has said; the zero address where it
+// cannot be told.
+func (x *exchange) peer() netip.Addr {
+	c, ok := x.r.Context().Value(connectionKey{}).(net.Conn)
+	if !ok {
+		return remote(x.r)
+	}
+	if tcp, ok := tlsconf.PeerOf(c).(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestAFoldedLineIsFoundInAnyRequestOfAConnection(t *testing.T) {
+	var r recorder
+	s := start(t, setup{store: r.store()})
+	plain := head("GET", "/sessions/v1/k") + "\r\n"
+	folded := head("GET", "/sessions/v1/k", "X: a\r\n b") + "\r\n"
+	// A value may look like folded lines, or like a whole request with some.
+	value := "a\r\n b\n\tc\r\n\r\n" + folded
+	set := head("PUT", "/sessions/v1/k", "Content-Length: "+strconv.Itoa(len(value))) + "\r\n" + value
+	for _, test := range []struct {
+		name     string
+		sent     []string // each in a write of its own
+		statuses []int
+	}{
+		{"the first", []string{folded}, []int{400}},
+		{"the second", []string{plain, folded}, []int{200, 400}},
+		{"the second, in the same write", []string{plain + folded}, []int{200, 400}},
+		{"after a body", []string{set, folded}, []int{204, 400}},
+		{"after a body, in the same write", []string{set + folded}, []int{204, 400}},
+		{"none", []string{set + plain + set, plain, plain + plain}, []int{204, 200, 204, 200, 200, 200}},
+		{"none, byte by byte", strings.Split(set+plain, ""), []int{204, 200}},
+		{"the second, byte by byte", strings.Split(set+folded, ""), []int{204, 400}},
+		{"a large body", []string{head("PUT", "/sessions/v1/k", "Content-Length: 500000") + "\r\n", strings.Repeat("\n \n\t ", 100_000), plain, folded}, []int{204, 200, 400}},
+		{"lines that end as Unix has it", []string{strings.ReplaceAll(plain, "\r", ""), strings.ReplaceAll(folded, "\r", "")}, []int{200, 400}},
+	} {
+		w := s.wire(t)
+		go func() {
+			for _, text := range test.sent {
+				if _, err := io.WriteString(w, text); err != nil {
+					return // it has been refused
+				}
+			}
+		}()
+		for i, status := range test.statuses {
+			got := w.answer(t, "GET")
+			if got.status != status {
+				t.Errorf("%s: answer %d is %d %s; want %d", test.name, i+1, got.status, got.body, status)
+			}
+			if status == 400 {
+				checkProblem(t, got, 400, "bad-request")
+				w.closed(t)
+			}
+		}
+		_ = w.NetConn().Close()
+	}
+	for _, c := range r.take() {
+		if c.action == "set" && !bytes.Equal(c.data, []byte(value)) && len(c.data) != 500_000 {
+			t.Errorf("a value was stored as %q", c.data)
+		}
+	}
+}
+
+// FuzzLines: whatever a client sends, in whatever pieces, a request that net/http finds is called folded if, and only if,
+// one of its lines is; the requests before it, and their bodies, do not matter.
+func FuzzLines(f *testing.F) {
+	for _, seed := range []string{
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", "PUT / HTTP/1.1\nHost: x\nContent-Length: 4\n\n\n a\nGET / HTTP/1.1\nHost: x\n\ty\n\n",
+		"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nA:\r\n\tb\r\n\r\n", "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+	} {
+		f.Add([]byte(seed), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, sent []byte, step uint8) {
+		if len(sent) > 4000 {
+			return
+		}
+		var l lines
+		for at, n := 0, int(step)+1; at < len(sent); at += n {
+			l.note(sent[at:min(at+n, len(sent))])
+		}
+		r := bufio.NewReader(bytes.NewReader(sent))
+		left := sent
+		for {
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			begun := len(left) - r.Buffered() // the header's bytes
+			header := left[:begun]
+			want := bytes.Contains(header, []byte("\n ")) || bytes.Contains(header, []byte("\n\t"))
+			if got := l.folded(req); got != want {
+				t.Fatalf("%q is called folded: %v", header, got)
+			}
+			if !l.again() {
+				return
+			}
+			if _, err := io.Copy(io.Discard, req.Body); err != nil {
+				return
+			}
+			left = sent[len(sent)-r.Buffered():]
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"sync"
+	"time"
+)
+
+// greeter completes TLS with the connections that its listener accepts, each beside the others, before net/http sees
+// them: only then is it known which protocol they speak, and so which are to be watched for folded lines.
+type greeter struct {
+	net.Listener
+	config   *tls.Config
+	log      *log.Logger
+	greeted  chan accepted
+	greeting sync.WaitGroup
+	closed   chan struct{}
+	close    func() error // once
+}
+
+// accepted is what Accept returns.
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+// greet begins to accept from l, until that is closed.
+func greet(l net.Listener, config *tls.Config, log *log.Logger) *greeter {
+	g := &greeter{Listener: l, config: config, log: log, greeted: make(chan accepted), closed: make(chan struct{})}
+	g.close = sync.OnceValue(func() error {
+		close(g.closed)
+		return l.Close()
+	})
+	go g.run()
+	return g
+}
+
+// Accept implements net.Listener. Once there are no more connections to accept, those whose TLS has begun are still given.
+func (g *greeter) Accept() (net.Conn, error) {
+	select {
+	case a := <-g.greeted:
+		return a.conn, a.err
+	case <-g.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener. Nothing is given after it.
+func (g *greeter) Close() error { return g.close() }
+
+func (g *greeter) run() {
+	for {
+		c, err := g.Listener.Accept()
+		if err == nil {
+			g.greeting.Go(func() { g.greet(c) })
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			g.greeting.Wait()
+			g.give(accepted{err: err})
+			return
+		}
+		g.give(accepted{err: err}) // net/http waits a little where it helps, and otherwise ends
+	}
+}
+
+// give hands a to Accept, or closes it where nobody accepts any more.
+func (g *greeter) give(a accepted) {
+	select {
+	case g.greeted <- a:
+	case <-g.closed:
+		if a.conn != nil {
+			_ = a.conn.Close() // nothing was said on it
+		}
+	}
+}
+
+func (g *greeter) greet(c net.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), headerTimeout)
+	defer cancel()
+	_ = c.SetDeadline(time.Now().Add(headerTimeout)) // the handshake fails with the connection
+	t := tls.Server(c, g.config)
+	if err := t.HandshakeContext(ctx); err != nil {
+		if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil {
+			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis is TLS: ask with https://.\n")
+		}
+		g.log.Printf("TLS handshake error from %s: %v", c.RemoteAddr(), err)
+		_ = c.Close() // nothing was said on it
+		return
+	}
+	_ = c.SetDeadline(time.Time{})
+	if t.ConnectionState().NegotiatedProtocol == "h2" {
+		g.give(accepted{conn: t})
+		return
+	}
+	watched := &watched{Conn: t}
+	if own, ok := c.(*connection); ok {
+		own.lines = &watched.lines
+	}
+	g.give(accepted{conn: watched})
+}
