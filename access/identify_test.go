@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 )
 
 // today is when every test happens.
@@ -58,7 +59,7 @@ func clients() []access.Client {
 
 func newPolicy(t testing.TB, clients ...access.Client) *access.Policy {
 	t.Helper()
-	p, err := access.NewPolicy(clients, []string{"sessions"}, now)
+	p, err := accesstest.Policy(clients, []string{"sessions"}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,17 +145,6 @@ func (p *Policy) Open(name string) bool {
 // DefaultAuthority is the name of the CA in tls.client_ca, for certificates of which no CA is named.
 const DefaultAuthority = "client_ca"
 
-// NewPolicy is Rules.Policy where any credential of a client opens every audience, and certificates are of DefaultAuthority.
-func NewPolicy(clients []Client, collections []string, now func() time.Time) (*Policy, error) {
-	yes := true
-	anyCredential := []Alternative{{Certificate: &yes}, {Token: &yes}, {Signed: &yes}}
-	audiences := Audiences{Metrics: anyCredential, OpenAPI: anyCredential, Health: {{Allow: &yes}}}
-	for _, name := range collections {
-		audiences[name] = anyCredential
-	}
-	return Rules{Clients: clients, Audiences: audiences, Collections: collections, Authorities: []string{DefaultAuthority}, Now: now}.Policy()
-}
-
 // resources are what there can be grants on, each with its audience.
 func resources(collections []string, audiences map[string]*audience) map[Grant]resource {
 	all := map[Grant]resource{

@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 	"userinfo/internal/field"
 )
 
-// mistakes are field paths and a part of what is said of each, as NewPolicy reports them.
+// mistakes are field paths and a part of what is said of each, as Policy reports them.
 func mistakes(err error) map[string]string {
 	all := make(map[string]string)
 	for _, e := range field.All(err) {
@@ -62,7 +63,7 @@ func TestEachMistakeIsNamedWithItsField(t *testing.T) {
 			c := access.Client{Name: "c", Tokens: []access.TokenRule{{SHA256: hash}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"}}
 			newPolicy(t, c)
 			test.change(&c)
-			p, err := access.NewPolicy([]access.Client{c}, []string{"sessions"}, now)
+			p, err := accesstest.Policy([]access.Client{c}, []string{"sessions"}, now)
 			if p != nil {
 				t.Error("there is a policy beside the error")
 			}
@@ -78,14 +79,14 @@ func TestEachMistakeIsNamedWithItsField(t *testing.T) {
 }
 
 func TestWithoutClientsThereIsNoPolicy(t *testing.T) {
-	p, err := access.NewPolicy(nil, []string{"sessions"}, now)
+	p, err := accesstest.Policy(nil, []string{"sessions"}, now)
 	if p != nil || mistakes(err)["clients"] == "" {
-		t.Errorf("NewPolicy() = %v, %v; want an error about clients", p, err)
+		t.Errorf("Policy() = %v, %v; want an error about clients", p, err)
 	}
 }
 
 func TestAllMistakesAreToldAtOnce(t *testing.T) {
-	_, err := access.NewPolicy([]access.Client{{Name: "a"}, {Name: "b", Grants: []access.Grant{"x"}, Keys: []string{"{"}}}, nil, now)
+	_, err := accesstest.Policy([]access.Client{{Name: "a"}, {Name: "b", Grants: []access.Grant{"x"}, Keys: []string{"{"}}}, nil, now)
 	got := mistakes(err)
 	for _, path := range []string{"clients[0]", "clients[0].grants", "clients[1]", "clients[1].grants[0]", "clients[1].keys[0]"} {
 		if got[path] == "" {
@@ -108,7 +109,7 @@ func TestOneCredentialIsOneClients(t *testing.T) {
 	} {
 		c := access.Client{Name: "third", Certificates: []access.CertificateName{{CN: "third"}}, Grants: []access.Grant{"metrics:get"}}
 		test.change(&c)
-		_, err := access.NewPolicy(append(clients(), c), []string{"sessions"}, now)
+		_, err := accesstest.Policy(append(clients(), c), []string{"sessions"}, now)
 		if got := mistakes(err); len(got) != 1 || !strings.Contains(got[test.path], "already given to client") {
 			t.Errorf("%s: %v; want it about %s", test.name, err, test.path)
 		}

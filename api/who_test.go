@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 	"userinfo/internal/devca"
 )
 
@@ -159,7 +160,7 @@ func TestNewRulesHoldFromTheNextRequestOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := access.NewPolicy([]access.Client{{
+	other, err := accesstest.Policy([]access.Client{{
 		Name: "other", Tokens: []access.TokenRule{{SHA256: access.Token("other").HashText()}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"},
 	}}, []string{"sessions"}, time.Now)
 	if err != nil {

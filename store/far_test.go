@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 )
 
 // errFar is what Cassandra says where a datacentre is away.
@@ -189,7 +190,7 @@ const testToken access.Token = "a-token-of-this-test"
 
 func (c *pair) instance(t *testing.T, dc int, fence time.Duration) *instance {
 	t.Helper()
-	policy, err := access.NewPolicy([]access.Client{{
+	policy, err := accesstest.Policy([]access.Client{{
 		Name: "wiki", Tokens: []access.TokenRule{{SHA256: testToken.HashText()}}, Keys: []string{"*"},
 		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"},
 	}}, []string{"sessions"}, time.Now)

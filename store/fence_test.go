@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 )
 
 // interposed are rows whose next remove is preceded by something else: a delete that is slow on its way.
@@ -46,7 +47,7 @@ func fenced(t *testing.T, r rows, fence, ahead time.Duration) *Collection {
 func allowed(t *testing.T, action access.Action) access.Caller {
 	t.Helper()
 	const token access.Token = "a-token"
-	p, err := access.NewPolicy([]access.Client{{
+	p, err := accesstest.Policy([]access.Client{{
 		Name: "test", Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Keys: []string{"*"},
 		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"},
 	}}, []string{"sessions"}, time.Now)

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 )
 
 // watched are rows in memory, and all that they were ever told.
@@ -85,7 +86,7 @@ func newVault(t testing.TB, name string, r rows, keys *Keys) *vault {
 		client.Grants = append(client.Grants, access.GrantOn(name, action))
 	}
 	var err error
-	if v.policy, err = access.NewPolicy([]access.Client{client}, []string{name}, time.Now); err != nil {
+	if v.policy, err = accesstest.Policy([]access.Client{client}, []string{name}, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	return v

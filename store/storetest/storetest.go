@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 	"userinfo/store"
 )
 
@@ -86,7 +87,7 @@ const token access.Token = "a-token-of-the-suite"
 
 func policy(t *testing.T) *access.Policy {
 	t.Helper()
-	p, err := access.NewPolicy([]access.Client{{
+	p, err := accesstest.Policy([]access.Client{{
 		Name:   "suite",
 		Tokens: []access.TokenRule{{SHA256: token.HashText()}},
 		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"},
