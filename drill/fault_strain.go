@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"userinfo/drill/history"
-	"userinfo/internal/testcluster"
 )
 
 // strainFaults are too much of something.
@@ -72,39 +70,4 @@ func (d *drill) flood(ctx context.Context, length time.Duration, perSecond int, 
 	}
 	close(tickets)
 	workers.Wait()
-}
-
-// reloaded is longer than the service takes to see a changed file: twice the same, 2 s apart.
-const reloaded = 6 * time.Second
-
-// certificateFaults are changes of certificates, right and wrong, under load.
-func certificateFaults() []fault {
-	return []fault{
-		{name: "certificate-rotation", what: "the service's certificate replaced, again and again", expect: history.Strain, begin: nothing,
-			during: func(ctx context.Context, d *drill, length time.Duration) error {
-				for end := time.Now().Add(length); time.Now().Before(end); {
-					if err := d.fleet.Certify(serverLeaf(24 * time.Hour)); err != nil || !sleep(ctx, reloaded) {
-						return errors.Join(err, ctx.Err())
-					}
-				}
-				return nil
-			}},
-		{name: "certificate-expired", what: "the service's certificate replaced by one that has expired", expect: history.Strain,
-			begin: func(_ context.Context, d *drill) error { return d.fleet.Certify(serverLeaf(-time.Hour)) },
-			end:   func(_ context.Context, d *drill) error { return d.fleet.Certify(serverLeaf(24 * time.Hour)) }},
-		{name: "certificate-client", what: "a client's certificate expires, and is replaced", expect: history.Strain, begin: nothing,
-			during: clientCertificate},
-		{name: "cassandra-certificates", what: "the certificates of all local nodes replaced", expect: history.Strain, begin: nothing,
-			during: func(ctx context.Context, d *drill, length time.Duration) error {
-				began := time.Now()
-				if err := eachNode(d.nodes("dc1"), func(n *testcluster.Node) error { return n.NewCertificate(ctx, 24*time.Hour) }); err != nil {
-					return err
-				}
-				sleep(ctx, length-time.Since(began))
-				return ctx.Err()
-			}},
-		{name: "cassandra-wrong-name", what: "one node comes with a certificate of another name, and is started anew", expect: history.OneNode, rare: true,
-			begin: func(ctx context.Context, d *drill) error { return d.victim().WrongCertificate(ctx) },
-			end:   func(ctx context.Context, d *drill) error { return d.victim().NewCertificate(ctx, 24*time.Hour) }},
-	}
 }

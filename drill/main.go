@@ -51,7 +51,7 @@ func commands() []command {
 		{"mix", "[flags]                faults at random, for a while", runMix},
 		{"mutants", "[flags] [NAME ...]     planted bugs, each of which must be caught", runMutants},
 		{"watch", "[flags]                another installation, while its operators break it", runWatch},
-		{"judge", "FILE ...               histories that were kept, once more", runJudge},
+		{"judge", "[-out DIR] FILE ...    histories that were kept, once more", runJudge},
 		{"report", "[-out DIR] DIR ...      one report of the results in several directories", runReport},
 	}
 }

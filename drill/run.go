@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"userinfo/drill/history"
 	"userinfo/drill/judge"
 	"userinfo/drill/report"
 	"userinfo/internal/testcluster"
@@ -264,110 +263,4 @@ func needs(plans []plan) testcluster.Options {
 		}
 	}
 	return o
-}
-
-func broken(verdicts []judge.Verdict) bool {
-	return slices.ContainsFunc(verdicts, func(v judge.Verdict) bool { return v.Broken > 0 && !figureOnly[v.Invariant] })
-}
-
-// figureOnly are the invariants that depend on the machine's speed: where all nodes share a few cores, what they say are
-// figures, not promises.
-var figureOnly = map[string]bool{"I7": true, "I8": true}
-
-func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
-	outcomes := make(map[history.Outcome]int)
-	for i := range h.Operations {
-		outcomes[h.Operations[i].Outcome()]++
-	}
-	fmt.Fprintf(w, "%d operations: %d ok, %d done here and pending, %d failed, %d unknown\n", len(h.Operations),
-		outcomes[history.OK], outcomes[history.Local], outcomes[history.Failed], outcomes[history.Unknown])
-	for _, v := range verdicts {
-		word := "held"
-		if v.Broken > 0 {
-			word = "BROKEN"
-		}
-		fmt.Fprintf(w, "  %-4s %-6s checked %7d, broken %d  %s\n", v.Invariant, word, v.Checked, v.Broken, v.Note)
-		for n, violation := range v.Violations {
-			if n == 3 {
-				fmt.Fprintf(w, "       … and %d more\n", v.Broken-n)
-				break
-			}
-			fmt.Fprintf(w, "       at %v, %s: %s (operations %v)\n", violation.At.Round(time.Millisecond), violation.Fault, violation.What, violation.Operations)
-		}
-	}
-}
-
-func runMutants(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var s settings
-	flags := s.flags("drill mutants")
-	if !parse(flags, args, stderr) {
-		return exitUsage
-	}
-	chosen := mutants()
-	if names := flags.Args(); len(names) > 0 {
-		chosen = nil
-		for _, name := range names {
-			m, ok := mutantNamed(name)
-			if !ok {
-				fmt.Fprintf(stderr, "drill mutants: there is no mutant %q; see drill list\n", name)
-				return exitUsage
-			}
-			chosen = append(chosen, *m)
-		}
-	}
-	if err := s.prepare(stdout); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	return s.holdAll(ctx, "mutants", nil, chosen, stdout, stderr)
-}
-
-// hunt plants a bug and tells whether the drill finds it.
-func (s *settings) hunt(ctx context.Context, f *field, m *mutant, stdout io.Writer) (caught bool, err error) {
-	fmt.Fprintf(stdout, "\nmutant %s: %s\n", m.name, m.what)
-	if err := f.deploy(ctx, m); err != nil {
-		return false, err
-	}
-	at, ok := faultNamed(m.fault)
-	if !ok {
-		return false, fmt.Errorf("there is no fault %q", m.fault)
-	}
-	length := s.length(at)
-	h, err := f.hold(ctx, plan{name: mutantPrefix + m.name, command: "mutants " + m.name, seed: s.seed, rate: s.rate, faults: []step{{fault: at, length: length}}, mutant: m})
-	if err != nil {
-		return false, err
-	}
-	verdicts := judge.Check(h)
-	printVerdicts(stdout, h, verdicts)
-	summary := report.Summarize(h, verdicts)
-	caught = report.OfMutant(summary, m.what, m.must).Caught()
-	fmt.Fprintf(stdout, "%s: %s\n", m.name, map[bool]string{true: "caught", false: "SURVIVED"}[caught])
-	if s.keep || !caught {
-		if err := h.Write(filepath.Join(s.out, h.Name+".history.json.gz")); err != nil {
-			return false, err
-		}
-	}
-	return caught, summary.Write(filepath.Join(s.out, h.Name+summarySuffix))
-}
-
-func runJudge(_ context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		fmt.Fprintln(stderr, "drill judge: name the histories, which drills keep beside their reports")
-		return exitUsage
-	}
-	code := exitOK
-	for _, file := range args {
-		h, err := history.Read(file)
-		if err != nil {
-			fmt.Fprintln(stderr, "drill:", err)
-			return exitFailed
-		}
-		fmt.Fprintf(stdout, "%s (seed %d)\n", h.Name, h.Seed)
-		verdicts := judge.Check(h)
-		printVerdicts(stdout, h, verdicts)
-		if broken(verdicts) {
-			code = exitBroken
-		}
-	}
-	return code
 }
