@@ -250,7 +250,7 @@ func (s *settings) conclude(title string, code int, stdout, stderr io.Writer) in
 		return exitFailed
 	}
 	fmt.Fprintf(stdout, "\n%s: %s; the report is %s\n", title,
-		map[int]string{exitOK: "every promise was kept", exitBroken: "PROMISES WERE BROKEN", exitFailed: "not all could be held"}[code],
+		map[int]string{exitOK: "no promise was broken", exitBroken: "PROMISES WERE BROKEN", exitFailed: "not all could be held"}[code],
 		filepath.Join(s.out, "report.html"))
 	return code
 }
@@ -283,8 +283,11 @@ func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
 		outcomes[history.OK], outcomes[history.Local], outcomes[history.Failed], outcomes[history.Unknown])
 	for _, v := range verdicts {
 		word := "held"
-		if v.Broken > 0 {
+		switch {
+		case v.Broken > 0:
 			word = "BROKEN"
+		case v.Checked == 0:
+			word = "–"
 		}
 		fmt.Fprintf(w, "  %-4s %-6s checked %7d, broken %d  %s\n", v.Invariant, word, v.Checked, v.Broken, v.Note)
 		for n, violation := range v.Violations {
@@ -351,7 +354,7 @@ func (s *settings) hunt(ctx context.Context, f *field, m *mutant, stdout io.Writ
 }
 
 func runJudge(_ context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
+	if len(args) == 0 || isHelp(args[0]) {
 		fmt.Fprintln(stderr, "drill judge: name the histories, which drills keep beside their reports")
 		return exitUsage
 	}
