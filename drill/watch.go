@@ -85,13 +85,13 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintln(stderr, "drill watch: --token-file:", err)
 		return exitUsage
 	}
-	if err := w.prepare(stdout); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
 	credential := strings.TrimSpace(string(token))
 	if err := w.try(roots, credential); err != nil {
 		fmt.Fprintln(stderr, "drill watch: nothing was watched:", err)
+		return exitFailed
+	}
+	if err := w.prepare(stdout); err != nil {
+		fmt.Fprintln(stderr, "drill:", err)
 		return exitFailed
 	}
 	h := w.watch(ctx, roots, credential, os.Stdin, stdout)
