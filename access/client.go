@@ -229,7 +229,7 @@ func (c *client) addKeys(path string, keys []string, resources map[Grant]resourc
 			errs = append(errs, field.Errorf(at, "{cn} needs a certificate, and client %q has none", c.name))
 		}
 		if n := p.stars(); n > stars {
-			errs = append(errs, field.Errorf(at, "{%d} needs a certificate whose configured name has %d stars, and client %q has none", n, n, c.name))
+			errs = append(errs, field.Errorf(at, "{%d} stands for star %d of a certificate's name, and no name of client %q has so many", n, n, c.name))
 		}
 		c.keys = append(c.keys, p)
 	}

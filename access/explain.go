@@ -39,6 +39,15 @@ func (p *Policy) Permissions() []Permission {
 	return all
 }
 
+// Keyed tells whether grant is one on keys. A grant that there cannot be is an error that says which there are.
+func (p *Policy) Keyed(grant Grant) (bool, error) {
+	on, known := p.resources[grant]
+	if !known {
+		return false, fmt.Errorf("unknown grant; known are %s", list(p.resources))
+	}
+	return on.keyed, nil
+}
+
 // granted are the audiences in which c is granted something.
 func (p *Policy) granted(c *client) []string {
 	names := make(map[string]bool)

@@ -101,8 +101,8 @@ func TestEachMistakeInACertificateNameIsNamedWithItsField(t *testing.T) {
 		{"every certificate", []string{"a"}, tool(access.CertificateName{CN: "*"}, "*"), "clients[0].certificates[0].cn", "every certificate of the CA"},
 		{"two stars side by side", []string{"a"}, tool(access.CertificateName{CN: "a**"}, "*"), "clients[0].certificates[0].cn", "side by side"},
 		{"too many stars", []string{"a"}, tool(access.CertificateName{SAN: strings.Repeat("a*", 10)}, "*"), "clients[0].certificates[0].san", "10 stars"},
-		{"a star that no name has", []string{"a"}, tool(access.CertificateName{CN: "tool-*"}, "{2}:*"), "clients[0].keys[0]", "has 2 stars"},
-		{"a star without one", []string{"a"}, tool(access.CertificateName{CN: "tool"}, "{1}:*"), "clients[0].keys[0]", "has 1 stars"},
+		{"a star that no name has", []string{"a"}, tool(access.CertificateName{CN: "tool-*"}, "{2}:*"), "clients[0].keys[0]", "star 2 of a certificate's name"},
+		{"a star without one", []string{"a"}, tool(access.CertificateName{CN: "tool"}, "{1}:*"), "clients[0].keys[0]", "star 1 of a certificate's name"},
 		{"keys that run into another's", []string{"a"}, tool(access.CertificateName{CN: "tool-*"}, "{1}*"), "clients[0].keys[0]", "the keys of one client would be another's"},
 		{"keys that run into another's, with a letter", []string{"a"}, tool(access.CertificateName{CN: "tool-*"}, "{1}-*"), "clients[0].keys[0]", "would be another's"},
 	} {

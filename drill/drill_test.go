@@ -3,11 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -198,5 +203,64 @@ func TestEveryCommandSaysWhatIsWrong(t *testing.T) {
 		if code := run(context.Background(), strings.Fields(args), &out, &errs); code == exitOK || !strings.Contains(errs.String(), want) {
 			t.Errorf("%q: exit %d, %s", args, code, errs.String())
 		}
+	}
+}
+
+func TestHelpIsNoMistake(t *testing.T) {
+	for args, want := range map[string]string{
+		"-h": "drill watch", "watch -h": "token-file", "faults --help": "seconds", "judge -h": "DIRECTORY", "report -help": "DIRECTORY",
+	} {
+		var out, errs bytes.Buffer
+		if code := run(context.Background(), strings.Fields(args), &out, &errs); code != exitOK || !strings.Contains(out.String(), want) || errs.Len() > 0 {
+			t.Errorf("%q: exit %d, %s%s", args, code, out.String(), errs.String())
+		}
+	}
+}
+
+func TestWatchDoesNotBeginWhereItWouldBeRefused(t *testing.T) {
+	answer := func(status int, kind string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			fmt.Fprintf(w, `{"type":"urn:userinfo:problem:%s"}`, kind)
+		}
+	}
+	good := answer(204, "")
+	for name, test := range map[string]struct {
+		second http.HandlerFunc
+		want   string // "": it may begin
+	}{
+		"it answers":             {good, ""},
+		"another token":          {answer(401, "unauthenticated"), "dc2=https://127.0.0.1.*: set was answered 401 unauthenticated; .*--token-file"},
+		"no grant":               {answer(403, "forbidden"), `403 forbidden; .*drill:\*`},
+		"a TTL that is too long": {answer(400, "bad-request"), "400 bad-request; .*max_ttl.* 3600s"},
+		"no collection":          {answer(404, "no-such-resource"), "404 no-such-resource; the URL"},
+		"broken":                 {answer(503, "unavailable"), "503 unavailable; .*whole"},
+		"pending": {func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodDelete {
+				answer(503, "not-everywhere")(w, r)
+			}
+		}, ""},
+		"nothing is kept": {func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				answer(404, "not-found")(w, r)
+			}
+		}, "get was answered 404 not-found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w watched
+			roots := x509.NewCertPool()
+			for n, h := range []http.HandlerFunc{good, test.second} {
+				s := httptest.NewTLSServer(h)
+				defer s.Close()
+				roots.AddCert(s.Certificate())
+				if err := w.targets.Set(fmt.Sprintf("dc%d=%s/s/v1", n+1, s.URL)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := w.try(roots, "token")
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !regexp.MustCompile(test.want).MatchString(err.Error())) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
 	}
 }

@@ -57,19 +57,36 @@ func commands() []command {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 {
-		for _, c := range commands() {
-			if c.name == args[0] {
-				return c.run(ctx, args[1:], stdout, stderr)
-			}
-		}
-		fmt.Fprintf(stderr, "drill: there is no command %q\n", args[0])
+	if len(args) == 0 {
+		usage(stderr)
+		return exitUsage
 	}
-	fmt.Fprintln(stderr, "usage: drill COMMAND; -h after a command explains its flags")
+	if isHelp(args[0]) {
+		usage(stdout)
+		return exitOK
+	}
 	for _, c := range commands() {
-		fmt.Fprintf(stderr, "  drill %-8s%s\n", c.name, c.usage)
+		switch {
+		case c.name != args[0]:
+		case isHelp(args[len(args)-1]):
+			c.run(ctx, args[1:], stdout, stdout)
+			return exitOK
+		default:
+			return c.run(ctx, args[1:], stdout, stderr)
+		}
 	}
+	fmt.Fprintf(stderr, "drill: there is no command %q\n", args[0])
+	usage(stderr)
 	return exitUsage
+}
+
+func isHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
+
+func usage(w io.Writer) {
+	fmt.Fprintln(w, "usage: drill COMMAND; -h after a command explains its flags")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  drill %-8s%s\n", c.name, c.usage)
+	}
 }
 
 // parse reads a command's flags. Whatever is wrong has been said when ok is false.

@@ -249,7 +249,7 @@ func (s *settings) conclude(title string, code int, stdout, stderr io.Writer) in
 		return exitFailed
 	}
 	fmt.Fprintf(stdout, "\n%s: %s; the report is %s\n", title,
-		map[int]string{exitOK: "every promise was kept", exitBroken: "PROMISES WERE BROKEN", exitFailed: "not all could be held"}[code],
+		map[int]string{exitOK: "no promise was broken", exitBroken: "PROMISES WERE BROKEN", exitFailed: "not all could be held"}[code],
 		filepath.Join(s.out, "report.html"))
 	return code
 }

@@ -31,8 +31,11 @@ func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
 		outcomes[history.OK], outcomes[history.Local], outcomes[history.Failed], outcomes[history.Unknown])
 	for _, v := range verdicts {
 		word := "held"
-		if v.Broken > 0 {
+		switch {
+		case v.Broken > 0:
 			word = "BROKEN"
+		case v.Checked == 0:
+			word = "–"
 		}
 		fmt.Fprintf(w, "  %-4s %-6s checked %7d, broken %d  %s\n", v.Invariant, word, v.Checked, v.Broken, v.Note)
 		for n, violation := range v.Violations {

@@ -5,8 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,8 +67,11 @@ func (t targetFlags) byDC() (names []string, all [][]load.Target) {
 
 // runWatch keeps a history of an installation that its operators break, until they say that they are done.
 func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	w, err := parseWatch(args, stderr)
-	if err != nil {
+	var w watched
+	if !parse(w.flags(), args, stderr) {
+		return exitUsage
+	}
+	if err := w.check(); err != nil {
 		fmt.Fprintln(stderr, "drill watch:", err)
 		return exitUsage
 	}
@@ -79,11 +85,16 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintln(stderr, "drill watch: --token-file:", err)
 		return exitUsage
 	}
+	credential := strings.TrimSpace(string(token))
+	if err := w.try(roots, credential); err != nil {
+		fmt.Fprintln(stderr, "drill watch: nothing was watched:", err)
+		return exitFailed
+	}
 	if err := w.prepare(stdout); err != nil {
 		fmt.Fprintln(stderr, "drill:", err)
 		return exitFailed
 	}
-	h := w.watch(ctx, roots, strings.TrimSpace(string(token)), os.Stdin, stdout)
+	h := w.watch(ctx, roots, credential, os.Stdin, stdout)
 	verdicts := judge.Check(h)
 	printVerdicts(stdout, h, verdicts)
 	if err := h.Write(filepath.Join(w.out, h.Name+".history.json.gz")); err != nil {
@@ -101,26 +112,76 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	return w.conclude("watch", code, stdout, stderr)
 }
 
-func parseWatch(args []string, stderr io.Writer) (*watched, error) {
-	var w watched
+// flags are not those of settings, as watch breaks nothing itself.
+func (w *watched) flags() *flag.FlagSet {
 	flags := w.commonFlags("drill watch")
 	flags.Var(&w.targets, "target", "`DC=URL`: a datacentre's name and where its collection is asked, such as dc1=https://host:8443/sessions/v1; one for each datacentre at least")
 	flags.StringVar(&w.token, "token-file", "", "the `FILE` with the bearer token of a client that may get, set, touch and delete keys that begin with drill:")
 	flags.StringVar(&w.ca, "ca", "", "the `FILE` with the CA of the instances' certificates; without it the system's are trusted")
 	flags.DurationVar(&w.fence, "fence", time.Minute, "of the collection")
 	flags.DurationVar(&w.skew, "skew", 100*time.Millisecond, "how far the instances' clocks may be apart")
-	flags.DurationVar(&w.length, "for", 0, "how long to watch; 0: until a line on standard input says end, or it is interrupted")
+	flags.DurationVar(&w.length, "for", 0, "how long to watch; 0: until a line on standard input says done, or it is interrupted")
 	flags.DurationVar(&w.standstill, "settle", time.Minute, "how long to wait for pending deletes before the final reads")
-	if !parse(flags, args, stderr) {
-		return nil, fmt.Errorf("the flags are wrong")
-	}
+	return flags
+}
+
+// check says what is missing.
+func (w *watched) check() error {
 	if names, _ := w.targets.byDC(); len(names) < 2 {
-		return nil, fmt.Errorf("give --target once for each datacentre, at least two")
+		return errors.New("give --target once for each datacentre, at least two")
 	}
 	if w.token == "" {
-		return nil, fmt.Errorf("--token-file is missing")
+		return errors.New("--token-file is missing")
 	}
-	return &w, nil
+	return nil
+}
+
+// try asks each target, while all is whole, for what the load will ask it: where every answer is a refusal no promise can be
+// seen broken, and the verdict would be worth nothing.
+func (w *watched) try(roots *x509.CertPool, token string) error {
+	r := load.NewRecorder(w.targets, roots, token, time.Now())
+	defer r.Close()
+	var errs []error
+	for _, target := range w.targets {
+		key := "drill:" + rand.Text()
+		for _, method := range []history.Method{history.Set, history.Touch, history.Get, history.Delete} {
+			ttl := 0
+			if method == history.Set || method == history.Touch {
+				ttl = load.LongestTTL
+			}
+			o := r.Do(target, history.Operation{Method: method, Key: key, TTL: ttl})
+			if o.Outcome() == history.OK && !o.Absent() || o.Outcome() == history.Local {
+				continue
+			}
+			errs = append(errs, fmt.Errorf("--target %s=%s: %s was answered %s; %s", target.DC, strings.TrimSuffix(target.URL(), "/"), method, answerOf(o), remedy(o)))
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func answerOf(o history.Operation) string {
+	if o.Status == 0 {
+		return "not at all (" + o.Error + ")"
+	}
+	return fmt.Sprintf("%d %s", o.Status, o.Problem)
+}
+
+// remedy is what to change where an installation that is whole answers o.
+func remedy(o history.Operation) string {
+	switch {
+	case o.Status == 0:
+		return "are the address and --ca right?"
+	case o.Status == http.StatusUnauthorized:
+		return "is the token in --token-file one that is good there, and from here?"
+	case o.Status == http.StatusForbidden:
+		return `its client needs the grants to get, set, touch and delete, and keys: ["drill:*"]`
+	case o.Status == http.StatusBadRequest && o.TTL > 0:
+		return fmt.Sprintf("the collection's max_ttl must be at least %ds", load.LongestTTL)
+	case o.Status == http.StatusNotFound:
+		return "the URL is that of the collection, without a key"
+	}
+	return "begin when the installation is whole"
 }
 
 func rootsOf(file string) (*x509.CertPool, error) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/access/signature"
 	"userinfo/internal/devca"
 	"userinfo/store"
 	"userinfo/tlsconf"
@@ -23,7 +24,7 @@ import (
 // devMemory bounds the memory store of `userinfo dev`.
 const devMemory = 256 << 20
 
-// dev serves from memory on loopback, with a CA, certificates and a token made for the occasion. It ends with its
+// dev serves from memory on loopback, with a CA, certificates, a token and a signature key made for the occasion. It ends with its
 // terminal, lest the keys outlive it.
 func dev(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
@@ -100,7 +101,7 @@ func (s *service) openToAnybody() error {
 	return err
 }
 
-// devConfig makes what a client and the service need in dir, and a configuration with one client of either kind.
+// devConfig makes what a client and the service need in dir, and a configuration with one client, who may come by each way.
 func devConfig(dir string) (*Config, error) {
 	ca, err := devca.New("userinfo dev")
 	if err != nil {
@@ -118,11 +119,17 @@ func devConfig(dir string) (*Config, error) {
 	if _, _, err := ca.Write(dir, "client", devca.Leaf{CommonName: "dev", Client: true}); err != nil {
 		return nil, err
 	}
-	header := "Authorization: Bearer " + string(token) + "\n" // as curl -H @file takes it
-	if err := errors.Join(os.WriteFile(caFile, ca.PEM(), 0o600), os.WriteFile(filepath.Join(dir, "token.header"), []byte(header), 0o600)); err != nil {
+	secret, err := signature.NewSecret(rand.Reader)
+	if err != nil {
 		return nil, err
 	}
-	proven := []access.Alternative{{Certificate: ptr(true)}, {Token: ptr(true)}}
+	signatureKey := filepath.Join(dir, "signature.key")
+	header := "Authorization: Bearer " + string(token) + "\n" // as curl -H @file takes it
+	if err := errors.Join(os.WriteFile(caFile, ca.PEM(), 0o600), os.WriteFile(filepath.Join(dir, "token.header"), []byte(header), 0o600),
+		os.WriteFile(signatureKey, []byte(secret.Text()+"\n"), 0o600)); err != nil {
+		return nil, err
+	}
+	proven := []access.Alternative{{Certificate: ptr(true)}, {Token: ptr(true)}, {Signed: ptr(true)}}
 	c := &Config{
 		Audiences: access.Audiences{
 			"sessions": proven, access.Metrics: proven, access.OpenAPI: proven, access.Health: {{Allow: ptr(true)}},
@@ -130,11 +137,12 @@ func devConfig(dir string) (*Config, error) {
 		TLS:         tlsconf.ServerFiles{Certificate: serverCert, Key: serverKey, ClientCA: caFile},
 		Collections: []Collection{{Name: "sessions"}},
 		Clients: []access.Client{{
-			Name:         "dev",
-			Certificates: []access.CertificateName{{CN: "dev"}},
-			Tokens:       []access.TokenRule{{SHA256: token.HashText()}},
-			Grants:       []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get"},
-			Keys:         []string{"*"},
+			Name:          "dev",
+			Certificates:  []access.CertificateName{{CN: "dev"}},
+			Tokens:        []access.TokenRule{{SHA256: token.HashText()}},
+			SignatureKeys: []access.SignatureKey{{ID: "dev", File: signatureKey}},
+			Grants:        []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get"},
+			Keys:          []string{"*"},
 		}},
 		Shutdown: Shutdown{Drain: ptr(time.Duration(0))},
 	}
@@ -156,6 +164,8 @@ With the client certificate:
   ui() { curl -sS --cacert %[1]s/ca.crt --cert %[1]s/client.crt --key %[1]s/client.key "$@"; }
 or with the bearer token:
   ui() { curl -sS --cacert %[1]s/ca.crt -H @%[1]s/token.header "$@"; }
+or, for one request, with a signature:
+  U=%[2]s/k; userinfo sign --key %[1]s/signature.key --keyid dev $U | curl -sS -i --cacert %[1]s/ca.crt -H @- $U
 
 set, for an hour:  ui -i -X PUT -H 'TTL: 3600' --data-binary 'who=alice' %[2]s/enwiki%%3Asession%%3A1
 get:               ui -i %[2]s/enwiki%%3Asession%%3A1

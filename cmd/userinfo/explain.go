@@ -44,6 +44,9 @@ func checkConfig(_ context.Context, args []string, stdout, stderr io.Writer) int
 		return exitUsage
 	}
 	q, err := readQuestion(*as, *may, *keyFile, f)
+	if err == nil {
+		err = q.complete(policy)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "userinfo check-config:", err)
 		return exitUsage
@@ -88,10 +91,7 @@ func readQuestion(as, may, keyFile string, f *files) (q question, err error) {
 		case "certificate":
 			err = q.readCertificate(value, f)
 		case "token":
-			var text string
-			if text, err = readPassword(value); err == nil {
-				q.evidence.Authorization = append(q.evidence.Authorization, "Bearer "+text)
-			}
+			err = q.readToken(value)
 		case "signature":
 			q.evidence.SignatureKey = value
 		case "address":
@@ -111,6 +111,38 @@ func readQuestion(as, may, keyFile string, f *files) (q question, err error) {
 		q.key = text
 	}
 	return q, nil
+}
+
+// healthGrant is what a question calls the audience on which there are no grants.
+var healthGrant = access.GrantOn(access.Health, access.Get)
+
+// complete refuses a question about a grant that there is not, or about no key where the grant is on one.
+func (q *question) complete(p *access.Policy) error {
+	if q.grant == healthGrant {
+		return nil
+	}
+	keyed, err := p.Keyed(q.grant)
+	switch {
+	case err != nil:
+		return fmt.Errorf("--may: %w, health:get", err)
+	case keyed && q.key == "":
+		return errors.New("--key-file is missing: the grant is on keys")
+	}
+	return nil
+}
+
+// readToken reads a file that holds a token and, perhaps, a line end. Errors do not name the file, which may be the token itself.
+func (q *question) readToken(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("cannot be read: %w; name a file that holds the token, never the token itself", unnamed(err))
+	}
+	token := strings.TrimRight(string(text), "\r\n")
+	if token == "" || strings.ContainsAny(token, " \r\n") {
+		return errors.New("the file must hold the token alone, in one line")
+	}
+	q.evidence.Authorization = append(q.evidence.Authorization, "Bearer "+token)
+	return nil
 }
 
 // readCertificate reads a PEM chain, leaf first, and finds out of which CA it is, as for a request.
@@ -173,7 +205,7 @@ func (q question) answer(p *access.Policy, w io.Writer) int {
 	if client == "" {
 		client = "nobody"
 	}
-	if q.grant == access.GrantOn(access.Health, access.Get) {
+	if q.grant == healthGrant {
 		err = access.Admit(id, access.Health)
 	} else {
 		_, err = access.Decide(id, q.grant, q.key)

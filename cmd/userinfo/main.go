@@ -54,7 +54,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	for _, c := range commands() {
-		if c.name == args[0] {
+		switch {
+		case c.name != args[0]:
+		case isHelp(args[len(args)-1]): // which is no mistake
+			c.run(ctx, args[1:], stdout, stdout)
+			return exitOK
+		default:
 			return c.run(ctx, args[1:], stdout, stderr)
 		}
 	}
@@ -69,6 +74,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	usage(stderr)
 	return exitUsage
 }
+
+func isHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
 
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage:")

@@ -29,11 +29,14 @@ type Planned struct {
 	Pinned bool
 }
 
+// LongestTTL is the most that the load asks for, in seconds.
+const LongestTTL = 3600
+
 // TTLs that sets and touches ask for, in seconds: sessions' are long, so that touches lengthen; those of short-lived
 // keys end while the drill looks.
 const (
 	setTTL   = 1800
-	touchTTL = 3600
+	touchTTL = LongestTTL
 	shortTTL = 4
 )
 

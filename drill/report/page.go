@@ -147,7 +147,8 @@ func newPage(summaries []Summary, mutants []MutantResult) *page {
 		}
 		p.Figures = append(p.Figures, figures(d)...)
 	}
-	p.Good, p.Headline = len(p.Evidence) == 0, headline(p)
+	p.Good = len(p.Evidence) == 0
+	p.Headline = headline(p)
 	return p
 }
 

@@ -156,7 +156,7 @@ func TestWhatWasNotCheckedHasNotHeld(t *testing.T) {
 		}
 	}
 	files := pages(t, []Summary{Summarize(made("pause"), []judge.Verdict{{Invariant: "I1", Checked: 5}, {Invariant: "I99", Checked: 1}})}, nil)
-	if want := "Not checked by any drill: I2, I3, I4, I5, I6, I7, I8, I9, I10, L."; !strings.Contains(files["report.md"], want) {
+	if want := "nothing that was promised was broken. Not checked by any drill: I2, I3, I4, I5, I6, I7, I8, I9, I10, L."; !strings.Contains(files["report.md"], want) {
 		t.Errorf("no %q in\n%s", want, files["report.md"])
 	}
 	if columns := rowOf(t, files["report.md"], "Fault"); !slices.Contains(columns, "I99") {
