@@ -71,7 +71,7 @@ func clientCertificate(ctx context.Context, d *drill, length time.Duration) erro
 
 func (d *drill) oneClientCertificate(ctx context.Context, i *fleet.Instance) error {
 	const life = 3 * time.Second
-	expires := time.Now().Add(life)
+	expires := time.Now().Add(life).Truncate(time.Second) // as certificates have it
 	client, err := d.fleet.Client(fleet.Probe, expires)
 	if err != nil {
 		return err
