@@ -163,6 +163,8 @@ func (r Rules) allowed(at, name string, collection bool, a alternative) error {
 		return field.Errorf(at+".allow", "would open %s to anybody, which only `userinfo dev` does; list the protections that it wants", name)
 	case a.needs == network && collection:
 		return field.Errorf(at, "a network alone proves no client, and %s are given to clients alone: add certificate, token or signed", name)
+	case a.needs == network && name != Health && !r.Dev && slices.ContainsFunc(a.networks, func(n netip.Prefix) bool { return n.Bits() == 0 }):
+		return field.Errorf(at+".network", "is everybody, and alone would open %s to anybody; name the networks, or add certificate, token or signed", name)
 	}
 	return nil
 }

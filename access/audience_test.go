@@ -285,6 +285,8 @@ func TestEachMistakeInAnAudienceIsNamedWithItsField(t *testing.T) {
 		{"no protection", access.Audiences{"sessions": {{}}}, "audiences.sessions[0]", "lists no protection"},
 		{"a protection that is false", access.Audiences{"sessions": {{Token: yes}, {Certificate: no, Token: yes}}}, "audiences.sessions[1].certificate", "write true, or remove the line"},
 		{"a network alone for keys", access.Audiences{"sessions": {{Network: []string{"10.0.0.0/8"}}}}, "audiences.sessions[0]", "add certificate, token or signed"},
+		{"everybody's network alone", access.Audiences{"metrics": {{Token: yes, Network: []string{"0.0.0.0/0"}}, {Network: []string{"10.0.0.0/8", "::/0"}}}},
+			"audiences.metrics[1].network", "is everybody"},
 		{"no network", access.Audiences{"sessions": {{Token: yes, Network: []string{}}}}, "audiences.sessions[0].network", "empty"},
 		{"a network that is none", access.Audiences{"sessions": {{Token: yes, Network: []string{"10.0.0.0/8", "10.1.2.3"}}}}, "audiences.sessions[0].network[1]", "not a network"},
 		{"a network with host bits", access.Audiences{"metrics": {{Network: []string{"10.1.2.3/8"}}}}, "audiences.metrics[0].network[0]", "did you mean 10.0.0.0/8?"},

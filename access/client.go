@@ -228,6 +228,9 @@ func (c *client) addKeys(path string, keys []string, resources map[Grant]resourc
 		if p.needsCommonName() && len(c.certificates) == 0 {
 			errs = append(errs, field.Errorf(at, "{cn} needs a certificate, and client %q has none", c.name))
 		}
+		if err := p.bounded(unboundedCommonName); err != nil && !c.oneCommonName() {
+			errs = append(errs, &field.Error{Path: at, Err: err})
+		}
 		if n := p.stars(); n > stars {
 			errs = append(errs, field.Errorf(at, "{%d} stands for star %d of a certificate's name, and no name of client %q has so many", n, n, c.name))
 		}
@@ -240,6 +243,11 @@ func (c *client) addKeys(path string, keys []string, resources map[Grant]resourc
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// oneCommonName tells whether certificates that identify c can have one common name alone.
+func (c *client) oneCommonName() bool {
+	return len(c.certificates) == 1 && c.certificates[0].cn && c.certificates[0].stars == 0
 }
 
 func list(resources map[Grant]resource) string {

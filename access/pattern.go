@@ -40,7 +40,7 @@ func parsePattern(s string) (pattern, error) {
 	for _, text := range strings.Split(s, "*") {
 		p.parts = append(p.parts, parsePart(text))
 	}
-	return p, p.bounded(s)
+	return p, p.bounded(unbounded)
 }
 
 func parsePart(text string) part {
@@ -67,13 +67,17 @@ func parsePart(text string) part {
 }
 
 // unbounded finds a {1} that a longer name could take for its own: the key space of tool-a must not have that of tool-ab.
-var unbounded = regexp.MustCompile(`\{[1-9]\}([*A-Za-z0-9_.{-])`)
+// unboundedCommonName does so for {cn}.
+var (
+	unbounded           = regexp.MustCompile(`(\{[1-9]\})([*A-Za-z0-9_.{-])`)
+	unboundedCommonName = regexp.MustCompile(`(\{cn\})([*A-Za-z0-9_.{-])`)
+)
 
-// bounded refuses patterns in which what a star stood for is not told from what follows.
-func (p pattern) bounded(s string) error {
-	if m := unbounded.FindStringSubmatch(s); m != nil {
-		return fmt.Errorf(`a {1} must be followed by a character that a name cannot have, such as :, or end the pattern, and not by %q: `+
-			`else the keys of one client would be another's`, m[1])
+// bounded refuses patterns in which a name is not told from what follows, as by finds it.
+func (p pattern) bounded(by *regexp.Regexp) error {
+	if m := by.FindStringSubmatch(p.text); m != nil {
+		return fmt.Errorf(`%s must be followed by a character that a name cannot have, such as :, or end the pattern, and not by %q: `+
+			`else the keys of one client would be another's`, m[1], m[2])
 	}
 	return nil
 }

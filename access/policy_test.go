@@ -24,6 +24,9 @@ func TestEachMistakeIsNamedWithItsField(t *testing.T) {
 	token := func(rule access.TokenRule) func(*access.Client) {
 		return func(c *access.Client) { c.Tokens = []access.TokenRule{rule} }
 	}
+	certified := func(key string, names ...access.CertificateName) func(*access.Client) {
+		return func(c *access.Client) { c.Certificates, c.Keys = names, []string{key} }
+	}
 	for _, test := range []struct {
 		name   string
 		change func(*access.Client)
@@ -58,6 +61,9 @@ func TestEachMistakeIsNamedWithItsField(t *testing.T) {
 		{"an empty key pattern", func(c *access.Client) { c.Keys = []string{"a", ""} }, "clients[0].keys[1]", `write "*" for every key`},
 		{"stray braces", func(c *access.Client) { c.Keys = []string{"{user}:*"} }, "clients[0].keys[0]", "only {cn}, and {1} to {9}"},
 		{"{cn} without a certificate", func(c *access.Client) { c.Keys = []string{"{cn}:*"} }, "clients[0].keys[0]", `client "c" has none`},
+		{"a common name that a longer one continues", certified("{cn}*", access.CertificateName{CN: "tool-*"}), "clients[0].keys[0]", "{cn} must be followed by"},
+		{"a common name of anybody's choice", certified("{cn}-*", access.CertificateName{SAN: "spiffe://example/tool"}), "clients[0].keys[0]", "{cn} must be followed by"},
+		{"one of two common names", certified("{cn}2", access.CertificateName{CN: "wiki"}, access.CertificateName{CN: "wiki2"}), "clients[0].keys[0]", "{cn} must be followed by"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := access.Client{Name: "c", Tokens: []access.TokenRule{{SHA256: hash}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"}}

@@ -57,6 +57,7 @@ func (l *lines) note(b []byte) {
 func (l *lines) folded(r *http.Request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.read = bytes.TrimLeft(l.read, "\r\n") // before a request line, where net/http passes over them or ends the connection
 	end := headerEnd(l.read)
 	if l.lost || end < 0 {
 		l.lost, l.read = true, nil

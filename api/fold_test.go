@@ -18,6 +18,7 @@ func TestAFoldedLineIsFoundInAnyRequestOfAConnection(t *testing.T) {
 	// A value may look like folded lines, or like a whole request with some.
 	value := "a\r\n b\n\tc\r\n\r\n" + folded
 	set := head("PUT", "/sessions/v1/k", "Content-Length: "+strconv.Itoa(len(value))) + "\r\n" + value
+	post := strings.Replace(set, "PUT", "POST", 1)
 	for _, test := range []struct {
 		name     string
 		sent     []string // each in a write of its own
@@ -28,6 +29,10 @@ func TestAFoldedLineIsFoundInAnyRequestOfAConnection(t *testing.T) {
 		{"the second, in the same write", []string{plain + folded}, []int{200, 400}},
 		{"after a body", []string{set, folded}, []int{204, 400}},
 		{"after a body, in the same write", []string{set + folded}, []int{204, 400}},
+		// net/http passes over up to four line ends after a POST.
+		{"after a POST and empty lines", []string{post + "\r\n\r\n" + folded}, []int{201, 400}},
+		{"after a POST and empty lines, in a write of their own", []string{post, "\n\n\n\n", folded}, []int{201, 400}},
+		{"after a POST and empty lines, the next but one", []string{post + "\r\n\r\n" + plain + folded}, []int{201, 200, 400}},
 		{"none", []string{set + plain + set, plain, plain + plain}, []int{204, 200, 204, 200, 200, 200}},
 		{"none, byte by byte", strings.Split(set+plain, ""), []int{204, 200}},
 		{"the second, byte by byte", strings.Split(set+folded, ""), []int{204, 400}},

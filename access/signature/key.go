@@ -139,8 +139,11 @@ func ParseKey(id string, text []byte) (Key, error) {
 }
 
 // Equal tells whether k and other are the same key under the same id.
-func (k Key) Equal(other Key) bool {
-	return k.id == other.id && hmac.Equal([]byte(k.secret), []byte(other.secret)) && k.public.Equal(other.public)
+func (k Key) Equal(other Key) bool { return k.id == other.id && k.Same(other) }
+
+// Same tells whether k and other verify the same signatures, whatever their ids.
+func (k Key) Same(other Key) bool {
+	return hmac.Equal([]byte(k.secret), []byte(other.secret)) && k.public.Equal(other.public)
 }
 
 // ID is the keyid of its signatures; it is no secret.

@@ -82,11 +82,16 @@ type question struct {
 
 func readQuestion(as, may, keyFile string, f *files) (q question, err error) {
 	q.grant = access.Grant(may)
+	given := make(map[string]bool)
 	for _, each := range strings.Split(as, ",") {
 		name, value, _ := strings.Cut(each, "=")
-		if value == "" {
+		switch {
+		case value == "":
 			return q, fmt.Errorf("--as: %q is not NAME=VALUE", name)
+		case given[name]:
+			return q, fmt.Errorf("--as: %s is there twice; a request has one", name)
 		}
+		given[name] = true
 		switch name {
 		case "certificate":
 			err = q.readCertificate(value, f)
@@ -188,14 +193,22 @@ func readKeyText(file string) (access.Key, error) {
 	return access.Key(key), nil
 }
 
-// answer asks those functions that serve.
+// answer asks those functions that serve, in their order.
 func (q question) answer(p *access.Policy, w io.Writer) int {
+	health := q.grant == healthGrant
+	if health && p.Open(access.Health) { // whatever the credentials
+		fmt.Fprintln(w, "allowed, as anybody")
+		return exitOK
+	}
 	refuse := func(client string, err error) int {
 		fmt.Fprintf(w, "refused, as %s: %v\n", client, err)
 		return exitFailed
 	}
 	if q.distrust != nil {
 		return refuse("nobody", q.distrust)
+	}
+	if p.IsProxy(q.evidence.Certificate, q.evidence.Authorities) {
+		q.evidence.Certificate, q.evidence.Authorities = nil, nil // it is not the client's
 	}
 	id, err := p.Identify(q.evidence)
 	if err != nil {
@@ -205,7 +218,7 @@ func (q question) answer(p *access.Policy, w io.Writer) int {
 	if client == "" {
 		client = "nobody"
 	}
-	if q.grant == healthGrant {
+	if health {
 		err = access.Admit(id, access.Health)
 	} else {
 		_, err = access.Decide(id, q.grant, q.key)

@@ -57,7 +57,7 @@ func memoryMain() {
 //
 //	ca.crt                       the CA of everything below
 //	server.crt, .key, and next.* two server certificates
-//	wiki.crt, .key               a client's, with the common name wiki
+//	wiki.crt, .key               a client's, with the common name wiki and the DNS name wiki.example
 //	password                     Cassandra's, marked-password
 //	index.key, seal.key          what rows are sealed with
 //	$TOKEN1, $TOKEN2             tokens, $HASH1 and $HASH2 what the configuration has of them; N.header for curl -H
@@ -85,7 +85,7 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	for name, leaf := range map[string]devca.Leaf{
-		"server": devca.Loopback(), "next": devca.Loopback(), "wiki": {CommonName: "wiki", Client: true},
+		"server": devca.Loopback(), "next": devca.Loopback(), "wiki": {CommonName: "wiki", DNSNames: []string{"wiki.example"}, Client: true},
 	} {
 		if _, _, err := ca.Write(env.WorkDir, name, leaf); err != nil {
 			return err

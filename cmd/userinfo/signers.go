@@ -87,9 +87,10 @@ func underList(path string, err error) error {
 // signers are keys that verify signatures, by id.
 type signers map[string]signature.Key
 
-// readSigners reads the files of all signature keys of clients.
+// readSigners reads the files of all signature keys of clients. It fails closed: two clients with one key could each sign as
+// the other.
 func readSigners(clients []access.Client) (signers, error) {
-	all := make(signers)
+	all, owner := make(signers), make(map[string]string)
 	var errs []error
 	for i, c := range clients {
 		for j, k := range c.SignatureKeys {
@@ -97,7 +98,14 @@ func readSigners(clients []access.Client) (signers, error) {
 			if err != nil {
 				errs = append(errs, &field.Error{Path: fmt.Sprintf("clients[%d].signature_keys[%d].file", i, j), Err: err})
 			}
-			all[k.ID] = key
+			for id, other := range all {
+				if owner[id] != c.Name && err == nil && key.Same(other) {
+					errs = append(errs, field.Errorf(fmt.Sprintf("clients[%d].signature_keys[%d].file", i, j),
+						"holds the key of client %q, so that each could sign as the other: make one for each", owner[id]))
+					break
+				}
+			}
+			all[k.ID], owner[k.ID] = key, c.Name
 		}
 	}
 	return all, errors.Join(errs...)
