@@ -26,7 +26,7 @@ type service struct {
 	audit    *slog.Logger // to the same place, whatever the level
 	registry *prometheus.Registry
 	metrics  *store.Metrics
-	now      func() time.Time // the one clock of all that the service decides and writes
+	now      func() time.Time // the clock of what is written, and of who may do what
 	rules
 	reload *reloader
 }
@@ -88,7 +88,7 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 		RequestTimeout: api.RequestTimeout,
 		Registry:       s.registry,
 		Log:            s.log,
-		Now:            s.now,
+		Now:            time.Now,
 		Random:         rand.Reader,
 	})
 	server := api.NewServer(api.ServerConfig{
