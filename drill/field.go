@@ -43,20 +43,20 @@ type killedRun struct {
 // startPatience bounds the start of a cluster, which takes about a minute.
 const startPatience = 5 * time.Minute
 
-// newField starts everything. m may be nil.
-func newField(ctx context.Context, m *mutant, needs testcluster.Options, log *slog.Logger) (*field, error) {
+// newField starts everything.
+func newField(ctx context.Context, needs testcluster.Options, log *slog.Logger) (*field, error) {
 	dir, err := os.MkdirTemp("", "userinfo-drill-")
 	if err != nil {
 		return nil, err
 	}
 	f := &field{dir: dir, log: log}
-	if err := f.open(ctx, m, needs); err != nil {
+	if err := f.open(ctx, needs); err != nil {
 		return nil, errors.Join(err, f.close(context.WithoutCancel(ctx)))
 	}
 	return f, nil
 }
 
-func (f *field) open(ctx context.Context, m *mutant, needs testcluster.Options) (err error) {
+func (f *field) open(ctx context.Context, needs testcluster.Options) (err error) {
 	say(f.log, "starting a cluster of two datacentres, three nodes in each")
 	needs.Log = f.log
 	starting, cancel := context.WithTimeout(ctx, startPatience)
@@ -64,7 +64,7 @@ func (f *field) open(ctx context.Context, m *mutant, needs testcluster.Options) 
 	if f.cluster, err = testcluster.Start(starting, needs); err != nil {
 		return err
 	}
-	return f.deploy(ctx, m)
+	return f.deploy(ctx, nil)
 }
 
 // deploy builds the program, with a planted bug where m is not nil, and starts instances of it in place of those there

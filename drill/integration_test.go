@@ -23,7 +23,7 @@ const (
 
 func TestAShortMixBreaksNoPromiseAndPlantedBugsAreCaught(t *testing.T) {
 	ctx := context.Background()
-	f, err := newField(ctx, nil, testcluster.Options{}, newLog(testWriter{t}))
+	f, err := newField(ctx, testcluster.Options{}, newLog(testWriter{t}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,6 @@ func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	var s settings
 	flags := s.flags("drill faults")
 	planted := flags.Bool("mutants", false, "then also the mutants, on the same installation")
-	flags.Float64Var(&s.minutes, "mix", 0, "then also a mix of so many minutes")
 	if !parse(flags, args, stderr) {
 		return exitUsage
 	}
@@ -81,9 +80,6 @@ func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	var hunted []mutant
 	if *planted {
 		hunted = mutants()
-	}
-	if s.minutes > 0 {
-		plans = append(plans, s.mix())
 	}
 	return s.holdAll(ctx, "faults", plans, hunted, stdout, stderr)
 }
@@ -149,7 +145,7 @@ func (s *settings) mix() plan {
 
 // holdAll holds drills one after another on one installation, judges each, hunts mutants, and writes a report.
 func (s *settings) holdAll(ctx context.Context, title string, plans []plan, hunted []mutant, stdout, stderr io.Writer) int {
-	f, err := newField(ctx, nil, needs(plans), newLog(stderr))
+	f, err := newField(ctx, needs(plans), newLog(stderr))
 	if err != nil {
 		fmt.Fprintln(stderr, "drill:", err)
 		return exitFailed
@@ -228,7 +224,7 @@ func (f *field) renew(ctx context.Context, rate float64, needs testcluster.Optio
 	if err := f.close(ctx); err != nil {
 		say(f.log, "closing: %v", err)
 	}
-	fresh, err := newField(ctx, nil, needs, f.log)
+	fresh, err := newField(ctx, needs, f.log)
 	if err != nil {
 		return err
 	}
