@@ -3,7 +3,7 @@
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.6.0
-FUZZTIME ?= 3s
+FUZZTIME ?= 5000x
 
 .PHONY: test check unit fuzz integration environment vulnerabilities bench
 
