@@ -50,6 +50,8 @@ type Options struct {
 	HeapMB      int      // of each node; default 512, with which a node takes about 0.5 GB in all
 	Log         *slog.Logger
 
+	// Tuned gives every node the settings of deploy/cassandra.
+	Tuned bool
 	// SmallDisk gives every node a disk of its own, 768 MB in this machine's memory, and its commit log another of 512 MB,
 	// so that FillDisk can fill it. Only what is used of them takes memory.
 	SmallDisk bool
