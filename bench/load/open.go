@@ -71,6 +71,9 @@ func (g *Generator) open(ctx context.Context, r Round, t *tally) error {
 
 // answer sends d and counts it.
 func (g *Generator) answer(ctx context.Context, s *slot, d due, begin time.Time, t *tally) {
+	if ctx.Err() != nil {
+		return // the round is no result
+	}
 	now := time.Since(begin)
 	late := d.taken - d.at
 	if d.free { // the way to the connection is the generator's own, too
