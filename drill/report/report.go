@@ -80,7 +80,7 @@ func Write(dir string, summaries []Summary, mutants []MutantResult) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("writing a report: %w", err)
 	}
-	p := newPage(summaries, mutants)
+	p := contentsOf(summaries, mutants)
 	files := make(map[string][]byte)
 	var err error
 	if p.Overview.PNG, err = overview(p.Columns, p.Rows); err != nil {
@@ -129,7 +129,7 @@ func usable(summaries []Summary) error {
 	return nil
 }
 
-func render(execute func(io.Writer, any) error, p *page) ([]byte, error) {
+func render(execute func(io.Writer, any) error, p *contents) ([]byte, error) {
 	b := new(bytes.Buffer)
 	err := execute(b, p)
 	return b.Bytes(), err

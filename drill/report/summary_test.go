@@ -225,7 +225,7 @@ func FuzzSummary(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p := newPage([]Summary{s}, nil)
+		p := contentsOf([]Summary{s}, nil)
 		if _, err := render(pageHTML.Execute, p); err != nil {
 			t.Error(err)
 		}

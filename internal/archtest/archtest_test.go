@@ -23,8 +23,8 @@ const (
 )
 
 // layers says of each package of the service which of ours it may import: cmd → api → store → access, in one
-// direction; tlsconf and schema are leaves. What judges the service and tells of it knows histories, and nothing of the
-// service.
+// direction; tlsconf and schema are leaves. What judges the service and tells of it knows histories and results, and
+// nothing of the service.
 var layers = map[string][]string{
 	"cmd/userinfo":      {"api", "store", "access", "access/signature", "access/forwarded", "schema", "tlsconf", "internal/devca", "internal/field"},
 	"api":               {"store", "access", "access/signature", "access/forwarded", "tlsconf"},
@@ -41,7 +41,12 @@ var layers = map[string][]string{
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
-	"drill/report":  {"drill/history", "drill/judge"},
+	"drill/report":  {"drill/history", "drill/judge", "internal/chart", "internal/page"},
+
+	"bench/result":   nil,
+	"bench/report":   {"bench/result", "internal/chart", "internal/page"},
+	"internal/chart": {"internal/page"},
+	"internal/page":  nil,
 }
 
 // workshop is what the service is tested and measured with. It may import anything but the program and each other's
