@@ -20,7 +20,7 @@ import (
 const alpha = 0.05
 
 // compared are the metrics that Compare looks at.
-var compared = []metric{throughput, p50, p99, ownCPU, cassandra, mallocs, resident}
+var compared = []metric{throughput, failures, p50, p99, ownCPU, cassandra, mallocs, resident}
 
 // verdict is what is known of a change.
 type verdict string
@@ -111,7 +111,7 @@ func changesOf(g group, before, after samples) []change {
 	}
 	var all []change
 	for _, m := range compared {
-		if x, y := before.values(m), after.values(m); len(x) > 0 && len(y) > 0 {
+		if x, y := before.values(m), after.values(m); len(x) > 0 && len(y) > 0 && max(slices.Max(x), slices.Max(y)) > 0 {
 			all = append(all, changeOf(g.target, g.within, m, x, y))
 		}
 	}
@@ -213,7 +213,7 @@ func summary(all []change) []string {
 	lines := []string{fmt.Sprintf("%d better, %d worse, %d no more than noise, %d with too few rounds to tell, %d in one run only.",
 		counts[better], counts[worse], counts[noise], counts[tooFew], counts[onlyOne])}
 	if told > 0 {
-		lines = append(lines, fmt.Sprintf("Of %s at a level of 5 %%, about %s shows a change by chance alone.", page.Plural(told, "test"), digits(math.Ceil(float64(told)*alpha))))
+		lines = append(lines, fmt.Sprintf("Of %s at a level of 5 %%, about %.0f would show a change by chance alone.", page.Plural(told, "test"), math.Ceil(float64(told)*alpha)))
 	}
 	if counts[tooFew] > 0 {
 		lines = append(lines, "To tell a change takes at least 4 rounds in each run.")

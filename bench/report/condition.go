@@ -146,31 +146,29 @@ func under(c condition) func(*result.Sample) bool {
 	return func(s *result.Sample) bool { return conditionOf(s).fits(c) }
 }
 
-// targets are those of the samples, ours first, then floors, then others, so that every table and plot has one order.
+// The orders of targets and of workloads in every table and plot. What has no place in them comes after, by its name.
+var (
+	targetOrder   = []string{result.UserInfo, result.Sidecar, result.Driver, result.Handler, result.Loop, result.Redis}
+	workloadOrder = []string{result.Get, result.GetToken, result.DesignTarget, result.Latency, result.Production, result.Peak, result.Storm, result.Misses,
+		result.Large, result.Set, result.FreshMTLS, result.FreshMTLSResumed, result.FreshToken, result.FreshTokenResumed, result.FreshSidecar}
+)
+
 func (s samples) targets() []string {
-	order := []string{result.UserInfo, result.Sidecar, result.Driver, result.Handler, result.Loop, result.Redis}
-	place := func(t string) int {
-		if i := slices.Index(order, t); i >= 0 {
-			return i
-		}
-		return len(order)
-	}
-	return distinct(s, func(x *result.Sample) string { return x.Target },
-		func(a, b string) int { return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a, b)) })
+	return distinct(s, func(x *result.Sample) string { return x.Target }, by(targetOrder))
 }
 
-// workloads are those of the samples, in the order in which names.go has them.
 func (s samples) workloads() []string {
-	order := []string{result.Get, result.GetToken, result.DesignTarget, result.Latency, result.Production, result.Peak, result.Storm, result.Misses,
-		result.Large, result.Set, result.FreshMTLS, result.FreshMTLSResumed, result.FreshToken, result.FreshTokenResumed, result.FreshSidecar}
-	place := func(w string) int {
-		if i := slices.Index(order, w); i >= 0 {
+	return distinct(s, func(x *result.Sample) string { return x.Workload }, by(workloadOrder))
+}
+
+func by(order []string) func(a, b string) int {
+	place := func(name string) int {
+		if i := slices.Index(order, name); i >= 0 {
 			return i
 		}
 		return len(order)
 	}
-	return distinct(s, func(x *result.Sample) string { return x.Workload },
-		func(a, b string) int { return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a, b)) })
+	return func(a, b string) int { return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a, b)) }
 }
 
 // conditions are those of the samples. One with fewer known parts that fits another is the same.

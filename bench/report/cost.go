@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"userinfo/bench/result"
 	"userinfo/internal/chart"
 )
 
@@ -33,9 +34,11 @@ const (
 )
 
 // costs draws CPU time per request by kind of process, stacked: a group of bars for each condition, of which each
-// workload gives its own.
-func costs(s samples, conditions []condition) ([]byte, error) {
-	kinds := kindsOf(s)
+// workload gives its own. It is nil where nothing is known of them.
+func costs(s samples, of string, conditions []condition) ([]byte, error) {
+	kinds := kindsOf(s.where(func(x *result.Sample) bool {
+		return slices.ContainsFunc(conditions, func(c condition) bool { return conditionOf(x).fits(c) })
+	}))
 	var bars []bar
 	longest := 0.0
 	for _, c := range conditions {
@@ -55,7 +58,10 @@ func costs(s samples, conditions []condition) ([]byte, error) {
 			}
 		}
 	}
-	f := figure{title: "CPU time per request", about: "by kind of process, median of rounds; all Cassandra nodes together; the driver runs in its generator"}
+	if len(bars) == 0 {
+		return nil, nil
+	}
+	f := figure{title: "CPU time per request: " + of, about: "median of rounds; all Cassandra nodes together; the driver runs in its generator"}
 	for _, kind := range kinds {
 		f.legend = append(f.legend, entry{look{colour: kindColour(kind)}, kind})
 	}

@@ -19,7 +19,7 @@ const curveRates = 3
 // curves draws throughput against latency, up to saturation, for each workload that was sent at several rates: p50 and
 // p99 in a panel each. The highest rate that a closed loop has found is a dashed line.
 func curves(s samples) (figure, bool) {
-	f := figure{title: "Throughput against latency", about: "open loop; a point is a rate that was planned, over all rounds", columns: 1, width: 900, height: 260}
+	f := figure{title: "Throughput against latency", about: "open loop; a point is a planned rate, over all rounds; dashed: the highest rate, in a closed loop", columns: 1, width: 900, height: 260}
 	targets := s.targets()
 	looks := looksOf(targets)
 	names := make(map[string]string)
@@ -34,7 +34,7 @@ func curves(s samples) (figure, bool) {
 		for _, t := range some.targets() {
 			names[t] = t
 			if highest := some.where(targetIs(t), closed).spread(throughput); highest.N > 0 {
-				names[t] += ", dashed: at most " + digits(highest.Median) + "/s in a closed loop"
+				names[t] += ", in a closed loop " + digits(highest.Median) + "/s"
 			}
 		}
 	}

@@ -69,14 +69,14 @@ func quantiles(s samples, l look) (bars, curve trace) {
 	bars = trace{look: l}
 	bars.look.width = 0
 	curve = trace{look: l, plain: true}
-	enough := func(q float64) bool { return float64(all.TotalCount())*(1-q) >= beyond }
+	enough := func(q float64) bool { return float64(all.TotalCount())*(1-q) >= beyond-1e-6 }
 	for x := nines(0.01); x <= nines(0.9999)+0.01; x += 0.02 {
 		if q := 1 - math.Pow(10, -x); enough(q) {
 			curve.points = append(curve.points, plotter.XY{X: x, Y: milliseconds(all.At(q))})
 		}
 	}
 	for _, q := range shown {
-		if !enough(q.q + 1e-9) {
+		if !enough(q.q) {
 			break
 		}
 		spread := s.spread(latencyAt("", q.q))

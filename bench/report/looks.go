@@ -75,22 +75,18 @@ var kindColours = map[string]color.Color{
 	result.KindCassandra: orange, result.KindGenerator: grey,
 }
 
-// kindsOf are the samples' kinds of process, those without a name last.
+// kindsOf are the samples' kinds of process, in their order.
 func kindsOf(s samples) []string {
-	var all, others []string
+	var all []string
 	for _, x := range s {
 		for _, c := range x.Costs {
-			if !slices.Contains(kinds, c.Kind) && !slices.Contains(others, c.Kind) {
-				others = append(others, c.Kind)
-			}
-			if slices.Contains(kinds, c.Kind) && !slices.Contains(all, c.Kind) {
+			if !slices.Contains(all, c.Kind) {
 				all = append(all, c.Kind)
 			}
 		}
 	}
-	slices.Sort(others)
-	slices.SortFunc(all, func(a, b string) int { return slices.Index(kinds, a) - slices.Index(kinds, b) })
-	return append(all, others...)
+	slices.SortFunc(all, by(kinds))
+	return all
 }
 
 func kindColour(kind string) color.Color {

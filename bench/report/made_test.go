@@ -151,10 +151,6 @@ func plausible() *result.Run {
 		truth{target: result.UserInfo, is: kept(result.Latency, 3000), rate: 3000, p50: ms(0.62), tail: 0.35, seconds: 5, cpu: ofCPU("service", 70, "cassandra", 95.0, "generator", 24.0)},
 		truth{target: result.Redis, is: kept(result.Latency, 3000).floor(), rate: 3000, p50: ms(0.19), tail: 0.35, seconds: 5, cpu: ofCPU("redis", 16, "generator", 24.0)},
 	)
-	for workload, rate := range map[string]float64{result.FreshMTLS: 1450, result.FreshMTLSResumed: 3900, result.FreshToken: 2100, result.FreshTokenResumed: 4300} {
-		_ = rate
-		_ = workload
-	}
 	fresh := func(target, workload string, rate float64, cpu map[string]float64) truth {
 		c := kept(workload, 0)
 		if target == result.Loop {

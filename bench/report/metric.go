@@ -24,6 +24,10 @@ var (
 	throughput = metric{"requests/s", "/s", true, func(s *result.Sample) (float64, bool) {
 		return s.Throughput(), s.Seconds > 0
 	}}
+	failures = metric{"failed requests", "%", false, func(s *result.Sample) (float64, bool) {
+		all := s.Done + s.Errored()
+		return 100 * float64(s.Errored()) / float64(max(1, all)), all > 0
+	}}
 	p50       = latencyAt("p50", 0.5)
 	p99       = latencyAt("p99", 0.99)
 	ownCPU    = perRequest("own CPU per request", "µs", own, cpu)

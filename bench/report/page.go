@@ -40,7 +40,7 @@ type contents struct {
 	Capacity    capacity
 	Workloads   []workload
 	Ways        []comparison
-	Cost        *page.Picture
+	Costs       []page.Picture
 	Curves      *page.Picture
 	Growth      *page.Picture
 	Environment []fact
@@ -90,12 +90,18 @@ func (c *contents) draw(run *result.Run, s samples, main []condition) error {
 			*p.to = page.Picture{File: p.file + w.Anchor + ".png", PNG: png}
 		}
 	}
-	if len(main) > 0 {
-		png, err := costs(s, main)
+	dear := func(c condition) bool { return strings.HasPrefix(c.Workload, "fresh/") || c.Workload == result.Large }
+	for _, p := range []struct {
+		file, of string
+		without  func(condition) bool
+	}{{"cost.png", "kept connections", dear}, {"cost-fresh.png", "new connections and large values", func(c condition) bool { return !dear(c) }}} {
+		png, err := costs(s, p.of, slices.DeleteFunc(slices.Clone(main), p.without))
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", p.file, err)
 		}
-		c.Cost = &page.Picture{File: "cost.png", PNG: png}
+		if png != nil {
+			c.Costs = append(c.Costs, page.Picture{File: p.file, PNG: png})
+		}
 	}
 	for _, p := range []struct {
 		to   **page.Picture
@@ -117,11 +123,11 @@ func (c *contents) draw(run *result.Run, s samples, main []condition) error {
 
 // pictures are all that there are.
 func (c *contents) pictures() []page.Picture {
-	var all []page.Picture
+	all := slices.Clone(c.Costs)
 	for _, w := range c.Workloads {
 		all = append(all, w.Percentiles, w.OverTime)
 	}
-	for _, p := range []*page.Picture{c.Cost, c.Curves, c.Growth} {
+	for _, p := range []*page.Picture{c.Curves, c.Growth} {
 		if p != nil {
 			all = append(all, *p)
 		}
@@ -161,7 +167,14 @@ func environment(e result.Environment) []fact {
 	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
 }
 
-// Missed tells whether a mark is missed.
-func (c *contents) Missed() bool {
-	return slices.ContainsFunc(c.Marks, func(m Mark) bool { return m.State == Missed })
+// Class is the headline's style: good where all is shown and held.
+func (c *contents) Class() string {
+	in := func(s State) bool { return slices.ContainsFunc(c.Marks, func(m Mark) bool { return m.State == s }) }
+	switch {
+	case in(Missed):
+		return "bad"
+	case in(NotMeasured):
+		return "some"
+	}
+	return "good"
 }

@@ -14,13 +14,10 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 
 	"userinfo/bench/result"
+	"userinfo/internal/page"
 )
 
 // RawData is the name of the run's own file, to which the page and the Markdown point. Whoever made the run writes it.
@@ -29,9 +26,6 @@ const RawData = "run.json"
 // Write makes the report of a run in the directory, which it creates: index.html, report.md and plots as PNG files.
 // index.html has the plots in it, and report.md shows those of cost, of throughput against latency and of growth.
 func Write(dir string, run *result.Run) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("writing a report: %w", err)
-	}
 	c, err := contentsOf(run)
 	if err != nil {
 		return fmt.Errorf("drawing the plots of a report: %w", err)
@@ -40,22 +34,11 @@ func Write(dir string, run *result.Run) error {
 	for _, p := range c.pictures() {
 		files[p.File] = p.PNG
 	}
-	if files["index.html"], err = render(pageHTML.Execute, c); err != nil {
+	if files["index.html"], err = page.Render(pageHTML.Execute, c); err != nil {
 		return fmt.Errorf("making the page: %w", err)
 	}
-	if files["report.md"], err = render(pageMarkdown.Execute, c); err != nil {
+	if files["report.md"], err = page.Render(pageMarkdown.Execute, c); err != nil {
 		return fmt.Errorf("making the Markdown: %w", err)
 	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			return fmt.Errorf("writing a report: %w", err)
-		}
-	}
-	return nil
-}
-
-func render(execute func(io.Writer, any) error, c *contents) ([]byte, error) {
-	b := new(bytes.Buffer)
-	err := execute(b, c)
-	return b.Bytes(), err
+	return page.Write(dir, files)
 }

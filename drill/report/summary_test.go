@@ -12,6 +12,7 @@ import (
 
 	"userinfo/drill/history"
 	"userinfo/drill/judge"
+	"userinfo/internal/page"
 )
 
 func TestAnOperationIsCountedByWhatItsClientWasTold(t *testing.T) {
@@ -226,10 +227,10 @@ func FuzzSummary(f *testing.F) {
 			return
 		}
 		p := contentsOf([]Summary{s}, nil)
-		if _, err := render(pageHTML.Execute, p); err != nil {
+		if _, err := page.Render(pageHTML.Execute, p); err != nil {
 			t.Error(err)
 		}
-		if _, err := render(pageMarkdown.Execute, p); err != nil {
+		if _, err := page.Render(pageMarkdown.Execute, p); err != nil {
 			t.Error(err)
 		}
 		if _, err := timeline(&s); err != nil {

@@ -47,6 +47,8 @@ var layers = map[string][]string{
 	"bench/report":   {"bench/result", "internal/chart", "internal/page"},
 	"internal/chart": {"internal/page"},
 	"internal/page":  nil,
+
+	"internal/page/pagetest": nil,
 }
 
 // workshop is what the service is tested and measured with. It may import anything but the program and each other's
@@ -54,7 +56,7 @@ var layers = map[string][]string{
 var workshop = []string{"internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "bench", "drill"}
 
 // onlyForTests may be imported by the workshop, by tests, and by nothing of the service but what is listed above.
-var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "store/storetest", "access/accesstest", "bench", "drill"}
+var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "store/storetest", "access/accesstest", "internal/page/pagetest", "bench", "drill"}
 
 // drivers are Cassandra's. Only store speaks to Cassandra; testcluster, which makes one, has a connection of its own so
 // that what is tested is not what tests.

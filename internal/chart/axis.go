@@ -15,11 +15,13 @@ import (
 // plots lie in line.
 func Draw(c draw.Canvas, p *plot.Plot, data vg.Rectangle) {
 	at := draw.Canvas{Canvas: c.Canvas, Rectangle: data}
-	is := p.DataCanvas(at)
-	at.Min.X += data.Min.X - is.Min.X
-	at.Min.Y += data.Min.Y - is.Min.Y
-	at.Max.X += data.Max.X - is.Max.X
-	at.Max.Y += data.Max.Y - is.Max.Y
+	for range 4 { // what a label at the edge takes depends a little on the size
+		is := p.DataCanvas(at)
+		at.Min.X += data.Min.X - is.Min.X
+		at.Min.Y += data.Min.Y - is.Min.Y
+		at.Max.X += data.Max.X - is.Max.X
+		at.Max.Y += data.Max.Y - is.Max.Y
+	}
 	p.Draw(at)
 }
 

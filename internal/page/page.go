@@ -4,10 +4,14 @@
 package page
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/text/language"
@@ -71,4 +75,24 @@ func Unused(used map[string]bool, name string) string {
 		}
 		other = fmt.Sprintf("%s-%d", name, i)
 	}
+}
+
+// Write writes files into a directory, which it creates.
+func Write(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("writing a report: %w", err)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return fmt.Errorf("writing a report: %w", err)
+		}
+	}
+	return nil
+}
+
+// Render is what a template makes of data, by its method Execute.
+func Render(execute func(io.Writer, any) error, data any) ([]byte, error) {
+	b := new(bytes.Buffer)
+	err := execute(b, data)
+	return b.Bytes(), err
 }
