@@ -196,19 +196,17 @@ func distinct[T comparable](s samples, value func(*result.Sample) T, compare fun
 
 // partner is the sample of another target, or of another workload, that was taken in turns with x; nil where there is
 // none. It may be one that tells less of its condition, as floors do, but only where it was not taken with another than
-// x: of its own partners x has to be the nearest in time.
+// x: of its own partners x has to be the nearest in time. Of several it is one that tells as much, then the nearest.
 func (s samples) partner(x *result.Sample, target, workload string) *result.Sample {
 	want := conditionOf(x)
 	want.Workload = workload
 	var found *result.Sample
 	for _, y := range s {
-		if y.Target != target || y.Round != x.Round {
+		if y.Target != target || y.Round != x.Round || !conditionOf(y).fits(want) {
 			continue
 		}
-		switch c := conditionOf(y); {
-		case c == want:
-			return y
-		case c.fits(want) && (found == nil || apart(x, y) < apart(x, found)):
+		exact, was := conditionOf(y) == want, found != nil && conditionOf(found) == want
+		if found == nil || exact && !was || exact == was && apart(x, y) < apart(x, found) {
 			found = y
 		}
 	}
@@ -220,6 +218,9 @@ func (s samples) partner(x *result.Sample, target, workload string) *result.Samp
 
 // nearer tells whether y was taken with another sample of x's target than x.
 func (s samples) nearer(x, y *result.Sample, workload string) bool {
+	if x.Target == y.Target && x.Workload == workload {
+		return false // with other data: neither is a floor
+	}
 	return slices.ContainsFunc(s, func(z *result.Sample) bool {
 		if z.Target != x.Target || z.Workload != x.Workload || z.Round != x.Round {
 			return false

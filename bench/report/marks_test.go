@@ -151,6 +151,15 @@ func TestAFloorIsOnlyComparedWithWhatItWasInTurnsWith(t *testing.T) {
 	}
 }
 
+func TestOfTwoRunsInOneEachRoundHasItsOwnPartner(t *testing.T) {
+	m, get := quiet(), kept(result.Get, 0)
+	m.add(3, service(get, 12_000, 40), other(result.Driver, get, 24_000, "generator", 20))
+	m.add(3, service(get, 10_000, 40), other(result.Driver, get, 20_000, "generator", 20)) // on a slower day
+	if got := markOf(t, &m.run, "highest reads/s"); got.Measured != (Spread{6, 0.5, 0.5, 0.5}) {
+		t.Errorf("%+v", got.Measured)
+	}
+}
+
 func TestTheDesignTargetIsHeldOnlyWithoutAnError(t *testing.T) {
 	const name = "p99 at 9,000 reads/s and 100 writes/s"
 	is := kept(result.DesignTarget, 9100)
