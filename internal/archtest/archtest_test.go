@@ -23,8 +23,8 @@ const (
 )
 
 // layers says of each package of the service which of ours it may import: cmd → api → store → access, in one
-// direction; tlsconf and schema are leaves. What judges the service and tells of it knows histories, and nothing of the
-// service.
+// direction; tlsconf and schema are leaves. What judges the service and tells of it knows histories and results, and
+// nothing of the service.
 var layers = map[string][]string{
 	"cmd/userinfo":      {"api", "store", "access", "access/signature", "access/forwarded", "schema", "tlsconf", "internal/devca", "internal/field"},
 	"api":               {"store", "access", "access/signature", "access/forwarded", "tlsconf"},
@@ -41,7 +41,14 @@ var layers = map[string][]string{
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
-	"drill/report":  {"drill/history", "drill/judge"},
+	"drill/report":  {"drill/history", "drill/judge", "internal/chart", "internal/page"},
+
+	"bench/result":   nil,
+	"bench/report":   {"bench/result", "internal/chart", "internal/page"},
+	"internal/chart": {"internal/page"},
+	"internal/page":  nil,
+
+	"internal/page/pagetest": nil,
 }
 
 // workshop is what the service is tested and measured with. It may import anything but the program and each other's
@@ -49,7 +56,7 @@ var layers = map[string][]string{
 var workshop = []string{"internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "bench", "drill"}
 
 // onlyForTests may be imported by the workshop, by tests, and by nothing of the service but what is listed above.
-var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "store/storetest", "access/accesstest", "bench", "drill"}
+var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "store/storetest", "access/accesstest", "internal/page/pagetest", "bench", "drill"}
 
 // drivers are Cassandra's. Only store speaks to Cassandra; testcluster, which makes one, has a connection of its own so
 // that what is tested is not what tests.
