@@ -83,7 +83,7 @@ func begin(ctx context.Context, p Process) (reading, error) {
 	return reading{allocations: readings[2], ofReading: readings[2].minus(readings[1])}, nil
 }
 
-// Stop tells what each process has used since Start, in the order of Start. It may be called again, for a longer time.
+// Stop tells what each process has used since Start, in the order of Start.
 func (m *Meter) Stop(ctx context.Context) ([]result.Cost, error) {
 	costs := make([]result.Cost, len(m.processes))
 	names := number(m.processes)

@@ -4,10 +4,14 @@ package target
 
 import (
 	"context"
+	"io"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"userinfo/bench/load"
@@ -48,7 +52,7 @@ func life(t *testing.T, c load.Conn) {
 	}
 }
 
-// each target stores sessions, serves several connections, and is charged for gets.
+// tryOut holds that a target stores sessions, serves several connections, and is charged for gets, at least to kinds.
 func tryOut(t *testing.T, target *Target, kinds ...string) {
 	t.Helper()
 	t.Run(target.Name, func(t *testing.T) {
@@ -121,6 +125,60 @@ func TestTheServiceInMemoryAndASidecar(t *testing.T) {
 	if err != nil || !strings.Contains(string(environment), "GOMAXPROCS=1\x00") {
 		t.Errorf("the instance's environment is without GOMAXPROCS=1 (%v)", err)
 	}
+}
+
+func TestASidecarKeepsItsConnections(t *testing.T) {
+	l := newLab(t)
+	memory := must(t)(l.Memory(t.Context(), Service{Name: MemoryName}))
+	between, taken := counting(t, memory.files.URL)
+	through := must(t)(memory.With(func(f *load.HTTPSFiles) { f.URL = between }))
+	sidecar := must(t)(l.Sidecar(t.Context(), result.Sidecar, through))
+	c := dial(t, dialer(t, must(t)(sidecar.With(func(f *load.HTTPSFiles) { f.Fresh = true }))))
+	for range 50 {
+		if err := c.Do(t.Context(), &load.Op{Method: load.Get, Key: "k", Absent: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := taken.Load(); n < 1 || n > 5 {
+		t.Errorf("50 fresh connections to the sidecar have made %d to the service", n)
+	}
+}
+
+// counting passes connections on to the URL's host, and counts them.
+func counting(t *testing.T, to string) (between string, taken *atomic.Int64) {
+	t.Helper()
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := u.Host
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	u.Host, taken = listener.Addr().String(), new(atomic.Int64)
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			taken.Add(1)
+			server, err := net.Dial("tcp", host)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			pass := func(to, from net.Conn) {
+				_, _ = io.Copy(to, from)
+				_ = to.Close()
+			}
+			go pass(server, client)
+			go pass(client, server)
+		}
+	}()
+	return u.String(), taken
 }
 
 func TestTargetsOnACluster(t *testing.T) {

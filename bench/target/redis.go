@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -138,17 +137,6 @@ func (w wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// defaultTTL is the service's, for operations that leave it to the target.
-const defaultTTL = 24 * 3600
-
-// ttl of op, in seconds.
-func ttl(op *load.Op) int {
-	if op.TTL == 0 {
-		return defaultTTL
-	}
-	return op.TTL
-}
-
 // Do is a GET, a SET with EX, an EXPIRE or a DEL.
 func (c *redisConn) Do(ctx context.Context, op *load.Op) error {
 	switch op.Method {
@@ -171,8 +159,6 @@ func (c *redisConn) Do(ctx context.Context, op *load.Op) error {
 	}
 }
 
-func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
-
 // answered makes a Failure of what Redis has refused, such as LOADING.
 func answered(err error) error {
 	var refused redis.Error
@@ -181,22 +167,6 @@ func answered(err error) error {
 		return load.Failure("redis " + reason)
 	}
 	return err
-}
-
-// found is the outcome of a get that has found something, but for err.
-func found(op *load.Op, err error) error {
-	if err == nil && op.Absent {
-		return load.Found
-	}
-	return err
-}
-
-// missed is that of one that has found nothing.
-func missed(op *load.Op) error {
-	if op.Absent {
-		return nil
-	}
-	return load.NotFound
 }
 
 // Close ends the connection.

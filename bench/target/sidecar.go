@@ -36,10 +36,14 @@ func (l *Lab) Sidecar(ctx context.Context, name string, of *Target) (*Target, er
 	if err != nil {
 		return nil, err
 	}
+	host := u.Hostname()
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		host = "localhost" // haproxy holds certificates against names alone; all of this machine's are for that, too
+	}
 	var text strings.Builder
 	socket := l.file(name + ".sock")
 	if err := sidecarConfig.Execute(&text, map[string]any{
-		"Socket": socket, "Address": u.Host, "Name": u.Hostname(), "CA": of.files.CA, "Pair": pair,
+		"Socket": socket, "Address": u.Host, "Name": host, "CA": of.files.CA, "Pair": pair,
 	}); err != nil {
 		return nil, err
 	}
