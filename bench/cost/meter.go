@@ -54,15 +54,11 @@ func Start(ctx context.Context, processes []Process) (*Meter, error) {
 		if p.Allocations == nil {
 			continue
 		}
-		// Twice: the second sees what the first has allocated.
-		first, err := p.Allocations(ctx)
-		if err == nil {
-			m.began[i].allocations, err = p.Allocations(ctx)
-		}
+		began, err := begin(ctx, p)
 		if err != nil {
 			return nil, fmt.Errorf("what %s has allocated: %w", p.Kind, err)
 		}
-		m.began[i].ofReading = m.began[i].allocations.minus(first)
+		m.began[i] = began
 	}
 	// Last, so that no reading of allocations is counted.
 	for i, p := range processes {
@@ -74,7 +70,20 @@ func Start(ctx context.Context, processes []Process) (*Meter, error) {
 	return m, nil
 }
 
-// Stop tells what each process has used since Start, in the order of Start. It may be called again, for a longer time.
+// begin reads allocations three times: the first reading may have to connect, and the last sees what the one before it has
+// allocated.
+func begin(ctx context.Context, p Process) (reading, error) {
+	var readings [3]Allocations
+	for i := range readings {
+		var err error
+		if readings[i], err = p.Allocations(ctx); err != nil {
+			return reading{}, err
+		}
+	}
+	return reading{allocations: readings[2], ofReading: readings[2].minus(readings[1])}, nil
+}
+
+// Stop tells what each process has used since Start, in the order of Start.
 func (m *Meter) Stop(ctx context.Context) ([]result.Cost, error) {
 	costs := make([]result.Cost, len(m.processes))
 	names := number(m.processes)

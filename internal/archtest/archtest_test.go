@@ -59,10 +59,10 @@ var workshop = []string{"internal/testcluster", "internal/fleet", "internal/e2e"
 var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "store/storetest", "access/accesstest", "internal/page/pagetest", "bench", "drill"}
 
 // drivers are Cassandra's. Only store speaks to Cassandra; testcluster, which makes one, has a connection of its own so
-// that what is tested is not what tests.
+// that what is tested is not what tests, and the benchmark holds the service against the bare driver.
 var drivers = []string{"github.com/gocql/gocql", "github.com/apache/cassandra-gocql-driver"}
 
-var driverUsers = []string{"store", "internal/testcluster"}
+var driverUsers = []string{"store", "internal/testcluster", "bench/target"}
 
 // source is one parsed file.
 type source struct {

@@ -117,6 +117,23 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
+// Check tells what Start would lack: an engine that answers, or an image. It sets the environment as Start does.
+func Check(ctx context.Context) error {
+	if err := setUpLibrary(); err != nil {
+		return err
+	}
+	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
+	if err != nil {
+		return noEngine(err)
+	}
+	_, err = findImage(ctx, docker)
+	return errors.Join(err, docker.Close())
+}
+
+func noEngine(err error) error {
+	return fmt.Errorf("no container engine answers (internal/testenv/engine.sh starts one): %w", err)
+}
+
 // prepare makes everything but the containers.
 func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	if err := setUpLibrary(); err != nil {
@@ -124,7 +141,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	}
 	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("no container engine answers (internal/testenv/engine.sh starts one): %w", err)
+		return nil, noEngine(err)
 	}
 	if err := removeLeftOvers(ctx, docker, opts.Log); err != nil {
 		return nil, err
