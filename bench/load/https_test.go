@@ -295,17 +295,6 @@ func cannedServer(t testing.TB) (address string, ca *devca.CA) {
 	return l.Addr().String(), ca
 }
 
-// crypto/tls allocates once for each read that goes to the network, on either side; the client adds nothing.
-func TestAKeptRequestAllocatesOnce(t *testing.T) {
-	address, ca := cannedServer(t)
-	conn := dial(t, HTTPSConfig{URL: "https://" + address + "/", TLS: &tls.Config{RootCAs: ca.Pool()}})
-	op := Op{Method: Get, Key: Dataset{ValueBytes: 1}.Key(0)}
-	var err error
-	if n := testing.AllocsPerRun(200, func() { err = errors.Join(err, conn.Do(t.Context(), &op)) }); n > 2 || err != nil {
-		t.Errorf("%v allocations for a request and its answer; %v", n, err)
-	}
-}
-
 // BenchmarkKept is a get of 2 kB on a kept connection: both ends of it.
 func BenchmarkKept(b *testing.B) {
 	address, ca := cannedServer(b)
