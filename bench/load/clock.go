@@ -8,15 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// sleeper is what waits until a request is due. One goroutine uses it.
+type sleeper interface {
+	// sleep returns after d, never before; at once where d is not more than nothing.
+	sleep(d time.Duration) error
+	close()
+}
+
 // alarm sleeps to the microsecond. Go's own timers end an idle process's sleep up to a millisecond late, because
 // epoll_wait is told whole milliseconds; a timerfd wakes epoll_wait itself when its time has come, and the goroutine that
-// reads it goes on where the scheduler already is, with no thread to be woken. One goroutine uses it.
+// reads it goes on where the scheduler already is, with no thread to be woken.
 type alarm struct {
 	file *os.File
 	fd   int
 }
 
-func newAlarm() (*alarm, error) {
+func newAlarm() (sleeper, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("making a timer: %w", err)
@@ -24,7 +31,6 @@ func newAlarm() (*alarm, error) {
 	return &alarm{file: os.NewFile(uintptr(fd), "timerfd"), fd: fd}, nil
 }
 
-// sleep returns after d, never before. It returns at once where d is not more than nothing.
 func (a *alarm) sleep(d time.Duration) error {
 	if d <= 0 {
 		return nil

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,6 +64,11 @@ func StartCrew(ctx context.Context, n int, s Spec, command func(ctx context.Cont
 func startMember(process *exec.Cmd) (*member, error) {
 	if process.Stderr == nil {
 		process.Stderr = os.Stderr
+	}
+	// A generator runs on one thread, unless said otherwise: a request then wakes none, and costs up to a third less. Where
+	// one core is not enough, more processes are.
+	if env := process.Environ(); !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "GOMAXPROCS=") }) {
+		process.Env = append(env, "GOMAXPROCS=1")
 	}
 	process.Cancel = func() error { return process.Process.Signal(syscall.SIGTERM) }
 	process.WaitDelay = 2 * Patience

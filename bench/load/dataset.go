@@ -25,7 +25,7 @@ func (d Dataset) Key(i int) string {
 
 // Value appends the i-th value, which looks random: it does not compress.
 func (d Dataset) Value(dst []byte, i int) []byte {
-	state := mix(uint64(d.ValueBytes)) ^ mix(uint64(i))
+	state := mix(mix(uint64(d.ValueBytes)) ^ uint64(i))
 	for left := d.ValueBytes; left > 0; left -= 8 {
 		state += golden
 		dst = binary.LittleEndian.AppendUint64(dst, mix(state))

@@ -39,6 +39,7 @@ type Generator struct {
 	spec   Spec
 	dialer Dialer
 	slots  []*slot
+	clock  func() (sleeper, error)
 	nonce  uint64 // of this generator's own keys, so that no two runs have the same: a deleted key cannot be set for a while
 
 	mu       sync.Mutex // guards what follows, in rounds
@@ -61,7 +62,8 @@ func NewGenerator(d Dialer, s Spec) (*Generator, error) {
 	case s.TTL < 0:
 		return nil, fmt.Errorf("a TTL of %d s: say 0 for the target's default, or more", s.TTL)
 	}
-	g := &Generator{spec: s, dialer: d, nonce: rand.Uint64(), schedule: newSchedule(s.Workload, s.Data, s.Seed, uint64(s.Share))}
+	g := &Generator{spec: s, dialer: d, clock: newAlarm, nonce: rand.Uint64(),
+		schedule: newSchedule(s.Workload, s.Data, s.Seed, uint64(s.Share))}
 	n := s.Connections / s.Shares
 	if s.Share < s.Connections%s.Shares {
 		n++

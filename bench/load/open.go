@@ -24,7 +24,7 @@ const waited = "waited"
 //
 // The channel has room for all that can be due within Patience, so that the dispatcher never waits for an answer.
 func (g *Generator) open(ctx context.Context, r Round, t *tally) error {
-	clock, err := newAlarm()
+	clock, err := g.clock()
 	if err != nil {
 		return err
 	}
