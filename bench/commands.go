@@ -148,7 +148,7 @@ func (b *bench) grow(args []string) error {
 	switch what {
 	case "data":
 		return b.measure(o, o.wanted(w), func(s *session) error {
-			for _, o.data = range []bytes{10e6, 1.4e9, 9e9} {
+			for _, o.data = range []size{10e6, 1.4e9, 9e9} {
 				if err := s.group(w); err != nil {
 					return err
 				}
@@ -200,13 +200,8 @@ func (b *bench) load(args []string) error {
 	if err := o.parse(f, args); err != nil {
 		return err
 	}
-	if len(o.stores.list) != 1 {
+	if len(o.stores) != 1 {
 		return fmt.Errorf("give one store: -url NAME=URL")
 	}
-	s := &session{bench: b, o: o}
-	t, err := s.start(o.stores.list[0].name, false)
-	if err != nil {
-		return err
-	}
-	return loadData(b.ctx, t, load.DatasetOf(int64(o.data), valueBytes), o, os.Stderr)
+	return loadData(b.ctx, o.stores[0], load.DatasetOf(int64(o.data), valueBytes), o, os.Stderr)
 }

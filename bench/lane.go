@@ -28,14 +28,28 @@ type group struct {
 	lanes []*lane
 }
 
+// asked is t, for this workload's kind of connection.
+func (w workload) asked(t *target.Target) (*target.Target, error) {
+	if w.token {
+		var err error
+		if t, err = t.ByToken(); err != nil {
+			return nil, err
+		}
+	}
+	if !w.fresh && !w.http2 {
+		return t, nil
+	}
+	return t.With(func(f *load.HTTPSFiles) { f.Fresh, f.Resume, f.HTTP2 = w.fresh, w.resume, w.http2 })
+}
+
 // add makes ready for w on t. Its generators connect.
 func (g *group) add(ctx context.Context, w workload, t *target.Target, data load.Dataset) error {
-	settings, err := w.settings(t)
+	t, err := w.asked(t)
 	if err != nil {
 		return err
 	}
 	spec := load.Spec{
-		Kind: t.Kind, Settings: settings, Workload: w.mix, Data: data, Connections: w.connections, Seed: g.o.seed, TTL: g.o.ttl,
+		Kind: t.Kind, Settings: t.Settings, Workload: w.mix, Data: data, Connections: w.connections, Seed: g.o.seed, TTL: g.o.ttl,
 	}
 	crew, err := load.StartCrew(ctx, g.o.generators, spec, nil)
 	if err != nil {
@@ -43,22 +57,6 @@ func (g *group) add(ctx context.Context, w workload, t *target.Target, data load
 	}
 	g.lanes = append(g.lanes, &lane{w, t, data, crew})
 	return nil
-}
-
-// settings are the target's, for this workload's kind of connection.
-func (w workload) settings(t *target.Target) (json.RawMessage, error) {
-	if t.Kind != target.HTTPS {
-		if w.fresh {
-			return nil, fmt.Errorf("%s on %s: new connections are made to HTTP targets alone", w.name, t.Name)
-		}
-		return t.Settings, nil
-	}
-	var files load.HTTPSFiles
-	if err := json.Unmarshal(t.Settings, &files); err != nil {
-		return nil, err
-	}
-	files.Fresh, files.Resume, files.HTTP2 = w.fresh, w.resume, w.http2
-	return json.Marshal(files)
 }
 
 func (g *group) close() error {
@@ -131,7 +129,7 @@ func loadData(ctx context.Context, t *target.Target, data load.Dataset, o *optio
 }
 
 func dial(t *target.Target) (load.Dialer, error) {
-	if t.Kind != target.HTTPS {
+	if t.Kind != load.KindHTTPS {
 		return target.Dial(t.Kind, t.Settings)
 	}
 	var files load.HTTPSFiles

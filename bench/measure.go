@@ -74,38 +74,23 @@ func (s *session) needsCassandra(name string) bool {
 func (s *session) keep() error { return s.run.Write(filepath.Join(s.o.dir, runFile)) }
 
 // target starts the one of that name, or gives it again.
-func (s *session) target(name string, token bool) (*target.Target, error) {
-	called := name
-	if token {
-		called += " by token"
-	}
-	if t := s.targets[called]; t != nil {
+func (s *session) target(name string) (*target.Target, error) {
+	if t := s.targets[name]; t != nil {
 		return t, nil
 	}
-	t, err := s.start(name, token)
+	t, err := s.start(name)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	s.targets[called] = t
+	s.targets[name] = t
 	return t, nil
 }
 
-func (s *session) start(name string, token bool) (*target.Target, error) {
-	for _, store := range s.o.stores.list {
-		if store.name == name {
-			return target.URL(name, load.HTTPSFiles{URL: store.url, CA: s.o.stores.ca, Certificate: s.o.stores.cert, Key: s.o.stores.key,
-				Header: s.o.stores.header, Set: s.o.stores.set})
+func (s *session) start(name string) (*target.Target, error) {
+	for _, store := range s.o.stores {
+		if store.Name == name {
+			return store, nil
 		}
-	}
-	if token || name == result.Sidecar {
-		of, err := s.target(result.UserInfo, false)
-		if err != nil {
-			return nil, err
-		}
-		if name == result.Sidecar {
-			return s.lab.Sidecar(s.ctx, name, of)
-		}
-		return s.lab.WithToken(of, name)
 	}
 	switch name {
 	case result.UserInfo:
@@ -119,6 +104,12 @@ func (s *session) start(name string, token bool) (*target.Target, error) {
 		return s.lab.Loop(s.ctx, name)
 	case result.Driver:
 		return s.lab.Driver(s.ctx, name)
+	case result.Sidecar:
+		of, err := s.target(result.UserInfo)
+		if err != nil {
+			return nil, err
+		}
+		return s.lab.Sidecar(s.ctx, name, of)
 	case result.Redis:
 		return s.lab.Redis(s.ctx, name)
 	}
@@ -165,7 +156,7 @@ func (s *session) addAll(g *group, w workload) error {
 		if w.sidecar && name == result.UserInfo {
 			name = result.Sidecar
 		}
-		t, err := s.target(name, w.token && name == result.UserInfo)
+		t, err := s.target(name)
 		if err != nil {
 			return err
 		}
@@ -197,7 +188,7 @@ func line(s *result.Sample) string {
 
 // idle measures a target's memory with so many connections.
 func (s *session) idle(ctx context.Context, name string, connections int) error {
-	t, err := s.target(name, false)
+	t, err := s.target(name)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"userinfo/bench/load"
 	"userinfo/bench/result"
+	"userinfo/bench/target"
 	"userinfo/internal/testcluster"
 )
 
@@ -21,7 +22,7 @@ type options struct {
 	warm        float64
 	generators  int
 	connections int
-	data        bytes
+	data        size
 	nodes       int
 	heapMB      int
 	plain       bool
@@ -53,12 +54,7 @@ func (b *bench) flags(command string) (*flag.FlagSet, *options) {
 	f.IntVar(&o.ttl, "ttl", 86400, "`SECONDS` that values live: longer than all of the run")
 	f.Uint64Var(&o.seed, "seed", 1, "`SEED` of the schedules")
 	f.StringVar(&o.against, "against", "", "`TARGETS` in place of the workload's own, separated by commas: userinfo, handler, loop, driver, redis, sidecar")
-	f.Var(&o.stores, "url", "an HTTP session store to measure, `NAME=URL` of its collection, ending in a slash; may be given several times")
-	f.StringVar(&o.stores.ca, "ca", "", "PEM `FILE` of the CA of those stores; default: the system's")
-	f.StringVar(&o.stores.cert, "cert", "", "PEM `FILE` of the client certificate for them")
-	f.StringVar(&o.stores.key, "key", "", "PEM `FILE` of its key")
-	f.StringVar(&o.stores.header, "header", "", "`FILE` of header lines for them, such as Authorization: Bearer …")
-	f.StringVar(&o.stores.set, "set", "PUT", "`METHOD` of their sets: PUT, or POST as Kask has it")
+	f.Var(&o.stores, "url", "an HTTP session store: `NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]`; may be given several times")
 	return f, o
 }
 
@@ -90,7 +86,7 @@ func (o *options) wanted(w workload) []string {
 	names := w.targets
 	if o.against != "" {
 		names = strings.Split(o.against, ",")
-	} else if len(o.stores.list) > 0 {
+	} else if len(o.stores) > 0 {
 		names = nil // only what was named
 	}
 	var all []string
@@ -100,8 +96,8 @@ func (o *options) wanted(w workload) []string {
 		}
 		all = append(all, name)
 	}
-	for _, s := range o.stores.list {
-		all = append(all, s.name)
+	for _, s := range o.stores {
+		all = append(all, s.Name)
 	}
 	return all
 }
@@ -115,28 +111,20 @@ func (o *options) cluster() testcluster.Options {
 }
 
 // stores are HTTP session stores that run already.
-type stores struct {
-	list                       []store
-	ca, cert, key, header, set string
-}
+type stores []*target.Target
 
-type store struct{ name, url string }
-
-// String and Set implement flag.Value.
+// String implements flag.Value.
 func (s *stores) String() string { return "" }
 
-// Set takes NAME=URL.
+// Set implements flag.Value.
 func (s *stores) Set(text string) error {
-	name, url, ok := strings.Cut(text, "=")
-	if !ok || name == "" || !strings.HasPrefix(url, "http") || !strings.HasSuffix(url, "/") {
-		return fmt.Errorf("%q is not NAME=URL, the URL ending in a slash", text)
-	}
-	s.list = append(s.list, store{name, url})
-	return nil
+	t, err := target.Parse(text)
+	*s = append(*s, t)
+	return err
 }
 
-// bytes are an amount of data: 10MB, 1.4GB, in powers of ten.
-type bytes int64
+// size is an amount of data: 10MB, 1.4GB, in powers of ten.
+type size int64
 
 var units = []struct {
 	name string
@@ -144,7 +132,7 @@ var units = []struct {
 }{{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
 
 // String implements flag.Value.
-func (b *bytes) String() string {
+func (b *size) String() string {
 	for _, u := range units {
 		if n := float64(*b) / u.of; n >= 1 {
 			return strconv.FormatFloat(n, 'f', -1, 64) + u.name
@@ -154,14 +142,14 @@ func (b *bytes) String() string {
 }
 
 // Set implements flag.Value.
-func (b *bytes) Set(text string) error {
+func (b *size) Set(text string) error {
 	for _, u := range units {
 		if number, ok := strings.CutSuffix(text, u.name); ok {
 			n, err := strconv.ParseFloat(number, 64)
 			if err != nil || n <= 0 || n > 1e6 {
 				break
 			}
-			*b = bytes(n * u.of)
+			*b = size(n * u.of)
 			return nil
 		}
 	}
