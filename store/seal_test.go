@@ -295,30 +295,3 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkSeal(b *testing.B) {
-	index, seals := newTestKeys(b, 1)
-	keys := mustKeys(b, index, seals...)
-	value := make([]byte, 2048)
-	b.SetBytes(int64(len(value)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := keys.seal(rand.Reader, keys.place("sessions", "enwiki:MWSession:0123456789abcdef0123456789abcdef"), value); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkOpen(b *testing.B) {
-	index, seals := newTestKeys(b, 2)
-	p := mustKeys(b, index, seals...).place("sessions", "enwiki:MWSession:0123456789abcdef0123456789abcdef")
-	sealed := mustSeal(b, mustKeys(b, index, seals[1]), p, make([]byte, 2048))
-	keys := mustKeys(b, index, seals...)
-	b.SetBytes(2048)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := keys.open(keys.place("sessions", p.key), sealed); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
