@@ -98,9 +98,9 @@ func (g *greeter) greet(c net.Conn) {
 		g.give(accepted{conn: t})
 		return
 	}
-	watched := &watched{Conn: t}
+	p := &patient{Conn: t}
 	if own, ok := c.(*connection); ok {
-		own.lines = &watched.lines
+		own.lines = &p.lines
 	}
-	g.give(accepted{conn: watched})
+	g.give(accepted{conn: p})
 }

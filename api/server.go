@@ -51,7 +51,7 @@ func NewServer(config ServerConfig) *Server {
 	s := &Server{
 		config: config,
 		http: &http.Server{
-			Handler:           asking(config.API),
+			Handler:           config.API,
 			ConnContext:       withConnection,
 			TLSConfig:         withProtocols(config.TLS),
 			ReadHeaderTimeout: headerTimeout,
