@@ -159,9 +159,10 @@ func TestTestsOfALeafNeedNoLayerAboveIt(t *testing.T) {
 		"access":           {"access", "access/accesstest", "internal/field"},
 		"access/signature": {"access/signature"},
 		"access/forwarded": {"access/forwarded"},
-		"tlsconf":          {"tlsconf", "internal/devca"},
+		"tlsconf":          {"tlsconf", "internal/devca", "internal/keyfile"},
 		"internal/field":   {"internal/field"},
 		"internal/devca":   {"internal/devca"},
+		"internal/keyfile": {"internal/keyfile"},
 	}
 	for _, s := range sources(t) {
 		allowed, leaf := leaves[s.dir]
