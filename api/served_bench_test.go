@@ -71,7 +71,7 @@ func (a *asker) ask(b *testing.B) {
 }
 
 // startHolding serves a value of size bytes from memory.
-func startHolding(b *testing.B, size int) *service {
+func startHolding(b testing.TB, size int) *service {
 	b.Helper()
 	s := start(b, setup{level: quiet})
 	c := s.client(b, protocols[0], issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}))
