@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,6 +86,13 @@ func (c *connection) Close() error {
 		c.listener.server.open.Dec()
 	}
 	return c.Conn.Close()
+}
+
+// turned tells a connection of HTTP/1.1 what net/http says of it.
+func turned(c net.Conn, state http.ConnState) {
+	if p, ok := c.(*patient); ok {
+		p.turned(state)
+	}
 }
 
 // connectionKey is that of a request's *connection in its context. A request that was served by nobody has none.

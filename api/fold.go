@@ -23,6 +23,7 @@ const maxAhead = 16 << 10
 type lines struct {
 	mu    sync.Mutex
 	at    place
+	stray bool   // line ends have been read at begin
 	fold  bool   // the header that is being read, or has been, has a folded line
 	ahead []byte // read after the end of a header of which the handler does not know yet
 	skip  int64  // of a body that is yet to be read
@@ -65,6 +66,7 @@ func (l *lines) header(b []byte) []byte {
 		c := b[0]
 		switch {
 		case l.at == begin && (c == '\r' || c == '\n'):
+			l.stray = true
 		case l.at == lineStart && c == '\r':
 			l.at = lineStartCR
 		case (l.at == lineStart || l.at == lineStartCR) && c == '\n':
@@ -100,7 +102,7 @@ func (l *lines) folded(r *http.Request) bool {
 		l.lose()
 		return folded
 	}
-	l.at, l.fold = begin, false
+	l.at, l.fold, l.stray = begin, false, false
 	here := min(body, int64(len(l.ahead)))
 	l.skip = body - here
 	if rest := l.header(l.ahead[here:]); len(rest) > 0 {
@@ -112,6 +114,13 @@ func (l *lines) folded(r *http.Request) bool {
 }
 
 func (l *lines) lose() { l.lost, l.ahead = true, nil }
+
+// none tells whether nothing has been read since the last request.
+func (l *lines) none() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at == begin && !l.stray && l.skip == 0 && !l.lost
+}
 
 // again tells whether the next header could be looked at, too.
 func (l *lines) again() bool {

@@ -2,6 +2,9 @@ package api
 
 import (
 	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -25,6 +28,8 @@ type patient struct {
 	*tls.Conn
 	lines lines
 
+	park *park // takes it while nothing is asked over it
+
 	mu      sync.Mutex
 	want    time.Time     // the read deadline that was set last
 	applied time.Time     // the one that Conn has
@@ -32,6 +37,8 @@ type patient struct {
 	waiting bool          // a read waits to be broken off
 	broken  chan struct{} // tells it so; of one element. nil until one waits
 	timer   *time.Timer   // with broken
+	idle    bool          // between two requests, as net/http says
+	leaving bool          // net/http has been told that it has ended, and is about to close it
 }
 
 // longAgo is later than the deadline by which net/http breaks reads off, and before any other.
@@ -41,35 +48,75 @@ func past(t time.Time) bool { return !t.IsZero() && t.Before(longAgo) }
 
 // Read implements net.Conn.
 func (p *patient) Read(b []byte) (int, error) {
-	if err := p.begin(len(b) == 1); err != nil {
+	until, err := p.begin(len(b) == 1)
+	if err != nil {
 		return 0, err
 	}
 	n, err := p.Conn.Read(b)
-	p.mu.Lock()
-	p.reading--
-	p.mu.Unlock()
+	if p.ended(until, n, err) {
+		return 0, io.EOF
+	}
 	p.lines.note(b[:n])
 	return n, err
 }
 
-// begin is called before Conn is read; where it returns no error, reading has been counted.
-func (p *patient) begin(mayWait bool) error {
+// begin is called before Conn is read; where it returns no error, reading has been counted. until is not zero where the
+// connection is to be parked if nothing has come by then.
+func (p *patient) begin(mayWait bool) (until time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if mayWait && !past(p.want) {
 		p.wait()
 	}
 	if past(p.want) {
-		return os.ErrDeadlineExceeded
+		return until, os.ErrDeadlineExceeded
 	}
-	if !p.want.Equal(p.applied) {
-		if err := p.Conn.SetReadDeadline(p.want); err != nil {
-			return err
+	deadline := p.want
+	if p.idle && !mayWait && p.lines.none() {
+		if soon := time.Now().Add(p.park.after); deadline.IsZero() || soon.Before(deadline) {
+			until, deadline = soon, soon
 		}
-		p.applied = p.want
+	}
+	if !deadline.Equal(p.applied) {
+		if err := p.Conn.SetReadDeadline(deadline); err != nil {
+			return until, err
+		}
+		p.applied = deadline
 	}
 	p.reading++
-	return nil
+	return until, nil
+}
+
+// ended is called after Conn was read, and tells whether the connection is to be parked.
+func (p *patient) ended(until time.Time, n int, err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reading--
+	if until.IsZero() || n > 0 || !p.applied.Equal(until) || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	p.leaving = true
+	return true
+}
+
+// turned notes what net/http says of the connection.
+func (p *patient) turned(state http.ConnState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = state == http.StateIdle
+}
+
+// Close implements net.Conn. A connection that is to be parked is kept.
+func (p *patient) Close() error {
+	p.mu.Lock()
+	leaving := p.leaving
+	p.leaving, p.idle = false, false
+	p.mu.Unlock()
+	if leaving {
+		p.park.take(p)
+		return nil
+	}
+	return p.Conn.Close()
 }
 
 // wait returns after noticeAfter, or when the read deadline has been set to the past. It gives mu back meanwhile.
