@@ -99,10 +99,11 @@ type API struct {
 
 // New makes an API of config and registers its metrics.
 func New(config Config) *API {
-	a := &API{config: config, metrics: newMetrics(config.Registry), guard: newGuard(config)}
+	a := &API{config: config, guard: newGuard(config)}
 	a.health.check = config.Ready
 	a.health.now = config.Now
 	a.health.log = config.Log
+	a.metrics = newMetrics(config.Registry, &a.inFlight)
 	a.router = a.routes()
 	return a
 }
@@ -125,6 +126,10 @@ func (a *API) handle(rt route) httprouter.Handle {
 	h := &handles{metrics: a.metrics, route: rt}
 	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
 		x := &exchange{api: a, route: &rt, w: w, r: r, start: a.config.Now()}
+		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+			c.ask()
+			x.conn = c
+		}
 		if rt.keyed {
 			x.sentKey = params.ByName("key")
 		}
@@ -147,8 +152,6 @@ func (x *exchange) serve(h handler) error {
 	if !x.route.health {
 		n := a.inFlight.Add(1)
 		defer a.inFlight.Add(-1)
-		a.metrics.inFlight.Inc()
-		defer a.metrics.inFlight.Dec()
 		if n > int64(a.config.MaxInFlight) {
 			a.metrics.shed.Inc()
 			return errOverloaded

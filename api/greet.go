@@ -19,6 +19,7 @@ type greeter struct {
 	log      *log.Logger
 	greeted  chan accepted
 	greeting sync.WaitGroup
+	park     *park
 	closed   chan struct{}
 	close    func() error // once
 }
@@ -29,11 +30,14 @@ type accepted struct {
 	err  error
 }
 
-// greet begins to accept from l, until that is closed.
-func greet(l net.Listener, config *tls.Config, log *log.Logger) *greeter {
-	g := &greeter{Listener: l, config: config, log: log, greeted: make(chan accepted), closed: make(chan struct{})}
+// greet begins to accept from l, until that is closed. What comes over a parked
+// connection is given as a new one; close closes the park.
+func greet(l net.Listener, config *tls.Config, log *log.Logger, k *park) *greeter {
+	g := &greeter{Listener: l, config: config, log: log, greeted: make(chan accepted), closed: make(chan struct{}), park: k}
+	k.give = func(p *patient) { g.give(accepted{conn: p}) }
 	g.close = sync.OnceValue(func() error {
 		close(g.closed)
+		k.close()
 		return l.Close()
 	})
 	go g.run()
@@ -98,9 +102,9 @@ func (g *greeter) greet(c net.Conn) {
 		g.give(accepted{conn: t})
 		return
 	}
-	watched := &watched{Conn: t}
+	p := &patient{Conn: t, park: g.park}
 	if own, ok := c.(*connection); ok {
-		own.lines = &watched.lines
+		own.lines = &p.lines
 	}
-	g.give(accepted{conn: watched})
+	g.give(accepted{conn: p})
 }

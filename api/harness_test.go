@@ -113,6 +113,7 @@ type setup struct {
 	limits                      access.Limits
 	auditKey                    access.AuditKey
 	now                         func() time.Time // of the API
+	parkAfter, idleTimeout      time.Duration
 }
 
 // service is a whole server on loopback.
@@ -213,6 +214,8 @@ func start(t testing.TB, u setup) *service {
 		Registry:       s.registry,
 		Log:            s.api.config.Log,
 	})
+	s.server.park.after = orElse(u.parkAfter, s.server.park.after)
+	s.server.http.IdleTimeout = orElse(u.idleTimeout, s.server.http.IdleTimeout)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ type Server struct {
 	config  ServerConfig
 	http    *http.Server
 	open    prometheus.Gauge
+	park    *park
 	refused prometheus.Counter
 }
 
@@ -51,8 +52,9 @@ func NewServer(config ServerConfig) *Server {
 	s := &Server{
 		config: config,
 		http: &http.Server{
-			Handler:           asking(config.API),
+			Handler:           config.API,
 			ConnContext:       withConnection,
+			ConnState:         turned,
 			TLSConfig:         withProtocols(config.TLS),
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       readTimeout,
@@ -68,6 +70,7 @@ func NewServer(config ServerConfig) *Server {
 		open:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "userinfo_connections", Help: "Open connections."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "userinfo_connections_refused_total", Help: "Connections closed at once because there were too many."}),
 	}
+	s.park = &park{after: parkAfter}
 	config.Registry.MustRegister(s.open, s.refused)
 	return s
 }
@@ -86,7 +89,7 @@ func withProtocols(c *tls.Config) *tls.Config {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	bounded := &boundedListener{Listener: l, server: s}
-	go func() { failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog)) }()
+	go func() { failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog, s.park)) }()
 	select {
 	case err := <-failed:
 		return err

@@ -21,6 +21,9 @@ type ServerFiles struct {
 	// Denied is a file with a line for each certificate that is not to be believed; see parseDenied.
 	Denied     string `yaml:"denied_certificates"`
 	MinVersion string `yaml:"min_version"` // "1.3" (also when empty) or "1.2"
+	// TicketKey is a file with a TicketKey, which its owner alone can read. Instances that have the same resume each
+	// other's sessions. Without it each resumes its own.
+	TicketKey string `yaml:"session_ticket_key"`
 }
 
 // ClientCA is a bundle of CAs that sign one kind of client.
@@ -57,6 +60,7 @@ func NewServer(f ServerFiles, now func() time.Time) (*Server, error) {
 		certificate: file{field: "certificate", path: f.Certificate},
 		key:         file{field: "key", path: f.Key},
 		denied:      file{field: "denied_certificates", path: f.Denied},
+		ticketKey:   file{field: "session_ticket_key", path: f.TicketKey, secret: true},
 	}
 	if err := s.addTrust(f); err != nil {
 		return nil, err
@@ -80,13 +84,14 @@ func parseVersion(text string) (uint16, error) {
 
 // Config is for one listener, and the caller's own. Every handshake takes the state in force when it begins.
 //
-// Session tickets are encrypted by keys of this configuration, not of the state, so they outlive a reload. On
+// Session tickets are encrypted by keys that are derived from the TicketKey in force, or, without one, by keys of this
+// configuration, not of the state; so they outlive a reload. On
 // resumption crypto/tls itself asks again for a client certificate within its dates and for a chain that ends in a CA
-// now in the bundle; otherwise there is a full handshake.
+// now in the bundle; otherwise there is a full handshake. Over TLS 1.2 there are none.
 func (s *Server) Config() *tls.Config {
 	config := s.settings()
-	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return s.live.current.Load().config, nil
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return s.live.current.Load().configFor(hello, s.now()), nil
 	}
 	return config
 }
@@ -98,6 +103,8 @@ func (s *Server) settings() *tls.Config {
 		MinVersion:   s.minVersion,
 		CipherSuites: aeadSuites(),
 		NextProtos:   []string{"h2", "http/1.1"},
+		// An answer of a few KB is one record, and so one system call, on a new connection, too.
+		DynamicRecordSizingDisabled: true,
 	}
 }
 
@@ -120,14 +127,23 @@ func (s *Server) build(f files) (*state, error) {
 	config := s.settings()
 	config.Certificates = []tls.Certificate{pair}
 	expiries := []Expiry{{File: "server", NotAfter: notAfter}}
-	if len(f.cas) == 0 {
-		return &state{config: config, expiries: expiries}, nil
+	next := &state{config: config, expiries: expiries}
+	if len(f.cas) > 0 {
+		trust, more, err := s.trust(f)
+		if err != nil {
+			return nil, err
+		}
+		config.ClientAuth = tls.VerifyClientCertIfGiven
+		config.ClientCAs = trust.pool
+		next.trust, next.expiries = trust, append(expiries, more...)
 	}
-	trust, more, err := s.trust(f)
-	if err != nil {
-		return nil, err
+	next.old = withoutTickets(config)
+	if f.ticketKey.path != "" {
+		key, err := ParseTicketKey(f.ticketKey.data)
+		if err != nil {
+			return nil, f.ticketKey.fail(err)
+		}
+		next.tickets.key, next.tickets.config = &key, config
 	}
-	config.ClientAuth = tls.VerifyClientCertIfGiven
-	config.ClientCAs = trust.pool
-	return &state{config: config, expiries: append(expiries, more...), trust: trust}, nil
+	return next, nil
 }

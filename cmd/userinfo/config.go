@@ -186,6 +186,7 @@ func (c *Config) validateFiles() error {
 		{"cassandra.tls.ca", c.Cassandra.TLS.CA}, {"cassandra.tls.certificate", c.Cassandra.TLS.Certificate},
 		{"cassandra.tls.key", c.Cassandra.TLS.Key}, {"cassandra.password_file", c.Cassandra.PasswordFile},
 		{"seal.index_key", c.Seal.IndexKey}, {"audit.key_file", c.Audit.KeyFile}, {"tls.denied_certificates", c.TLS.Denied},
+		{"tls.session_ticket_key", c.TLS.TicketKey},
 	}
 	add := func(path, value string) { files = append(files, struct{ path, value string }{path, value}) }
 	for i, ca := range c.TLS.ClientCAs {

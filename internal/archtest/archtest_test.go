@@ -26,7 +26,7 @@ const (
 // direction; tlsconf and schema are leaves. What judges the service and tells of it knows histories and results, and
 // nothing of the service.
 var layers = map[string][]string{
-	"cmd/userinfo":      {"api", "store", "access", "access/signature", "access/forwarded", "schema", "tlsconf", "internal/devca", "internal/field"},
+	"cmd/userinfo":      {"api", "store", "access", "access/signature", "access/forwarded", "schema", "tlsconf", "internal/devca", "internal/field", "internal/keyfile"},
 	"api":               {"store", "access", "access/signature", "access/forwarded", "tlsconf"},
 	"store":             {"access"},
 	"store/storetest":   {"store", "access", "access/accesstest"},
@@ -34,9 +34,10 @@ var layers = map[string][]string{
 	"access/accesstest": {"access"},
 	"access/signature":  nil,
 	"access/forwarded":  nil,
-	"tlsconf":           nil,
+	"tlsconf":           {"internal/keyfile"},
 	"schema":            nil,
 	"internal/field":    nil,
+	"internal/keyfile":  nil,
 	"internal/devca":    nil,
 
 	"drill/history": nil,
@@ -165,9 +166,10 @@ func TestTestsOfALeafNeedNoLayerAboveIt(t *testing.T) {
 		"access":           {"access", "access/accesstest", "internal/field"},
 		"access/signature": {"access/signature"},
 		"access/forwarded": {"access/forwarded"},
-		"tlsconf":          {"tlsconf", "internal/devca"},
+		"tlsconf":          {"tlsconf", "internal/devca", "internal/keyfile"},
 		"internal/field":   {"internal/field"},
 		"internal/devca":   {"internal/devca"},
+		"internal/keyfile": {"internal/keyfile"},
 	}
 	for _, s := range sources(t) {
 		allowed, leaf := leaves[s.dir]
