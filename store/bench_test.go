@@ -17,8 +17,8 @@ import (
 
 // What the benchmarks read and write: a session as MediaWiki has it.
 const (
-	benchKey   access.Key = "enwiki:MWSession:0123456789abcdef0123456789abcdef"
-	benchBytes            = 2048
+	benchKey   = access.Key("enwiki:MWSession:0123456789abcdef0123456789abcdef")
+	benchBytes = 2048
 )
 
 func BenchmarkPlace(b *testing.B) {
