@@ -25,6 +25,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -94,12 +95,15 @@ type API struct {
 	metrics  *metrics
 	guard    *guard
 	inFlight atomic.Int64
-	health   health
+	// exchanges are used again, empty: nothing that outlives a request has one.
+	exchanges sync.Pool
+	health    health
 }
 
 // New makes an API of config and registers its metrics.
 func New(config Config) *API {
 	a := &API{config: config, guard: newGuard(config)}
+	a.exchanges.New = func() any { return new(exchange) }
 	a.health.check = config.Ready
 	a.health.now = config.Now
 	a.health.log = config.Log
@@ -125,7 +129,12 @@ type handler func(*exchange) error
 func (a *API) handle(rt route) httprouter.Handle {
 	h := &handles{metrics: a.metrics, route: rt}
 	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
-		x := &exchange{api: a, route: &rt, w: w, r: r, start: a.config.Now()}
+		x := a.exchanges.Get().(*exchange)
+		defer func() {
+			*x = exchange{}
+			a.exchanges.Put(x)
+		}()
+		x.api, x.route, x.w, x.r, x.start = a, &rt, w, r, a.config.Now()
 		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 			c.ask()
 			x.conn = c

@@ -214,7 +214,7 @@ func start(t testing.TB, u setup) *service {
 		Registry:       s.registry,
 		Log:            s.api.config.Log,
 	})
-	s.server.park.after = orElse(u.parkAfter, s.server.park.after)
+	s.server.after = orElse(u.parkAfter, s.server.after)
 	s.server.http.IdleTimeout = orElse(u.idleTimeout, s.server.http.IdleTimeout)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,6 +23,7 @@ const parkAfter = 2 * time.Second
 // net/http's. It goes on being counted as open.
 type park struct {
 	after time.Duration
+	count *atomic.Int64  // how many are parked
 	give  func(*patient) // back to net/http
 
 	mu     sync.Mutex
@@ -48,6 +50,7 @@ func (k *park) add(p *patient) bool {
 		k.parked = make(map[*patient]bool)
 	}
 	k.parked[p] = true
+	k.count.Add(1)
 	return true
 }
 
@@ -57,6 +60,7 @@ func (k *park) await(p *patient) {
 	mine := k.parked[p]
 	delete(k.parked, p)
 	k.mu.Unlock()
+	k.count.Add(-1)
 	switch {
 	case !mine: // the park has closed it
 	case err != nil:

@@ -73,7 +73,11 @@ func (p *patient) begin(mayWait bool) (until time.Time, err error) {
 	}
 	deadline := p.want
 	if p.idle && !mayWait && p.lines.none() {
-		if soon := time.Now().Add(p.park.after); deadline.IsZero() || soon.Before(deadline) {
+		soon := time.Now().Add(p.park.after)
+		if early := soon.Sub(p.applied); 0 <= early && early < p.park.after/8 {
+			soon = p.applied // that of the last request will do
+		}
+		if deadline.IsZero() || soon.Before(deadline) {
 			until, deadline = soon, soon
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,8 +43,9 @@ type ServerConfig struct {
 type Server struct {
 	config  ServerConfig
 	http    *http.Server
+	after   time.Duration // parkAfter
+	parked  atomic.Int64
 	open    prometheus.Gauge
-	park    *park
 	refused prometheus.Counter
 }
 
@@ -51,6 +53,7 @@ type Server struct {
 func NewServer(config ServerConfig) *Server {
 	s := &Server{
 		config: config,
+		after:  parkAfter,
 		http: &http.Server{
 			Handler:           config.API,
 			ConnContext:       withConnection,
@@ -70,8 +73,9 @@ func NewServer(config ServerConfig) *Server {
 		open:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "userinfo_connections", Help: "Open connections."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "userinfo_connections_refused_total", Help: "Connections closed at once because there were too many."}),
 	}
-	s.park = &park{after: parkAfter}
-	config.Registry.MustRegister(s.open, s.refused)
+	config.Registry.MustRegister(s.open, s.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "userinfo_connections_parked", Help: "Open connections over which nothing is being asked, and which cost little.",
+	}, func() float64 { return float64(s.parked.Load()) }))
 	return s
 }
 
@@ -89,7 +93,9 @@ func withProtocols(c *tls.Config) *tls.Config {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	bounded := &boundedListener{Listener: l, server: s}
-	go func() { failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog, s.park)) }()
+	go func() {
+		failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog, &park{after: s.after, count: &s.parked}))
+	}()
 	select {
 	case err := <-failed:
 		return err
