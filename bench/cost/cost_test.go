@@ -41,11 +41,13 @@ func cpu(t *testing.T, pid int) time.Duration {
 func burn(t *testing.T, atLeast time.Duration) time.Duration {
 	burnt := make(chan time.Duration)
 	go func() {
-		runtime.LockOSThread() // for good, so that the thread ends with the goroutine
-		for used(t, unix.RUSAGE_THREAD) < atLeast {
-			continue
+		runtime.LockOSThread()                // for good, so that the thread ends with the goroutine
+		before := used(t, unix.RUSAGE_THREAD) // it may have served others
+		now := before
+		for now-before < atLeast {
+			now = used(t, unix.RUSAGE_THREAD)
 		}
-		burnt <- used(t, unix.RUSAGE_THREAD)
+		burnt <- now - before
 	}()
 	return <-burnt
 }

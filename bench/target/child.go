@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	startPatience = 30 * time.Second // until a process is ready
-	stopPatience  = 10 * time.Second // until it has ended, before it is killed
+	startPatience = time.Minute      // until a process is ready
+	stopPatience  = 30 * time.Second // until it has ended, before it is killed
 	pollInterval  = 20 * time.Millisecond
 	maxSaid       = 1 << 20 // bytes that are kept of what it says
 )
@@ -134,5 +134,5 @@ func (c *child) stop() error {
 	}
 	_ = c.command.Process.Kill()
 	<-c.ended
-	return fmt.Errorf("%s did not end within %v of SIGTERM and was killed", c.name(), stopPatience)
+	return fmt.Errorf("%s did not end within %v of SIGTERM and was killed; it said:\n%s", c.name(), stopPatience, c.text())
 }
