@@ -61,14 +61,10 @@ func (s *session) groupNamed(names []string) error {
 // run measures named workloads, one after the other.
 func (b *bench) run(args []string) error {
 	f, o := b.flags("run")
-	var names []string
-	for len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		names, args = append(names, args[0]), args[1:]
-	}
+	names, args := leading(args)
 	if err := o.parse(f, args); err != nil {
 		return err
 	}
-	names = append(names, f.Args()...)
 	if len(names) == 0 {
 		return fmt.Errorf("name the workloads; `go run ./bench list` has them")
 	}
@@ -91,6 +87,15 @@ func (b *bench) run(args []string) error {
 		}
 		return nil
 	})
+}
+
+// leading are the arguments before the first flag; rest begins with it.
+func leading(args []string) (names, rest []string) {
+	n := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") })
+	if n < 0 {
+		n = len(args)
+	}
+	return args[:n], args[n:]
 }
 
 // rates at which saturate looks, in requests/s.

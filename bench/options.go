@@ -20,6 +20,7 @@ type options struct {
 	rounds      int
 	seconds     float64
 	warm        float64
+	compile     float64
 	generators  int
 	connections int
 	data        size
@@ -44,6 +45,7 @@ func (b *bench) flags(command string) (*flag.FlagSet, *options) {
 	f.IntVar(&o.rounds, "rounds", 5, "`ROUNDS` that count")
 	f.Float64Var(&o.seconds, "seconds", 5, "`SECONDS` of a round")
 	f.Float64Var(&o.warm, "warm", 0, "`SECONDS` of warm-up for each target; 0: until it settles, 60 at most")
+	f.Float64Var(&o.compile, "compile", 90, "`SECONDS` of load for Cassandra's compiler before anything else")
 	f.IntVar(&o.generators, "generators", 1, "generator `PROCESSES` for each target")
 	f.IntVar(&o.connections, "connections", 0, "`CONNECTIONS`; 0: the workload's own")
 	f.Var(&o.data, "data", "`SIZE` of the data set: 10MB, 1.4GB, 9GB")
@@ -64,6 +66,8 @@ func (o *options) parse(f *flag.FlagSet, args []string) error {
 		return errUsage
 	}
 	switch {
+	case f.NArg() > 0:
+		return fmt.Errorf("%q comes after the flags: names come first", f.Arg(0))
 	case o.rounds < 1 || o.seconds < 1:
 		return fmt.Errorf("-rounds and -seconds: 1 or more")
 	case o.nodes != 1 && o.nodes != 3 && o.nodes != 6:

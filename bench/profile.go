@@ -31,10 +31,10 @@ const (
 func (b *bench) profile(args []string) error {
 	f, o := b.flags("profile")
 	into := f.String("profile", "cmd/userinfo/default.pgo", "`FILE` of the profile, as pprof reads it; the default is what go build takes")
+	names, args := leading(args)
 	if err := o.parse(f, args); err != nil {
 		return err
 	}
-	names := f.Args()
 	if len(names) == 0 {
 		names = []string{result.Get, result.GetToken, result.DesignTarget, result.FreshToken}
 	}
