@@ -83,7 +83,7 @@ func BenchmarkMiss(b *testing.B) {
 
 // BenchmarkRun is all that an operation costs but Cassandra and the driver: the first coordinator answers at once.
 func BenchmarkRun(b *testing.B) {
-	c := newTestCluster(nil)
+	c := newTestCluster(b, nil)
 	try := func(ctx context.Context) (row, error) {
 		c.coordinators.Pick(query{ctx: ctx})()
 		return row{}, nil

@@ -85,7 +85,10 @@ func cannotConnect(c CassandraConfig, err error) error {
 }
 
 // Close ends all connections. Operations under way fail.
-func (c *Cassandra) Close() { closeSession(c.session) }
+func (c *Cassandra) Close() {
+	closeSession(c.session)
+	c.runner.hands.dismiss()
+}
 
 // closePatience bounds the wait for a session to close.
 const closePatience = 3 * time.Second

@@ -37,6 +37,7 @@ type runner struct {
 	savings      atomic.Int64 // for hedges, in tenths of one
 	reads        pace
 	kits         sync.Pool // of *kit
+	hands        hands
 }
 
 // plan says how an operation may be tried.
@@ -91,9 +92,9 @@ type answer[T any] struct {
 
 // operation is the state of run. Its goroutine alone touches it, but for the race, what came in, and try.
 //
-// Every attempt has a goroutine of its own, also the first, which mostly is the only one. To make it in run's would save
-// some 0.4 µs, and leave run with two bad choices when another answers: to wait for the first, or to give it up before
-// it is known whether it is a little slow or dead, which its breaker must be told.
+// Every attempt has a goroutine of its own, also the first, which mostly is the only one. To make it in run's would leave
+// run with two bad choices when another answers: to wait for the first, or to give it up before it is known whether it is
+// a little slow or dead, which its breaker must be told.
 type operation[T any] struct {
 	race
 	runner *runner
@@ -142,7 +143,7 @@ func (o *operation[T]) start(a *attempt) {
 	o.attempts = append(o.attempts, a)
 	o.retrying = false
 	o.running++
-	go o.make(a)
+	o.runner.hands.do(job{o, a})
 }
 
 // make makes one attempt. Its answer is dropped when run has returned.
