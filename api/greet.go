@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -85,11 +84,9 @@ func (g *greeter) give(a accepted) {
 }
 
 func (g *greeter) greet(c net.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), headerTimeout)
-	defer cancel()
 	_ = c.SetDeadline(time.Now().Add(headerTimeout)) // the handshake fails with the connection
 	t := tls.Server(c, g.config)
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.Handshake(); err != nil { // with a context it would have another goroutine
 		if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil {
 			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis is TLS: ask with https://.\n")
 		}
