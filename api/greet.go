@@ -95,12 +95,16 @@ func (g *greeter) greet(c net.Conn) {
 		return
 	}
 	_ = c.SetDeadline(time.Time{})
+	own, ok := c.(*connection)
+	if ok {
+		own.greeted = true
+	}
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
 		g.give(accepted{conn: t})
 		return
 	}
 	p := &patient{Conn: t, park: g.park}
-	if own, ok := c.(*connection); ok {
+	if ok {
 		own.lines = &p.lines
 	}
 	g.give(accepted{conn: p})
