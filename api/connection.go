@@ -64,6 +64,43 @@ type connection struct {
 	silent       *time.Timer // closes it
 	asked, ended atomic.Bool
 	lines        *lines // of HTTP/1.1; nil of HTTP/2
+
+	// Of the handshake, and of one goroutine until it has ended.
+	begun   bool   // something has been written
+	greeted bool   // the handshake has ended
+	held    []byte // what it wrote last
+}
+
+// Read implements net.Conn.
+func (c *connection) Read(b []byte) (int, error) {
+	if !c.greeted && len(c.held) > 0 { // the client may be waiting for it
+		if _, err := c.release(nil); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(b)
+}
+
+// Write implements net.Conn. What a handshake writes last, once it has read everything, is a session ticket, for which
+// nobody waits: it goes out with the first answer, in one system call.
+func (c *connection) Write(b []byte) (int, error) {
+	switch {
+	case !c.greeted && c.begun:
+		c.held = append(c.held, b...)
+		return len(b), nil
+	case len(c.held) > 0:
+		return c.release(b)
+	}
+	c.begun = true
+	return c.Conn.Write(b)
+}
+
+// release writes what is held, and then b.
+func (c *connection) release(b []byte) (int, error) {
+	held := c.held
+	c.held = nil
+	n, err := c.Conn.Write(append(held, b...))
+	return max(0, n-len(held)), err
 }
 
 // ask notes that a request has reached the handler.
@@ -80,6 +117,9 @@ func (c *connection) NetConn() net.Conn { return c.Conn }
 
 // Close implements net.Conn.
 func (c *connection) Close() error {
+	if !c.greeted && len(c.held) > 0 { // why the handshake has failed
+		_, _ = c.release(nil)
+	}
 	c.ask() // it will bring none
 	if !c.ended.Swap(true) {
 		c.listener.count.Add(-1)

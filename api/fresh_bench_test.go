@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 func (s clientSpec) measure(b *testing.B) {
 	b.Helper()
 	s.Connections, s.AtOnce = b.N, 2
+	defer runtime.KeepAlive(ballast())
 	client := s.start(b)
 	b.ResetTimer()
 	before := cpu(b)

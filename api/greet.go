@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -85,11 +84,9 @@ func (g *greeter) give(a accepted) {
 }
 
 func (g *greeter) greet(c net.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), headerTimeout)
-	defer cancel()
 	_ = c.SetDeadline(time.Now().Add(headerTimeout)) // the handshake fails with the connection
 	t := tls.Server(c, g.config)
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.Handshake(); err != nil { // with a context it would have another goroutine
 		if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil {
 			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis is TLS: ask with https://.\n")
 		}
@@ -98,12 +95,16 @@ func (g *greeter) greet(c net.Conn) {
 		return
 	}
 	_ = c.SetDeadline(time.Time{})
+	own, ok := c.(*connection)
+	if ok {
+		own.greeted = true
+	}
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
 		g.give(accepted{conn: t})
 		return
 	}
 	p := &patient{Conn: t, park: g.park}
-	if own, ok := c.(*connection); ok {
+	if ok {
 		own.lines = &p.lines
 	}
 	g.give(accepted{conn: p})
