@@ -79,10 +79,12 @@ func NewServer(config ServerConfig) *Server {
 	return s
 }
 
-// withProtocols is c with both protocols offered, as net/http would have it.
+// withProtocols is c with both protocols offered where it names none, as net/http would have it.
 func withProtocols(c *tls.Config) *tls.Config {
 	c = c.Clone()
-	c.NextProtos = []string{"h2", "http/1.1"}
+	if len(c.NextProtos) == 0 {
+		c.NextProtos = []string{"h2", "http/1.1"}
+	}
 	return c
 }
 

@@ -21,6 +21,8 @@ type ServerFiles struct {
 	// Denied is a file with a line for each certificate that is not to be believed; see parseDenied.
 	Denied     string `yaml:"denied_certificates"`
 	MinVersion string `yaml:"min_version"` // "1.3" (also when empty) or "1.2"
+	// HTTP2 is offered beside HTTP/1.1; also when nil.
+	HTTP2 *bool `yaml:"http2"`
 	// TicketKey is a file with a TicketKey, which its owner alone can read. Instances that have the same resume each
 	// other's sessions. Without it each resumes its own.
 	TicketKey string `yaml:"session_ticket_key"`
@@ -39,6 +41,7 @@ const DefaultClientCA = "client_ca"
 type Server struct {
 	now         func() time.Time
 	minVersion  uint16
+	protocols   []string // of ALPN
 	authorities []string // by bundle
 	live        live
 }
@@ -55,7 +58,10 @@ func NewServer(f ServerFiles, now func() time.Time) (*Server, error) {
 	if f.Key == "" {
 		return nil, &FieldError{Field: "key", Err: fmt.Errorf("must name the private key of the certificate in %s", f.Certificate)}
 	}
-	s := &Server{now: now, minVersion: minVersion}
+	s := &Server{now: now, minVersion: minVersion, protocols: []string{"h2", "http/1.1"}}
+	if f.HTTP2 != nil && !*f.HTTP2 {
+		s.protocols = []string{"http/1.1"}
+	}
 	s.live.files = files{
 		certificate: file{field: "certificate", path: f.Certificate},
 		key:         file{field: "key", path: f.Key},
@@ -102,7 +108,7 @@ func (s *Server) settings() *tls.Config {
 		Time:         s.now,
 		MinVersion:   s.minVersion,
 		CipherSuites: aeadSuites(),
-		NextProtos:   []string{"h2", "http/1.1"},
+		NextProtos:   s.protocols,
 		// An answer of a few KB is one record, and so one system call, on a new connection, too.
 		DynamicRecordSizingDisabled: true,
 	}

@@ -128,6 +128,9 @@ func (c *Config) applyDefaults() {
 	orElse(&c.Limits.PerClient.MaxInFlight, (c.Limits.MaxInFlight+1)/2)
 	orElse(&c.Shutdown.Grace, 5*time.Second)
 	orElse(&c.LogLevel, "info")
+	if c.TLS.HTTP2 == nil {
+		c.TLS.HTTP2 = ptr(true)
+	}
 	if c.Shutdown.Drain == nil {
 		c.Shutdown.Drain = ptr(2 * time.Second)
 	}
