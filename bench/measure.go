@@ -32,7 +32,14 @@ type session struct {
 
 // measure runs do within a session, and writes what came of it, though it should have failed.
 func (b *bench) measure(o *options, names []string, do func(*session) error) (err error) {
-	if err := target.Check(b.ctx, names...); err != nil {
+	var kinds []string
+	for _, name := range names {
+		if !slices.ContainsFunc(o.stores, func(t *target.Target) bool { return t.Name == name }) {
+			kind, _, _ := strings.Cut(name, ":")
+			kinds = append(kinds, kind)
+		}
+	}
+	if err := target.Check(b.ctx, kinds...); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
@@ -69,7 +76,7 @@ func (b *bench) say(format string, args ...any) {
 }
 
 func (s *session) needsCassandra(name string) bool {
-	return name == result.Driver || !s.o.memory && (name == result.UserInfo || name == result.Sidecar)
+	return name == result.Driver || !s.o.memory && (strings.HasPrefix(name, variant) || name == result.UserInfo || name == result.Sidecar)
 }
 
 // keep writes what has been measured until now.
@@ -88,11 +95,17 @@ func (s *session) target(name string) (*target.Target, error) {
 	return t, nil
 }
 
+// variant is how the name of an instance with an environment of its own begins: userinfo:GOMAXPROCS=1+GOGC=200.
+const variant = result.UserInfo + ":"
+
 func (s *session) start(name string) (*target.Target, error) {
 	for _, store := range s.o.stores {
 		if store.Name == name {
 			return store, nil
 		}
+	}
+	if env, ok := strings.CutPrefix(name, variant); ok {
+		return s.lab.UserInfo(s.ctx, target.Service{Name: name, Program: os.Getenv("PROGRAM"), Env: strings.Split(env, "+")})
 	}
 	switch name {
 	case result.UserInfo:

@@ -39,6 +39,7 @@ var layers = map[string][]string{
 	"internal/field":    nil,
 	"internal/keyfile":  nil,
 	"internal/devca":    nil,
+	"deploy/cassandra":  nil,
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
