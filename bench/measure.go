@@ -105,7 +105,7 @@ func (s *session) start(name string) (*target.Target, error) {
 		}
 	}
 	if env, ok := strings.CutPrefix(name, variant); ok {
-		return s.lab.UserInfo(s.ctx, target.Service{Name: name, Program: os.Getenv("PROGRAM"), Env: strings.Split(env, "+")})
+		return s.lab.UserInfo(s.ctx, target.Service{Name: name, Env: strings.Split(env, "+")})
 	}
 	switch name {
 	case result.UserInfo:

@@ -150,7 +150,7 @@ func (b *size) Set(text string) error {
 	for _, u := range units {
 		if number, ok := strings.CutSuffix(text, u.name); ok {
 			n, err := strconv.ParseFloat(number, 64)
-			if err != nil || n <= 0 || n > 1e6 {
+			if err != nil || !(n > 0 && n <= 1e6) {
 				break
 			}
 			*b = size(n * u.of)

@@ -161,6 +161,9 @@ func (l *Lab) Describe(ctx context.Context) string {
 	if l.started.HeapMB > 0 {
 		heap = fmt.Sprintf("heap %d MB", l.started.HeapMB)
 	}
+	if l.started.Tuned {
+		heap += ", settings of deploy/cassandra"
+	}
 	return fmt.Sprintf("%s, %s in %s, %s", strings.TrimPrefix(strings.TrimSpace(version), "release_version="),
 		count(len(nodes), "node"), count(len(datacentres), "datacentre"), heap)
 }
