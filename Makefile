@@ -2,10 +2,11 @@
 # `make check unit` needs nothing but Go and a C compiler.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.6.0
 FUZZTIME ?= 5000x
 
-.PHONY: test check unit fuzz integration environment vulnerabilities bench
+.PHONY: test check unit fuzz integration environment vulnerabilities bench benchstat
 
 test: environment check unit fuzz integration
 
@@ -33,7 +34,7 @@ fuzz:
 # One package after another: each has the machine's only cluster to itself.
 integration:
 	go test -count=1 -tags integration -p 1 -timeout 25m \
-		./schema ./store ./api ./internal/testcluster/... ./internal/e2e/... ./drill
+		./schema ./store ./api ./internal/testcluster/... ./internal/e2e/... ./drill ./bench ./bench/target
 
 # Known vulnerabilities in what is called, where the database of them can be reached.
 vulnerabilities:
@@ -44,3 +45,9 @@ vulnerabilities:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+# The benchmarks of another commit and of what is here, in turns, and what differs: make benchstat OLD=COMMIT [BENCH=Get] [IN=./api].
+BENCH ?= .
+IN ?= ./access/... ./api ./store
+benchstat:
+	internal/testenv/benchstat.sh "$(OLD)" '$(BENCH)' $(BENCHSTAT) $(IN)

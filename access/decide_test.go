@@ -137,24 +137,3 @@ func TestAClientOfSeveralCertificatesHasTheSpaceOfTheOneItShows(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkIdentifyAndDecide(b *testing.B) {
-	p := newPolicy(b, clients()...)
-	for name, e := range map[string]access.Evidence{
-		"token":       {Authorization: bearer(wikiToken), Remote: inside},
-		"certificate": {Certificate: cert("wiki"), Authorities: theCA},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				id, err := p.Identify(e)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, err := access.Decide(id, "sessions:get", "enwiki:MWSession:0123456789abcdef0123456789abcdef"); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

@@ -25,6 +25,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -94,15 +95,19 @@ type API struct {
 	metrics  *metrics
 	guard    *guard
 	inFlight atomic.Int64
-	health   health
+	// exchanges are used again, empty: nothing that outlives a request has one.
+	exchanges sync.Pool
+	health    health
 }
 
 // New makes an API of config and registers its metrics.
 func New(config Config) *API {
-	a := &API{config: config, metrics: newMetrics(config.Registry), guard: newGuard(config)}
+	a := &API{config: config, guard: newGuard(config)}
+	a.exchanges.New = func() any { return new(exchange) }
 	a.health.check = config.Ready
 	a.health.now = config.Now
 	a.health.log = config.Log
+	a.metrics = newMetrics(config.Registry, &a.inFlight)
 	a.router = a.routes()
 	return a
 }
@@ -124,7 +129,16 @@ type handler func(*exchange) error
 func (a *API) handle(rt route) httprouter.Handle {
 	h := &handles{metrics: a.metrics, route: rt}
 	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
-		x := &exchange{api: a, route: &rt, w: w, r: r, start: a.config.Now()}
+		x := a.exchanges.Get().(*exchange)
+		defer func() {
+			*x = exchange{}
+			a.exchanges.Put(x)
+		}()
+		x.api, x.route, x.w, x.r, x.start = a, &rt, w, r, a.config.Now()
+		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+			c.ask()
+			x.conn = c
+		}
 		if rt.keyed {
 			x.sentKey = params.ByName("key")
 		}
@@ -147,8 +161,6 @@ func (x *exchange) serve(h handler) error {
 	if !x.route.health {
 		n := a.inFlight.Add(1)
 		defer a.inFlight.Add(-1)
-		a.metrics.inFlight.Inc()
-		defer a.metrics.inFlight.Dec()
 		if n > int64(a.config.MaxInFlight) {
 			a.metrics.shed.Inc()
 			return errOverloaded

@@ -33,11 +33,10 @@ func refused(err error) bool {
 //	key       access.AuditKey.Hash              address  that the request comes from, as the PROXY protocol says, or the peer's
 //	dropped   refusals of this client that left no record since the last that did: there were too many
 func (x *exchange) audit() {
-	now := x.api.config.Now()
 	decision, dropped := decisionAllowed, int64(0)
 	switch {
 	case refused(x.cause):
-		status := problemFor(x.cause).Status
+		now, status := x.api.config.Now(), problemFor(x.cause).Status
 		account := x.api.guard.account(x.identity.Client(), x.identity.Limits(), now)
 		account.deny(now, status)
 		var ok bool

@@ -40,16 +40,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 func (l *boundedListener) welcome(c net.Conn) *connection {
 	l.newcomers.Add(1)
 	silent := time.AfterFunc(silenceTimeout, func() { _ = c.Close() }) // whoever reads from it will notice
-	asked := sync.OnceFunc(func() {
-		silent.Stop()
-		l.newcomers.Done()
-	})
-	return &connection{Conn: c, asked: asked, closed: sync.OnceFunc(l.leave)}
-}
-
-func (l *boundedListener) leave() {
-	l.count.Add(-1)
-	l.server.open.Dec()
+	return &connection{Conn: c, listener: l, silent: silent}
 }
 
 // settle waits until every connection has brought its first request or is closed, but no longer than d. Accept must
@@ -69,8 +60,56 @@ func (l *boundedListener) settle(d time.Duration) {
 // connection tells the listener when it has brought a request and when it is closed, once each.
 type connection struct {
 	net.Conn
-	asked, closed func()
-	lines         *lines // of HTTP/1.1; nil of HTTP/2
+	listener     *boundedListener
+	silent       *time.Timer // closes it
+	asked, ended atomic.Bool
+	lines        *lines // of HTTP/1.1; nil of HTTP/2
+
+	// Of the handshake, and of one goroutine until it has ended.
+	begun   bool   // something has been written
+	greeted bool   // the handshake has ended
+	held    []byte // what it wrote last
+}
+
+// Read implements net.Conn.
+func (c *connection) Read(b []byte) (int, error) {
+	if !c.greeted && len(c.held) > 0 { // the client may be waiting for it
+		if _, err := c.release(nil); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(b)
+}
+
+// Write implements net.Conn. What a handshake writes last, once it has read everything, is a session ticket, for which
+// nobody waits: it goes out with the first answer, in one system call.
+func (c *connection) Write(b []byte) (int, error) {
+	switch {
+	case !c.greeted && c.begun:
+		c.held = append(c.held, b...)
+		return len(b), nil
+	case len(c.held) > 0:
+		return c.release(b)
+	}
+	c.begun = true
+	return c.Conn.Write(b)
+}
+
+// release writes what is held, and then b.
+func (c *connection) release(b []byte) (int, error) {
+	held := c.held
+	c.held = nil
+	n, err := c.Conn.Write(append(held, b...))
+	return max(0, n-len(held)), err
+}
+
+// ask notes that a request has reached the handler.
+func (c *connection) ask() {
+	if c.asked.Load() || c.asked.Swap(true) {
+		return
+	}
+	c.silent.Stop()
+	c.listener.newcomers.Done()
 }
 
 // NetConn is what was accepted, for tlsconf.PeerOf.
@@ -78,22 +117,27 @@ func (c *connection) NetConn() net.Conn { return c.Conn }
 
 // Close implements net.Conn.
 func (c *connection) Close() error {
-	c.asked()
-	c.closed()
+	if !c.greeted && len(c.held) > 0 { // why the handshake has failed
+		_, _ = c.release(nil)
+	}
+	c.ask() // it will bring none
+	if !c.ended.Swap(true) {
+		c.listener.count.Add(-1)
+		c.listener.server.open.Dec()
+	}
 	return c.Conn.Close()
 }
 
-// connectionKey is that of a request's *connection in its context.
+// turned tells a connection of HTTP/1.1 what net/http says of it.
+func turned(c net.Conn, state http.ConnState) {
+	if p, ok := c.(*patient); ok {
+		p.turned(state)
+	}
+}
+
+// connectionKey is that of a request's *connection in its context. A request that was served by nobody has none.
 type connectionKey struct{}
 
 func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c.(interface{ NetConn() net.Conn }).NetConn())
-}
-
-// asking marks the connections of requests that reach next.
-func asking(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Context().Value(connectionKey{}).(*connection).asked()
-		next.ServeHTTP(w, r)
-	})
 }

@@ -103,11 +103,10 @@ func (x *exchange) checkBody(body []byte) error {
 // peer is the address at the other end of the connection, whatever the PROXY protocol has said; the zero address where it
 // cannot be told.
 func (x *exchange) peer() netip.Addr {
-	c, ok := x.r.Context().Value(connectionKey{}).(net.Conn)
-	if !ok {
+	if x.conn == nil {
 		return remote(x.r)
 	}
-	if tcp, ok := tlsconf.PeerOf(c).(*net.TCPAddr); ok {
+	if tcp, ok := tlsconf.PeerOf(x.conn).(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}

@@ -23,6 +23,7 @@ type exchange struct {
 	route      *route
 	w          http.ResponseWriter
 	r          *http.Request
+	conn       *connection // nil where nobody has served the request
 	start      time.Time
 	sentKey    string     // the last segment of the path, as it was sent
 	key        access.Key // once it has been parsed

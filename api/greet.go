@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -19,6 +18,7 @@ type greeter struct {
 	log      *log.Logger
 	greeted  chan accepted
 	greeting sync.WaitGroup
+	park     *park
 	closed   chan struct{}
 	close    func() error // once
 }
@@ -29,11 +29,14 @@ type accepted struct {
 	err  error
 }
 
-// greet begins to accept from l, until that is closed.
-func greet(l net.Listener, config *tls.Config, log *log.Logger) *greeter {
-	g := &greeter{Listener: l, config: config, log: log, greeted: make(chan accepted), closed: make(chan struct{})}
+// greet begins to accept from l, until that is closed. What comes over a parked
+// connection is given as a new one; close closes the park.
+func greet(l net.Listener, config *tls.Config, log *log.Logger, k *park) *greeter {
+	g := &greeter{Listener: l, config: config, log: log, greeted: make(chan accepted), closed: make(chan struct{}), park: k}
+	k.give = func(p *patient) { g.give(accepted{conn: p}) }
 	g.close = sync.OnceValue(func() error {
 		close(g.closed)
+		k.close()
 		return l.Close()
 	})
 	go g.run()
@@ -81,11 +84,9 @@ func (g *greeter) give(a accepted) {
 }
 
 func (g *greeter) greet(c net.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), headerTimeout)
-	defer cancel()
 	_ = c.SetDeadline(time.Now().Add(headerTimeout)) // the handshake fails with the connection
 	t := tls.Server(c, g.config)
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.Handshake(); err != nil { // with a context it would have another goroutine
 		if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil {
 			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis is TLS: ask with https://.\n")
 		}
@@ -94,13 +95,17 @@ func (g *greeter) greet(c net.Conn) {
 		return
 	}
 	_ = c.SetDeadline(time.Time{})
+	own, ok := c.(*connection)
+	if ok {
+		own.greeted = true
+	}
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
 		g.give(accepted{conn: t})
 		return
 	}
-	watched := &watched{Conn: t}
-	if own, ok := c.(*connection); ok {
-		own.lines = &watched.lines
+	p := &patient{Conn: t, park: g.park}
+	if ok {
+		own.lines = &p.lines
 	}
-	g.give(accepted{conn: watched})
+	g.give(accepted{conn: p})
 }

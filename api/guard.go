@@ -69,13 +69,15 @@ type account struct {
 
 // bounds are limits and how far they are used up. A limiter that is nil bounds nothing.
 type bounds struct {
+	own      access.Limits // as the client's rules have them
 	limits   access.Limits
 	requests *rate.Limiter
 	misses   *rate.Limiter
 }
 
-func newBounds(l access.Limits) *bounds {
-	b := &bounds{limits: l}
+func newBounds(own, otherwise access.Limits) *bounds {
+	l := own.Or(otherwise)
+	b := &bounds{own: own, limits: l}
 	if n := l.RequestsPerSecond; n > 0 {
 		b.requests = rate.NewLimiter(rate.Limit(n), n)
 	}
@@ -94,9 +96,8 @@ func (g *guard) account(client string, own access.Limits, now time.Time) *accoun
 		})
 	}
 	a := found.(*account)
-	limits := own.Or(g.limits)
-	if b := a.bounds.Load(); b == nil || b.limits != limits {
-		a.bounds.Store(newBounds(limits))
+	if b := a.bounds.Load(); b == nil || b.own != own {
+		a.bounds.Store(newBounds(own, g.limits))
 	}
 	return a
 }

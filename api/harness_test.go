@@ -113,6 +113,9 @@ type setup struct {
 	limits                      access.Limits
 	auditKey                    access.AuditKey
 	now                         func() time.Time // of the API
+	parkAfter, idleTimeout      time.Duration
+	listener                    func(net.Listener) net.Listener
+	curves                      []tls.CurveID
 }
 
 // service is a whole server on loopback.
@@ -206,6 +209,9 @@ func start(t testing.TB, u setup) *service {
 			ClientAuth:   orElse(u.clientAuth, tls.VerifyClientCertIfGiven),
 			ClientCAs:    testCA().Pool(),
 			MinVersion:   tls.VersionTLS13,
+
+			CurvePreferences:            u.curves,
+			DynamicRecordSizingDisabled: true, // as tlsconf has it
 		},
 		MaxConnections: orElse(u.maxConnections, 20_000),
 		Drain:          u.drain,
@@ -213,9 +219,14 @@ func start(t testing.TB, u setup) *service {
 		Registry:       s.registry,
 		Log:            s.api.config.Log,
 	})
+	s.server.after = orElse(u.parkAfter, s.server.after)
+	s.server.http.IdleTimeout = orElse(u.idleTimeout, s.server.http.IdleTimeout)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if u.listener != nil {
+		l = u.listener(l)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.addr, s.stop, s.served = l.Addr().String(), cancel, make(chan error, 1)

@@ -11,25 +11,23 @@ import (
 // metrics of requests. Labels are methods, routes and statuses of ours; never anything that a client chose.
 type metrics struct {
 	requests *prometheus.HistogramVec
-	inFlight prometheus.Gauge
 	shed     prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, inFlight *atomic.Int64) *metrics {
 	m := &metrics{
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "userinfo_http_request_seconds",
 			Help:    "Time of a request, by method, route and the status that the client was sent (499: it had left).",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 3},
 		}, []string{"method", "route", "status"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "userinfo_http_in_flight", Help: "Requests being worked on.",
-		}),
 		shed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_http_shed_total", Help: "Requests answered 503 because too many were in flight.",
 		}),
 	}
-	reg.MustRegister(m.requests, m.inFlight, m.shed)
+	reg.MustRegister(m.requests, m.shed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "userinfo_http_in_flight", Help: "Requests being worked on.",
+	}, func() float64 { return float64(inFlight.Load()) }))
 	return m
 }
 

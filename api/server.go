@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +43,8 @@ type ServerConfig struct {
 type Server struct {
 	config  ServerConfig
 	http    *http.Server
+	after   time.Duration // parkAfter
+	parked  atomic.Int64
 	open    prometheus.Gauge
 	refused prometheus.Counter
 }
@@ -50,9 +53,11 @@ type Server struct {
 func NewServer(config ServerConfig) *Server {
 	s := &Server{
 		config: config,
+		after:  parkAfter,
 		http: &http.Server{
-			Handler:           asking(config.API),
+			Handler:           config.API,
 			ConnContext:       withConnection,
+			ConnState:         turned,
 			TLSConfig:         withProtocols(config.TLS),
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       readTimeout,
@@ -68,14 +73,18 @@ func NewServer(config ServerConfig) *Server {
 		open:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "userinfo_connections", Help: "Open connections."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "userinfo_connections_refused_total", Help: "Connections closed at once because there were too many."}),
 	}
-	config.Registry.MustRegister(s.open, s.refused)
+	config.Registry.MustRegister(s.open, s.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "userinfo_connections_parked", Help: "Open connections over which nothing is being asked, and which cost little.",
+	}, func() float64 { return float64(s.parked.Load()) }))
 	return s
 }
 
-// withProtocols is c with both protocols offered, as net/http would have it.
+// withProtocols is c with both protocols offered where it names none, as net/http would have it.
 func withProtocols(c *tls.Config) *tls.Config {
 	c = c.Clone()
-	c.NextProtos = []string{"h2", "http/1.1"}
+	if len(c.NextProtos) == 0 {
+		c.NextProtos = []string{"h2", "http/1.1"}
+	}
 	return c
 }
 
@@ -86,7 +95,9 @@ func withProtocols(c *tls.Config) *tls.Config {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	bounded := &boundedListener{Listener: l, server: s}
-	go func() { failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog)) }()
+	go func() {
+		failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog, &park{after: s.after, count: &s.parked}))
+	}()
 	select {
 	case err := <-failed:
 		return err

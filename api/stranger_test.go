@@ -76,7 +76,7 @@ func TestSilenceEndsAConnectionUnlessItHasBroughtARequest(t *testing.T) {
 		l.welcome(silent)
 		asked := l.welcome(asking)
 		time.Sleep(silenceTimeout / 2)
-		asked.asked()
+		asked.ask()
 		if err := heard(t, silentClient); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("before silenceTimeout: %v", err)
 		}

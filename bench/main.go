@@ -1,304 +1,138 @@
-// Command bench tells what a get costs: CPU time per request of `userinfo dev`, next to that of a handler that writes
-// 2 KB from memory under the same TLS, in one run, in turns. It needs wrk and Linux.
+// Command bench measures this service, or any HTTP session store, beside what it is to be compared with.
 //
-//	go run ./bench [-rounds 5] [-seconds 5] [-connections 32]
+//	go run ./bench                              what README says of speed, anew: ten workloads, against their floors
+//	go run ./bench run WORKLOAD...              some workloads (bench list names them); -against what; -url name=URL
+//	go run ./bench saturate                     latency at rising rates, until it does not keep up
+//	go run ./bench grow data|connections|nodes  what a get costs as one of them grows
+//	go run ./bench load -url URL                sets a data set's values
+//	go run ./bench report DIRECTORY             makes the report of a run again
+//	go run ./bench compare OLD NEW              what changed between two runs, and whether it is more than noise
 //
-// Invariants: both servers have the same certificate, GOMAXPROCS and HTTP version; wrk sends both the same request, with
-// a bearer token; each round has both, the order changing; a first round of each is not counted.
+// A run is a directory: run.json, the raw data, is written after every group of rounds; the report when all is done.
 //
-// It does not tell anything of Cassandra, of new connections, or of latency.
+// Invariants:
+//
+//  1. What is compared runs in one run, in turns of a few seconds, the order changing with each round.
+//  2. Generators are processes of their own; their cost is told apart, and their lateness is in the result.
+//  3. What warms up does not count: programs, connections and Cassandra's compiler have run before the first round.
+//  4. A sample with errors says so; nothing is repeated or left out because of what it came to.
+//
+// It does not isolate cores: on one machine all that runs shares them, so ratios hold and absolute figures are this
+// machine's. It is not for a production installation: it fills it up.
 package main
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"log"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
-)
 
-// valueBytes is the size of the value read.
-const valueBytes = 2048
+	"userinfo/bench/load"
+	"userinfo/bench/report"
+	"userinfo/bench/result"
+	"userinfo/bench/target"
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	rounds := flags.Int("rounds", 5, "how many `ROUNDS` count")
-	seconds := flags.Int("seconds", 5, "`SECONDS` of load on each server in a round")
-	connections := flags.Int("connections", 32, "kept `CONNECTIONS`")
-	floor := flags.String("floor", "", "serve as the floor, with the certificate in `DIRECTORY`")
-	if flags.Parse(args) != nil {
+// errUsage has been explained already.
+var errUsage = errors.New("usage")
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	command := "marks"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		command, args = args[0], args[1:]
+	}
+	b := &bench{ctx: ctx, args: append([]string{command}, args...), in: stdin, out: stdout, err: stderr}
+	do, known := map[string]func(args []string) error{
+		"marks": b.marks, "run": b.run, "list": b.list, "saturate": b.saturate, "grow": b.grow, "load": b.load,
+		"report": b.report, "compare": b.compare, "profile": b.profile,
+		"generate": b.generate, "floor": b.floor, // its own children
+	}[command]
+	if !known {
+		fmt.Fprintf(stderr, "bench: there is no %q; see `go doc ./bench`\n", command)
 		return 2
 	}
-	var err error
-	if *floor != "" {
-		err = serveFloor(ctx, *floor, stdout)
-	} else {
-		err = compare(ctx, stdout, load{connections: *connections, seconds: *seconds}, *rounds)
-	}
-	if err != nil {
+	switch err := do(args); {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUsage), errors.Is(err, flag.ErrHelp):
+		return 2
+	default:
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1
 	}
-	return 0
 }
 
-// serveFloor is what the service is compared with.
-func serveFloor(ctx context.Context, dir string, stdout io.Writer) error {
-	value := []byte(strings.Repeat("v", valueBytes))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	server := &http.Server{
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13},
-		ErrorLog:  log.New(io.Discard, "", 0), // wrk ends its first connection without a word
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(value)
-		}),
-	}
-	fmt.Fprintf(stdout, "https://%s/\n", l.Addr())
-	go func() {
-		<-ctx.Done()
-		_ = server.Close()
-	}()
-	err = server.ServeTLS(l, filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"))
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+// bench is one call.
+type bench struct {
+	ctx      context.Context
+	args     []string
+	in       io.Reader
+	out, err io.Writer
 }
 
-// subject is a server under load.
-type subject struct {
-	name    string
-	url     string
-	process *exec.Cmd
-	costs   []float64 // CPU µs per request, a round each
-	rates   []float64 // requests/s
-}
+func (b *bench) generate([]string) error { return load.Generate(b.ctx, b.in, b.out, target.Dial) }
 
-func compare(ctx context.Context, stdout io.Writer, l load, rounds int) error {
-	dir, err := os.MkdirTemp("", "userinfo-bench-")
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var subjects []*subject
-	defer func() {
-		cancel()
-		for _, s := range subjects {
-			_ = s.process.Wait() // ended by the signal that ctx sent
-		}
-		_ = os.RemoveAll(dir)
-	}()
-	service, secrets, err := startService(ctx, dir)
-	if err != nil {
-		return err
-	}
-	subjects = append(subjects, service)
-	header, err := os.ReadFile(filepath.Join(secrets, "token.header"))
-	if err != nil {
-		return err
-	}
-	l.header = strings.TrimSpace(string(header))
-	if err := setValue(ctx, service.url, secrets, l.header); err != nil {
-		return err
-	}
-	bare, err := startFloor(ctx, secrets)
-	if err != nil {
-		return err
-	}
-	subjects = append(subjects, bare)
-	for round := range rounds + 1 {
-		for _, s := range subjects {
-			if err := l.on(ctx, s, round > 0); err != nil {
-				return err
-			}
-		}
-		slices.Reverse(subjects)
-	}
-	report(stdout, l, bare, service)
-	return nil
-}
+func (b *bench) floor(args []string) error { return target.RunFloor(b.ctx, args, b.out) }
 
-var curlLine = regexp.MustCompile(`curl -sS --cacert (\S+)/ca\.crt`)
-var getLine = regexp.MustCompile(`(?m)^get:\s+ui -i (\S+)$`)
-
-// startService builds the program and starts `userinfo dev`. secrets is the directory of its keys.
-func startService(ctx context.Context, dir string) (s *subject, secrets string, err error) {
-	program := filepath.Join(dir, "userinfo")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "userinfo/cmd/userinfo").CombinedOutput(); err != nil {
-		return nil, "", fmt.Errorf("building: %w\n%s", err, out)
-	}
-	s = &subject{name: "userinfo dev", process: command(ctx, program, "dev", "--listen", "127.0.0.1:0")}
-	said, err := s.until(func(text string) bool { return strings.Contains(text, "Ctrl-C") })
-	if err != nil {
-		return nil, "", err
-	}
-	url, paths := getLine.FindStringSubmatch(said), curlLine.FindStringSubmatch(said)
-	if url == nil || paths == nil {
-		return nil, "", fmt.Errorf("userinfo dev says nothing of how to ask it:\n%s", said)
-	}
-	s.url = url[1]
-	return s, paths[1], nil
-}
-
-func startFloor(ctx context.Context, secrets string) (*subject, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	s := &subject{name: "2 KB handler", process: command(ctx, self, "-floor", secrets)}
-	said, err := s.until(func(text string) bool { return strings.Contains(text, "\n") })
-	s.url = strings.TrimSpace(said)
-	return s, err
-}
-
-// command ends in good order when ctx does.
-func command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, name, args...)
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.Stderr = os.Stderr
-	return c
-}
-
-// until starts the process and returns what it has said once that is enough.
-func (s *subject) until(enough func(string) bool) (string, error) {
-	out, err := s.process.StdoutPipe()
-	if err != nil {
-		return "", err
-	}
-	if err := s.process.Start(); err != nil {
-		return "", err
-	}
-	var said strings.Builder
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
-		if enough(said.String()) {
-			return said.String(), nil
-		}
-	}
-	return "", fmt.Errorf("%s ended after saying %q", s.name, said.String())
-}
-
-// setValue stores the value that will be read.
-func setValue(ctx context.Context, url, secrets, header string) error {
-	pem, err := os.ReadFile(filepath.Join(secrets, "ca.crt"))
-	if err != nil {
-		return err
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, url, strings.NewReader(strings.Repeat("v", valueBytes)))
-	if err != nil {
-		return err
-	}
-	name, value, _ := strings.Cut(header, ": ")
-	r.Header.Set(name, value)
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	defer client.CloseIdleConnections()
-	answer, err := client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("the set was answered %s", answer.Status)
+func (b *bench) list([]string) error {
+	fmt.Fprintf(b.out, "%-26s %-10s %9s %11s  %s\n", "workload", "mode", "a second", "connections", "targets by default")
+	for _, w := range workloads() {
+		fmt.Fprintf(b.out, "%-26s %-10s %9.0f %11d  %s\n", w.name, w.mode, w.rate(), w.connections, strings.Join(w.targets, " "))
 	}
 	return nil
 }
 
-// load is what wrk does.
-type load struct {
-	connections, seconds int
-	header               string
-}
-
-var rateLine = regexp.MustCompile(`(\d+) requests in`)
-
-// on puts the load on s for a round.
-func (l load) on(ctx context.Context, s *subject, counts bool) error {
-	before, err := cpu(s.process.Process.Pid)
+func (b *bench) report(args []string) error {
+	if len(args) != 1 {
+		fmt.Fprintln(b.err, "usage: bench report DIRECTORY")
+		return errUsage
+	}
+	r, err := result.Read(filepath.Join(args[0], runFile))
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(l.connections),
-		"-d"+strconv.Itoa(l.seconds)+"s", "-H", l.header, s.url).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("wrk (apt-get install wrk): %w\n%s", err, out)
+	return b.tell(args[0], r)
+}
+
+// tell writes the report and its summary.
+func (b *bench) tell(dir string, r *result.Run) error {
+	if err := report.Write(dir, r); err != nil {
+		return err
 	}
-	if strings.Contains(string(out), "Non-2xx") {
-		return fmt.Errorf("%s answered with errors:\n%s", s.name, out)
+	for _, m := range report.Marks(r) {
+		fmt.Fprintln(b.out, m)
 	}
-	after, err := cpu(s.process.Process.Pid)
-	m := rateLine.FindSubmatch(out)
-	if err != nil || m == nil {
-		return fmt.Errorf("reading wrk's report: %w\n%s", err, out)
-	}
-	n, _ := strconv.ParseFloat(string(m[1]), 64) // digits, as the expression says
-	if counts {
-		s.costs = append(s.costs, float64((after-before).Microseconds())/n)
-		s.rates = append(s.rates, n/time.Since(start).Seconds())
-	}
+	fmt.Fprintf(b.out, "report: %s\n", filepath.Join(dir, "index.html"))
 	return nil
 }
 
-// cpu is the time that a process has used, user and system: fields 14 and 15 of /proc/PID/stat, in ticks of 10 ms.
-func cpu(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
+func (b *bench) compare(args []string) error {
+	if len(args) != 2 {
+		fmt.Fprintln(b.err, "usage: bench compare OLD NEW, directories of runs or their run.json")
+		return errUsage
 	}
-	_, rest, _ := strings.Cut(string(text), ") ") // the name before it may have spaces
-	f := strings.Fields(rest)
-	if len(f) < 13 {
-		return 0, errors.New("/proc/PID/stat has too few fields")
+	var runs [2]*result.Run
+	for i, name := range args {
+		if s, err := os.Stat(name); err == nil && s.IsDir() {
+			name = filepath.Join(name, runFile)
+		}
+		var err error
+		if runs[i], err = result.Read(name); err != nil {
+			return err
+		}
 	}
-	user, err1 := strconv.ParseInt(f[11], 10, 64)
-	system, err2 := strconv.ParseInt(f[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2)
-}
-
-func report(w io.Writer, l load, floor, service *subject) {
-	ratios := make([]float64, len(service.costs))
-	for i := range ratios {
-		ratios[i] = service.costs[i] / floor.costs[i]
-	}
-	fmt.Fprintf(w, "get of %d bytes, %d kept connections, %d rounds of %d s, median (least to most)\n",
-		valueBytes, l.connections, len(ratios), l.seconds)
-	for _, s := range []*subject{floor, service} {
-		fmt.Fprintf(w, "%-14s CPU µs per request %s   requests/s %s\n", s.name, spread(s.costs, "%.1f"), spread(s.rates, "%.0f"))
-	}
-	fmt.Fprintf(w, "%-14s %s\n", "ratio of CPU", spread(ratios, "%.2f"))
-}
-
-func spread(values []float64, format string) string {
-	v := slices.Sorted(slices.Values(values))
-	return fmt.Sprintf(format+" ("+format+" to "+format+")", v[len(v)/2], v[0], v[len(v)-1])
+	return report.Compare(b.out, runs[0], runs[1])
 }

@@ -65,7 +65,7 @@ func Open(ctx context.Context, c CassandraConfig, m *Metrics, log *slog.Logger, 
 	config.PoolConfig.HostSelectionPolicy = hosts
 	streams := newInFlight(m.inFlight)
 	config.StreamObserver = streams
-	config.HostDialer = dialer{tls: c.TLS, port: c.Port, streams: streams}
+	config.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout, streams: streams}
 	session, err := config.CreateSession()
 	if err != nil {
 		return nil, cannotConnect(c, err)
@@ -85,7 +85,10 @@ func cannotConnect(c CassandraConfig, err error) error {
 }
 
 // Close ends all connections. Operations under way fail.
-func (c *Cassandra) Close() { closeSession(c.session) }
+func (c *Cassandra) Close() {
+	closeSession(c.session)
+	c.runner.hands.dismiss()
+}
 
 // closePatience bounds the wait for a session to close.
 const closePatience = 3 * time.Second
@@ -127,7 +130,7 @@ func driverConfig(c CassandraConfig, log *slog.Logger) *gocql.ClusterConfig {
 	config.Port = c.Port
 	config.ProtoVersion = 4
 	config.Authenticator = gocql.PasswordAuthenticator{Username: c.Username, Password: c.Password}
-	config.HostDialer = dialer{tls: c.TLS, port: c.Port}
+	config.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout}
 	config.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)
 	config.Consistency = gocql.LocalQuorum
 	config.Timeout = c.Timeout
@@ -145,7 +148,8 @@ func driverConfig(c CassandraConfig, log *slog.Logger) *gocql.ClusterConfig {
 type dialer struct {
 	tls     func() *tls.Config
 	port    int
-	streams *inFlight // is told when a connection ends; may be nil
+	timeout time.Duration // of sending
+	streams *inFlight     // is told when a connection ends; may be nil
 }
 
 // DialHost implements gocql.HostDialer.
@@ -162,14 +166,15 @@ func (d dialer) DialHost(ctx context.Context, host *gocql.HostInfo) (*gocql.Dial
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn := tls.Client(tcp, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
+	secure := tls.Client(tcp, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("TLS with Cassandra at %s: %w", address, err), tcp.Close())
 	}
-	// A TLS connection cannot send several frames with one call, so waiting for more to send brings nothing.
+	var conn net.Conn = newGathering(secure, d.timeout)
 	if d.streams != nil {
-		return &gocql.DialedHost{Conn: d.streams.watch(conn, ip.String()), DisableCoalesce: true}, nil
+		conn = d.streams.watch(conn, host)
 	}
+	// The driver's own gathering waits for more to send, even where nothing is being sent.
 	return &gocql.DialedHost{Conn: conn, DisableCoalesce: true}, nil
 }
 

@@ -117,7 +117,7 @@ func newCollection(r rows, config CollectionConfig, tools Tools) *Collection {
 
 // Get implements Store.
 func (c *Collection) Get(ctx context.Context, caller access.Caller, key access.Key) (v Value, err error) {
-	defer c.meter.observe(access.Get, time.Now(), &err)
+	defer c.meter.get.observe(time.Now(), &err)
 	if err := c.admit(caller, c.get, key); err != nil {
 		return Value{}, err
 	}
@@ -134,7 +134,7 @@ func (c *Collection) Get(ctx context.Context, caller access.Caller, key access.K
 // Set implements Store. Its timestamp is older than the look at the marker: a delete that this look does not see
 // was given a tombstone in this Set's future, and hides it.
 func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) (err error) {
-	defer c.meter.observe(access.Set, time.Now(), &err)
+	defer c.meter.set.observe(time.Now(), &err)
 	timestamp := c.stamps.next()
 	if err := c.admit(caller, c.set, key); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.K
 
 // Touch implements Store.
 func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) (err error) {
-	defer c.meter.observe(access.Touch, time.Now(), &err)
+	defer c.meter.touch.observe(time.Now(), &err)
 	if err := c.admit(caller, c.touch, key); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (c *Collection) suffices(r row, ttl time.Duration) bool {
 
 // Delete implements Store.
 func (c *Collection) Delete(ctx context.Context, caller access.Caller, key access.Key) (err error) {
-	defer c.meter.observe(access.Delete, time.Now(), &err)
+	defer c.meter.del.observe(time.Now(), &err)
 	now := c.stamps.next()
 	if err := c.admit(caller, c.del, key); err != nil {
 		return err
@@ -305,14 +305,4 @@ func reserve(ctx context.Context, d time.Duration) (context.Context, context.Can
 		return context.WithCancel(ctx)
 	}
 	return context.WithDeadline(ctx, deadline.Add(-d))
-}
-
-// outcome names err for metrics.
-func outcome(err error) string {
-	for _, known := range outcomes {
-		if errors.Is(err, known.err) {
-			return known.name
-		}
-	}
-	return outcomeUnavailable
 }

@@ -24,13 +24,14 @@ type coordinators struct {
 	now                       func() time.Time
 	metrics                   *Metrics
 
-	mu sync.Mutex                 // guards up
-	up map[string]*gocql.HostInfo // by id
+	mu  sync.Mutex                 // guards up
+	up  map[string]*gocql.HostInfo // by id
+	ups atomic.Int64               // how many
 
 	health sync.Map // host id → *health
 }
 
-// health is a breaker. All fields are read and written atomically.
+// health is a node's breaker, the same one for as long as the program runs. All fields are read and written atomically.
 type health struct {
 	failures atomic.Int32 // in a row
 	until    atomic.Int64 // when the next probe is due, ns since 1970
@@ -47,33 +48,17 @@ func newCoordinators(localDatacentre string, now func() time.Time, m *Metrics) *
 	}
 }
 
-// Pick implements gocql.HostSelectionPolicy. The driver goes on to the next host where it has no connection.
+// Pick implements gocql.HostSelectionPolicy.
 func (c *coordinators) Pick(q gocql.ExecutableQuery) gocql.NextHost {
+	if a, ok := q.Context().(*attempt); ok {
+		a.choice = choice{of: c, query: routed{q, a.race.key}}
+		a.choice.next = c.HostSelectionPolicy.Pick(&a.choice.query)
+		return a.nextHost
+	}
 	if host, ok := q.Context().Value(onlyKey{}).(*gocql.HostInfo); ok {
 		return only{host}.next()
 	}
-	a, ok := q.Context().Value(attemptKey{}).(*attempt)
-	if !ok {
-		return c.HostSelectionPolicy.Pick(q)
-	}
-	next := c.HostSelectionPolicy.Pick(routed{q, a.key})
-	var later []gocql.SelectedHost
-	return func() gocql.SelectedHost {
-		for host := next(); host != nil; host = next() {
-			if id := host.Info().HostID(); !a.race.asked(id) && c.of(id).allow(c.now()) {
-				a.take(id)
-				return host
-			}
-			later = append(later, host)
-		}
-		if len(later) == 0 {
-			return nil
-		}
-		host := a.race.leastAsked(later)
-		later = slices.DeleteFunc(later, func(h gocql.SelectedHost) bool { return h == host })
-		a.take(host.Info().HostID())
-		return host
-	}
+	return c.HostSelectionPolicy.Pick(q)
 }
 
 // onlyKey is where a context holds the one *gocql.HostInfo that may be asked.
@@ -98,16 +83,6 @@ func (o only) Info() *gocql.HostInfo { return o.host }
 
 // Mark implements gocql.SelectedHost.
 func (only) Mark(error) {}
-
-// routed is a query whose partition key is known. The driver would learn it by preparing the statement on any
-// node, a frozen one included.
-type routed struct {
-	gocql.ExecutableQuery
-	key []byte
-}
-
-// GetRoutingKey implements gocql.ExecutableQuery.
-func (r routed) GetRoutingKey() ([]byte, error) { return r.key, nil }
 
 // AddHost, RemoveHost, HostUp and HostDown keep count of the nodes for the metric.
 func (c *coordinators) AddHost(h *gocql.HostInfo) {
@@ -141,6 +116,7 @@ func (c *coordinators) count(h *gocql.HostInfo, up bool) {
 	} else {
 		delete(c.up, h.HostID())
 	}
+	c.ups.Store(int64(len(c.up)))
 	c.metrics.hostsUp.Set(float64(len(c.up)))
 }
 
@@ -168,21 +144,17 @@ func (c *coordinators) at(address string) *gocql.HostInfo {
 }
 
 // size is how many local nodes are held for up; at least one, so that there is always an attempt.
-func (c *coordinators) size() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return max(len(c.up), 1)
-}
+func (c *coordinators) size() int { return max(int(c.ups.Load()), 1) }
 
 // lost tells whether a node keeps failing while another does not.
-func (c *coordinators) lost(id string) bool {
-	if c.of(id).failures.Load() < breakerFailures {
+func (c *coordinators) lost(h *health) bool {
+	if h.failures.Load() < breakerFailures {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for other := range c.up {
-		if other != id && c.of(other).failures.Load() < breakerFailures {
+	for id := range c.up {
+		if other := c.of(id); other != h && other.failures.Load() < breakerFailures {
 			return true
 		}
 	}

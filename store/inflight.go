@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gocql/gocql"
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,23 +15,19 @@ import (
 // to what it was is a leak, or a node that has stopped answering.
 //
 // The driver does not say that streams have ended with a connection that it closed itself, so connections tell; as they
-// do so by their node, the control connection's end has streams of the node's other connection forgotten, too.
+// do so by the driver's record of their node, the control connection's end may have streams of the node's other connection
+// forgotten, too.
 type inFlight struct {
-	gauge prometheus.Gauge
-
-	mu   sync.Mutex // guards what follows, and every epoch
-	open map[string]*epoch
+	gauge  prometheus.Gauge
+	epochs sync.Map // *gocql.HostInfo → *epoch
 }
 
-// epoch is the streams of one node since one of its connections has ended.
-type epoch struct {
-	streams int
-	over    bool
-}
+// epoch is the streams of one node since one of its connections has ended: how many go on, or epochOver.
+type epoch struct{ streams atomic.Int64 }
 
-func newInFlight(g prometheus.Gauge) *inFlight {
-	return &inFlight{gauge: g, open: make(map[string]*epoch)}
-}
+const epochOver = -1
+
+func newInFlight(g prometheus.Gauge) *inFlight { return &inFlight{gauge: g} }
 
 var _ gocql.StreamObserver = (*inFlight)(nil)
 
@@ -45,15 +42,13 @@ type stream struct {
 
 // StreamStarted implements gocql.StreamObserverContext.
 func (s *stream) StreamStarted(o gocql.ObservedStream) {
-	node := o.Host.ConnectAddress().String()
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
-	if s.of.open[node] == nil {
-		s.of.open[node] = &epoch{}
+	for {
+		s.epoch = s.of.epochOf(o.Host)
+		if s.epoch.add(1) {
+			s.of.gauge.Inc()
+			return
+		}
 	}
-	s.epoch = s.of.open[node]
-	s.epoch.streams++
-	s.of.gauge.Inc()
 }
 
 // StreamFinished implements gocql.StreamObserverContext.
@@ -63,27 +58,41 @@ func (s *stream) StreamFinished(gocql.ObservedStream) { s.end() }
 func (s *stream) StreamAbandoned(gocql.ObservedStream) { s.end() }
 
 func (s *stream) end() {
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
-	if s.epoch == nil || s.epoch.over {
-		return
+	if s.epoch != nil && s.epoch.add(-1) {
+		s.of.gauge.Dec()
 	}
-	s.epoch.streams--
-	s.of.gauge.Dec()
+}
+
+func (i *inFlight) epochOf(node *gocql.HostInfo) *epoch {
+	if e, ok := i.epochs.Load(node); ok {
+		return e.(*epoch)
+	}
+	e, _ := i.epochs.LoadOrStore(node, &epoch{})
+	return e.(*epoch)
+}
+
+// add tells whether the epoch still lasts; where it does not, nothing is added.
+func (e *epoch) add(n int64) bool {
+	for {
+		streams := e.streams.Load()
+		if streams == epochOver {
+			return false
+		}
+		if e.streams.CompareAndSwap(streams, streams+n) {
+			return true
+		}
+	}
 }
 
 // watch gives c back as one that tells when it is closed.
-func (i *inFlight) watch(c net.Conn, node string) net.Conn {
+func (i *inFlight) watch(c net.Conn, node *gocql.HostInfo) net.Conn {
 	return &watchedConn{Conn: c, closed: sync.OnceFunc(func() { i.forget(node) })}
 }
 
-func (i *inFlight) forget(node string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if e := i.open[node]; e != nil {
-		e.over = true
-		i.gauge.Sub(float64(e.streams))
-		delete(i.open, node)
+// forget takes the epoch out before it ends, so that whoever finds it over finds another.
+func (i *inFlight) forget(node *gocql.HostInfo) {
+	if e, ok := i.epochs.LoadAndDelete(node); ok {
+		i.gauge.Sub(float64(e.(*epoch).streams.Swap(epochOver)))
 	}
 }
 

@@ -27,7 +27,7 @@ func TestStreamsAreCountedUntilTheyEndOrTheirConnectionDoes(t *testing.T) {
 	}
 	here, there := net.Pipe()
 	defer there.Close()
-	c := i.watch(here, "10.0.0.1")
+	c := i.watch(here, on.Host)
 
 	answered, abandoned, orphan := begin(), begin(), begin()
 	want(3, "when three have begun")

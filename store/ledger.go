@@ -6,8 +6,6 @@ import (
 	"hash/fnv"
 	"time"
 
-	"github.com/gocql/gocql"
-
 	"userinfo/access"
 )
 
@@ -78,15 +76,14 @@ func (t *table) settle(ctx context.Context, p pendingDelete) error {
 
 func (t *table) change(ctx context.Context, bucket int, cql string, args ...any) error {
 	_, err := run(ctx, t.runner, planOf(bucket), func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, t.session.Query(cql, args...).WithContext(ctx).Consistency(gocql.LocalQuorum).Exec()
+		return struct{}{}, t.query(ctx, cql, args...).Exec()
 	})
 	return err
 }
 
 func (t *table) pending(ctx context.Context, bucket, limit int) ([]pendingDelete, error) {
 	return run(ctx, t.runner, planOf(bucket), func(ctx context.Context) ([]pendingDelete, error) {
-		rows := t.session.Query(t.ledgerCQL.pending, bucket, t.collection, limit).
-			WithContext(ctx).Consistency(gocql.LocalQuorum).Iter().Scanner()
+		rows := t.query(ctx, t.ledgerCQL.pending, bucket, t.collection, limit).Iter().Scanner()
 		var all []pendingDelete
 		for rows.Next() {
 			var (

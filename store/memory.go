@@ -82,11 +82,18 @@ func (m *Memory) read(ctx context.Context, key access.Key) (row, error) {
 	if err := ctx.Err(); err != nil {
 		return row{}, unavailable(err)
 	}
+	seen := m.look(key)
+	seen.data = bytes.Clone(seen.data) // data in a cell never changes
+	return seen, nil
+}
+
+// look is read, but its data is the cell's.
+func (m *Memory) look(key access.Key) row {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.rows[key]
 	if !ok {
-		return row{}, nil
+		return row{}
 	}
 	now := m.now()
 	seen := row{gone: r.gone.live(now)}
@@ -96,7 +103,7 @@ func (m *Memory) read(ctx context.Context, key access.Key) (row, error) {
 		seen.data, seen.timestamp = r.value.data, r.value.timestamp
 		seen.ttl = (left + time.Second - 1).Truncate(time.Second)
 	}
-	return seen, nil
+	return seen
 }
 
 func (m *Memory) fenced(ctx context.Context, key access.Key) (bool, error) {

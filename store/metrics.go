@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,11 +9,9 @@ import (
 	"userinfo/access"
 )
 
-const outcomeUnavailable = "unavailable"
-
 // outcomes name the results of an operation, in the order in which they are looked for: a wrapped error may be
-// several of these. No error is the first.
-var outcomes = []struct {
+// several of these. No error is the first, and what is none of them counts as the last.
+var outcomes = [...]struct {
 	err  error
 	name string
 }{
@@ -25,13 +24,13 @@ var outcomes = []struct {
 	{ErrTTL, "invalid"},
 	{ErrFull, "full"},
 	{ErrSealed, "unopened"},
-	{ErrUnavailable, outcomeUnavailable},
+	{ErrUnavailable, "unavailable"},
 }
 
 // Metrics are those of all collections and of the connections to Cassandra. No label ever holds a key.
 type Metrics struct {
 	operations *prometheus.HistogramVec
-	attempts   *prometheus.CounterVec
+	attempts   [len(attemptResults)]prometheus.Counter // by attemptResult
 	inFlight   prometheus.Gauge
 	hedges     prometheus.Counter
 	hedgesWon  prometheus.Counter
@@ -57,10 +56,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time of a store operation, by collection, operation and outcome.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 3},
 		}, []string{"collection", "operation", "outcome"}),
-		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "userinfo_cassandra_attempts_total",
-			Help: "Statements sent to a coordinator, by result. An operation may take several.",
-		}, []string{"result"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_cassandra_attempts_in_flight",
 			Help: "Requests that Cassandra has yet to answer, those that were given up included.",
@@ -86,11 +81,24 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Touches that wrote nothing, as the life left was within the collection's touch_slack of what was asked.",
 		}, []string{"collection"}),
 	}
+	attempts := m.makeAttempts()
 	m.makePending()
 	m.makeSkews()
-	reg.MustRegister(m.operations, m.attempts, m.inFlight, m.hedges, m.hedgesWon, m.hostsUp, m.openings, m.skipped,
+	reg.MustRegister(m.operations, attempts, m.inFlight, m.hedges, m.hedgesWon, m.hostsUp, m.openings, m.skipped,
 		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded, m.skew, m.skewBound)
 	return m
+}
+
+// makeAttempts makes the metric of attempts and resolves its handles.
+func (m *Metrics) makeAttempts() *prometheus.CounterVec {
+	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "userinfo_cassandra_attempts_total",
+		Help: "Statements sent to a coordinator, by result. An operation may take several.",
+	}, []string{"result"})
+	for i, name := range attemptResults {
+		m.attempts[i] = attempts.WithLabelValues(name)
+	}
+	return attempts
 }
 
 // makePending makes the metrics of the deletes that are carried through.
@@ -131,20 +139,35 @@ func (m *Metrics) makeSkews() {
 }
 
 // meter holds the handles of one collection's histograms, resolved once.
-type meter map[access.Action]map[string]prometheus.Observer
+type meter struct{ get, set, touch, del timing }
+
+// timing is one operation's histograms, by the place of its outcome in outcomes.
+type timing [len(outcomes)]prometheus.Observer
 
 func (m *Metrics) meter(collection string) meter {
-	all := make(meter)
-	for _, action := range []access.Action{access.Get, access.Set, access.Touch, access.Delete} {
-		all[action] = make(map[string]prometheus.Observer)
-		for _, o := range outcomes {
-			all[action][o.name] = m.operations.WithLabelValues(collection, string(action), o.name)
+	of := func(action access.Action) (t timing) {
+		for i, o := range outcomes {
+			t[i] = m.operations.WithLabelValues(collection, string(action), o.name)
 		}
+		return t
 	}
-	return all
+	return meter{of(access.Get), of(access.Set), of(access.Touch), of(access.Delete)}
 }
 
 // observe is for defer: err is read when the operation has returned.
-func (m meter) observe(action access.Action, start time.Time, err *error) {
-	m[action][outcome(*err)].Observe(time.Since(start).Seconds())
+func (t *timing) observe(start time.Time, err *error) {
+	t[outcome(*err)].Observe(time.Since(start).Seconds())
+}
+
+// outcome is the place of err in outcomes: the last where it is none of them.
+func outcome(err error) int {
+	if err == nil {
+		return 0
+	}
+	for i, known := range outcomes[1:] {
+		if errors.Is(err, known.err) {
+			return i + 1
+		}
+	}
+	return len(outcomes) - 1
 }

@@ -15,7 +15,7 @@ var reading = plan{read: true}
 // rare.
 func accustomed(t *testing.T, usual, rare time.Duration) *cluster {
 	t.Helper()
-	c := newTestCluster(map[string]reply{"a": {after: usual}, "b": {after: usual}, "c": {after: usual}})
+	c := newTestCluster(t, map[string]reply{"a": {after: usual}, "b": {after: usual}, "c": {after: usual}})
 	t.Cleanup(func() { time.Sleep(hedgeAfter) }) // for which losers may live on
 	for n := range 10_000 {
 		if n%100 < 3 {

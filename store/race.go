@@ -3,12 +3,9 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/gocql/gocql"
 )
 
 // hedgeAfter is how long a coordinator has before it is held for slow, which its breaker is told, and another is asked
@@ -39,56 +36,8 @@ type runner struct {
 	metrics      *Metrics
 	savings      atomic.Int64 // for hedges, in tenths of one
 	reads        pace
-}
-
-// attemptKey is where an attempt's context holds the *attempt.
-type attemptKey struct{}
-
-// attempt is one statement at one coordinator. Its last fields are run's goroutine's, and its own goroutine's once run
-// has returned.
-type attempt struct {
-	race  *race
-	key   []byte                 // the partition key, so that the driver need not ask a node which of the values it is
-	host  atomic.Pointer[string] // the id of the node asked, once the driver has picked it
-	began time.Time
-	hedge bool // it was asked beside another that was slow
-
-	answered bool
-	late     bool // the breaker knows
-}
-
-// race is one operation and the coordinators it has asked so far.
-type race struct {
-	mu    sync.Mutex
-	hosts []string
-}
-
-func (r *race) asked(id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Contains(r.hosts, id)
-}
-
-// leastAsked is the one of hosts that was asked longest ago; hosts is not empty.
-func (r *race) leastAsked(hosts []gocql.SelectedHost) gocql.SelectedHost {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	last := func(h gocql.SelectedHost) int {
-		for i := len(r.hosts) - 1; i >= 0; i-- {
-			if r.hosts[i] == h.Info().HostID() {
-				return i
-			}
-		}
-		return -1
-	}
-	return slices.MinFunc(hosts, func(a, b gocql.SelectedHost) int { return last(a) - last(b) })
-}
-
-func (a *attempt) take(id string) {
-	a.race.mu.Lock()
-	a.race.hosts = append(a.race.hosts, id)
-	a.race.mu.Unlock()
-	a.host.Store(&id)
+	kits         sync.Pool // of *kit
+	hands        hands
 }
 
 // plan says how an operation may be tried.
@@ -116,33 +65,20 @@ func run[T any](ctx context.Context, r *runner, p plan, try func(context.Context
 	r.earn()
 	o := newOperation(ctx, r, p, try)
 	defer o.end()
-	o.start(false)
-	timer := time.NewTimer(o.firstWait())
-	defer timer.Stop()
-	var none T
+	o.timer.Reset(o.firstWait())
+	o.start(&o.first)
 	for {
 		select {
-		case got := <-o.answers:
-			o.running--
-			got.from.answered = true
-			r.judge(p, got.from, got.err)
-			if got.err == nil {
-				if got.from.hedge {
-					r.metrics.hedgesWon.Inc()
-				}
-				return got.value, nil
+		case <-o.wake:
+			if value, err, done := o.hear(); done {
+				return value, err
 			}
-			o.last = got.err
-			if permanent(o.last) || (o.exhausted() && o.running == 0) {
-				return none, unavailable(o.last)
+		case <-o.timer.C:
+			if !o.exhausted() {
+				o.timer.Reset(o.due())
 			}
-			timer.Reset(o.failed())
-		case <-timer.C:
-			if o.exhausted() {
-				continue
-			}
-			timer.Reset(o.due())
 		case <-ctx.Done():
+			var none T
 			return none, unavailable(errors.Join(ctx.Err(), o.last))
 		}
 	}
@@ -154,17 +90,19 @@ type answer[T any] struct {
 	from  *attempt
 }
 
-// operation is the state of run. Its goroutine alone touches it; attempts have the channels.
+// operation is the state of run. Its goroutine alone touches it, but for the race, what came in, and try.
+//
+// Every attempt has a goroutine of its own, also the first, which mostly is the only one. To make it in run's would leave
+// run with two bad choices when another answers: to wait for the first, or to give it up before it is known whether it is
+// a little slow or dead, which its breaker must be told.
 type operation[T any] struct {
-	runner  *runner
-	plan    plan
-	try     func(context.Context) (T, error)
-	answers chan answer[T]
-	over    chan struct{} // closed when run returns
-	race    race
-
-	ctx    context.Context // the attempts', which may outlast run's by hedgeAfter
-	cancel context.CancelCauseFunc
+	race
+	runner *runner
+	plan   plan
+	try    func(context.Context) (T, error)
+	came   []answer[T] // that run has yet to hear; guarded by race.mu
+	timer  *time.Timer // the kit's
+	wake   chan struct{}
 
 	perRound int // coordinators
 	attempts []*attempt
@@ -175,14 +113,22 @@ type operation[T any] struct {
 	retrying bool          // the timer is set because the newest has failed, not because it is slow
 	pause    time.Duration // before the next round
 	last     error
+
+	first  attempt
+	memory struct { // what is usually enough
+		attempts [2]*attempt
+		came     [1]answer[T]
+	}
 }
 
 func newOperation[T any](ctx context.Context, r *runner, p plan, try func(context.Context) (T, error)) *operation[T] {
+	k := r.takeKit()
 	o := &operation[T]{
-		runner: r, plan: p, try: try, answers: make(chan answer[T]), over: make(chan struct{}),
+		runner: r, plan: p, try: try, timer: k.timer, wake: k.wake,
 		perRound: r.coordinators.size(), pause: retryPause,
 	}
-	o.ctx, o.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	o.kit, o.done, o.key, o.values = k, k.done, p.key, ctx
+	o.hosts, o.attempts, o.came = o.storage[:0], o.memory.attempts[:0], o.memory.came[:0]
 	return o
 }
 
@@ -191,41 +137,104 @@ func (o *operation[T]) exhausted() bool { return o.plan.everywhere && len(o.atte
 // allAsked tells whether the next attempt would begin another round.
 func (o *operation[T]) allAsked() bool { return len(o.attempts)%o.perRound == 0 }
 
-// start asks the next coordinator; hedge says that it is beside another. Its answer is dropped when run has returned.
-func (o *operation[T]) start(hedge bool) {
-	a := &attempt{race: &o.race, key: o.plan.key, began: time.Now(), hedge: hedge}
+// start asks the next coordinator.
+func (o *operation[T]) start(a *attempt) {
+	a.race, a.began = &o.race, time.Now()
 	o.attempts = append(o.attempts, a)
 	o.retrying = false
 	o.running++
-	go func() {
-		value, err := o.try(context.WithValue(o.ctx, attemptKey{}, a))
-		select {
-		case o.answers <- answer[T]{value, err, a}:
-		case <-o.over:
-			o.lost(a, err)
+	o.runner.hands.do(job{o, a})
+}
+
+// make makes one attempt. Its answer is dropped when run has returned.
+func (o *operation[T]) make(a *attempt) {
+	value, err := o.try(a)
+	if !o.tell(answer[T]{value, err, a}) {
+		o.lost(a, err)
+	}
+}
+
+// tell wakes run, and tells whether it has not returned. After that its kit is another's.
+func (o *operation[T]) tell(a answer[T]) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
+		return false
+	}
+	o.came = append(o.came, a)
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// hear takes in what came, and tells whether that ends the operation, and how.
+func (o *operation[T]) hear() (value T, err error, done bool) {
+	for {
+		got, more := o.next()
+		if !more {
+			return value, nil, false
 		}
-	}()
+		o.running--
+		got.from.answered = true
+		o.runner.judge(o.plan, got.from, got.err)
+		if got.err == nil {
+			if got.from.hedge {
+				o.runner.metrics.hedgesWon.Inc()
+			}
+			return got.value, nil, true
+		}
+		o.last = got.err
+		if permanent(o.last) || (o.exhausted() && o.running == 0) {
+			return value, unavailable(o.last), true
+		}
+		o.timer.Reset(o.failed())
+	}
+}
+
+func (o *operation[T]) next() (got answer[T], more bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.came) == 0 {
+		return got, false
+	}
+	got = o.came[0]
+	o.came = o.came[1:]
+	return got, true
 }
 
 // end lets go of the losers, whose work is of no use any more. Where another coordinator was asked so soon that nothing
 // is known of the first yet, that one has the rest of hedgeAfter to answer: a breaker must not open because a node is a
 // little slower for a moment, nor stay closed because others answer in place of one that is dead.
 func (o *operation[T]) end() {
-	close(o.over)
-	first := o.attempts[0]
-	if o.early && !first.answered && !first.late {
-		time.AfterFunc(o.plan.hedgeAfter()-time.Since(first.began), func() { o.cancel(errSlow) })
-	} else {
-		o.cancel(nil)
+	o.mu.Lock()
+	o.over = true
+	unheard := o.came
+	o.came = nil
+	o.mu.Unlock()
+	for _, a := range unheard {
+		o.running--
+		a.from.answered = true
+		o.lost(a.from, a.err)
 	}
+	if o.running > 0 {
+		o.kit.done = nil
+		if o.early && !o.first.answered && !o.first.late {
+			time.AfterFunc(o.plan.hedgeAfter()-time.Since(o.first.began), func() { o.cancel(errSlow) })
+		} else {
+			o.cancel(context.Canceled)
+		}
+	}
+	o.runner.putKit(o.kit)
 }
 
 // lost is how a loser ends, in its own goroutine. What the first was waited for is told to its breaker.
 func (o *operation[T]) lost(a *attempt, err error) {
-	if err != nil && context.Cause(o.ctx) != nil {
-		err = context.Cause(o.ctx)
+	if cause := o.cancelled(); err != nil && cause != nil {
+		err = cause
 	}
-	if a == o.attempts[0] && !errors.Is(err, context.Canceled) {
+	if a == &o.first && !errors.Is(err, context.Canceled) {
 		o.runner.judge(o.plan, a, err)
 	}
 }
@@ -258,90 +267,31 @@ func (o *operation[T]) due() time.Duration {
 	newest := o.attempts[len(o.attempts)-1]
 	switch {
 	case o.retrying:
+		o.start(&attempt{})
+		return o.plan.hedgeAfter()
 	case o.soon:
 		o.soon = false
 		rest := o.plan.hedgeAfter() - time.Since(newest.began)
 		if !o.allAsked() && o.runner.spend() {
 			o.runner.metrics.hedges.Inc()
 			o.early = true
-			o.start(true)
+			o.start(&attempt{hedge: true})
 		}
 		return rest
-	default:
-		for _, a := range o.attempts {
-			if !a.answered && time.Since(a.began) >= o.plan.hedgeAfter() {
-				o.runner.slow(o.plan, a)
-			}
-		}
-		if rest := o.plan.hedgeAfter() - time.Since(newest.began); rest > 0 {
-			return rest
-		}
-		o.waits++
-		if o.allAsked() || (!o.runner.affords(o.plan, newest) && o.waits != patience) {
-			return o.plan.hedgeAfter() // whoever is slow may yet answer, or turn out to be lost
-		}
-		o.start(true)
-		return o.plan.hedgeAfter()
 	}
-	o.start(false)
+	for _, a := range o.attempts {
+		if !a.answered && time.Since(a.began) >= o.plan.hedgeAfter() {
+			o.runner.slow(o.plan, a)
+		}
+	}
+	if rest := o.plan.hedgeAfter() - time.Since(newest.began); rest > 0 {
+		return rest
+	}
+	o.waits++
+	if !o.allAsked() && (o.runner.affords(o.plan, newest) || o.waits == patience) {
+		o.start(&attempt{hedge: true})
+	} // else whoever is slow may yet answer, or turn out to be lost
 	return o.plan.hedgeAfter()
-}
-
-// errSlow stands for a coordinator that has not answered in time.
-var errSlow = errors.New("slow coordinator")
-
-// judge tells the coordinator's breaker how an attempt ended.
-func (r *runner) judge(p plan, a *attempt, err error) {
-	r.metrics.attempts.WithLabelValues(result(err)).Inc()
-	if p.read && err == nil {
-		r.reads.observe(time.Since(a.began))
-	}
-	id := a.host.Load()
-	if id == nil || p.everywhere {
-		return
-	}
-	if h := r.coordinators.of(*id); err == nil {
-		if !a.late { // a late answer shows that the coordinator lives, not that it is well
-			h.succeeded()
-		}
-	} else if !permanent(err) {
-		h.failed(r.coordinators.now())
-	}
-}
-
-// slow tells the breaker, once, that an attempt has had no answer for longer than is usual.
-func (r *runner) slow(p plan, a *attempt) {
-	if !a.late {
-		a.late = true
-		r.judge(p, a, errSlow)
-	}
-}
-
-// affords tells whether another coordinator may be asked beside the one that is slow: where that one keeps failing
-// while others do well, for then it must be taken for lost; where a delete wants every datacentre, for deletes are
-// rare; and otherwise where it has been saved for. When all are slow it is the work that is too much, and more of it
-// would make it worse.
-func (r *runner) affords(p plan, a *attempt) bool {
-	id := a.host.Load()
-	if p.everywhere || (id != nil && r.coordinators.lost(*id)) || r.spend() {
-		r.metrics.hedges.Inc()
-		return true
-	}
-	return false
-}
-
-func (r *runner) earn() {
-	if r.savings.Load() < hedgeCost*hedgeSavings {
-		r.savings.Add(1)
-	}
-}
-
-func (r *runner) spend() bool {
-	if r.savings.Add(-hedgeCost) >= 0 {
-		return true
-	}
-	r.savings.Add(hedgeCost)
-	return false
 }
 
 // sleep waits for d and tells whether ctx still lasts.
@@ -354,39 +304,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// permanent tells whether asking again would bring the same: the statement or the permission is wrong.
-func permanent(err error) bool {
-	var refused gocql.RequestError
-	if !errors.As(err, &refused) {
-		return false
-	}
-	switch refused.Code() {
-	case gocql.ErrCodeSyntax, gocql.ErrCodeInvalid, gocql.ErrCodeConfig, gocql.ErrCodeUnauthorized, gocql.ErrCodeCredentials:
-		return true
-	}
-	return false
-}
-
-// result names the end of an attempt for the metric.
-func result(err error) string {
-	var refused gocql.RequestError
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.Is(err, errSlow):
-		return "slow"
-	case errors.As(err, &refused):
-		switch refused.Code() {
-		case gocql.ErrCodeUnavailable:
-			return "unavailable"
-		case gocql.ErrCodeReadTimeout, gocql.ErrCodeWriteTimeout:
-			return "timeout"
-		}
-		return "refused"
-	case errors.Is(err, gocql.ErrTimeoutNoResponse), errors.Is(err, context.DeadlineExceeded):
-		return "no_response"
-	}
-	return "connection"
 }

@@ -75,7 +75,7 @@ type cluster struct {
 	flying  atomic.Int64 // attempts
 }
 
-func newTestCluster(replies map[string]reply) *cluster {
+func newTestCluster(t testing.TB, replies map[string]reply) *cluster {
 	registry := prometheus.NewRegistry()
 	m := NewMetrics(registry)
 	co := newCoordinators("dc1", time.Now, m)
@@ -91,6 +91,7 @@ func newTestCluster(replies map[string]reply) *cluster {
 	}
 	c := &cluster{runner: &runner{coordinators: co, metrics: m}, registry: registry, replies: replies}
 	c.savings.Store(hedgeCost * hedgeSavings)
+	t.Cleanup(c.hands.dismiss)
 	return c
 }
 
@@ -171,7 +172,7 @@ func TestWhichCoordinatorAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cl := newTestCluster(c.replies)
+				cl := newTestCluster(t, c.replies)
 				if c.poor {
 					cl.savings.Store(0)
 				}
@@ -206,7 +207,7 @@ func (c codeError) Error() string   { return "no" }
 
 func TestACoordinatorThatKeepsFailingIsAskedLastAndProbedOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestCluster(map[string]reply{"a": fails, "b": quick, "c": quick})
+		c := newTestCluster(t, map[string]reply{"a": fails, "b": quick, "c": quick})
 		firsts := func(n int) (of []string) {
 			for range n {
 				if _, err := c.run(plan{}, time.Minute); err != nil {
@@ -235,7 +236,7 @@ func TestACoordinatorThatKeepsFailingIsAskedLastAndProbedOnceASecond(t *testing.
 
 func TestWhereAllCoordinatorsAreSuspectAllAreAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
+		c := newTestCluster(t, map[string]reply{"a": fails, "b": fails, "c": fails})
 		for range 10 {
 			_, _ = c.run(plan{}, 20*time.Millisecond)
 		}
@@ -248,7 +249,7 @@ func TestWhereAllCoordinatorsAreSuspectAllAreAsked(t *testing.T) {
 
 func TestARemoteDatacentreThatIsDownIsNoFaultOfTheCoordinator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
+		c := newTestCluster(t, map[string]reply{"a": fails, "b": fails, "c": fails})
 		for range 10 {
 			_, _ = c.run(plan{everywhere: true}, time.Second)
 		}
@@ -265,7 +266,7 @@ func TestARemoteDatacentreThatIsDownIsNoFaultOfTheCoordinator(t *testing.T) {
 
 func TestHedgesAreATenthOfTheOperationsInTheLongRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestCluster(map[string]reply{"a": {after: 300 * time.Millisecond}, "b": never, "c": never})
+		c := newTestCluster(t, map[string]reply{"a": {after: 300 * time.Millisecond}, "b": never, "c": never})
 		const operations = 2000
 		hedges := 0
 		for range operations {
@@ -283,7 +284,7 @@ func TestHedgesAreATenthOfTheOperationsInTheLongRun(t *testing.T) {
 
 func TestACoordinatorThatIsLostIsReplacedThoughNoHedgeCanBeAfforded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestCluster(map[string]reply{"a": never, "b": quick, "c": quick})
+		c := newTestCluster(t, map[string]reply{"a": never, "b": quick, "c": quick})
 		c.savings.Store(0)
 		var all sync.WaitGroup
 		for range breakerFailures {
@@ -300,7 +301,7 @@ func TestACoordinatorThatIsLostIsReplacedThoughNoHedgeCanBeAfforded(t *testing.T
 func TestWhereAllCoordinatorsAreSlowNoWorkIsAdded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := reply{after: time.Second}
-		c := newTestCluster(map[string]reply{"a": slow, "b": slow, "c": slow})
+		c := newTestCluster(t, map[string]reply{"a": slow, "b": slow, "c": slow})
 		c.savings.Store(0)
 		c.coordinators.HostSelectionPolicy = ring{hosts: c.coordinators.HostSelectionPolicy.(ring).hosts, turn: new(atomic.Int64)}
 		const operations = 50

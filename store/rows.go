@@ -17,7 +17,7 @@ import (
 // Its errors are ErrUnavailable, ErrKey and ErrFull, and ErrSealed from read. A failed write may have been applied, in part or whole.
 type rows interface {
 	// read is at LOCAL_QUORUM. A row that does not exist is the zero row and no error. On ErrSealed all of the row is
-	// there but its data.
+	// there but its data. The data is the reader's to overwrite.
 	read(ctx context.Context, key access.Key) (row, error)
 	// fenced reads the marker alone, at LOCAL_QUORUM.
 	fenced(ctx context.Context, key access.Key) (bool, error)

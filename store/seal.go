@@ -23,13 +23,15 @@ import (
 // index key allows is to test guesses of session keys, and those have 128 random bits or more.
 type Keys struct {
 	index secret
+	rows  *macs                     // under index
 	seals atomic.Pointer[[]sealKey] // the first seals, all open; never empty
 }
 
 // sealKey is a SealKey made ready.
 type sealKey struct {
-	id  KeyID
-	prk []byte // of HKDF-Extract without salt: RFC 5869, section 2.2
+	id   KeyID
+	prk  []byte // of HKDF-Extract without salt: RFC 5869, section 2.2
+	macs *macs  // under prk
 }
 
 // NewKeys seals with the first of seals and opens with all. Keys that are the same, or cannot be told apart by their
@@ -38,7 +40,7 @@ func NewKeys(index IndexKey, seals []SealKey) (*Keys, error) {
 	if index.secret == (secret{}) {
 		return nil, errZeroKey
 	}
-	k := &Keys{index: index.secret}
+	k := &Keys{index: index.secret, rows: newMACs(index.secret[:])}
 	ready, err := makeReady(seals)
 	if err != nil {
 		return nil, err
@@ -93,7 +95,7 @@ func makeReady(seals []SealKey) ([]sealKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("preparing a seal key: %w", err)
 		}
-		ready = append(ready, sealKey{id, prk})
+		ready = append(ready, sealKey{id, prk, newMACs(prk)})
 	}
 	return ready, nil
 }
@@ -129,11 +131,10 @@ type place struct {
 
 // place says where key's row is in a collection.
 func (k *Keys) place(collection string, key access.Key) place {
-	h := hmac.New(sha256.New, k.index[:])
-	h.Write([]byte(collection))
-	h.Write([]byte{0})
-	h.Write([]byte(key))
-	return place{collection, key, access.Key(h.Sum(nil))}
+	m := k.rows.take()
+	defer k.rows.put(m)
+	m.write(nil, collection, key)
+	return place{collection, key, access.Key(m.digest())}
 }
 
 // seal seals data for one place, with a nonce from random.
@@ -145,11 +146,13 @@ func (k *Keys) seal(random io.Reader, p place, data []byte) ([]byte, error) {
 	if _, err := io.ReadFull(random, sealed[idEnd:nonceEnd]); err != nil {
 		return nil, fmt.Errorf("reading randomness for a nonce: %w", err)
 	}
-	aead, err := with.aead(p)
+	m := with.macs.take()
+	defer with.macs.put(m)
+	aead, err := m.aead(p)
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(sealed, sealed[idEnd:nonceEnd], data, p.associated(sealed)), nil
+	return aead.Seal(sealed, sealed[idEnd:nonceEnd], data, m.associated(p, sealed)), nil
 }
 
 // Why a value could not be opened. Each wraps ErrSealed.
@@ -159,7 +162,7 @@ var (
 	errDamaged = fmt.Errorf("%w: it was changed, or put here from another row", ErrSealed)
 )
 
-// open gives the value back, in memory of its own, and tells whether another key than the first has sealed it. It
+// open gives the value back, in the memory of sealed, and tells whether another key than the first has sealed it. It
 // fails closed: an error comes with no value.
 func (k *Keys) open(p place, sealed []byte) (data []byte, older bool, err error) {
 	if len(sealed) < nonceEnd+tagBytes || sealed[0] != sealVersion {
@@ -170,32 +173,34 @@ func (k *Keys) open(p place, sealed []byte) (data []byte, older bool, err error)
 	if i < 0 {
 		return nil, false, fmt.Errorf("%w: put the one with the id %s back into seal.keys", errKey, KeyID(sealed[1:idEnd]))
 	}
-	aead, err := seals[i].aead(p)
+	m := seals[i].macs.take()
+	defer seals[i].macs.put(m)
+	aead, err := m.aead(p)
 	if err != nil {
 		return nil, false, err
 	}
-	// Not in place: the bytes may be the store's. Not nil, which would be no value.
-	into := make([]byte, 0, len(sealed)-nonceEnd-tagBytes)
-	if data, err = aead.Open(into, sealed[idEnd:nonceEnd], sealed[nonceEnd:], p.associated(sealed)); err != nil {
+	// An empty value is not nil, which would be no value.
+	if data, err = aead.Open(sealed[nonceEnd:nonceEnd], sealed[idEnd:nonceEnd], sealed[nonceEnd:], m.associated(p, sealed)); err != nil {
 		return nil, false, errDamaged
 	}
 	return data, i > 0, nil
 }
 
-// aead is the cipher of one place.
-func (s sealKey) aead(p place) (cipher.AEAD, error) {
-	key, err := hkdf.Expand(sha256.New, s.prk, string([]byte{sealVersion})+p.collection+"\x00"+string(p.key), 32)
-	if err != nil {
-		return nil, fmt.Errorf("deriving a value's key: %w", err)
-	}
-	block, err := aes.NewCipher(key)
+// aead is the cipher of one place; m is under the seal key's prk. An AES key is as long as a digest, so that HKDF-Expand
+// (RFC 5869, section 2.3) is its first block alone: HMAC(prk, info ‖ 1).
+func (m *mac) aead(p place) (cipher.AEAD, error) {
+	m.write([]byte{sealVersion}, p.collection, p.key)
+	m.text = append(m.text, 1)
+	block, err := aes.NewCipher(m.digest())
 	if err != nil {
 		return nil, fmt.Errorf("deriving a value's key: %w", err)
 	}
 	return cipher.NewGCM(block)
 }
 
-// associated is the data that is authenticated with the value; sealed begins with version and id.
-func (p place) associated(sealed []byte) []byte {
-	return slices.Concat(sealed[:idEnd], []byte(p.collection), []byte{0}, []byte(p.row))
+// associated is the data that is authenticated with the value, good until m is used again; sealed begins with version
+// and id.
+func (m *mac) associated(p place, sealed []byte) []byte {
+	m.write(sealed[:idEnd], p.collection, p.row)
+	return m.text
 }

@@ -224,7 +224,7 @@ func TestASpoiledRowIsAnErrorUntilItIsWrittenOrDeleted(t *testing.T) {
 			set()
 			spoil(t, m, c.change)
 			got, err := v.doGet("marked-key")
-			if got.Data != nil || !errors.Is(err, ErrSealed) || errors.Is(err, ErrNotFound) || outcome(err) != "unopened" {
+			if got.Data != nil || !errors.Is(err, ErrSealed) || errors.Is(err, ErrNotFound) || outcomes[outcome(err)].name != "unopened" {
 				t.Errorf("get: %d bytes, error %v", len(got.Data), err)
 			}
 			if touched := v.doTouch("marked-key"); !errors.Is(touched, ErrSealed) {

@@ -13,15 +13,21 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"userinfo/internal/keyfile"
 )
 
 // file is one configured file. An empty path means that it is not configured; data is nil until it is read.
 type file struct {
 	field, path string
+	secret      bool // its owner's alone, or refused; errors then have no path, which may be what it should hold
 	data        []byte
 }
 
 func (f file) fail(err error) error {
+	if f.secret {
+		return &FieldError{Field: f.field, Err: err}
+	}
 	return &FieldError{Field: f.field, Err: fmt.Errorf("%s: %w", f.path, err)}
 }
 
@@ -31,11 +37,12 @@ type files struct {
 	cas              []file // bundles
 	crls             []file
 	denied           file
+	ticketKey        file
 }
 
 // all lists the files of f, so that they can be changed.
 func (f *files) all() []*file {
-	all := []*file{&f.certificate, &f.key, &f.denied}
+	all := []*file{&f.certificate, &f.key, &f.denied, &f.ticketKey}
 	for i := range f.cas {
 		all = append(all, &f.cas[i])
 	}
@@ -50,6 +57,14 @@ func (f files) read() (files, error) {
 	f.cas, f.crls = slices.Clone(f.cas), slices.Clone(f.crls)
 	for _, one := range f.all() {
 		if one.path == "" {
+			continue
+		}
+		if one.secret {
+			text, err := keyfile.Read(one.path, func(text []byte) ([]byte, error) { return text, nil })
+			if err != nil {
+				return files{}, one.fail(err)
+			}
+			one.data = text
 			continue
 		}
 		data, err := os.ReadFile(one.path)

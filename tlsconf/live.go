@@ -10,6 +10,8 @@ import (
 // state is what one set of files says. It is never changed once it is in force.
 type state struct {
 	config   *tls.Config
+	old      *tls.Config  // of a server, for TLS 1.2
+	tickets  tickets      // of a server's config
 	trust    *clientTrust // nil where no client certificate is believed
 	expiries []Expiry
 	digest   [sha256.Size]byte // of the files

@@ -156,42 +156,36 @@ func TestClientCARotation(t *testing.T) {
 }
 
 func TestSessionTicketsOutliveAReloadButNotTheirCA(t *testing.T) {
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		t.Run(tls.VersionName(version), func(t *testing.T) {
-			ca, old, next, d := newCA(t, "server"), newCA(t, "clients"), newCA(t, "clients"), newDir(t)
-			files := d.serverFiles(ca)
-			files.ClientCA = d.write("clients.pem", old.PEM())
-			files.MinVersion = "1.2"
-			server := newServer(t, files)
-			address := serve(t, server.Config())
-			certified, anonymous := cached(client(ca, pair(t, old, wiki()))), cached(client(ca, nil))
-			certified.MaxVersion, anonymous.MaxVersion = version, version
-			wantResumed := func(when string, config *tls.Config, peer string) {
-				t.Helper()
-				if got := mustRequest(t, address, config); !got.Resumed || got.Peer != peer {
-					t.Errorf("%s: %+v; want a resumed session of %q", when, got, peer)
-				}
-			}
-			mustRequest(t, address, certified)
-			mustRequest(t, address, anonymous)
-			wantResumed("before any reload", certified, "wiki")
-			wantResumed("before any reload", anonymous, "")
-
-			d.serverFiles(ca)
-			mustReload(t, server)
-			wantResumed("after a new server certificate", certified, "wiki")
-			wantResumed("after a new server certificate", anonymous, "")
-
-			d.write("clients.pem", old.PEM(), next.PEM())
-			mustReload(t, server)
-			wantResumed("with a second CA", certified, "wiki")
-
-			d.write("clients.pem", next.PEM())
-			mustReload(t, server)
-			wantRefused(t, address, certified, "unknown certificate authority")
-			wantResumed("without the CA of others", anonymous, "")
-		})
+	ca, old, next, d := newCA(t, "server"), newCA(t, "clients"), newCA(t, "clients"), newDir(t)
+	files := d.serverFiles(ca)
+	files.ClientCA = d.write("clients.pem", old.PEM())
+	server := newServer(t, files)
+	address := serve(t, server.Config())
+	certified, anonymous := cached(client(ca, pair(t, old, wiki()))), cached(client(ca, nil))
+	wantResumed := func(when string, config *tls.Config, peer string) {
+		t.Helper()
+		if got := mustRequest(t, address, config); !got.Resumed || got.Peer != peer {
+			t.Errorf("%s: %+v; want a resumed session of %q", when, got, peer)
+		}
 	}
+	mustRequest(t, address, certified)
+	mustRequest(t, address, anonymous)
+	wantResumed("before any reload", certified, "wiki")
+	wantResumed("before any reload", anonymous, "")
+
+	d.serverFiles(ca)
+	mustReload(t, server)
+	wantResumed("after a new server certificate", certified, "wiki")
+	wantResumed("after a new server certificate", anonymous, "")
+
+	d.write("clients.pem", old.PEM(), next.PEM())
+	mustReload(t, server)
+	wantResumed("with a second CA", certified, "wiki")
+
+	d.write("clients.pem", next.PEM())
+	mustReload(t, server)
+	wantRefused(t, address, certified, "unknown certificate authority")
+	wantResumed("without the CA of others", anonymous, "")
 }
 
 func TestASessionOfARemovedCAComesBackAsNobodyWhenItsClientShowsNoCertificate(t *testing.T) {

@@ -21,6 +21,11 @@ type ServerFiles struct {
 	// Denied is a file with a line for each certificate that is not to be believed; see parseDenied.
 	Denied     string `yaml:"denied_certificates"`
 	MinVersion string `yaml:"min_version"` // "1.3" (also when empty) or "1.2"
+	// HTTP2 is offered beside HTTP/1.1; also when nil.
+	HTTP2 *bool `yaml:"http2"`
+	// TicketKey is a file with a TicketKey, which its owner alone can read. Instances that have the same resume each
+	// other's sessions. Without it each resumes its own.
+	TicketKey string `yaml:"session_ticket_key"`
 }
 
 // ClientCA is a bundle of CAs that sign one kind of client.
@@ -36,6 +41,7 @@ const DefaultClientCA = "client_ca"
 type Server struct {
 	now         func() time.Time
 	minVersion  uint16
+	protocols   []string // of ALPN
 	authorities []string // by bundle
 	live        live
 }
@@ -52,11 +58,15 @@ func NewServer(f ServerFiles, now func() time.Time) (*Server, error) {
 	if f.Key == "" {
 		return nil, &FieldError{Field: "key", Err: fmt.Errorf("must name the private key of the certificate in %s", f.Certificate)}
 	}
-	s := &Server{now: now, minVersion: minVersion}
+	s := &Server{now: now, minVersion: minVersion, protocols: []string{"h2", "http/1.1"}}
+	if f.HTTP2 != nil && !*f.HTTP2 {
+		s.protocols = []string{"http/1.1"}
+	}
 	s.live.files = files{
 		certificate: file{field: "certificate", path: f.Certificate},
 		key:         file{field: "key", path: f.Key},
 		denied:      file{field: "denied_certificates", path: f.Denied},
+		ticketKey:   file{field: "session_ticket_key", path: f.TicketKey, secret: true},
 	}
 	if err := s.addTrust(f); err != nil {
 		return nil, err
@@ -80,13 +90,14 @@ func parseVersion(text string) (uint16, error) {
 
 // Config is for one listener, and the caller's own. Every handshake takes the state in force when it begins.
 //
-// Session tickets are encrypted by keys of this configuration, not of the state, so they outlive a reload. On
+// Session tickets are encrypted by keys that are derived from the TicketKey in force, or, without one, by keys of this
+// configuration, not of the state; so they outlive a reload. On
 // resumption crypto/tls itself asks again for a client certificate within its dates and for a chain that ends in a CA
-// now in the bundle; otherwise there is a full handshake.
+// now in the bundle; otherwise there is a full handshake. Over TLS 1.2 there are none.
 func (s *Server) Config() *tls.Config {
 	config := s.settings()
-	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return s.live.current.Load().config, nil
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return s.live.current.Load().configFor(hello, s.now()), nil
 	}
 	return config
 }
@@ -97,7 +108,9 @@ func (s *Server) settings() *tls.Config {
 		Time:         s.now,
 		MinVersion:   s.minVersion,
 		CipherSuites: aeadSuites(),
-		NextProtos:   []string{"h2", "http/1.1"},
+		NextProtos:   s.protocols,
+		// An answer of a few KB is one record, and so one system call, on a new connection, too.
+		DynamicRecordSizingDisabled: true,
 	}
 }
 
@@ -120,14 +133,23 @@ func (s *Server) build(f files) (*state, error) {
 	config := s.settings()
 	config.Certificates = []tls.Certificate{pair}
 	expiries := []Expiry{{File: "server", NotAfter: notAfter}}
-	if len(f.cas) == 0 {
-		return &state{config: config, expiries: expiries}, nil
+	next := &state{config: config, expiries: expiries}
+	if len(f.cas) > 0 {
+		trust, more, err := s.trust(f)
+		if err != nil {
+			return nil, err
+		}
+		config.ClientAuth = tls.VerifyClientCertIfGiven
+		config.ClientCAs = trust.pool
+		next.trust, next.expiries = trust, append(expiries, more...)
 	}
-	trust, more, err := s.trust(f)
-	if err != nil {
-		return nil, err
+	next.old = withoutTickets(config)
+	if f.ticketKey.path != "" {
+		key, err := ParseTicketKey(f.ticketKey.data)
+		if err != nil {
+			return nil, f.ticketKey.fail(err)
+		}
+		next.tickets.key, next.tickets.config = &key, config
 	}
-	config.ClientAuth = tls.VerifyClientCertIfGiven
-	config.ClientCAs = trust.pool
-	return &state{config: config, expiries: append(expiries, more...), trust: trust}, nil
+	return next, nil
 }

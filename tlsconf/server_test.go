@@ -138,6 +138,20 @@ func TestHTTP2IsNegotiatedAndHTTP11IsServed(t *testing.T) {
 	}
 }
 
+func TestHTTP2IsNotOfferedWhereItIsTurnedOff(t *testing.T) {
+	ca, d := newCA(t, "ca"), newDir(t)
+	files := d.serverFiles(ca)
+	for _, test := range []struct {
+		http2 *bool
+		proto string
+	}{{nil, "HTTP/2.0"}, {new(true), "HTTP/2.0"}, {new(false), "HTTP/1.1"}} {
+		files.HTTP2 = test.http2
+		if got := mustRequest(t, serve(t, newServer(t, files).Config()), client(ca, nil)); got.Proto != test.proto {
+			t.Errorf("a client that takes both speaks %s; want %s", got.Proto, test.proto)
+		}
+	}
+}
+
 func TestClientCertificates(t *testing.T) {
 	ca, foreign, d := newCA(t, "ours"), newCA(t, "ours"), newDir(t) // the same name, another key
 	files := d.serverFiles(ca)

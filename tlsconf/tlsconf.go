@@ -8,7 +8,9 @@
 //     certificate (it then needs another credential, which is not decided here), never with one that does not verify.
 //   - A client's certificate is judged again at each request (Authorities): its CA may have been taken away since its
 //     connection was made, and it may have expired or been revoked.
-//   - TLS 1.2, where it is allowed, is allowed with ephemeral keys and AEAD suites only.
+//   - TLS 1.2, where it is allowed, is allowed with ephemeral keys and AEAD suites only, and without session tickets.
+//   - Whoever has the ticket key can be any client that is known by a certificate; a resumed session is otherwise worth no
+//     more than a new one: the certificate in it is judged again, by TLS and at each request.
 //   - A private key is in memory only as crypto/tls holds it, and in no error.
 //   - A PROXY protocol header is believed from listed addresses alone; what another sends never has a meaning.
 //

@@ -2,6 +2,9 @@ package load
 
 import (
 	"context"
+	"errors"
+	"net"
+	"os"
 	"time"
 )
 
@@ -27,7 +30,8 @@ type Op struct {
 
 // Conn carries out one operation after another. One goroutine uses it at a time.
 type Conn interface {
-	// Do is nil where the answer is as it should be. A failed Conn is closed and replaced by the caller.
+	// Do is nil where the answer is as it should be, and a Failure where it is not; after any other error the caller closes
+	// and replaces the Conn. It takes no longer than Patience, whatever becomes of ctx.
 	Do(ctx context.Context, op *Op) error
 	Close() error
 	// Wire tells how many bytes it has sent and received below TLS since it was made, handshake included; -1 where it
@@ -43,3 +47,34 @@ type Dialer interface {
 
 // Patience is MediaWiki's: what takes longer has failed for it.
 const Patience = 3 * time.Second
+
+// Failure is an answer that is not as it should be. Its text is the reason it is counted under, such as 503.
+type Failure string
+
+// The failures that all targets name alike.
+const (
+	NotFound Failure = "404"   // a get that found nothing where something should be
+	Found    Failure = "found" // a get that found something where nothing should be
+)
+
+// Error is the reason.
+func (f Failure) Error() string { return string(f) }
+
+// The reasons that are no answer's.
+const (
+	timeout    = "timeout"    // no answer within Patience, counted from when the request was due
+	connection = "connection" // it could not be made, or broke
+)
+
+// Reason is what an error of Dial or Do is counted under: few words, whatever the target.
+func Reason(err error) string {
+	var failure Failure
+	if errors.As(err, &failure) {
+		return string(failure)
+	}
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return timeout
+	}
+	return connection
+}

@@ -128,6 +128,9 @@ func (c *Config) applyDefaults() {
 	orElse(&c.Limits.PerClient.MaxInFlight, (c.Limits.MaxInFlight+1)/2)
 	orElse(&c.Shutdown.Grace, 5*time.Second)
 	orElse(&c.LogLevel, "info")
+	if c.TLS.HTTP2 == nil {
+		c.TLS.HTTP2 = ptr(true)
+	}
 	if c.Shutdown.Drain == nil {
 		c.Shutdown.Drain = ptr(2 * time.Second)
 	}
@@ -186,6 +189,7 @@ func (c *Config) validateFiles() error {
 		{"cassandra.tls.ca", c.Cassandra.TLS.CA}, {"cassandra.tls.certificate", c.Cassandra.TLS.Certificate},
 		{"cassandra.tls.key", c.Cassandra.TLS.Key}, {"cassandra.password_file", c.Cassandra.PasswordFile},
 		{"seal.index_key", c.Seal.IndexKey}, {"audit.key_file", c.Audit.KeyFile}, {"tls.denied_certificates", c.TLS.Denied},
+		{"tls.session_ticket_key", c.TLS.TicketKey},
 	}
 	add := func(path, value string) { files = append(files, struct{ path, value string }{path, value}) }
 	for i, ca := range c.TLS.ClientCAs {

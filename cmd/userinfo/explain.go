@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/internal/keyfile"
 )
 
 // checkConfig says whether a configuration and its files are right, and who may do what; or, with --as, whether one
@@ -140,7 +141,7 @@ func (q *question) complete(p *access.Policy) error {
 func (q *question) readToken(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("cannot be read: %w; name a file that holds the token, never the token itself", unnamed(err))
+		return fmt.Errorf("cannot be read: %w; name a file that holds the token, never the token itself", keyfile.Unnamed(err))
 	}
 	token := strings.TrimRight(string(text), "\r\n")
 	if token == "" || strings.ContainsAny(token, " \r\n") {
@@ -184,7 +185,7 @@ func readKeyText(file string) (access.Key, error) {
 	}
 	text, err := read()
 	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w", unnamed(err))
+		return "", fmt.Errorf("cannot be read: %w", keyfile.Unnamed(err))
 	}
 	key := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	if key == "" {

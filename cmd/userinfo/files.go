@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"sync/atomic"
 	"time"
 
 	"userinfo/access"
 	"userinfo/internal/field"
+	"userinfo/internal/keyfile"
 	"userinfo/store"
 	"userinfo/tlsconf"
 )
@@ -39,7 +39,7 @@ func (f *files) auditKey() access.AuditKey {
 
 // openAudit reads the audit key again.
 func (f *files) openAudit(a Audit) (changed bool, err error) {
-	k, err := readKey(a.KeyFile, access.ParseAuditKey)
+	k, err := keyfile.Read(a.KeyFile, access.ParseAuditKey)
 	if err != nil {
 		return false, &field.Error{Path: "audit.key_file", Err: err}
 	}
@@ -100,21 +100,13 @@ func under(path string, err error) error {
 func readPassword(file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w; name a file that holds the password, never the password itself", unnamed(err))
+		return "", fmt.Errorf("cannot be read: %w; name a file that holds the password, never the password itself", keyfile.Unnamed(err))
 	}
 	text = bytes.TrimRight(text, "\r\n")
 	if len(text) == 0 {
 		return "", errors.New("the file is empty; put the password into it")
 	}
 	return string(text), nil
-}
-
-// unnamed is an error of package os without the name of the file.
-func unnamed(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 func (f *files) cassandraConfig(c Cassandra) store.CassandraConfig {

@@ -7,12 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 
 	"userinfo/access"
 	"userinfo/access/signature"
 	"userinfo/internal/field"
+	"userinfo/internal/keyfile"
 	"userinfo/store"
+	"userinfo/tlsconf"
 )
 
 // Seal names the files of the keys that seal rows; each is made by `userinfo key new`, and for its owner alone.
@@ -41,12 +42,16 @@ func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
 		var k access.AuditKey
 		k, err = access.NewAuditKey(rand.Reader)
 		text = k.Text()
+	case len(args) == 2 && args[0] == "new" && args[1] == "ticket":
+		var k tlsconf.TicketKey
+		k, err = tlsconf.NewTicketKey(rand.Reader)
+		text = k.Text()
 	case len(args) == 2 && args[0] == "new" && args[1] == "signature":
 		var s signature.Secret
 		s, err = signature.NewSecret(rand.Reader)
 		text = s.Text()
 	default:
-		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index|signature|audit >FILE)")
+		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index|signature|audit|ticket >FILE)")
 		return exitUsage
 	}
 	if err != nil {
@@ -64,7 +69,7 @@ func auditHash(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	if !parseFlags(flags, args, stderr) {
 		return exitUsage
 	}
-	k, err := readKey(*file, access.ParseAuditKey)
+	k, err := keyfile.Read(*file, access.ParseAuditKey)
 	if err != nil {
 		fmt.Fprintln(stderr, "userinfo audit-hash: --key-file:", err)
 		return exitUsage
@@ -94,12 +99,12 @@ func newKeys() (*store.Keys, error) {
 // read reads all key files. Its errors are field.Error.
 func (s Seal) read() (index store.IndexKey, seals []store.SealKey, err error) {
 	var errs []error
-	index, err = readKey(s.IndexKey, store.ParseIndexKey)
+	index, err = keyfile.Read(s.IndexKey, store.ParseIndexKey)
 	if err != nil {
 		errs = append(errs, &field.Error{Path: "seal.index_key", Err: err})
 	}
 	for i, file := range s.Keys {
-		k, err := readKey(file, store.ParseSealKey)
+		k, err := keyfile.Read(file, store.ParseSealKey)
 		if err != nil {
 			errs = append(errs, &field.Error{Path: fmt.Sprintf("seal.keys[%d]", i), Err: err})
 		}
@@ -119,34 +124,4 @@ func (s Seal) open() (*store.Keys, error) {
 		return nil, &field.Error{Path: "seal", Err: err}
 	}
 	return k, nil
-}
-
-// keyFileBytes is more than a key file has.
-const keyFileBytes = 1024
-
-// readKey reads a file that nobody but its owner can read or write. It fails closed: one that others can, or that is
-// no regular file, holds no key, whatever is in it. Errors do not name the file, which may be the key itself in the
-// wrong place.
-func readKey[K any](file string, parse func([]byte) (K, error)) (none K, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return none, fmt.Errorf("cannot be opened: %w; name a file that holds the key, never the key itself", unnamed(err))
-	}
-	defer f.Close()
-	info, err := f.Stat() // of the file that is open, so that no other can take its place
-	if err != nil {
-		return none, fmt.Errorf("its mode cannot be told: %w; name a regular file", unnamed(err))
-	}
-	if !info.Mode().IsRegular() {
-		return none, errors.New("is not a regular file; name one that only its owner can read")
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return none, fmt.Errorf("has mode %04o, so others than its owner can read or write it: if they might have, make another key; "+
-			"otherwise chmod 0400 and give it to the user that the service runs as", mode)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, keyFileBytes))
-	if err != nil {
-		return none, fmt.Errorf("cannot be read: %w; name a regular file on a disk that works", unnamed(err))
-	}
-	return parse(text)
 }

@@ -39,7 +39,7 @@ func commands() []command {
 		{"check-config", "--config FILE", "say whether a configuration and its files are right, and who may do what", checkConfig},
 		{"check-config", "--config FILE --as WHO --may GRANT", "say whether one request would be allowed", checkConfig},
 		{"schema", "print|apply|check --config FILE", "show, make or verify the tables in Cassandra", schemaCommand},
-		{"key", "new seal|index|signature|audit", "make a key: for rows, for their keys, for signing requests, for hashes in audit records", key},
+		{"key", "new seal|index|signature|audit|ticket", "make a key: for rows, for their keys, for signing requests, for hashes in audit records, for TLS session tickets", key},
 		{"sign", "--key FILE --keyid ID URL", "print the headers that sign a request, for curl -H @-", sign},
 		{"audit-hash", "--key-file FILE", "print what audit records call the session key on standard input", auditHash},
 		{"token", "new", "make a bearer token and the hash that the configuration takes", token},

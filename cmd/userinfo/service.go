@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,12 +32,6 @@ type service struct {
 	rules
 	reload *reloader
 }
-
-// ballastBytes is memory that is asked for and never touched, so that it is none of the machine's. The collector starts
-// when the heap has doubled, and the few MB that live here would double many times a second; so it starts
-// when about as much as this has been allocated (a sixth of the CPU of a get, by `go run ./bench`).
-// Larger heaps hardly notice.
-const ballastBytes = 64 << 20
 
 // proxyTimeout is how long a proxy may take for its PROXY protocol header.
 const proxyTimeout = 2 * time.Second
@@ -70,7 +66,7 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 
 // run serves on l until ctx ends and everything accepted is answered.
 func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
-	ballast := make([]byte, ballastBytes)
+	ballast := chooseMemory(os.DirFS("/"), os.Getenv("GOMEMLIMIT"), debug.SetMemoryLimit(-1)).apply(s.log)
 	defer runtime.KeepAlive(ballast)
 	collections, ready := s.collections(open)
 	handler := api.New(api.Config{

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"userinfo/access/signature"
+	"userinfo/internal/keyfile"
 )
 
 const signUsage = `usage: userinfo sign --key FILE --keyid ID [--method METHOD] [--ttl SECONDS] [--body FILE] URL
@@ -48,7 +49,7 @@ func sign(_ context.Context, args []string, stdout, stderr io.Writer) int {
 
 // lines are the headers that the request takes beside those that curl sends anyway.
 func (s signing) lines() (string, error) {
-	key, err := readKey(s.keyFile, func(text []byte) (signature.SigningKey, error) {
+	key, err := keyfile.Read(s.keyFile, func(text []byte) (signature.SigningKey, error) {
 		return signature.ParseSigningKey(s.keyID, text)
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"userinfo/access/forwarded"
 	"userinfo/access/signature"
 	"userinfo/internal/field"
+	"userinfo/internal/keyfile"
 	"userinfo/tlsconf"
 )
 
@@ -116,18 +117,18 @@ func readSigner(k access.SignatureKey) (signature.Key, error) {
 	parse := func(text []byte) (signature.Key, error) { return signature.ParseKey(k.ID, text) }
 	f, err := os.Open(k.File)
 	if err != nil {
-		return signature.Key{}, fmt.Errorf("cannot be opened: %w; name a file that holds the key, never the key itself", unnamed(err))
+		return signature.Key{}, fmt.Errorf("cannot be opened: %w; name a file that holds the key, never the key itself", keyfile.Unnamed(err))
 	}
 	defer f.Close()
 	begin := make([]byte, len("-----BEGIN PUBLIC KEY"))
 	if n, err := io.ReadFull(f, begin); err == nil && bytes.Equal(begin[:n], []byte("-----BEGIN PUBLIC KEY")) {
-		rest, err := io.ReadAll(io.LimitReader(f, keyFileBytes))
+		rest, err := io.ReadAll(io.LimitReader(f, keyfile.MaxBytes))
 		if err != nil {
-			return signature.Key{}, fmt.Errorf("cannot be read: %w", unnamed(err))
+			return signature.Key{}, fmt.Errorf("cannot be read: %w", keyfile.Unnamed(err))
 		}
 		return parse(append(begin, rest...))
 	}
-	return readKey(k.File, parse)
+	return keyfile.Read(k.File, parse)
 }
 
 // front is what the service believes of those in front of it. It never changes.

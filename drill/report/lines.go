@@ -8,6 +8,8 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"userinfo/internal/chart"
 )
 
 // thinned is a series in as many points as a plot can show, a second's worth each.
@@ -78,7 +80,7 @@ func (b columnsOf) highest() (high float64) {
 // Plot implements plot.Plotter.
 func (b columnsOf) Plot(c draw.Canvas, p *plot.Plot) {
 	exact, y := p.Transforms(&c)
-	x := func(seconds float64) vg.Length { return pixel(exact(seconds)) }
+	x := func(seconds float64) vg.Length { return chart.Pixel(exact(seconds)) }
 	var outline []vg.Point
 	for i := range b.parts[0] {
 		from := float64(i) * b.step
@@ -90,7 +92,7 @@ func (b columnsOf) Plot(c draw.Canvas, p *plot.Plot) {
 		for j, part := range b.parts {
 			if part[i] > 0 {
 				// At least two pixels wide and high: one error in an hour is seen.
-				fill(c, b.colours[j], x(from), y(sum), max(x(until), x(from)+2), max(y(sum+part[i]), y(sum)+2))
+				chart.Fill(c, b.colours[j], x(from), y(sum), max(x(until), x(from)+2), max(y(sum+part[i]), y(sum)+2))
 			}
 			sum += part[i]
 		}

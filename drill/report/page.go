@@ -1,26 +1,25 @@
 package report
 
 import (
-	"encoding/base64"
 	"fmt"
-	htmltemplate "html/template"
 	"slices"
 	"strings"
 
 	"userinfo/drill/history"
 	"userinfo/drill/judge"
+	"userinfo/internal/page"
 )
 
 // shownTimelines is how many of them the Markdown shows, lest the repository grow by all.
 const shownTimelines = 6
 
-// page is what both templates show.
-type page struct {
+// contents is what both templates show.
+type contents struct {
 	Good     bool
 	Headline string
 	Columns  []column
 	Rows     []row
-	Overview picture
+	Overview page.Picture
 	Drills   []drill
 	Evidence []evidence
 	Figures  []figure
@@ -55,20 +54,9 @@ type drill struct {
 	Summary
 	Label    string // no other drill's
 	Anchor   string
-	Timeline picture
+	Timeline page.Picture
 	Shown    bool // in the Markdown
 	Broken   bool
-}
-
-// picture is an image and its file's name.
-type picture struct {
-	File string
-	PNG  []byte
-}
-
-// URI is the picture inside the page.
-func (p picture) URI() htmltemplate.URL {
-	return htmltemplate.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(p.PNG))
 }
 
 // evidence is an invariant that a drill has broken.
@@ -132,8 +120,8 @@ func (f figure) Judged() bool {
 
 type fact struct{ Name, Value string }
 
-func newPage(summaries []Summary, mutants []MutantResult) *page {
-	p := &page{Columns: columns(summaries), Mutants: mutants, Overview: picture{File: "overview.png"}}
+func contentsOf(summaries []Summary, mutants []MutantResult) *contents {
+	p := &contents{Columns: columns(summaries), Mutants: mutants, Overview: page.Picture{File: "overview.png"}}
 	p.Drills = drills(summaries)
 	p.Environment = environment(p.Drills)
 	for i := range p.Drills {
@@ -168,13 +156,13 @@ func columns(summaries []Summary) []column {
 }
 
 // headline is the whole in a sentence or three.
-func headline(p *page) string {
+func headline(p *contents) string {
 	var operations, faults int
 	for _, d := range p.Drills {
 		operations += d.Operations.Total()
 		faults += len(d.Faults) + d.Omitted
 	}
-	text := plural(len(p.Drills), "drill") + " with " + plural(faults, "fault") + " and " + plural(operations, "operation") + ": "
+	text := page.Plural(len(p.Drills), "drill") + " with " + page.Plural(faults, "fault") + " and " + page.Plural(operations, "operation") + ": "
 	if p.Good {
 		text += "nothing that was promised was broken."
 	} else {
@@ -185,7 +173,7 @@ func headline(p *page) string {
 			violations += e.Broken
 		}
 		slices.Sort(broken)
-		text += plural(violations, "violation") + ", of " + strings.Join(slices.Compact(broken), ", ") + "."
+		text += page.Plural(violations, "violation") + ", of " + strings.Join(slices.Compact(broken), ", ") + "."
 	}
 	var unchecked []string
 	for _, c := range p.Columns {
@@ -207,10 +195,10 @@ func drills(summaries []Summary) []drill {
 	for i, s := range summaries {
 		d := drill{Summary: s, Label: s.Name}
 		if labels[d.Label] {
-			d.Label = unused(labels, fmt.Sprintf("%s, seed %d", s.Name, s.Seed))
+			d.Label = page.Unused(labels, fmt.Sprintf("%s, seed %d", s.Name, s.Seed))
 		}
 		labels[d.Label] = true
-		d.Anchor = unused(anchors, fileName(d.Label))
+		d.Anchor = page.Unused(anchors, page.FileName(d.Label))
 		anchors[d.Anchor] = true
 		d.Timeline.File = "timeline-" + d.Anchor + ".png"
 		d.Broken = slices.ContainsFunc(s.Verdicts, violated)
@@ -230,31 +218,6 @@ func drills(summaries []Summary) []drill {
 		d.Shown = true
 	}
 	return all
-}
-
-// unused is name, or name with the first number that makes it another.
-func unused(used map[string]bool, name string) string {
-	for i, other := 2, name; ; i++ {
-		if !used[other] {
-			return other
-		}
-		other = fmt.Sprintf("%s-%d", name, i)
-	}
-}
-
-// fileName keeps of a name what is safe in a file's name and a URL on every system.
-func fileName(name string) string {
-	safe := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_':
-			return r
-		}
-		return '-'
-	}, name)
-	for strings.Contains(safe, "--") {
-		safe = strings.ReplaceAll(safe, "--", "-")
-	}
-	return safe[:min(len(safe), 60)]
 }
 
 // environment merges what the drills say of where they ran, in the order of its names.

@@ -13,14 +13,12 @@
 package report
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"userinfo/internal/page"
 )
 
 // ErrUnusable is wrapped by the errors for summaries of which no report can be made.
@@ -77,10 +75,7 @@ func Write(dir string, summaries []Summary, mutants []MutantResult) error {
 	if err := usable(summaries); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("writing a report: %w", err)
-	}
-	p := newPage(summaries, mutants)
+	p := contentsOf(summaries, mutants)
 	files := make(map[string][]byte)
 	var err error
 	if p.Overview.PNG, err = overview(p.Columns, p.Rows); err != nil {
@@ -94,18 +89,13 @@ func Write(dir string, summaries []Summary, mutants []MutantResult) error {
 		}
 		files[d.Timeline.File] = d.Timeline.PNG
 	}
-	if files["report.html"], err = render(pageHTML.Execute, p); err != nil {
+	if files["report.html"], err = page.Render(pageHTML.Execute, p); err != nil {
 		return fmt.Errorf("making the page: %w", err)
 	}
-	if files["report.md"], err = render(pageMarkdown.Execute, p); err != nil {
+	if files["report.md"], err = page.Render(pageMarkdown.Execute, p); err != nil {
 		return fmt.Errorf("making the Markdown: %w", err)
 	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			return fmt.Errorf("writing a report: %w", err)
-		}
-	}
-	return nil
+	return page.Write(dir, files)
 }
 
 // usable refuses what would make a report that says less than it seems to. It fails closed.
@@ -127,10 +117,4 @@ func usable(summaries []Summary) error {
 		}
 	}
 	return nil
-}
-
-func render(execute func(io.Writer, any) error, p *page) ([]byte, error) {
-	b := new(bytes.Buffer)
-	err := execute(b, p)
-	return b.Bytes(), err
 }

@@ -16,6 +16,8 @@ import (
 
 	"userinfo/drill/history"
 	"userinfo/drill/judge"
+	"userinfo/internal/page"
+	"userinfo/internal/page/pagetest"
 )
 
 // mixed is a drill of two kinds of fault, one of them done twice.
@@ -29,31 +31,15 @@ func mixed() *history.History {
 
 func write(t *testing.T, summaries []Summary, mutants []MutantResult) map[string]string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "new", "report")
-	if err := Write(dir, summaries, mutants); err != nil {
-		t.Fatal(err)
-	}
-	names, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := make(map[string]string)
-	for _, name := range names {
-		text, err := os.ReadFile(filepath.Join(dir, name.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name.Name()] = string(text)
-	}
-	return files
+	return pagetest.Written(t, func(dir string) error { return Write(dir, summaries, mutants) })
 }
 
 // pages are the report's texts, without the drawing of its pictures.
 func pages(t *testing.T, summaries []Summary, mutants []MutantResult) map[string]string {
 	t.Helper()
-	p, files := newPage(summaries, mutants), make(map[string]string)
+	p, files := contentsOf(summaries, mutants), make(map[string]string)
 	for name, execute := range map[string]func(io.Writer, any) error{"report.html": pageHTML.Execute, "report.md": pageMarkdown.Execute} {
-		text, err := render(execute, p)
+		text, err := page.Render(execute, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -372,7 +358,6 @@ func TestAMutantIsCaughtByItsOwnInvariantOnly(t *testing.T) {
 
 func TestNumbersAreWrittenForAReader(t *testing.T) {
 	for got, want := range map[string]string{
-		count(1234567): "1,234,567", plural(1, "drill"): "1 drill", plural(0, "drill"): "0 drills",
 		seconds(0): "0.0 s", seconds(9940 * time.Millisecond): "9.9 s", seconds(9960 * time.Millisecond): "10 s", seconds(119600 * time.Millisecond): "2 min",
 		seconds(320 * time.Second): "5 min 20 s", clock(31 * time.Second): "0:31", clock(3600 * time.Second): "1:00:00",
 		ms(0): "–", ms(2.04): "2.0 ms", ms(1234): "1,234 ms", ratio(3, 2): "1.5×", ratio(3, 0): "–", back(-1): "not seen",

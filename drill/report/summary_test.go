@@ -12,6 +12,7 @@ import (
 
 	"userinfo/drill/history"
 	"userinfo/drill/judge"
+	"userinfo/internal/page"
 )
 
 func TestAnOperationIsCountedByWhatItsClientWasTold(t *testing.T) {
@@ -225,11 +226,11 @@ func FuzzSummary(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p := newPage([]Summary{s}, nil)
-		if _, err := render(pageHTML.Execute, p); err != nil {
+		p := contentsOf([]Summary{s}, nil)
+		if _, err := page.Render(pageHTML.Execute, p); err != nil {
 			t.Error(err)
 		}
-		if _, err := render(pageMarkdown.Execute, p); err != nil {
+		if _, err := page.Render(pageMarkdown.Execute, p); err != nil {
 			t.Error(err)
 		}
 		if _, err := timeline(&s); err != nil {

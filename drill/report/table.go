@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"userinfo/drill/judge"
+	"userinfo/internal/page"
 )
 
 // row is a line of the table fault × invariant.
@@ -38,7 +39,7 @@ func times(n int) string {
 	if n == 1 {
 		return ""
 	}
-	return " ×" + count(n)
+	return " ×" + page.Count(n)
 }
 
 // state is what is known of an invariant under a fault.
@@ -66,11 +67,11 @@ func (c cell) Words() string {
 	case c.State == unchecked:
 		return "–"
 	case c.State == broken && c.Checked > 0:
-		return "BROKEN " + count(c.Broken) + " of " + count(c.Checked)
+		return "BROKEN " + page.Count(c.Broken) + " of " + page.Count(c.Checked)
 	case c.State == broken:
-		return "BROKEN " + count(c.Broken)
+		return "BROKEN " + page.Count(c.Broken)
 	case c.State == held && c.Checked > 0:
-		return "held " + count(c.Checked)
+		return "held " + page.Count(c.Checked)
 	}
 	return string(c.State)
 }

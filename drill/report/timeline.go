@@ -11,6 +11,9 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"userinfo/internal/chart"
+	"userinfo/internal/page"
 )
 
 // The timeline's layout, in pixels.
@@ -32,18 +35,18 @@ func timeline(s *Summary) ([]byte, error) {
 	for _, p := range panels {
 		height += titleHeight + p.height
 	}
-	c, img := canvas(timelineWidth, height)
+	c, img := chart.New(timelineWidth, height)
 	head(c, s)
 	t := &timeAxis{end: span(s)}
 	y := height - headHeight - nameHeight
 	names(c, s.Faults, t, y)
 	for _, p := range panels {
-		c.FillText(face(12, ink, draw.XLeft), vg.Point{X: leftMargin, Y: y - titleHeight + 9}, p.title)
+		c.FillText(chart.Face(12, chart.Ink, draw.XLeft), vg.Point{X: leftMargin, Y: y - titleHeight + 9}, p.title)
 		y -= titleHeight + p.height
 		p.draw(c, s.Faults, t, y)
 	}
 	t.draw(c, y)
-	return encode(img)
+	return chart.Encode(img, theme...)
 }
 
 // span is the time that is drawn, in seconds.
@@ -59,9 +62,9 @@ func span(s *Summary) float64 {
 }
 
 func head(c draw.Canvas, s *Summary) {
-	title, more := bold(face(15, ink, draw.XLeft)), face(12, faint, draw.XLeft)
+	title, more := chart.Bold(chart.Face(15, chart.Ink, draw.XLeft)), chart.Face(12, chart.Faint, draw.XLeft)
 	y := c.Max.Y - 18
-	name := fit(title, s.Name, timelineWidth/2)
+	name := chart.Fit(title, s.Name, timelineWidth/2)
 	c.FillText(title, vg.Point{X: leftMargin, Y: y}, name)
 	about := fmt.Sprintf("seed %d, %v operations a second, %s", s.Seed, s.Rate, seconds(s.Duration))
 	c.FillText(more, vg.Point{X: leftMargin + title.Width(name) + 14, Y: y}, about)
@@ -75,9 +78,9 @@ func head(c draw.Canvas, s *Summary) {
 		{paleBlue, true, "median"}, {blue, true, "99th percentile"}, {grey, false, "fault"}, {paleGrey, false, "until recovered"},
 	} {
 		if e.line {
-			fill(c, e.colour, x, y-1, x+14, y+1)
+			chart.Fill(c, e.colour, x, y-1, x+14, y+1)
 		} else {
-			fill(c, e.colour, x, y-5, x+14, y+5)
+			chart.Fill(c, e.colour, x, y-5, x+14, y+5)
 		}
 		c.FillText(more, vg.Point{X: x + 19, Y: y}, e.name)
 		x += 19 + more.Width(e.name) + 18
@@ -88,7 +91,7 @@ func head(c draw.Canvas, s *Summary) {
 type timeAxis struct{ end float64 }
 
 func (t *timeAxis) x(seconds float64) vg.Length {
-	return leftMargin + pixel(vg.Length(min(seconds, t.end)/t.end)*(timelineWidth-leftMargin-rightMargin))
+	return leftMargin + chart.Pixel(vg.Length(min(seconds, t.end)/t.end)*(timelineWidth-leftMargin-rightMargin))
 }
 
 // step is the least of the usual ones that leaves room for the labels.
@@ -102,10 +105,10 @@ func (t *timeAxis) step() float64 {
 }
 
 func (t *timeAxis) draw(c draw.Canvas, y vg.Length) {
-	style := face(11, faint, draw.XCenter)
+	style := chart.Face(11, chart.Faint, draw.XCenter)
 	for s := 0.0; s <= t.end; s += t.step() {
 		x := t.x(s)
-		c.StrokeLine2(draw.LineStyle{Color: faint, Width: 1}, x, y-4, x, y)
+		c.StrokeLine2(draw.LineStyle{Color: chart.Faint, Width: 1}, x, y-4, x, y)
 		c.FillText(style, vg.Point{X: x, Y: y - 13}, clock(time.Duration(s*float64(time.Second))))
 	}
 	style.XAlign = draw.XRight
@@ -114,14 +117,14 @@ func (t *timeAxis) draw(c draw.Canvas, y vg.Length) {
 
 // names writes each fault's name above it; where there are many, its number in the tables.
 func names(c draw.Canvas, faults []Fault, t *timeAxis, y vg.Length) {
-	style := face(12, ink, draw.XLeft)
+	style := chart.Face(12, chart.Ink, draw.XLeft)
 	var ends [2]vg.Length // of what each line has
 	for i, f := range faults {
 		name := f.Name
 		if len(faults) > 1 {
 			name = strconv.Itoa(i + 1)
 		}
-		name = fit(style, name, timelineWidth-leftMargin-rightMargin)
+		name = chart.Fit(style, name, timelineWidth-leftMargin-rightMargin)
 		x := min(t.x(f.Begin.Seconds()), timelineWidth-rightMargin-style.Width(name))
 		for line := range ends {
 			if x >= ends[line] {
@@ -141,10 +144,10 @@ func shade(c draw.Canvas, faults []Fault, t *timeAxis, y0, y1 vg.Length) {
 		if f.HasRecovered() {
 			recovered = t.x(f.Recovered.Seconds())
 		}
-		fill(c, paleGrey, end, y0, recovered, y1)
-		fill(c, grey, begin, y0, max(end, begin+1), y1)
+		chart.Fill(c, paleGrey, end, y0, recovered, y1)
+		chart.Fill(c, grey, begin, y0, max(end, begin+1), y1)
 		if len(faults) <= 8 { // more of them hide the data
-			c.StrokeLine2(draw.LineStyle{Color: faint, Width: 1, Dashes: []vg.Length{3, 3}}, recovered, y0, recovered, y1)
+			c.StrokeLine2(draw.LineStyle{Color: chart.Faint, Width: 1, Dashes: []vg.Length{3, 3}}, recovered, y0, recovered, y1)
 		}
 	}
 }
@@ -178,10 +181,10 @@ func panels(s *Summary) []panel {
 func errorTitle(dc string, t Tally) string {
 	title := dc + " — errors per second: none"
 	if t.Errors() > 0 {
-		title = fmt.Sprintf("%s — errors per second: %s failed, %s perhaps done", dc, count(t.Failed), count(t.Unknown))
+		title = fmt.Sprintf("%s — errors per second: %s failed, %s perhaps done", dc, page.Count(t.Failed), page.Count(t.Unknown))
 	}
 	if t.Local > 0 {
-		title += "; " + plural(t.Local, "delete") + " done here and pending elsewhere"
+		title += "; " + page.Plural(t.Local, "delete") + " done here and pending elsewhere"
 	}
 	return title
 }
@@ -216,45 +219,16 @@ func (p panel) draw(c draw.Canvas, faults []Fault, t *timeAxis, y vg.Length) {
 	l.HideX()
 	l.X.Min, l.X.Max, l.X.Padding = 0, t.end, 0
 	l.Y.Min, l.Y.Max, l.Y.Padding = 0, max(1.25, p.max*1.08), 0
-	l.Y.Tick.Label = face(11, faint, draw.XRight)
-	l.Y.Tick.Marker, l.Y.Tick.Length = plot.TickerFunc(wholeTicks), 3
-	l.Y.LineStyle.Color, l.Y.Tick.LineStyle.Color = faint, faint
+	l.Y.Tick.Label = chart.Face(11, chart.Faint, draw.XRight)
+	l.Y.Tick.Marker, l.Y.Tick.Length = chart.Whole, 3
+	l.Y.LineStyle.Color, l.Y.Tick.LineStyle.Color = chart.Faint, chart.Faint
 	if p.log {
-		l.Y.Min, l.Y.Max, l.Y.Scale, l.Y.Tick.Marker = leastLatency, p.max*1.3, plot.LogScale{}, plot.TickerFunc(decades)
+		l.Y.Min, l.Y.Max, l.Y.Scale, l.Y.Tick.Marker = leastLatency, p.max*1.3, plot.LogScale{}, chart.Decades
 	}
 	grid := plotter.NewGrid()
-	grid.Vertical.Width, grid.Horizontal.Color = 0, rule
+	grid.Vertical.Width, grid.Horizontal.Color = 0, chart.Rule
 	l.Add(grid)
 	l.Add(p.plotters...)
-	at := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{Y: y}, Max: vg.Point{X: timelineWidth - rightMargin, Y: y + p.height}}}
-	data := l.DataCanvas(at)
-	at.Min.X += leftMargin - data.Min.X
-	at.Min.Y += y - data.Min.Y
-	at.Max.Y += y + p.height - data.Max.Y
-	l.Draw(at)
-	c.StrokeLine2(draw.LineStyle{Color: faint, Width: 1}, leftMargin, y, timelineWidth-rightMargin, y)
-}
-
-// wholeTicks are at most six whole numbers.
-func wholeTicks(_, max float64) []plot.Tick {
-	step := 1.0
-	for i := 0; max/step > 5; i++ {
-		step *= []float64{2, 2.5, 2}[i%3]
-	}
-	var ticks []plot.Tick
-	for v := 0.0; v <= max; v += step {
-		ticks = append(ticks, plot.Tick{Value: v, Label: count(int(v))})
-	}
-	return ticks
-}
-
-// decades are the powers of ten.
-func decades(min, max float64) []plot.Tick {
-	var ticks []plot.Tick
-	for v := 1.0; v <= max; v *= 10 {
-		if v >= min {
-			ticks = append(ticks, plot.Tick{Value: v, Label: count(int(v))})
-		}
-	}
-	return ticks
+	chart.Draw(c, l, vg.Rectangle{Min: vg.Point{X: leftMargin, Y: y}, Max: vg.Point{X: timelineWidth - rightMargin, Y: y + p.height}})
+	c.StrokeLine2(draw.LineStyle{Color: chart.Faint, Width: 1}, leftMargin, y, timelineWidth-rightMargin, y)
 }

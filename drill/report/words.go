@@ -6,12 +6,10 @@ import (
 	htmltemplate "html/template"
 	"maps"
 	"slices"
-	"strings"
 	"text/template"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
+	"userinfo/internal/page"
 )
 
 //go:embed report.html.tmpl
@@ -21,7 +19,7 @@ var htmlSource string
 var markdownSource string
 
 var words = map[string]any{
-	"count": count, "seconds": seconds, "ms": ms, "ratio": ratio, "back": back, "plural": plural, "md": markdown, "clock": clock,
+	"count": page.Count, "seconds": seconds, "ms": ms, "ratio": ratio, "back": back, "plural": page.Plural, "md": page.Markdown, "style": page.Style, "clock": clock,
 	"add1": func(i int) int { return i + 1 },
 }
 
@@ -31,16 +29,6 @@ var (
 )
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// count writes a number with its thousands apart.
-func count(n int) string { return message.NewPrinter(language.English).Sprint(n) }
-
-func plural(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return count(n) + " " + noun
-}
 
 // seconds writes a duration as a reader measures it: 0.4 s, 31 s, 5 min 20 s.
 func seconds(d time.Duration) string {
@@ -75,7 +63,7 @@ func ms(v float64) string {
 	case v < 10:
 		return fmt.Sprintf("%.1f ms", v)
 	}
-	return count(int(v+0.5)) + " ms"
+	return page.Count(int(v+0.5)) + " ms"
 }
 
 func ratio(a, b float64) string {
@@ -94,10 +82,4 @@ func back(d time.Duration) string {
 		return "at once"
 	}
 	return seconds(d)
-}
-
-// markdown is text inside a table's cell or a paragraph: what would be markup there is escaped.
-func markdown(text string) string {
-	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]",
-		"<", "&lt;", ">", "&gt;", "&", "&amp;", "\r", " ", "\n", " ").Replace(text)
 }

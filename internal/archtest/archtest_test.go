@@ -23,10 +23,10 @@ const (
 )
 
 // layers says of each package of the service which of ours it may import: cmd → api → store → access, in one
-// direction; tlsconf and schema are leaves. What judges the service and tells of it knows histories, and nothing of the
-// service.
+// direction; tlsconf and schema are leaves. What judges the service and tells of it knows histories and results, and
+// nothing of the service.
 var layers = map[string][]string{
-	"cmd/userinfo":      {"api", "store", "access", "access/signature", "access/forwarded", "schema", "tlsconf", "internal/devca", "internal/field"},
+	"cmd/userinfo":      {"api", "store", "access", "access/signature", "access/forwarded", "schema", "tlsconf", "internal/devca", "internal/field", "internal/keyfile"},
 	"api":               {"store", "access", "access/signature", "access/forwarded", "tlsconf"},
 	"store":             {"access"},
 	"store/storetest":   {"store", "access", "access/accesstest"},
@@ -34,14 +34,23 @@ var layers = map[string][]string{
 	"access/accesstest": {"access"},
 	"access/signature":  nil,
 	"access/forwarded":  nil,
-	"tlsconf":           nil,
+	"tlsconf":           {"internal/keyfile"},
 	"schema":            nil,
 	"internal/field":    nil,
+	"internal/keyfile":  nil,
 	"internal/devca":    nil,
+	"deploy/cassandra":  nil,
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
-	"drill/report":  {"drill/history", "drill/judge"},
+	"drill/report":  {"drill/history", "drill/judge", "internal/chart", "internal/page"},
+
+	"bench/result":   nil,
+	"bench/report":   {"bench/result", "internal/chart", "internal/page"},
+	"internal/chart": {"internal/page"},
+	"internal/page":  nil,
+
+	"internal/page/pagetest": nil,
 }
 
 // workshop is what the service is tested and measured with. It may import anything but the program and each other's
@@ -49,13 +58,13 @@ var layers = map[string][]string{
 var workshop = []string{"internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "bench", "drill"}
 
 // onlyForTests may be imported by the workshop, by tests, and by nothing of the service but what is listed above.
-var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "store/storetest", "access/accesstest", "bench", "drill"}
+var onlyForTests = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "store/storetest", "access/accesstest", "internal/page/pagetest", "bench", "drill"}
 
 // drivers are Cassandra's. Only store speaks to Cassandra; testcluster, which makes one, has a connection of its own so
-// that what is tested is not what tests.
+// that what is tested is not what tests, and the benchmark holds the service against the bare driver.
 var drivers = []string{"github.com/gocql/gocql", "github.com/apache/cassandra-gocql-driver"}
 
-var driverUsers = []string{"store", "internal/testcluster"}
+var driverUsers = []string{"store", "internal/testcluster", "bench/target"}
 
 // source is one parsed file.
 type source struct {
@@ -158,9 +167,10 @@ func TestTestsOfALeafNeedNoLayerAboveIt(t *testing.T) {
 		"access":           {"access", "access/accesstest", "internal/field"},
 		"access/signature": {"access/signature"},
 		"access/forwarded": {"access/forwarded"},
-		"tlsconf":          {"tlsconf", "internal/devca"},
+		"tlsconf":          {"tlsconf", "internal/devca", "internal/keyfile"},
 		"internal/field":   {"internal/field"},
 		"internal/devca":   {"internal/devca"},
+		"internal/keyfile": {"internal/keyfile"},
 	}
 	for _, s := range sources(t) {
 		allowed, leaf := leaves[s.dir]

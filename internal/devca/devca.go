@@ -8,6 +8,7 @@
 package devca
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -37,7 +38,8 @@ type Leaf struct {
 	DNSNames            []string
 	IPs                 []net.IP
 	URIs                []*url.URL
-	Client              bool // for client authentication; otherwise for a server and a client (as Cassandra nodes are)
+	Client              bool          // for client authentication; otherwise for a server and a client (as Cassandra nodes are)
+	Key                 crypto.Signer // its private key; nil means a new one of P-256
 	NotBefore, NotAfter time.Time
 }
 
@@ -81,9 +83,11 @@ func (ca *CA) Pool() *x509.CertPool {
 
 // Issue makes a key and a certificate for it, both PEM (the key in PKCS #8).
 func (ca *CA) Issue(leaf Leaf) (certPEM, keyPEM []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("making a key for %q: %w", leaf.CommonName, err)
+	key := leaf.Key
+	if key == nil {
+		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return nil, nil, fmt.Errorf("making a key for %q: %w", leaf.CommonName, err)
+		}
 	}
 	if leaf.NotBefore.IsZero() {
 		leaf.NotBefore = time.Now().Add(-time.Hour)
@@ -105,7 +109,7 @@ func (ca *CA) Issue(leaf Leaf) (certPEM, keyPEM []byte, err error) {
 	if leaf.Client {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("signing a certificate for %q: %w", leaf.CommonName, err)
 	}

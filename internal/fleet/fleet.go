@@ -35,6 +35,9 @@ type Fleet struct {
 	dir     string
 	program string
 
+	logLevel   string
+	commonName string // of the client's certificate; it has none where it is empty
+
 	mu        sync.Mutex
 	instances []*Instance
 }
@@ -51,12 +54,31 @@ func Build(ctx context.Context, program, overlay string) error {
 	return nil
 }
 
+// Option changes what New prepares.
+type Option func(*Fleet)
+
+// WithCA takes a CA that is there already for the instances' certificates and their clients'.
+func WithCA(ca *devca.CA) Option { return func(f *Fleet) { f.ca = ca } }
+
+// WithLogLevel takes another than debug, at which requests are logged, and so counted.
+func WithLogLevel(level string) Option { return func(f *Fleet) { f.logLevel = level } }
+
+// WithCertificate lets the one client come by a certificate of this common name as well as by its token.
+func WithCertificate(commonName string) Option {
+	return func(f *Fleet) { f.commonName = commonName }
+}
+
 // New prepares a fleet in dir, which is to be empty, and makes the schema. program is what Build has made.
-func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster) (*Fleet, error) {
-	f := &Fleet{cluster: cluster, dir: dir, program: program}
+func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster, options ...Option) (*Fleet, error) {
+	f := &Fleet{cluster: cluster, dir: dir, program: program, logLevel: "debug"}
+	for _, set := range options {
+		set(f)
+	}
 	var err error
-	if f.ca, err = devca.New("userinfo fleet"); err != nil {
-		return nil, err
+	if f.ca == nil {
+		if f.ca, err = devca.New("userinfo fleet"); err != nil {
+			return nil, err
+		}
 	}
 	if f.token, err = access.NewToken(rand.Reader); err != nil {
 		return nil, err
@@ -150,10 +172,14 @@ func (f *Fleet) config(name, dc, listen string, hosts []string) (string, error) 
 	for dc, n := range replication {
 		replicas = append(replicas, fmt.Sprintf("%s: %d", dc, n))
 	}
+	certificate, audience := "", ""
+	if f.commonName != "" {
+		certificate, audience = "{cn: "+f.commonName+"}", ", {certificate: true}"
+	}
 	file := filepath.Join(f.dir, name+".yaml")
 	return file, os.WriteFile(file, fmt.Appendf(nil, `
 listen: %[8]s
-log_level: debug
+log_level: %[11]s
 tls:
   certificate: %[1]s/server.crt
   key: %[1]s/server.key
@@ -173,14 +199,15 @@ collections:
 clients:
   - name: mediawiki
     tokens: [{sha256: %[7]s, networks: [127.0.0.0/8]}]
+    certificates: [%[12]s]
     grants: [sessions:get, sessions:set, sessions:touch, sessions:delete, kask:get, kask:set, kask:touch, kask:delete, metrics:get]
     keys: ["*"]
   - name: probe
     certificates: [{cn: %[10]s}]
     grants: [kask:get]
     keys: ["*"]
-audiences: {sessions: [{token: true}], kask: [{token: true}, {certificate: true}], metrics: [{token: true}], health: [{allow: true}]}
+audiences: {sessions: [{token: true}%[13]s], kask: [{token: true}, {certificate: true}], metrics: [{token: true}], health: [{allow: true}]}
 shutdown: {drain: 0s}
 `, f.dir, strings.Join(hosts, ", "), dc, testcluster.Username, f.cluster.PasswordFile(), f.cluster.CAFile(), f.token.HashText(),
-		listen, strings.Join(replicas, ", "), Probe), 0o600)
+		listen, strings.Join(replicas, ", "), Probe, f.logLevel, certificate, audience), 0o600)
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,8 +27,10 @@ type Instance struct {
 	Name string
 	DC   string
 
-	fleet  *Fleet
-	config string
+	fleet   *Fleet
+	config  string
+	program string
+	env     []string // beside this process's own
 
 	mu      sync.Mutex // guards what follows
 	address string     // once it has served; the same ever after
@@ -67,9 +70,31 @@ func (f *Fleet) Serve(ctx context.Context, name, dc string, hosts ...string) (*I
 
 // Launch starts an instance, which may wait for its contact points before it listens.
 func (f *Fleet) Launch(name, dc string, hosts ...string) (*Instance, error) {
-	i := &Instance{Name: name, DC: dc, fleet: f}
+	return f.launch(Plan{Name: name, DC: dc, Hosts: hosts})
+}
+
+// Plan is an instance that differs from the fleet's others.
+type Plan struct {
+	Name    string
+	DC      string
+	Hosts   []string // contact points; by default all nodes of DC
+	Program string   // by default the fleet's
+	Env     []string // NAME=VALUE, beside this process's own
+}
+
+// ServePlan is Serve of such an instance.
+func (f *Fleet) ServePlan(ctx context.Context, p Plan) (*Instance, error) {
+	i, err := f.launch(p)
+	if err != nil {
+		return nil, err
+	}
+	return i, i.AwaitServing(ctx)
+}
+
+func (f *Fleet) launch(p Plan) (*Instance, error) {
+	i := &Instance{Name: p.Name, DC: p.DC, fleet: f, program: cmp.Or(p.Program, f.program), env: p.Env}
 	var err error
-	if i.config, err = f.config(name, dc, "127.0.0.1:0", hosts); err != nil {
+	if i.config, err = f.config(p.Name, p.DC, "127.0.0.1:0", p.Hosts); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -109,10 +134,10 @@ func (i *Instance) launch() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	p := &process{
-		command: exec.Command(i.fleet.program, "serve", "--config", i.config),
+		command: exec.Command(i.program, "serve", "--config", i.config),
 		serving: make(chan struct{}), ended: make(chan struct{}), requests: make(map[Request]int),
 	}
-	p.command.Env = append(os.Environ(), "USERINFO_DRILL_CLOCK="+i.ClockFile())
+	p.command.Env = append(append(os.Environ(), "USERINFO_DRILL_CLOCK="+i.ClockFile()), i.env...)
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
 		return err

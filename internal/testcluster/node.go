@@ -16,6 +16,8 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
+
+	"userinfo/deploy/cassandra"
 )
 
 //go:embed conf
@@ -117,7 +119,11 @@ func (c *Cluster) files(n *Node, opts Options) ([]testcontainers.ContainerFile, 
 		Cluster, Seeds, Address, Datacentre string
 		Port, HeapMB                        int
 		Crowded                             bool
-	}{c.run.name, c.seeds(opts), n.Address, n.Datacentre, Port, opts.HeapMB, len(c.nodes) > 1}
+		TunedYAML, TunedOptions             string
+	}{c.run.name, c.seeds(opts), n.Address, n.Datacentre, Port, opts.HeapMB, len(c.nodes) > 1, "", ""}
+	if opts.Tuned {
+		values.TunedYAML, values.TunedOptions = cassandra.YAML, cassandra.Options
+	}
 	for _, t := range configuration.Templates() {
 		var text bytes.Buffer
 		if err := t.Execute(&text, values); err != nil {

@@ -33,6 +33,15 @@ func (n *Node) Kill(ctx context.Context) error { return n.end(ctx, "SIGKILL") }
 // it holds, and returns when it has ended. Its data stays.
 func (n *Node) Terminate(ctx context.Context) error { return n.end(ctx, "SIGTERM") }
 
+// PID is the number that Cassandra's process has on this machine, where the engine is on it; 0 where it does not run.
+func (n *Node) PID(ctx context.Context) (int, error) {
+	state, err := n.state(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return state.Pid, nil
+}
+
 func (n *Node) end(ctx context.Context, signal string) error {
 	ended := n.cluster.docker.ContainerWait(ctx, n.id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	if _, err := n.cluster.docker.ContainerKill(ctx, n.id, client.ContainerKillOptions{Signal: signal}); err != nil {

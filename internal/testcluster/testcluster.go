@@ -50,6 +50,8 @@ type Options struct {
 	HeapMB      int      // of each node; default 512, with which a node takes about 0.5 GB in all
 	Log         *slog.Logger
 
+	// Tuned gives every node the settings of deploy/cassandra.
+	Tuned bool
 	// SmallDisk gives every node a disk of its own, 768 MB in this machine's memory, and its commit log another of 512 MB,
 	// so that FillDisk can fill it. Only what is used of them takes memory.
 	SmallDisk bool
@@ -115,6 +117,23 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
+// Check tells what Start would lack: an engine that answers, or an image. It sets the environment as Start does.
+func Check(ctx context.Context) error {
+	if err := setUpLibrary(); err != nil {
+		return err
+	}
+	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
+	if err != nil {
+		return noEngine(err)
+	}
+	_, err = findImage(ctx, docker)
+	return errors.Join(err, docker.Close())
+}
+
+func noEngine(err error) error {
+	return fmt.Errorf("no container engine answers (internal/testenv/engine.sh starts one): %w", err)
+}
+
 // prepare makes everything but the containers.
 func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	if err := setUpLibrary(); err != nil {
@@ -122,7 +141,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	}
 	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("no container engine answers (internal/testenv/engine.sh starts one): %w", err)
+		return nil, noEngine(err)
 	}
 	if err := removeLeftOvers(ctx, docker, opts.Log); err != nil {
 		return nil, err

@@ -11,12 +11,13 @@ set -eu
 #   php-* mediawiki-classes        the real client, MediaWiki's RESTBagOStuff
 #   gcc libc6-dev                  Go's race detector
 #   python3-venv                   the OpenAPI validator
-#   curl procps wrk                asking the service by hand; load
+#   curl procps                    asking the service by hand
 #   haproxy nginx libnginx-mod-*   the proxies in front of it; tests start their own, with configurations of their own
+#   redis-server                   what the benchmark compares with; it starts its own
 packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap
 	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
-	gcc libc6-dev make git ca-certificates python3-venv curl procps wrk
-	haproxy nginx libnginx-mod-stream libnginx-mod-http-js"
+	gcc libc6-dev make git ca-certificates python3-venv curl procps
+	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server"
 # A Maven that did not come from Debian serves as well.
 command -v mvn >/dev/null || packages="$packages maven openjdk-17-jdk-headless"
 

@@ -1,4 +1,6 @@
-package report
+// Package chart draws what reports show: text, areas and axes in pixels, and small PNG files. The same drawing gives the
+// same file.
+package chart
 
 import (
 	"bytes"
@@ -23,51 +25,41 @@ import (
 // dotsPerInch makes a point of package vg one pixel.
 const dotsPerInch = 72
 
-// Colours. They are told apart by those who cannot tell red from green: the right is a pale area, the wrong is bars.
+// The colours that every chart has.
 var (
-	ink      = color.RGBA{0x1f, 0x23, 0x28, 0xff}
-	faint    = color.RGBA{0x57, 0x60, 0x6a, 0xff}
-	rule     = color.RGBA{0xe4, 0xe8, 0xec, 0xff}
-	green    = color.RGBA{0x2b, 0x8a, 0x3e, 0xff}
-	paleLeaf = color.RGBA{0xc9, 0xe8, 0xd0, 0xff}
-	red      = color.RGBA{0xe0, 0x31, 0x31, 0xff}
-	purple   = color.RGBA{0x86, 0x2e, 0x9c, 0xff}
-	amber    = color.RGBA{0xf0, 0x8c, 0x00, 0xff}
-	blue     = color.RGBA{0x18, 0x64, 0xab, 0xff}
-	paleBlue = color.RGBA{0x74, 0xb0, 0xe8, 0xff}
-	grey     = color.RGBA{0xdf, 0xe2, 0xe6, 0xff}
-	paleGrey = color.RGBA{0xf1, 0xf3, 0xf5, 0xff}
-	straw    = color.RGBA{0xff, 0xec, 0x99, 0xff}
-
-	theme = color.Palette{color.RGBA{0xff, 0xff, 0xff, 0xff}, ink, faint, rule, green, paleLeaf, red, purple, amber, blue, paleBlue, grey, paleGrey, straw}
+	Ink   = color.RGBA{0x1f, 0x23, 0x28, 0xff}
+	Faint = color.RGBA{0x57, 0x60, 0x6a, 0xff}
+	Rule  = color.RGBA{0xe4, 0xe8, 0xec, 0xff}
 )
 
-// canvas is a white image of w × h pixels, its origin at the bottom left.
-func canvas(w, h vg.Length) (draw.Canvas, *vgimg.Canvas) {
+// New is a white image of w × h pixels, its origin at the bottom left.
+func New(w, h vg.Length) (draw.Canvas, *vgimg.Canvas) {
 	img := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dotsPerInch))
 	return draw.New(img), img
 }
 
-// face is how text is written: size in pixels, ends at or begins at its point, and is centred on its height.
-func face(size vg.Length, c color.Color, x draw.XAlignment) text.Style {
+// Face is how text is written: size in pixels, ends at or begins at its point, and is centred on its height.
+func Face(size vg.Length, c color.Color, x draw.XAlignment) text.Style {
 	return text.Style{Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}, Color: c, XAlign: x, YAlign: -0.35,
 		Handler: plot.DefaultTextHandler}
 }
 
-func bold(s text.Style) text.Style {
+// Bold is s in bold.
+func Bold(s text.Style) text.Style {
 	s.Font.Weight = xfont.WeightBold
 	return s
 }
 
-// pixel is the nearest whole one: areas that meet there leave no seam.
-func pixel(x vg.Length) vg.Length { return vg.Length(math.Round(float64(x))) }
+// Pixel is the nearest whole one: areas that meet there leave no seam.
+func Pixel(x vg.Length) vg.Length { return vg.Length(math.Round(float64(x))) }
 
-func fill(c draw.Canvas, colour color.Color, x0, y0, x1, y1 vg.Length) {
+// Fill fills the rectangle between two corners.
+func Fill(c draw.Canvas, colour color.Color, x0, y0, x1, y1 vg.Length) {
 	c.FillPolygon(colour, []vg.Point{{X: x0, Y: y0}, {X: x1, Y: y0}, {X: x1, Y: y1}, {X: x0, Y: y1}})
 }
 
-// fit ends a text where it would be wider than it may be.
-func fit(s text.Style, txt string, width vg.Length) string {
+// Fit ends a text where it would be wider than it may be.
+func Fit(s text.Style, txt string, width vg.Length) string {
 	if s.Width(txt) <= width {
 		return txt
 	}
@@ -88,8 +80,8 @@ func like(a, b color.RGBA) bool {
 // which no eye sees and makes the file a third as large.
 const maxColours = 64
 
-// encode makes a small PNG file: with a palette of the theme and of the colours that the image has most of.
-func encode(img *vgimg.Canvas) ([]byte, error) {
+// Encode makes a small PNG file: with a palette of white, ink, the theme, and the colours that the image has most of.
+func Encode(img *vgimg.Canvas, theme ...color.Color) ([]byte, error) {
 	full, ok := img.Image().(*image.RGBA)
 	if !ok {
 		return nil, fmt.Errorf("the image is a %T", img.Image())
@@ -98,7 +90,7 @@ func encode(img *vgimg.Canvas) ([]byte, error) {
 	counts := make(map[color.RGBA]int)
 	runs(full, func(c color.RGBA, from, until int) { counts[c] += until - from })
 	colours := sortedByCount(counts)
-	palette := slices.Clone(theme)
+	palette := append(color.Palette{color.RGBA{0xff, 0xff, 0xff, 0xff}, Ink, Faint, Rule}, theme...)
 	for _, c := range colours {
 		if len(palette) < maxColours && !like(c, palette.Convert(c).(color.RGBA)) {
 			palette = append(palette, c)

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"userinfo/internal/devca"
+	"userinfo/store"
+)
+
+// counted counts the writes, each a system call, of the connections it accepts.
+type counted struct {
+	net.Listener
+	writes atomic.Int64
+}
+
+type countedConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (l *counted) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &countedConn{c, &l.writes}, err
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(b)
+}
+
+// take is how many there were since the last time.
+func (l *counted) take() int64 { return l.writes.Swap(0) }
+
+// startCounted has a value of 2 KB under every key.
+func startCounted(t *testing.T, u setup) (*service, *counted) {
+	var l counted
+	u.listener = func(inner net.Listener) net.Listener {
+		l.Listener = inner
+		return &l
+	}
+	data := []byte(strings.Repeat("v", 2048))
+	u.store = stub(func(context.Context, call) (store.Value, error) { return store.Value{Data: data}, nil })
+	return start(t, u), &l
+}
+
+func TestAnAnswerIsOneWrite(t *testing.T) {
+	s, l := startCounted(t, setup{})
+	for _, with := range []struct {
+		name         string
+		certificates []tls.Certificate
+		request      string
+	}{
+		{"a certificate", []tls.Certificate{issue(testCA(), devca.Leaf{CommonName: "canary", Client: true})}, "GET " + canaryPath + " HTTP/1.1\r\nHost: test\r\n\r\n"},
+		{"a token", nil, head("GET", canaryPath) + "\r\n"},
+	} {
+		config := &tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"http/1.1"}, Certificates: with.certificates,
+			ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+		for _, session := range []string{"new", "resumed"} {
+			c, err := s.handshake(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.ConnectionState().DidResume != (session == "resumed") {
+				t.Fatalf("%s: not a session that is %s", with.name, session)
+			}
+			w := &wire{c, bufio.NewReader(c)}
+			// The server's part of the handshake; then the answer, with which goes the ticket of the session.
+			for n, want := range []int64{2, 1, 1} {
+				if _, err := io.WriteString(w, with.request); err != nil {
+					t.Fatal(err)
+				}
+				if got := w.answer(t, "GET"); got.status != http.StatusOK {
+					t.Fatalf("%s: %d %s", with.name, got.status, got.body)
+				}
+				if writes := l.take(); writes != want {
+					t.Errorf("%s, a session that is %s: answer %d took %d writes; want %d", with.name, session, n+1, writes, want)
+				}
+			}
+			_ = c.NetConn().Close()
+			eventually(t, "its end has been noticed", func() bool { return gauge(t, s, "userinfo_connections") == 0 })
+			l.take()
+		}
+	}
+}
+
+// TestAHandshakeThatFailsSaysWhy: what is held back is not lost.
+func TestAHandshakeThatFailsSaysWhy(t *testing.T) {
+	stranger, err := devca.New("another CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := startCounted(t, setup{})
+	leaf := issue(stranger, devca.Leaf{CommonName: "canary", Client: true})
+	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost",
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &leaf, nil }})
+	if err == nil {
+		_, err = c.Read(make([]byte, 1)) // in TLS 1.3 the refusal comes after the client's side is done
+	}
+	if err == nil || !strings.Contains(err.Error(), "remote error: tls: unknown certificate authority") {
+		t.Errorf("a certificate of another CA: %v", err)
+	}
+}
+
+// TestAHandshakeOfMoreThanOneRoundEnds: the client's first key share is of no use to the server, which asks for another.
+func TestAHandshakeOfMoreThanOneRoundEnds(t *testing.T) {
+	s, _ := startCounted(t, setup{curves: []tls.CurveID{tls.CurveP384}})
+	c := s.client(t, protocols[0])
+	if got := s.must(t, c, get("k")); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+
+	"userinfo/bench/result"
+)
+
+func call(t *testing.T, args ...string) (code int, out, said string) {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	code = run(context.Background(), args, strings.NewReader(""), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+func TestAMistakeOnTheCommandLineSaysWhatToChange(t *testing.T) {
+	for name, c := range map[string]struct {
+		args string
+		code int
+		says string
+	}{
+		"no such command":        {"measure", 2, `there is no "measure"`},
+		"no such workload":       {"run gets", 1, `there is no workload "gets"`},
+		"no workload":            {"run", 1, "name the workloads"},
+		"a name after the flags": {"run -rounds 2 get", 1, `"get" comes after the flags`},
+		"no such target":         {"run get -against kask", 1, `there is no target "kask"`},
+		"a size without a unit":  {"run get -data 10", 2, `"10" is no size such as 10MB`},
+		"less than one value":    {"run get -data 1kB", 1, "at least one value"},
+		"two nodes":              {"run get -nodes 2", 1, "1, 3 or 6"},
+		"no rounds":              {"run get -rounds 0", 1, "1 or more"},
+		"a store without a name": {"run get -url https://localhost/", 2, "NAME=URL"},
+		"nothing to grow":        {"grow", 2, "data|connections|nodes"},
+		"no run to report":       {"report " + t.TempDir(), 1, "no such file"},
+		"nothing to compare":     {"compare one", 2, "OLD NEW"},
+		"no store to load":       {"load", 1, "give one store"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, _, said := call(t, strings.Fields(c.args)...)
+			if code != c.code || !strings.Contains(said, c.says) {
+				t.Errorf("exit %d, want %d; it said %q, want %q", code, c.code, said, c.says)
+			}
+		})
+	}
+}
+
+func TestEveryWorkloadIsListedAndCanBeMadeOfItsOwnTargets(t *testing.T) {
+	code, out, _ := call(t, "list")
+	if code != 0 {
+		t.Fatal("exit", code)
+	}
+	seen := make(map[string]bool)
+	for _, w := range workloads() {
+		if seen[w.name] {
+			t.Errorf("%s is there twice", w.name)
+		}
+		seen[w.name] = true
+		if !strings.Contains(out, w.name+" ") {
+			t.Errorf("%s is not listed", w.name)
+		}
+		if w.connections < 1 || w.about == "" || len(w.targets) == 0 {
+			t.Errorf("%s is not complete: %+v", w.name, w)
+		}
+		if (w.mode == result.Open) != (w.rate() > 0) {
+			t.Errorf("%s: a schedule is for mode open, and needs a rate: %s, %g/s", w.name, w.mode, w.rate())
+		}
+	}
+	for _, name := range []string{result.Get, result.DesignTarget, result.Latency, result.FreshMTLS, result.FreshMTLSResumed, result.FreshSidecar} {
+		if !seen[name] {
+			t.Errorf("reports look for %s, which there is not", name)
+		}
+	}
+}
+
+func TestSizesAreRead(t *testing.T) {
+	for text, want := range map[string]size{"10MB": 10e6, "1.4GB": 1.4e9, "9GB": 9e9, "2048B": 2048, "4kB": 4000} {
+		var s size
+		if err := s.Set(text); err != nil || s != want {
+			t.Errorf("%s is %d (%v), want %d", text, s, err, want)
+		}
+		if again := s.String(); text != "2048B" && again != text {
+			t.Errorf("%s is printed as %s", text, again)
+		}
+	}
+}
+
+func FuzzSize(f *testing.F) {
+	for _, seed := range []string{"10MB", "1.4GB", "-1B", "", "B", "NaNGB", "1e400kB", "InfGB"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var s size
+		if s.Set(text) == nil && s < 0 {
+			t.Errorf("%q is %d", text, s)
+		}
+	})
+}
+
+func TestARunOfAnotherFormatIsNotReported(t *testing.T) {
+	dir := t.TempDir()
+	if err := (&result.Run{Version: result.Version + 1}).Write(dir + "/" + runFile); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{ctx: context.Background(), out: io.Discard, err: io.Discard}
+	if err := b.report([]string{dir}); err == nil || !strings.Contains(err.Error(), "format") {
+		t.Errorf("it said %v", err)
+	}
+}

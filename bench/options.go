@@ -1,0 +1,161 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"userinfo/bench/load"
+	"userinfo/bench/result"
+	"userinfo/bench/target"
+	"userinfo/internal/testcluster"
+)
+
+// options are the flags that measuring commands share.
+type options struct {
+	dir         string
+	rounds      int
+	seconds     float64
+	warm        float64
+	compile     float64
+	generators  int
+	connections int
+	data        size
+	nodes       int
+	heapMB      int
+	plain       bool
+	memory      bool
+	ttl         int
+	seed        uint64
+	against     string
+	stores      stores
+}
+
+// valueBytes is a session's size in all workloads but large.
+const valueBytes = 2048
+
+func (b *bench) flags(command string) (*flag.FlagSet, *options) {
+	f := flag.NewFlagSet("bench "+command, flag.ContinueOnError)
+	f.SetOutput(b.err)
+	o := &options{data: 10e6}
+	f.StringVar(&o.dir, "out", filepath.Join(".bench", time.Now().UTC().Format("20060102-150405")), "`DIRECTORY` of the result")
+	f.IntVar(&o.rounds, "rounds", 5, "`ROUNDS` that count")
+	f.Float64Var(&o.seconds, "seconds", 5, "`SECONDS` of a round")
+	f.Float64Var(&o.warm, "warm", 0, "`SECONDS` of warm-up for each target; 0: until it settles, 60 at most")
+	f.Float64Var(&o.compile, "compile", 90, "`SECONDS` of load for Cassandra's compiler before anything else")
+	f.IntVar(&o.generators, "generators", 1, "generator `PROCESSES` for each target")
+	f.IntVar(&o.connections, "connections", 0, "`CONNECTIONS`; 0: the workload's own")
+	f.Var(&o.data, "data", "`SIZE` of the data set: 10MB, 1.4GB, 9GB")
+	f.IntVar(&o.nodes, "nodes", 1, "Cassandra `NODES` to start: 1 or 3 in one datacentre, or 6 in two")
+	f.IntVar(&o.heapMB, "heap", 2048, "`MB` of each node's heap")
+	f.BoolVar(&o.plain, "plain", false, "Cassandra with its own defaults in place of deploy/cassandra's settings")
+	f.BoolVar(&o.memory, "memory", false, "the service on its memory store, without Cassandra")
+	f.IntVar(&o.ttl, "ttl", 86400, "`SECONDS` that values live: longer than all of the run")
+	f.Uint64Var(&o.seed, "seed", 1, "`SEED` of the schedules")
+	f.StringVar(&o.against, "against", "", "`TARGETS` in place of the workload's own, separated by commas: userinfo, handler, loop, driver, redis, sidecar")
+	f.Var(&o.stores, "url", "an HTTP session store: `NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]`; may be given several times")
+	return f, o
+}
+
+// parse refuses what cannot be measured.
+func (o *options) parse(f *flag.FlagSet, args []string) error {
+	if err := f.Parse(args); err != nil {
+		return errUsage
+	}
+	switch {
+	case f.NArg() > 0:
+		return fmt.Errorf("%q comes after the flags: names come first", f.Arg(0))
+	case o.rounds < 1 || o.seconds < 1:
+		return fmt.Errorf("-rounds and -seconds: 1 or more")
+	case o.nodes != 1 && o.nodes != 3 && o.nodes != 6:
+		return fmt.Errorf("-nodes %d: 1, 3 or 6", o.nodes)
+	case o.generators < 1:
+		return fmt.Errorf("-generators: 1 or more")
+	case int64(o.data) < valueBytes:
+		return fmt.Errorf("-data %s: at least one value of %d bytes", &o.data, valueBytes)
+	}
+	return nil
+}
+
+// set is the data set for a workload: its values can be larger than a session's.
+func (o *options) set(w workload) load.Dataset {
+	return load.DatasetOf(int64(o.data), w.mix.ValueBytes)
+}
+
+// wanted are the targets of w in this run.
+func (o *options) wanted(w workload) []string {
+	names := w.targets
+	if o.against != "" {
+		names = strings.Split(o.against, ",")
+	} else if len(o.stores) > 0 {
+		names = nil // only what was named
+	}
+	var all []string
+	for _, name := range names {
+		if o.memory && name == result.Driver {
+			continue // there is no Cassandra
+		}
+		all = append(all, name)
+	}
+	for _, s := range o.stores {
+		all = append(all, s.Name)
+	}
+	return all
+}
+
+func (o *options) cluster() testcluster.Options {
+	c := testcluster.Options{Datacentres: []string{"dc1"}, NodesPerDC: min(o.nodes, 3), HeapMB: o.heapMB, Tuned: !o.plain}
+	if o.nodes == 6 {
+		c.Datacentres = []string{"dc1", "dc2"}
+	}
+	return c
+}
+
+// stores are HTTP session stores that run already.
+type stores []*target.Target
+
+// String implements flag.Value.
+func (s *stores) String() string { return "" }
+
+// Set implements flag.Value.
+func (s *stores) Set(text string) error {
+	t, err := target.Parse(text)
+	*s = append(*s, t)
+	return err
+}
+
+// size is an amount of data: 10MB, 1.4GB, in powers of ten.
+type size int64
+
+var units = []struct {
+	name string
+	of   float64
+}{{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
+
+// String implements flag.Value.
+func (b *size) String() string {
+	for _, u := range units {
+		if n := float64(*b) / u.of; n >= 1 {
+			return strconv.FormatFloat(n, 'f', -1, 64) + u.name
+		}
+	}
+	return "0B"
+}
+
+// Set implements flag.Value.
+func (b *size) Set(text string) error {
+	for _, u := range units {
+		if number, ok := strings.CutSuffix(text, u.name); ok {
+			n, err := strconv.ParseFloat(number, 64)
+			if err != nil || !(n > 0 && n <= 1e6) {
+				break
+			}
+			*b = size(n * u.of)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no size such as 10MB or 1.4GB", text)
+}

@@ -1,0 +1,295 @@
+package tlsconf_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"userinfo/internal/devca"
+	"userinfo/tlsconf"
+)
+
+// ticketKey is a key file's text, another for each seed.
+func ticketKey(t testing.TB, seed byte) []byte {
+	t.Helper()
+	k, err := tlsconf.NewTicketKey(bytes.NewReader(bytes.Repeat([]byte{seed}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(k.Text() + "\n")
+}
+
+// shared are instances that share a ticket key, and a client of both.
+type shared struct {
+	dir
+	ca      *devca.CA
+	clock   *clock
+	servers []*tlsconf.Server
+	at      []string
+	client  *tls.Config
+}
+
+// startOfHour has the clock of a test show a quarter past an hour, so that what the test does takes place within it.
+func startOfHour() *clock {
+	c := newClock()
+	now := time.Now()
+	c.advance(now.Truncate(time.Hour).Add(75 * time.Minute).Sub(now))
+	return c
+}
+
+func newShared(t *testing.T, instances int) *shared {
+	s := &shared{dir: newDir(t), ca: newCA(t, "ca"), clock: startOfHour()}
+	files := s.serverFiles(s.ca)
+	files.ClientCA = s.write("clients.pem", s.ca.PEM())
+	files.TicketKey = s.write("ticket", ticketKey(t, 1))
+	for range instances {
+		server, err := tlsconf.NewServer(files, s.clock.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.servers = append(s.servers, server)
+		s.at = append(s.at, serve(t, server.Config()))
+	}
+	s.client = cached(client(s.ca, pair(t, s.ca, wiki())))
+	s.client.Time = s.clock.now
+	return s
+}
+
+// want connects to an instance, whose answer says whether the session was resumed.
+func (s *shared) want(when string, instance int, resumed bool) {
+	s.t.Helper()
+	if got := mustRequest(s.t, s.at[instance], s.client); got.Resumed != resumed || got.Peer != "wiki" {
+		s.t.Errorf("%s, instance %d: %+v; want resumed: %v, of wiki", when, instance, got, resumed)
+	}
+}
+
+func TestInstancesWithOneTicketKeyResumeEachOthersSessions(t *testing.T) {
+	s := newShared(t, 2)
+	s.want("at first", 0, false)
+	for range 2 {
+		s.want("of the other", 1, true)
+		s.want("and back", 0, true)
+	}
+}
+
+func TestInstancesWithoutATicketKeyDoNot(t *testing.T) {
+	s := newShared(t, 0)
+	files := s.serverFiles(s.ca)
+	files.ClientCA = s.path("clients.pem")
+	for range 2 {
+		s.at = append(s.at, serve(t, newServer(t, files).Config()))
+	}
+	s.want("at first", 0, false)
+	s.want("its own", 0, true)
+	s.want("of the other", 1, false)
+}
+
+func TestASessionIsResumedAcrossHoursUntilItIsEightHoursOld(t *testing.T) {
+	s := newShared(t, 2)
+	s.want("at first", 0, false)
+	s.clock.advance(time.Hour)
+	s.want("across a boundary", 1, true) // and there is a new ticket
+	s.clock.advance(8 * time.Hour)
+	s.want("eight hours later", 0, true)
+	s.clock.advance(9 * time.Hour)
+	s.want("nine hours later", 1, false)
+	s.want("then", 0, true)
+}
+
+func TestAnInstanceResumesTheSessionsOfOneWhoseClockIsAhead(t *testing.T) {
+	s := newShared(t, 1)
+	files := s.serverFiles(s.ca)
+	files.ClientCA, files.TicketKey = s.path("clients.pem"), s.path("ticket")
+	ahead, err := tlsconf.NewServer(files, func() time.Time { return s.clock.now().Add(time.Hour) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.at = append(s.at, serve(t, ahead.Config()))
+	s.want("at first", 1, false)
+	s.want("of the one that is ahead", 0, true)
+	s.want("of the one that is behind", 1, true)
+}
+
+func TestAnotherTicketKeyMakesOlderSessionsNew(t *testing.T) {
+	s := newShared(t, 2)
+	s.want("at first", 0, false)
+	s.write("ticket", ticketKey(t, 2))
+	mustReload(t, s.servers[0])
+	s.want("with another key", 0, false)
+	s.want("with another key", 0, true)
+	s.want("by one that has not read it yet", 1, false)
+	mustReload(t, s.servers[1])
+	s.want("by one that has", 1, false)
+	s.want("then", 0, true)
+}
+
+func TestATicketKeyThatCannotBeUsedChangesNothing(t *testing.T) {
+	s := newShared(t, 1)
+	s.want("at first", 0, false)
+	s.write("ticket", []byte("userinfo-ticket-key-1:planted\n"))
+	_, err := s.servers[0].Reload()
+	wantFieldError(t, err, "session_ticket_key", "userinfo key new ticket")
+	s.want("after a reload that failed", 0, true)
+}
+
+func TestTicketKeysRotateWithoutARefusedHandshake(t *testing.T) {
+	s := newShared(t, 2)
+	var clients sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range 4 {
+		config := cached(client(s.ca, pair(t, s.ca, wiki())))
+		clients.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got, err := request(t, s.at[(i+n)%2], config); err != nil || got.Peer != "wiki" {
+					t.Errorf("request %d of client %d: %+v, %v", n, i, got, err)
+					return
+				}
+			}
+		})
+	}
+	for step := range 12 {
+		s.clock.advance(time.Hour)
+		s.write("ticket", ticketKey(t, byte(step)))
+		for i := range s.servers {
+			mustReload(t, s.servers[i])
+			mustRequest(t, s.at[i], client(s.ca, nil))
+		}
+	}
+	close(stop)
+	clients.Wait()
+}
+
+func TestAResumedSessionsCertificateIsJudgedAgain(t *testing.T) {
+	s := newShared(t, 2)
+	soon := devca.Leaf{CommonName: "wiki", Client: true, NotAfter: s.clock.now().Add(30 * time.Minute)}
+	s.client.GetClientCertificate = nil
+	s.client.Certificates = []tls.Certificate{*pair(t, s.ca, soon)}
+	s.want("at first", 0, false)
+	s.want("while it is good", 1, true)
+	s.clock.advance(40 * time.Minute) // not beyond the hour's ticket key
+	wantRefused(t, s.at[0], s.client, "expired certificate")
+}
+
+// TestARevokedCertificateIsOfNobodyInAResumedSession asks what api asks at each request.
+func TestARevokedCertificateIsOfNobodyInAResumedSession(t *testing.T) {
+	s := newShared(t, 0)
+	files := s.serverFiles(s.ca)
+	files.ClientCA, files.TicketKey = s.path("clients.pem"), s.path("ticket")
+	files.Denied = s.write("denied", nil)
+	server := newServer(t, files)
+	judged := make(chan error, 1)
+	config := server.Config()
+	inner := config.GetConfigForClient
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		c, err := inner(hello)
+		if err == nil {
+			c = c.Clone() // with its ticket keys
+			c.VerifyConnection = func(state tls.ConnectionState) error {
+				_, err := server.Authorities(state.VerifiedChains)
+				judged <- fmt.Errorf("resumed %v: %w", state.DidResume, err)
+				return nil
+			}
+		}
+		return c, err
+	}
+	s.at = []string{serve(t, config)}
+	leaf := pair(t, s.ca, wiki())
+	s.client = cached(client(s.ca, leaf))
+	for _, step := range []struct{ denied, want string }{
+		{"", "resumed false: %!w(<nil>)"}, {"", "resumed true: %!w(<nil>)"},
+		{fmt.Sprintf("serial=%X\n", leaf.Leaf.SerialNumber), "resumed true: " + tlsconf.ErrRevoked.Error()},
+	} {
+		if step.denied != "" {
+			s.write("denied", []byte(step.denied))
+			mustReload(t, server)
+		}
+		mustRequest(t, s.at[0], s.client)
+		if got := (<-judged).Error(); got != step.want {
+			t.Errorf("%q; want %q", got, step.want)
+		}
+	}
+}
+
+func TestOverTLS12ThereAreNoTickets(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		ca, d := newCA(t, "ca"), newDir(t)
+		files := d.serverFiles(ca)
+		files.MinVersion = "1.2"
+		if shared {
+			files.TicketKey = d.write("ticket", ticketKey(t, 1))
+		}
+		address := serve(t, newServer(t, files).Config())
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			config := cached(client(ca, nil))
+			config.MaxVersion = version
+			mustRequest(t, address, config)
+			if got := mustRequest(t, address, config); got.Resumed != (version == tls.VersionTLS13) {
+				t.Errorf("%s, a shared key: %v: resumed: %v", tls.VersionName(version), shared, got.Resumed)
+			}
+		}
+	}
+}
+
+func TestATicketKeyIsForItsOwnerAlone(t *testing.T) {
+	ca, d := newCA(t, "ca"), newDir(t)
+	files := d.serverFiles(ca)
+	for _, test := range []struct {
+		name string
+		file string
+		mode os.FileMode
+		says string
+	}{
+		{"others can read it", d.write("readable", ticketKey(t, 1)), 0o640, "mode 0640"},
+		{"it is not there", d.path("planted-missing"), 0, "cannot be opened"},
+		{"it is a directory", d.root, 0, "regular file"},
+		{"it holds another key", d.write("other", bytes.Replace(ticketKey(t, 1), []byte("ticket"), []byte("audit"), 1)), 0o600, "userinfo key new ticket"},
+		{"it is empty", d.write("empty"), 0o600, "userinfo key new ticket"},
+	} {
+		if test.mode != 0 {
+			if err := os.Chmod(test.file, test.mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files.TicketKey = test.file
+		_, err := tlsconf.NewServer(files, time.Now)
+		wantFieldError(t, err, "session_ticket_key", test.says)
+		if err != nil && (strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), "AQEB")) {
+			t.Errorf("%s: the error tells too much: %v", test.name, err)
+		}
+	}
+}
+
+func TestATicketKeyPrintsAsNothing(t *testing.T) {
+	k, err := tlsconf.ParseTicketKey(ticketKey(t, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%v %+v %#v %s %x %d", k, k, k, k, k, k); strings.Trim(strings.ReplaceAll(got, "[redacted]", ""), " ") != "" {
+		t.Errorf("printed as %s", got)
+	}
+	if text, err := k.MarshalText(); err != nil || string(text) != "[redacted]" || k.LogValue().String() != "[redacted]" {
+		t.Errorf("marshalled as %s, %v; logged as %v", text, err, k.LogValue())
+	}
+}
+
+func FuzzParseTicketKey(f *testing.F) {
+	f.Add(ticketKey(f, 1))
+	f.Add([]byte("userinfo-ticket-key-1:AQEB\nAQEB"))
+	f.Add([]byte("userinfo-seal-key-1:"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := tlsconf.ParseTicketKey(text)
+		if err == nil && k.Text() != strings.TrimRight(string(text), "\r\n") {
+			t.Errorf("%q was read as another key", text)
+		}
+	})
+}
