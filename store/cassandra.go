@@ -33,7 +33,7 @@ type CassandraConfig struct {
 	// TLS gives the settings for the next connection. Where its ServerName is empty, a node's certificate must be
 	// for the node's address.
 	TLS func() *tls.Config
-	// Timeout is how long a statement may take: longer than Cassandra's own write timeout (2 s).
+	// Timeout is how long a statement may take: longer than Cassandra's own write timeout (2 s). 0 is for ever.
 	Timeout time.Duration
 }
 
@@ -196,9 +196,9 @@ func OpenAdmin(ctx context.Context, c CassandraConfig, log *slog.Logger) (*Admin
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	c.Timeout = 20 * time.Second // a schema change has all nodes agree
 	config := driverConfig(c, log)
 	config.Consistency = gocql.LocalOne // of the system's own tables, which every node has
-	config.Timeout = 20 * time.Second   // a schema change has all nodes agree
 	session, err := config.CreateSession()
 	if err != nil {
 		return nil, cannotConnect(c, err)

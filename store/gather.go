@@ -18,7 +18,7 @@ const gatherMost = 1 << 20
 // learns it from Read, whoever writes after from Write. Frames go out in the order in which they were written.
 type gathering struct {
 	net.Conn               // TLS
-	timeout  time.Duration // of sending what has gathered, 0 for none; write deadlines are ignored
+	timeout  time.Duration // of sending what has gathered, 0 for ever; write deadlines are ignored
 
 	mu      sync.Mutex // guards what follows
 	room    sync.Cond  // there is some, or an error
@@ -61,19 +61,22 @@ func (g *gathering) send() {
 		if next == nil {
 			return
 		}
-		var err error
-		if g.timeout > 0 {
-			err = g.Conn.SetWriteDeadline(time.Now().Add(g.timeout))
-		}
-		if err == nil {
-			_, err = g.Conn.Write(next)
-		}
-		if err != nil {
+		if err := g.write(next); err != nil {
 			g.fail(err)
 			return
 		}
 		sent = next
 	}
+}
+
+func (g *gathering) write(p []byte) error {
+	if g.timeout > 0 {
+		if err := g.Conn.SetWriteDeadline(time.Now().Add(g.timeout)); err != nil {
+			return err
+		}
+	}
+	_, err := g.Conn.Write(p)
+	return err
 }
 
 // next takes what is pending, and the memory of what was sent; nil where there is nothing to do any more.

@@ -178,6 +178,19 @@ func TestAPeerThatTakesNothingIsGivenUp(t *testing.T) {
 	})
 }
 
+func TestWithoutATimeoutAPeerIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		g := newGathering(here, 0)
+		mustWrite(t, g, "a")
+		time.Sleep(time.Hour)
+		if n, err := there.Read(make([]byte, 1)); n != 1 || err != nil {
+			t.Errorf("%d bytes arrive, error %v", n, err)
+		}
+	})
+}
+
 func TestEveryByteArrivesOnceAndEachWritersInOrder(t *testing.T) {
 	here, there := net.Pipe()
 	g := newGathering(here, time.Minute)
