@@ -56,19 +56,36 @@ func (g *greeter) Accept() (net.Conn, error) {
 // Close implements net.Listener. Nothing is given after it.
 func (g *greeter) Close() error { return g.close() }
 
+// greeters are the goroutines that wait for connections, with stacks that have grown to what a handshake needs: to grow
+// one for each connection is one part in thirty of what it costs. Where all are busy others are made.
+const greeters = 8
+
 func (g *greeter) run() {
+	waiting := make(chan net.Conn)
+	for range greeters {
+		g.greeting.Go(func() {
+			for c := range waiting {
+				g.greet(c)
+			}
+		})
+	}
 	for {
 		c, err := g.Listener.Accept()
-		if err == nil {
-			g.greeting.Go(func() { g.greet(c) })
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) {
+		switch {
+		case err == nil:
+			select {
+			case waiting <- c:
+			default:
+				g.greeting.Go(func() { g.greet(c) })
+			}
+		case errors.Is(err, net.ErrClosed):
+			close(waiting)
 			g.greeting.Wait()
 			g.give(accepted{err: err})
 			return
+		default:
+			g.give(accepted{err: err}) // net/http waits a little where it helps, and otherwise ends
 		}
-		g.give(accepted{err: err}) // net/http waits a little where it helps, and otherwise ends
 	}
 }
 

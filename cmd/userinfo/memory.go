@@ -14,7 +14,7 @@ import (
 // when the heap has doubled, and the few MB that live here would double many times a second; so it starts
 // when about as much as this has been allocated (a sixth of the CPU of a get, by `go run ./bench`).
 // Larger heaps hardly notice, which a higher GOGC in its place could not say.
-const ballastBytes = 64 << 20
+const ballastBytes = 48 << 20
 
 // memory is what the collector may use.
 type memory struct {

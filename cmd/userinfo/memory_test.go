@@ -64,11 +64,11 @@ func TestMemoryFollowsTheContainerUnlessTheEnvironmentSaysOtherwise(t *testing.T
 		now  int64 // that the runtime has
 		want memory
 	}{
-		{"no container", machine(nil), "", math.MaxInt64, memory{ballast: 64 << 20, because: "no container's limit"}},
-		{"1 GB", limited("1000000000"), "", math.MaxInt64, memory{container: 1_000_000_000, limit: 800_000_000, ballast: 64 << 20, because: "the container's limit"}},
+		{"no container", machine(nil), "", math.MaxInt64, memory{ballast: 48 << 20, because: "no container's limit"}},
+		{"1 GB", limited("1000000000"), "", math.MaxInt64, memory{container: 1_000_000_000, limit: 800_000_000, ballast: 48 << 20, because: "the container's limit"}},
 		{"100 MB", limited("100000000"), "", math.MaxInt64, memory{container: 100_000_000, limit: 80_000_000, ballast: 20_000_000, because: "the container's limit"}},
-		{"GOMEMLIMIT", limited("1000000000"), "300MiB", 300 << 20, memory{container: 1_000_000_000, limit: 300 << 20, ballast: 64 << 20, because: "GOMEMLIMIT"}},
-		{"GOMEMLIMIT, off", limited("1000000000"), "off", math.MaxInt64, memory{container: 1_000_000_000, ballast: 64 << 20, because: "GOMEMLIMIT"}},
+		{"GOMEMLIMIT", limited("1000000000"), "300MiB", 300 << 20, memory{container: 1_000_000_000, limit: 300 << 20, ballast: 48 << 20, because: "GOMEMLIMIT"}},
+		{"GOMEMLIMIT, off", limited("1000000000"), "off", math.MaxInt64, memory{container: 1_000_000_000, ballast: 48 << 20, because: "GOMEMLIMIT"}},
 	} {
 		if got := chooseMemory(test.root, test.env, test.now); got != test.want {
 			t.Errorf("%s: %+v; want %+v", test.name, got, test.want)
