@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -13,6 +12,15 @@ import (
 // manyConnections is for how many idle clients the service's memory is told.
 const manyConnections = 10_000
 
+// markGroups are the workloads that marks are made of. Those of a group run in turns.
+var markGroups = [][]string{
+	{result.Get, result.GetToken},
+	{result.Latency},
+	{result.DesignTarget},
+	{result.FreshMTLS, result.FreshMTLSResumed, result.FreshToken, result.FreshTokenResumed, result.FreshSidecar},
+	{result.Set, result.Large},
+}
+
 // marks measures what the report's marks are made of.
 func (b *bench) marks(args []string) error {
 	f, o := b.flags("marks")
@@ -20,42 +28,18 @@ func (b *bench) marks(args []string) error {
 	if err := o.parse(f, args); err != nil {
 		return err
 	}
-	names := []string{result.UserInfo, result.Handler, result.Loop, result.Driver, result.Redis, result.Sidecar}
-	return b.measure(o, names, func(s *session) error {
-		for _, names := range [][]string{
-			{result.Get, result.GetToken},
-			{result.Latency},
-			{result.DesignTarget},
-			{result.FreshMTLS, result.FreshMTLSResumed, result.FreshToken, result.FreshTokenResumed, result.FreshSidecar},
-			{result.Set, result.Large},
-		} {
-			if err := s.groupNamed(names); err != nil {
-				return err
-			}
-		}
-		if err := s.idle(s.ctx, result.UserInfo, manyConnections); err != nil || !*large {
+	return b.groups(o, markGroups, func(s *session) error {
+		if err := s.idle(result.UserInfo, manyConnections); err != nil || !*large {
 			return err
 		}
-		s.o.data = 9e9
-		get, err := workloadNamed(result.Get)
+		o.data = 9e9
+		get, err := o.workload(result.Get)
 		if err != nil {
 			return err
 		}
 		get.targets = []string{result.UserInfo}
 		return s.group(get)
 	})
-}
-
-func (s *session) groupNamed(names []string) error {
-	var all []workload
-	for _, name := range names {
-		w, err := workloadNamed(name)
-		if err != nil {
-			return err
-		}
-		all = append(all, w)
-	}
-	return s.group(all...)
 }
 
 // run measures named workloads, one after the other.
@@ -68,24 +52,38 @@ func (b *bench) run(args []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("name the workloads; `go run ./bench list` has them")
 	}
-	var needed []string
+	return b.groups(o, alone(names), func(*session) error { return nil })
+}
+
+// alone has each of names run by itself.
+func alone(names []string) (groups [][]string) {
 	for _, name := range names {
-		w, err := workloadNamed(name)
-		if err != nil {
-			return err
-		}
-		needed = append(needed, o.wanted(w)...)
-		if w.sidecar {
-			needed = append(needed, result.Sidecar)
+		groups = append(groups, []string{name})
+	}
+	return groups
+}
+
+// groups measures groups of named workloads, and then what further does.
+func (b *bench) groups(o *options, names [][]string, further func(*session) error) error {
+	var all []workload
+	groups := make([][]workload, len(names))
+	for i, group := range names {
+		for _, name := range group {
+			w, err := o.workload(name)
+			if err != nil {
+				return err
+			}
+			groups[i] = append(groups[i], w)
+			all = append(all, w)
 		}
 	}
-	return b.measure(o, needed, func(s *session) error {
-		for _, name := range names {
-			if err := s.groupNamed([]string{name}); err != nil {
+	return b.measure(o, all, func(s *session) error {
+		for _, group := range groups {
+			if err := s.group(group...); err != nil {
 				return err
 			}
 		}
-		return nil
+		return further(s)
 	})
 }
 
@@ -113,21 +111,20 @@ func (b *bench) saturate(args []string) error {
 	}
 	w.mode, w.connections = result.Open, 8*kept
 	w.targets = []string{result.UserInfo, result.Driver, result.Redis}
-	return b.measure(o, o.wanted(w), func(s *session) error {
-		left := o.wanted(w)
-		for _, rate := range rates {
-			w.perSecond, w.targets, o.against = rate, left, ""
+	w = o.adapt(w)
+	return b.measure(o, []workload{w}, func(s *session) error {
+		for _, w.perSecond = range rates {
 			before := len(s.run.Samples)
 			if err := s.group(w); err != nil {
 				return err
 			}
-			left = slices.DeleteFunc(left, func(name string) bool {
+			w.targets = slices.DeleteFunc(w.targets, func(name string) bool {
 				return slices.ContainsFunc(s.run.Samples[before:], func(r result.Sample) bool {
-					return r.Target == name && r.Throughput() < .9*rate
+					return r.Target == name && r.Throughput() < .9*w.perSecond
 				})
 			})
-			if len(left) == 0 {
-				return nil
+			if len(w.targets) == 0 {
+				break
 			}
 		}
 		return nil
@@ -136,13 +133,16 @@ func (b *bench) saturate(args []string) error {
 
 // grow measures gets as one thing grows.
 func (b *bench) grow(args []string) error {
-	if len(args) == 0 || !slices.Contains([]string{"data", "connections", "nodes"}, args[0]) {
+	what, args := leading(args)
+	grow, known := map[string]func(*options, workload) error{
+		"data": b.growData, "connections": b.growConnections, "nodes": b.growNodes,
+	}[strings.Join(what, " ")]
+	if !known {
 		fmt.Fprintln(b.err, "usage: bench grow data|connections|nodes")
 		return errUsage
 	}
-	what := args[0]
 	f, o := b.flags("grow")
-	if err := o.parse(f, args[1:]); err != nil {
+	if err := o.parse(f, args); err != nil {
 		return err
 	}
 	w, err := workloadNamed(result.Get)
@@ -150,28 +150,29 @@ func (b *bench) grow(args []string) error {
 		return err
 	}
 	w.targets = []string{result.UserInfo}
-	switch what {
-	case "data":
-		return b.measure(o, o.wanted(w), func(s *session) error {
-			for _, o.data = range []size{10e6, 1.4e9, 9e9} {
-				if err := s.group(w); err != nil {
-					return err
-				}
+	return grow(o, o.adapt(w))
+}
+
+func (b *bench) growData(o *options, w workload) error {
+	return b.measure(o, []workload{w}, func(s *session) error {
+		for _, o.data = range []size{10e6, 1.4e9, 9e9} {
+			if err := s.group(w); err != nil {
+				return err
 			}
-			return nil
-		})
-	case "connections":
-		return b.measure(o, o.wanted(w), func(s *session) error {
-			for _, n := range []int{10, 100, 1000, manyConnections} {
-				w.connections = n
-				if err := s.group(w); err != nil {
-					return err
-				}
+		}
+		return nil
+	})
+}
+
+func (b *bench) growConnections(o *options, w workload) error {
+	return b.measure(o, []workload{w}, func(s *session) error {
+		for _, w.connections = range []int{10, 100, 1000, manyConnections} {
+			if err := s.group(w); err != nil {
+				return err
 			}
-			return s.idle(s.ctx, result.UserInfo, manyConnections)
-		})
-	}
-	return b.growNodes(o, w)
+		}
+		return s.idle(w.targets[0], manyConnections)
+	})
 }
 
 // perSecondOfSix is what six nodes on two cores can do beside everything else: the highest rate of any cluster would be
@@ -186,7 +187,7 @@ func (b *bench) growNodes(o *options, w workload) error {
 		if o.nodes > 1 {
 			o.heapMB = min(o.heapMB, 1024)
 		}
-		err := b.measure(o, o.wanted(w), func(s *session) error {
+		err := b.measure(o, []workload{w}, func(s *session) error {
 			s.run.Samples = samples
 			err := s.group(w)
 			samples = s.run.Samples
@@ -208,5 +209,5 @@ func (b *bench) load(args []string) error {
 	if len(o.stores) != 1 {
 		return fmt.Errorf("give one store: -url NAME=URL")
 	}
-	return loadData(b.ctx, o.stores[0], load.DatasetOf(int64(o.data), valueBytes), o, os.Stderr)
+	return loadData(b.ctx, o.stores[0], load.DatasetOf(int64(o.data), valueBytes), o, b.err)
 }

@@ -17,7 +17,7 @@ func footprint(ctx context.Context, t *target.Target, connections int) (result.F
 	if f.Rest, err = memory(t); err != nil {
 		return f, err
 	}
-	dialer, err := dial(t)
+	dialer, err := t.Dialer()
 	if err != nil {
 		return f, err
 	}

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -18,7 +18,6 @@ import (
 type lane struct {
 	workload workload
 	target   *target.Target
-	data     load.Dataset
 	crew     *load.Crew
 }
 
@@ -55,7 +54,7 @@ func (g *group) add(ctx context.Context, w workload, t *target.Target, data load
 	if err != nil {
 		return fmt.Errorf("%s on %s: %w", w.name, t.Name, err)
 	}
-	g.lanes = append(g.lanes, &lane{w, t, data, crew})
+	g.lanes = append(g.lanes, &lane{w, t, crew})
 	return nil
 }
 
@@ -122,9 +121,9 @@ func (l *lane) measure(ctx context.Context, r load.Round) (result.Sample, error)
 	return s, nil
 }
 
-// load sets what a data set lacks at a target.
-func loadData(ctx context.Context, t *target.Target, data load.Dataset, o *options, progress *os.File) error {
-	dialer, err := dial(t)
+// loadData sets what a data set lacks at a target.
+func loadData(ctx context.Context, t *target.Target, data load.Dataset, o *options, progress io.Writer) error {
+	dialer, err := t.Dialer()
 	if err != nil {
 		return err
 	}
@@ -136,18 +135,11 @@ func loadData(ctx context.Context, t *target.Target, data load.Dataset, o *optio
 	return nil
 }
 
-func dial(t *target.Target) (load.Dialer, error) {
-	if t.Kind != load.KindHTTPS {
-		return target.Dial(t.Kind, t.Settings)
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
 	}
-	var files load.HTTPSFiles
-	if err := json.Unmarshal(t.Settings, &files); err != nil {
-		return nil, err
-	}
-	return files.Dialer()
-}
-
-func isTerminal(f *os.File) bool {
 	s, err := f.Stat()
 	return err == nil && s.Mode()&os.ModeCharDevice != 0
 }

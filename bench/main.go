@@ -1,12 +1,16 @@
 // Command bench measures this service, or any HTTP session store, beside what it is to be compared with.
 //
-//	go run ./bench                              what README says of speed, anew: ten workloads, against their floors
-//	go run ./bench run WORKLOAD...              some workloads (bench list names them); -against what; -url name=URL
+//	go run ./bench                              what the report's marks are made of, half an hour; -grow adds 9 GB
+//	go run ./bench list                         the workloads
+//	go run ./bench run WORKLOAD...              some of them; -against what; -url name=URL; -h has all flags
 //	go run ./bench saturate                     latency at rising rates, until it does not keep up
 //	go run ./bench grow data|connections|nodes  what a get costs as one of them grows
-//	go run ./bench load -url URL                sets a data set's values
+//	go run ./bench load -url NAME=URL           sets a data set's values
 //	go run ./bench report DIRECTORY             makes the report of a run again
 //	go run ./bench compare OLD NEW              what changed between two runs, and whether it is more than noise
+//	go run ./bench profile [WORKLOAD...]        a CPU profile of the service, where go build looks for one
+//
+// Target userinfo:GOMAXPROCS=1+GOGC=200 is an instance of the service with that environment.
 //
 // A run is a directory: run.json, the raw data, is written after every group of rounds; the report when all is done.
 //

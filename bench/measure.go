@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,9 +29,12 @@ type session struct {
 	cold    bool                    // Cassandra has just been started
 }
 
-// measure runs do within a session, and writes what came of it, though it should have failed.
-func (b *bench) measure(o *options, names []string, do func(*session) error) (err error) {
-	var kinds []string
+// measure runs do within a session that has what workloads need, and writes what came of it, though it should have failed.
+func (b *bench) measure(o *options, workloads []workload, do func(*session) error) (err error) {
+	var names, kinds []string
+	for _, w := range workloads {
+		names = append(names, w.targets...)
+	}
 	for _, name := range names {
 		if !slices.ContainsFunc(o.stores, func(t *target.Target) bool { return t.Name == name }) {
 			kind, _, _ := strings.Cut(name, ":")
@@ -112,7 +114,7 @@ func (s *session) start(name string) (*target.Target, error) {
 		if s.o.memory {
 			return s.lab.Memory(s.ctx, target.Service{Name: name})
 		}
-		return s.lab.UserInfo(s.ctx, target.Service{Name: name})
+		return s.lab.UserInfo(s.ctx, target.Service{Name: name, Program: s.o.program, Env: s.o.env})
 	case result.Handler:
 		return s.lab.Handler(s.ctx, name)
 	case result.Loop:
@@ -136,7 +138,7 @@ func (s *session) prepare(t *target.Target, data load.Dataset) error {
 	if t.Name == result.Handler || t.Name == result.Loop || s.loaded[t.Name] == data {
 		return nil
 	}
-	if err := loadData(s.ctx, t, data, s.o, os.Stderr); err != nil {
+	if err := loadData(s.ctx, t, data, s.o, s.err); err != nil {
 		return err
 	}
 	s.loaded[t.Name] = data
@@ -149,9 +151,6 @@ func (s *session) group(all ...workload) error {
 	var names []string
 	err := func() error {
 		for _, w := range all {
-			if s.o.connections > 0 {
-				w.connections = s.o.connections
-			}
 			if err := s.addAll(g, w); err != nil {
 				return err
 			}
@@ -185,10 +184,7 @@ func (s *session) compile(g *group) error {
 }
 
 func (s *session) addAll(g *group, w workload) error {
-	for _, name := range s.o.wanted(w) {
-		if w.sidecar && name == result.UserInfo {
-			name = result.Sidecar
-		}
+	for _, name := range w.targets {
 		t, err := s.target(name)
 		if err != nil {
 			return err
@@ -220,12 +216,12 @@ func line(s *result.Sample) string {
 }
 
 // idle measures a target's memory with so many connections.
-func (s *session) idle(ctx context.Context, name string, connections int) error {
+func (s *session) idle(name string, connections int) error {
 	t, err := s.target(name)
 	if err != nil {
 		return err
 	}
-	f, err := footprint(ctx, t, connections)
+	f, err := footprint(s.ctx, t, connections)
 	if err != nil {
 		return err
 	}

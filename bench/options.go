@@ -32,6 +32,9 @@ type options struct {
 	seed        uint64
 	against     string
 	stores      stores
+
+	program string   // of the service; empty: built for the run
+	env     []string // of its own
 }
 
 // valueBytes is a session's size in all workloads but large.
@@ -85,25 +88,39 @@ func (o *options) set(w workload) load.Dataset {
 	return load.DatasetOf(int64(o.data), w.mix.ValueBytes)
 }
 
-// wanted are the targets of w in this run.
-func (o *options) wanted(w workload) []string {
+// workload is the one of that name as this run asks it: of the targets and over the connections that were asked for.
+func (o *options) workload(name string) (workload, error) {
+	w, err := workloadNamed(name)
+	if err != nil {
+		return w, err
+	}
+	return o.adapt(w), nil
+}
+
+func (o *options) adapt(w workload) workload {
+	if o.connections > 0 {
+		w.connections = o.connections
+	}
 	names := w.targets
 	if o.against != "" {
 		names = strings.Split(o.against, ",")
 	} else if len(o.stores) > 0 {
 		names = nil // only what was named
 	}
-	var all []string
+	w.targets = nil
 	for _, name := range names {
-		if o.memory && name == result.Driver {
-			continue // there is no Cassandra
+		switch {
+		case o.memory && name == result.Driver: // there is no Cassandra
+		case w.sidecar && name == result.UserInfo:
+			w.targets = append(w.targets, result.Sidecar)
+		default:
+			w.targets = append(w.targets, name)
 		}
-		all = append(all, name)
 	}
 	for _, s := range o.stores {
-		all = append(all, s.Name)
+		w.targets = append(w.targets, s.Name)
 	}
-	return all
+	return w
 }
 
 func (o *options) cluster() testcluster.Options {

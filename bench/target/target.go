@@ -75,6 +75,14 @@ func https(name string, files load.HTTPSFiles, processes ...cost.Process) *Targe
 	return &Target{Name: name, Kind: load.KindHTTPS, Settings: encode(files), Processes: processes, files: files}
 }
 
+// Dialer makes connections to t from this process.
+func (t *Target) Dialer() (load.Dialer, error) {
+	if t.Kind == load.KindHTTPS {
+		return t.files.Dialer()
+	}
+	return Dial(t.Kind, t.Settings)
+}
+
 // With is the same target asked in another way, such as with fresh connections. It must be of kind https.
 func (t *Target) With(change func(*load.HTTPSFiles)) (*Target, error) {
 	if t.Kind != load.KindHTTPS {
