@@ -10,6 +10,9 @@ import (
 	"testing"
 )
 
+// sealPrefix begins the file of a seal key.
+const sealPrefix = "userinfo-seal-key-1:"
+
 // markedSecret is 32 bytes that can be seen in any form.
 var markedSecret = secret([]byte("MARKED-SECRET-MARKED-SECRET-MARK"))
 
@@ -49,7 +52,7 @@ func TestKeysPrintAsRedacted(t *testing.T) {
 func TestAKeyFileIsOneKeyOfItsKind(t *testing.T) {
 	index, seals := newTestKeys(t, 1)
 	seal := seals[0]
-	good, encoded := seal.Text(), strings.TrimPrefix(seal.Text(), sealKeyPrefix)
+	good, encoded := seal.Text(), strings.TrimPrefix(seal.Text(), sealPrefix)
 	for name, text := range map[string]string{"as it is": good, "with a line end": good + "\n", "with a line end of Windows": good + "\r\n"} {
 		if got, err := ParseSealKey([]byte(text)); err != nil || got != seal {
 			t.Errorf("%s: %v", name, err)
@@ -60,7 +63,7 @@ func TestAKeyFileIsOneKeyOfItsKind(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"nothing":               "",
-		"the prefix alone":      sealKeyPrefix,
+		"the prefix alone":      sealPrefix,
 		"no prefix":             encoded,
 		"another format":        strings.Replace(good, "-1:", "-2:", 1),
 		"an index key":          index.Text(),
@@ -69,12 +72,13 @@ func TestAKeyFileIsOneKeyOfItsKind(t *testing.T) {
 		"a line end within":     good[:40] + "\n" + good[40:],
 		"a space before":        " " + good,
 		"a space behind":        good + " ",
-		"31 bytes":              sealKeyPrefix + base64.StdEncoding.EncodeToString(make([]byte, 31)),
-		"33 bytes":              sealKeyPrefix + base64.StdEncoding.EncodeToString(make([]byte, 33)),
+		"31 bytes":              sealPrefix + base64.StdEncoding.EncodeToString(make([]byte, 31)),
+		"33 bytes":              sealPrefix + base64.StdEncoding.EncodeToString(make([]byte, 33)),
 		"without padding":       strings.TrimSuffix(good, "="),
-		"bits beyond the bytes": sealKeyPrefix + strings.Repeat("A", 42) + "B=",
-		"the URLs' alphabet":    sealKeyPrefix + strings.Repeat("_", 42) + "8=",
-		"hexadecimal":           sealKeyPrefix + strings.Repeat("0", 64),
+		"bits beyond the bytes": sealPrefix + strings.Repeat("A", 42) + "B=",
+		"the URLs' alphabet":    sealPrefix + strings.Repeat("_", 42) + "8=",
+		"hexadecimal":           sealPrefix + strings.Repeat("0", 64),
+		"nothing but zeros":     SealKey{}.Text(),
 	} {
 		got, err := ParseSealKey([]byte(text))
 		if err == nil || got != (SealKey{}) {
@@ -83,7 +87,7 @@ func TestAKeyFileIsOneKeyOfItsKind(t *testing.T) {
 			t.Errorf("%s: the error repeats it: %v", name, err)
 		}
 	}
-	if _, err := ParseIndexKey([]byte(good)); err == nil || !strings.Contains(err.Error(), "the other kind of key") {
+	if _, err := ParseIndexKey([]byte(good)); err == nil || !strings.Contains(err.Error(), "another kind of key") {
 		t.Errorf("a seal key for an index key: %v", err)
 	}
 }
@@ -91,7 +95,7 @@ func TestAKeyFileIsOneKeyOfItsKind(t *testing.T) {
 // FuzzParseKey: there is one text for each key, and whatever is none is not repeated.
 func FuzzParseKey(f *testing.F) {
 	for _, seed := range []string{
-		"", SealKey{markedSecret}.Text(), IndexKey{markedSecret}.Text() + "\n", SealKey{}.Text() + "\r\n", sealKeyPrefix, "-----BEGIN PRIVATE KEY-----", sealKeyPrefix + "====",
+		"", SealKey{markedSecret}.Text(), IndexKey{markedSecret}.Text() + "\n", SealKey{}.Text() + "\r\n", sealPrefix, "-----BEGIN PRIVATE KEY-----", sealPrefix + "====",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -4,17 +4,14 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/tls"
-	"encoding/base64"
-	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"userinfo/internal/keyfile"
 )
 
 // TicketKey is the secret from which instances that share it derive the keys of TLS session tickets, so that a client can
@@ -23,40 +20,25 @@ import (
 // What it is worth: whoever has it can make tickets, and with them be any client that is known by a certificate of the
 // service's CAs, without that client's key; so it is as secret as the key of a CA. It opens no recorded connection: sessions are of
 // TLS 1.3 alone, and resumed with ephemeral keys (psk_dhe_ke, RFC 8446, section 2.2).
-type TicketKey struct{ bytes [ticketKeyBytes]byte }
+type TicketKey struct{ secret }
 
-func (TicketKey) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte("[redacted]")) }
-func (TicketKey) LogValue() slog.Value         { return slog.StringValue("[redacted]") }
-func (TicketKey) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+type secret = keyfile.Secret
 
-// ticketKeyPrefix begins a key's file, so that no other kind of key is taken for it. The 1 is the file's format.
-const ticketKeyPrefix = "userinfo-ticket-key-1:"
-
-const ticketKeyBytes = 32
+const ticketKind keyfile.Kind = "ticket"
 
 // NewTicketKey makes a key from random, which must be cryptographically strong.
-func NewTicketKey(random io.Reader) (k TicketKey, err error) {
-	if _, err := io.ReadFull(random, k.bytes[:]); err != nil {
-		return TicketKey{}, fmt.Errorf("reading randomness for a key: %w", err)
-	}
-	return k, nil
+func NewTicketKey(random io.Reader) (TicketKey, error) {
+	s, err := keyfile.NewSecret(random)
+	return TicketKey{s}, err
 }
 
 // Text is what a key file holds. It reveals the key.
-func (k TicketKey) Text() string {
-	return ticketKeyPrefix + base64.StdEncoding.EncodeToString(k.bytes[:])
-}
+func (k TicketKey) Text() string { return ticketKind.Text(k.secret) }
 
-// ParseTicketKey reads what a key file holds: the key's Text and, perhaps, a line end. It fails closed: whatever is not
-// exactly one key is none. Its errors quote nothing of it.
+// ParseTicketKey reads what a key file holds, as keyfile.Kind has it.
 func ParseTicketKey(text []byte) (TicketKey, error) {
-	line := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
-	encoded, ok := strings.CutPrefix(line, ticketKeyPrefix)
-	decoded, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if !ok || err != nil || len(decoded) != ticketKeyBytes || strings.ContainsAny(encoded, "\r\n") { // the decoder skips line ends
-		return TicketKey{}, errors.New("the file does not hold one ticket key and nothing else, as `userinfo key new ticket` prints it")
-	}
-	return TicketKey{[ticketKeyBytes]byte(decoded)}, nil
+	s, err := ticketKind.Parse(text)
+	return TicketKey{s}, err
 }
 
 // ticketPeriod is how long tickets are encrypted with one key.
@@ -73,7 +55,7 @@ const ticketPeriods = 8
 func (k TicketKey) derive(period int64) [][32]byte {
 	var keys [][32]byte
 	add := func(of int64) {
-		key, err := hkdf.Key(sha256.New, k.bytes[:], nil, "userinfo TLS session tickets "+strconv.FormatInt(of, 10), 32)
+		key, err := hkdf.Key(sha256.New, k.secret[:], nil, "userinfo TLS session tickets "+strconv.FormatInt(of, 10), 32)
 		if err != nil {
 			panic("deriving 32 bytes, as many as SHA-256 gives: " + err.Error())
 		}

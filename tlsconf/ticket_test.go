@@ -159,7 +159,7 @@ func TestTicketKeysRotateWithoutARefusedHandshake(t *testing.T) {
 	}
 	for step := range 12 {
 		s.clock.advance(time.Hour)
-		s.write("ticket", ticketKey(t, byte(step)))
+		s.write("ticket", ticketKey(t, byte(step+2)))
 		for i := range s.servers {
 			mustReload(t, s.servers[i])
 			mustRequest(t, s.at[i], client(s.ca, nil))
@@ -254,6 +254,7 @@ func TestATicketKeyIsForItsOwnerAlone(t *testing.T) {
 		{"it is a directory", d.root, 0, "regular file"},
 		{"it holds another key", d.write("other", bytes.Replace(ticketKey(t, 1), []byte("ticket"), []byte("audit"), 1)), 0o600, "userinfo key new ticket"},
 		{"it is empty", d.write("empty"), 0o600, "userinfo key new ticket"},
+		{"it is nothing but zeros", d.write("zeros", ticketKey(t, 0)), 0o600, "nothing but zeros"},
 	} {
 		if test.mode != 0 {
 			if err := os.Chmod(test.file, test.mode); err != nil {

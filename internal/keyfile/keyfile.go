@@ -1,4 +1,4 @@
-// Package keyfile reads files that hold one secret key.
+// Package keyfile has the format of files that hold one secret key, and reads them.
 //
 // Invariants: a file that others than its owner can read or write holds no key, whatever is in it; no error has the
 // file's name, which may be the key itself in the wrong place, nor anything of what it holds.
