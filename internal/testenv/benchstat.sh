@@ -17,4 +17,5 @@ for round in 1 2 3 4 5 6; do
 	(cd "$dir/tree" && go test -run '^$' -bench "$which" -benchmem -benchtime 0.3s "$@") >>"$dir/old"
 	go test -run '^$' -bench "$which" -benchmem -benchtime 0.3s "$@" >>"$dir/new"
 done
-cd "$dir" 
+cd "$dir" # so that old and new are what the columns are called
+go run "$benchstat" old new
