@@ -148,7 +148,9 @@ func (f *field) kill(i *fleet.Instance) error {
 // settlePatience bounds the time from a fault's end until everything is as it was. A delete may take 60 s of it.
 const settlePatience = 4 * time.Minute
 
-// settle waits until every node sees every other, every instance is ready and no delete is pending.
+// settle waits until every node sees every other, every instance is ready, no delete is pending, and no node has hints for
+// another. A hint may be all that brings a datacentre what another has acknowledged: Cassandra sends a write to one node of a
+// remote datacentre, which is to pass it on, and where that one is cut off and not yet held for down, all there miss it.
 func (f *field) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
@@ -171,7 +173,26 @@ func (f *field) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, n := range f.cluster.Nodes("") {
+		if err := f.awaitHints(ctx, n); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// awaitHints waits until n has brought the others what they missed. It has noted that by now: a hint is made when a write has
+// timed out (2 s), and seen hints_flush_period (1 s) later, both of which lookInterval exceeds.
+func (f *field) awaitHints(ctx context.Context, n *testcluster.Node) error {
+	for {
+		pending, err := n.PendingHints(ctx)
+		if err == nil && pending == "" {
+			return nil
+		}
+		if !sleep(ctx, 500*time.Millisecond) {
+			return fmt.Errorf("waiting until node %s has brought all hints: %w; it has some for %q (%v)", n.Name, ctx.Err(), pending, err)
+		}
+	}
 }
 
 // lookInterval is longer than a Carrier's.

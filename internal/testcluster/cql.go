@@ -39,6 +39,12 @@ func (c *Cluster) CQLAt(ctx context.Context, node *Node, consistency, statement 
 // datacentres together.
 var superuser = gocql.PasswordAuthenticator{Username: "cassandra", Password: "cassandra"}
 
+// PendingHints lists the nodes, by their ids, for which n has hints on its disk: writes that they missed, and that it is to
+// bring them. What n has noted since hints_flush_period is not among them.
+func (n *Node) PendingHints(ctx context.Context) (string, error) {
+	return n.cluster.CQLAt(ctx, n, "ONE", "SELECT host_id FROM system_views.pending_hints")
+}
+
 func (c *Cluster) cqlAs(ctx context.Context, who gocql.PasswordAuthenticator, node *Node, consistency, statement string) (string, error) {
 	level := nodeLocal
 	if consistency != "NODE_LOCAL" {
