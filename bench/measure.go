@@ -58,6 +58,9 @@ func (b *bench) measure(o *options, workloads []workload, do func(*session) erro
 	defer func() { err = errors.Join(err, lab.Close()) }()
 	s := &session{bench: b, o: o, lab: lab, targets: make(map[string]*target.Target), loaded: make(map[string]load.Dataset),
 		run: &result.Run{Version: result.Version, Began: time.Now().UTC(), Command: b.args, Environment: environment.Read(b.ctx)}}
+	if !o.plain {
+		s.run.Environment.Settings["scheduling of all that answers"] = "SCHED_BATCH"
+	}
 	if slices.ContainsFunc(names, s.needsCassandra) {
 		b.say("starting %d node(s) of Cassandra", o.nodes)
 		if err := lab.StartCluster(b.ctx, o.cluster()); err != nil {
@@ -93,6 +96,11 @@ func (s *session) target(name string) (*target.Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
+	if !s.o.plain && !slices.Contains(s.o.stores, t) {
+		if err := batch(t.Processes); err != nil {
+			return nil, err
+		}
+	}
 	s.targets[name] = t
 	return t, nil
 }
@@ -115,6 +123,8 @@ func (s *session) start(name string) (*target.Target, error) {
 			return s.lab.Memory(s.ctx, target.Service{Name: name})
 		}
 		return s.lab.UserInfo(s.ctx, target.Service{Name: name, Program: s.o.program, Env: s.o.env})
+	case result.Memory:
+		return s.lab.Memory(s.ctx, target.Service{Name: name, Program: s.o.program, Env: s.o.env})
 	case result.Handler:
 		return s.lab.Handler(s.ctx, name)
 	case result.Loop:

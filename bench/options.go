@@ -54,11 +54,11 @@ func (b *bench) flags(command string) (*flag.FlagSet, *options) {
 	f.Var(&o.data, "data", "`SIZE` of the data set: 10MB, 1.4GB, 9GB")
 	f.IntVar(&o.nodes, "nodes", 1, "Cassandra `NODES` to start: 1 or 3 in one datacentre, or 6 in two")
 	f.IntVar(&o.heapMB, "heap", 2048, "`MB` of each node's heap")
-	f.BoolVar(&o.plain, "plain", false, "Cassandra with its own defaults in place of deploy/cassandra's settings")
+	f.BoolVar(&o.plain, "plain", false, "Cassandra with its own defaults in place of deploy/cassandra's settings, and everything scheduled as usual in place of SCHED_BATCH")
 	f.BoolVar(&o.memory, "memory", false, "the service on its memory store, without Cassandra")
 	f.IntVar(&o.ttl, "ttl", 86400, "`SECONDS` that values live: longer than all of the run")
 	f.Uint64Var(&o.seed, "seed", 1, "`SEED` of the schedules")
-	f.StringVar(&o.against, "against", "", "`TARGETS` in place of the workload's own, separated by commas: userinfo, handler, loop, driver, redis, sidecar")
+	f.StringVar(&o.against, "against", "", "`TARGETS` in place of the workload's own, separated by commas: userinfo, userinfo-memory, handler, loop, driver, redis, sidecar")
 	f.Var(&o.stores, "url", "an HTTP session store: `NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]`; may be given several times")
 	return f, o
 }

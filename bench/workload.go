@@ -79,8 +79,8 @@ func workloads() []workload {
 		return w
 	}
 	all = append(all,
-		fresh(result.FreshMTLS, "a new TLS connection for each get, with a client certificate", workload{targets: []string{result.UserInfo, result.Loop, result.Handler}}),
-		fresh(result.FreshMTLSResumed, "the same, resuming TLS sessions", workload{resume: true, targets: []string{result.UserInfo, result.Loop}}),
+		fresh(result.FreshMTLS, "a new TLS connection for each get, with a client certificate", workload{targets: []string{result.UserInfo, result.Memory, result.Loop, result.Handler}}),
+		fresh(result.FreshMTLSResumed, "the same, resuming TLS sessions", workload{resume: true, targets: []string{result.UserInfo, result.Memory, result.Loop}}),
 		fresh(result.FreshToken, "a new TLS connection for each get, with a bearer token", workload{token: true}),
 		fresh(result.FreshTokenResumed, "the same, resuming TLS sessions", workload{token: true, resume: true}),
 		fresh("fresh/token+http2", "a new TLS connection for each get, over HTTP/2, as stock PHP does", workload{token: true, http2: true}),

@@ -148,7 +148,7 @@ func under(c condition) func(*result.Sample) bool {
 
 // The orders of targets and of workloads in every table and plot. What has no place in them comes after, by its name.
 var (
-	targetOrder   = []string{result.UserInfo, result.Sidecar, result.Driver, result.Handler, result.Loop, result.Redis}
+	targetOrder   = []string{result.UserInfo, result.Memory, result.Sidecar, result.Driver, result.Handler, result.Loop, result.Redis}
 	workloadOrder = []string{result.Get, result.GetToken, result.DesignTarget, result.Latency, result.Production, result.Peak, result.Storm, result.Misses,
 		result.Large, result.Set, result.FreshMTLS, result.FreshMTLSResumed, result.FreshToken, result.FreshTokenResumed, result.FreshSidecar}
 )

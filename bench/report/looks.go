@@ -38,6 +38,7 @@ var (
 // looks are those of the targets that have a name; the others have what is left, in their order.
 var looks = map[string]look{
 	result.UserInfo: {colour: blue, shape: draw.CircleGlyph{}, width: 2.5},
+	result.Memory:   {colour: grey, shape: draw.CircleGlyph{}, width: 2},
 	result.Driver:   {colour: orange, shape: draw.BoxGlyph{}, width: 2},
 	result.Redis:    {colour: vermillion, shape: draw.PyramidGlyph{}, width: 2},
 	result.Handler:  {colour: green, shape: draw.SquareGlyph{}, width: 2},
@@ -48,10 +49,9 @@ var looks = map[string]look{
 var otherLooks = []look{
 	{colour: black, shape: draw.CrossGlyph{}, width: 2},
 	{colour: brown, shape: draw.PlusGlyph{}, width: 2},
-	{colour: grey, shape: draw.BoxGlyph{}, width: 2},
 }
 
-// looksOf gives each target its look. Beyond the ninth they repeat, dashed.
+// looksOf gives each target its look. Beyond these they repeat, dashed.
 func looksOf(targets []string) map[string]look {
 	all := make(map[string]look)
 	n := 0

@@ -153,14 +153,16 @@ func plausible() *result.Run {
 	)
 	fresh := func(target, workload string, rate float64, cpu map[string]float64) truth {
 		c := kept(workload, 0)
-		if target == result.Loop {
+		if target == result.Loop || target == result.Memory {
 			c = c.floor()
 		}
 		return truth{target: target, is: c, rate: rate, p50: time.Duration(32 / rate * float64(time.Second)), tail: 0.3, seconds: 5, cpu: cpu}
 	}
 	m.add(5,
 		fresh(result.UserInfo, result.FreshMTLS, 1450, ofCPU("service", 520, "cassandra", 110.0, "generator", 560.0)),
+		fresh(result.Memory, result.FreshMTLS, 1530, ofCPU("service", 500, "generator", 560.0)),
 		fresh(result.Loop, result.FreshMTLS, 1700, ofCPU("floor", 440, "generator", 540.0)),
+		fresh(result.Memory, result.FreshMTLSResumed, 4200, ofCPU("service", 180, "generator", 180.0)),
 		fresh(result.UserInfo, result.FreshMTLSResumed, 3900, ofCPU("service", 190, "cassandra", 90.0, "generator", 180.0)),
 		fresh(result.UserInfo, result.FreshToken, 2100, ofCPU("service", 330, "cassandra", 100.0, "generator", 300.0)),
 		fresh(result.Sidecar, result.FreshSidecar, 8200, ofCPU("service", 55, "sidecar", 61.0, "cassandra", 76.0, "generator", 60.0)),

@@ -170,7 +170,15 @@ var rules = []rule{
 	},
 	{
 		name:    "new TLS connections/s, mutual TLS",
-		formula: "userinfo ÷ bare loop of accept, handshake and 2 KB, workload fresh/mtls, closed loop",
+		formula: "userinfo on its memory store ÷ bare loop of accept, handshake and 2 KB, workload fresh/mtls, closed loop: what comes of TLS and HTTP alone",
+		over:    term{result.Memory, result.FreshMTLS, throughput},
+		holds:   []func(*result.Sample) bool{closed},
+		under:   []term{{result.Loop, result.FreshMTLS, throughput}},
+		least:   atLeast(0.8), aim: atLeast(0.95),
+	},
+	{
+		name:    "new TLS connections/s, mutual TLS, Cassandra behind",
+		formula: "the same of userinfo, whose every get asks Cassandra on the same cores; the loop asks nobody",
 		over:    term{result.UserInfo, result.FreshMTLS, throughput},
 		holds:   []func(*result.Sample) bool{closed},
 		under:   []term{{result.Loop, result.FreshMTLS, throughput}},
@@ -178,7 +186,15 @@ var rules = []rule{
 	},
 	{
 		name:    "new TLS connections/s with resumption",
-		formula: "userinfo in fresh/mtls+resumption ÷ userinfo in fresh/mtls, closed loop",
+		formula: "userinfo on its memory store in fresh/mtls+resumption ÷ the same in fresh/mtls, closed loop",
+		over:    term{result.Memory, result.FreshMTLSResumed, throughput},
+		holds:   []func(*result.Sample) bool{closed},
+		under:   []term{{result.Memory, result.FreshMTLS, throughput}},
+		least:   atLeast(2), aim: atLeast(4),
+	},
+	{
+		name:    "new TLS connections/s with resumption, Cassandra behind",
+		formula: "the same of userinfo",
 		over:    term{result.UserInfo, result.FreshMTLSResumed, throughput},
 		holds:   []func(*result.Sample) bool{closed},
 		under:   []term{{result.UserInfo, result.FreshMTLS, throughput}},

@@ -5,12 +5,13 @@ package result
 
 // Targets. A session store that was given by its URL has a name of its own.
 const (
-	UserInfo = "userinfo" // the service, sealing on
-	Sidecar  = "sidecar"  // the service behind a local proxy that keeps its connections
-	Handler  = "handler"  // net/http that answers 2 KB from memory under the same TLS
-	Loop     = "loop"     // accept, handshake, 2 KB, close; without net/http
-	Driver   = "driver"   // the bare driver against the same Cassandra, in the generator's process
-	Redis    = "redis"    // redis-server with TLS
+	UserInfo = "userinfo"        // the service, sealing on
+	Memory   = "userinfo-memory" // the service without Cassandra
+	Sidecar  = "sidecar"         // the service behind a local proxy that keeps its connections
+	Handler  = "handler"         // net/http that answers 2 KB from memory under the same TLS
+	Loop     = "loop"            // accept, handshake, 2 KB, close; without net/http
+	Driver   = "driver"          // the bare driver against the same Cassandra, in the generator's process
+	Redis    = "redis"           // redis-server with TLS
 )
 
 // Workloads. Connections are kept and have mutual TLS where the name does not say otherwise.

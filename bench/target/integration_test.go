@@ -114,7 +114,7 @@ func TestRedisOverTLS(t *testing.T) {
 
 func TestTheServiceInMemoryAndASidecar(t *testing.T) {
 	l := newLab(t)
-	memory := must(t)(l.Memory(t.Context(), Service{Name: MemoryName, Env: []string{"GOMAXPROCS=1"}}))
+	memory := must(t)(l.Memory(t.Context(), Service{Name: result.Memory, Env: []string{"GOMAXPROCS=1"}}))
 	tryOut(t, memory, result.KindService)
 	tryOut(t, must(t)(memory.ByToken()), result.KindService)
 	sidecar := must(t)(l.Sidecar(t.Context(), result.Sidecar, memory))
@@ -129,7 +129,7 @@ func TestTheServiceInMemoryAndASidecar(t *testing.T) {
 
 func TestASidecarKeepsItsConnections(t *testing.T) {
 	l := newLab(t)
-	memory := must(t)(l.Memory(t.Context(), Service{Name: MemoryName}))
+	memory := must(t)(l.Memory(t.Context(), Service{Name: result.Memory}))
 	between, taken := counting(t, memory.files.URL)
 	through := must(t)(memory.With(func(f *load.HTTPSFiles) { f.URL = between }))
 	sidecar := must(t)(l.Sidecar(t.Context(), result.Sidecar, through))

@@ -11,12 +11,9 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// MemoryName is the usual name of the service without Cassandra.
-const MemoryName = "userinfo-memory"
-
 // Names are the targets that a Lab can start.
 func Names() []string {
-	return []string{result.UserInfo, MemoryName, result.Sidecar, result.Handler, result.Loop, result.Driver, result.Redis}
+	return []string{result.UserInfo, result.Memory, result.Sidecar, result.Handler, result.Loop, result.Driver, result.Redis}
 }
 
 // need is a program without which some targets cannot be.
@@ -26,7 +23,7 @@ type need struct {
 }
 
 var needs = []need{
-	{"go", "install Go 1.26 or later (go.dev/dl; Debian's package golang-go is older)", []string{result.UserInfo, MemoryName, result.Sidecar}},
+	{"go", "install Go 1.26 or later (go.dev/dl; Debian's package golang-go is older)", []string{result.UserInfo, result.Memory, result.Sidecar}},
 	{"redis-server", "apt-get install redis-server", []string{result.Redis}},
 	{"haproxy", "apt-get install haproxy", []string{result.Sidecar}},
 }

@@ -12,7 +12,7 @@ func TestWhatIsMissingIsNamedWithItsPackage(t *testing.T) {
 	for name, want := range map[string]string{
 		result.Redis:    "apt-get install redis-server",
 		result.Sidecar:  "apt-get install haproxy",
-		MemoryName:      "install Go",
+		result.Memory:   "install Go",
 		result.UserInfo: "install Go",
 		"memcached":     `no target "memcached"`,
 	} {
