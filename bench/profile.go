@@ -61,5 +61,5 @@ func buildProfiled(ctx context.Context, dir, program string) error {
 	if err != nil {
 		return err
 	}
-	return fleet.Build(ctx, program, overlay)
+	return fleet.Build(ctx, program, overlay, "-trimpath") // a profile has the paths of sources
 }

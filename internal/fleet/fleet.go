@@ -42,9 +42,9 @@ type Fleet struct {
 	instances []*Instance
 }
 
-// Build makes the program. overlay, where not empty, is a file as `go build -overlay` takes it.
-func Build(ctx context.Context, program, overlay string) error {
-	args := []string{"build", "-o", program}
+// Build makes the program. overlay, where not empty, is a file as `go build -overlay` takes it; flags are more of go build's.
+func Build(ctx context.Context, program, overlay string, flags ...string) error {
+	args := append([]string{"build", "-o", program}, flags...)
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
