@@ -87,6 +87,9 @@ func TestOpenLatencyCountsFromWhenARequestWasDue(t *testing.T) {
 		if s.Done != 100 || !within(s.Latency.At(1), 1010*time.Millisecond) || !within(s.Latency.At(0.5), 510*time.Millisecond) {
 			t.Errorf("%d done, p50 %v, longest %v", s.Done, s.Latency.At(0.5), s.Latency.At(1))
 		}
+		if s.Took < 2 || s.Took > 2.02 || s.Throughput() > 50 {
+			t.Errorf("%v/s, the last answer after %v s: the queue is not in it", s.Throughput(), s.Took)
+		}
 		if s.Late.Max() > 1 {
 			t.Errorf("a target's slowness counts as the generator's lateness: %d µs", s.Late.Max())
 		}

@@ -45,6 +45,9 @@ func (t *tally) add(at, late, latency time.Duration, reason string) {
 		s.Late.Add(late)
 	}
 	second := t.part.second(int(at / time.Second))
+	if s.Mode == result.Open {
+		s.Took = max(s.Took, (at + latency).Seconds())
+	}
 	if reason != "" {
 		s.Errors[reason]++
 		second.Errors++
@@ -80,6 +83,7 @@ func Merge(parts ...*Part) result.Sample {
 			s.Began = p.Sample.Began
 		}
 		s.Done += p.Sample.Done
+		s.Took = max(s.Took, p.Sample.Took)
 		for reason, n := range maps.All(p.Sample.Errors) {
 			s.Errors[reason] += n
 		}

@@ -36,6 +36,7 @@ type truth struct {
 	cpu     map[string]float64 // µs a request, by kind
 	errors  map[string]int64
 	seconds int
+	lag     float64 // seconds from the end of an open round to the last answer
 }
 
 // add makes the rounds.
@@ -62,6 +63,9 @@ func (m *maker) sample(round int, t truth) result.Sample {
 		rate *= w
 	}
 	s.Done = int64(rate * float64(seconds))
+	if c.Mode == result.Open {
+		s.Took = float64(seconds) + t.lag
+	}
 	s.Sent, s.Received = 310*s.Done, int64(c.ValueBytes+260)*s.Done
 	for range seconds {
 		h := result.NewHistogram()

@@ -318,17 +318,18 @@ func errorNote(s samples) string {
 }
 
 // sustained is the share of the planned rate that has to be answered where a rate is held.
-const sustained = 0.99
+const sustained = 0.98
 
-// holdsRate tells whether a sample has answered what was planned, without an error.
+// holdsRate tells whether a sample has answered at the rate that was planned, without an error. A queue that grows until the
+// schedule is over is no answer: the time that it takes to work it off counts. It fails closed where that is not known.
 func holdsRate(s *result.Sample) bool {
-	return s.Done > 0 && s.Errored() == 0 && float64(s.Done) >= sustained*s.Rate*s.Seconds
+	return s.Done > 0 && s.Errored() == 0 && s.Took > 0 && s.Throughput() >= sustained*s.Rate
 }
 
 // designTarget is the mark of 9,000 reads/s and 100 writes/s, which is no ratio.
 func designTarget(s samples) Mark {
 	m := Mark{Name: "p99 at 9,000 reads/s and 100 writes/s", Unit: "ms", Least: "held without error", Aim: "≤ 10 ms",
-		Formula: "userinfo, workload target, open loop; held is every round without an error and at least 99 % of its requests answered"}
+		Formula: "userinfo, workload target, open loop; held is every round without an error, 98 % of the rate or more answered until its last answer"}
 	these := s.where(of(result.UserInfo, result.DesignTarget), func(x *result.Sample) bool { return x.Mode == result.Open && x.Rate >= 9100 })
 	if len(these) == 0 {
 		return m

@@ -175,6 +175,7 @@ func TestTheDesignTargetIsHeldOnlyWithoutAnError(t *testing.T) {
 		{"slow", func(s *truth) { s.p50 = 50 * millisecond }, Held, "3 of 3"},
 		{"one error", func(s *truth) { s.errors = map[string]int64{"503": 1} }, Missed, "0 of 3"},
 		{"behind its rate", func(s *truth) { s.rate = 8900 }, Missed, "0 of 3"},
+		{"a queue that is worked off when the schedule is over", func(s *truth) { s.lag = 0.1 }, Missed, "0 of 3"},
 		{"no answer", func(s *truth) { s.rate = 0 }, Missed, "–"},
 	} {
 		m, s := quiet(), service(is, 9100, 40)

@@ -103,7 +103,7 @@ func rowOf(target, where string, kinds []string, s samples) row {
 	}
 	for _, x := range s {
 		r.Errors += x.Errored()
-		r.Failing = r.Failing || x.Mode == result.Open && x.Rate > 0 && float64(x.Done) < sustained*x.Rate*x.Seconds
+		r.Failing = r.Failing || x.Mode == result.Open && x.Throughput() < sustained*x.Rate
 	}
 	return r
 }

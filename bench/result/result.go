@@ -65,6 +65,7 @@ type Sample struct {
 	Rate        float64 // requests/s that were planned; 0 in mode Closed
 	Began       time.Time
 	Seconds     float64 // that were counted
+	Took        float64 // seconds until the last request of the schedule was answered, in Open; 0 where it is not known
 	ValueBytes  int
 
 	Done     int64            // requests that were answered as they should be, misses included
@@ -109,8 +110,8 @@ func (s *Sample) Errored() (n int64) {
 	return n
 }
 
-// Throughput is requests answered per second.
-func (s *Sample) Throughput() float64 { return float64(s.Done) / s.Seconds }
+// Throughput is requests answered per second. Where answers lag behind the schedule, they take longer than it.
+func (s *Sample) Throughput() float64 { return float64(s.Done) / max(s.Seconds, s.Took) }
 
 // CPU is CPU time per answered request of all processes of a kind; 0 where there is none.
 func (s *Sample) CPU(kind string) time.Duration {
