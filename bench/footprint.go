@@ -43,5 +43,8 @@ func memory(t *target.Target) (sum int64, err error) {
 		}
 		sum += rss
 	}
+	if sum == 0 {
+		return 0, fmt.Errorf("%s: none of its processes is known here; add pid= to its -url", t.Name)
+	}
 	return sum, nil
 }

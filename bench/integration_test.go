@@ -45,14 +45,14 @@ func TestARunMeasuresInTurnsChargesWhoWorkedAndReports(t *testing.T) {
 		if s.Done == 0 || s.Errored() > 0 {
 			t.Errorf("%s on %s: %d answers, errors %v", s.Workload, s.Target, s.Done, s.Errors)
 		}
-		kind := map[string]string{result.UserInfo: result.KindService, result.Sidecar: result.KindSidecar, result.Handler: result.KindFloor}[s.Target]
+		kind := map[string]string{result.Memory: result.KindService, result.Sidecar: result.KindSidecar, result.Handler: result.KindFloor}[s.Target]
 		for _, kind := range []string{kind, result.KindGenerator} {
 			if s.CPU(kind) <= 0 {
 				t.Errorf("%s on %s: no CPU time of %s", s.Workload, s.Target, kind)
 			}
 		}
 	}
-	for i, target := range []string{result.UserInfo, result.Handler, result.Handler, result.UserInfo} {
+	for i, target := range []string{result.Memory, result.Handler, result.Handler, result.Memory} {
 		if s := run.Samples[i]; s.Target != target || s.Round != i/2 {
 			t.Errorf("sample %d is of %s in round %d, want %s in turns", i, s.Target, s.Round, target)
 		}

@@ -100,13 +100,16 @@ func (l *lane) round(o *options, number int) load.Round {
 	return load.Round{Number: number, Mode: l.workload.mode, Rate: l.workload.rate(), Seconds: o.seconds}
 }
 
+func (l *lane) generators() (all []cost.Process) {
+	for _, pid := range l.crew.Pids() {
+		all = append(all, cost.Process{Kind: result.KindGenerator, PID: pid})
+	}
+	return all
+}
+
 // measure is one round and what it cost.
 func (l *lane) measure(ctx context.Context, r load.Round) (result.Sample, error) {
-	processes := slices.Clone(l.target.Processes)
-	for _, pid := range l.crew.Pids() {
-		processes = append(processes, cost.Process{Kind: result.KindGenerator, PID: pid})
-	}
-	meter, err := cost.Start(ctx, processes)
+	meter, err := cost.Start(ctx, slices.Concat(l.target.Processes, l.generators()))
 	if err != nil {
 		return result.Sample{}, err
 	}

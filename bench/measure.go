@@ -44,6 +44,9 @@ func (b *bench) measure(o *options, workloads []workload, do func(*session) erro
 	if err := target.Check(b.ctx, kinds...); err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(o.dir, runFile)); err == nil {
+		return fmt.Errorf("%s has a run already: give another directory to -out", o.dir)
+	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}
@@ -58,10 +61,7 @@ func (b *bench) measure(o *options, workloads []workload, do func(*session) erro
 	defer func() { err = errors.Join(err, lab.Close()) }()
 	s := &session{bench: b, o: o, lab: lab, targets: make(map[string]*target.Target), loaded: make(map[string]load.Dataset),
 		run: &result.Run{Version: result.Version, Began: time.Now().UTC(), Command: b.args, Environment: environment.Read(b.ctx)}}
-	if !o.plain {
-		s.run.Environment.Settings["scheduling of all that answers"] = "SCHED_BATCH"
-	}
-	if slices.ContainsFunc(names, s.needsCassandra) {
+	if slices.ContainsFunc(kinds, s.needsCassandra) {
 		b.say("starting %d node(s) of Cassandra", o.nodes)
 		if err := lab.StartCluster(b.ctx, o.cluster()); err != nil {
 			return err
@@ -81,7 +81,7 @@ func (b *bench) say(format string, args ...any) {
 }
 
 func (s *session) needsCassandra(name string) bool {
-	return name == result.Driver || !s.o.memory && (strings.HasPrefix(name, variant) || name == result.UserInfo || name == result.Sidecar)
+	return name == result.Driver || !s.o.memory && (name == result.UserInfo || name == result.Sidecar)
 }
 
 // keep writes what has been measured until now.
@@ -96,13 +96,19 @@ func (s *session) target(name string) (*target.Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	if !s.o.plain && !slices.Contains(s.o.stores, t) {
+	if s.inBatches(t) {
 		if err := batch(t.Processes); err != nil {
 			return nil, err
 		}
+		s.run.Environment.Settings["scheduling"] = "SCHED_BATCH of what is started here"
 	}
 	s.targets[name] = t
 	return t, nil
+}
+
+// inBatches tells whether all that a target is made of, and its generators, are scheduled so: what the benchmark starts.
+func (s *session) inBatches(t *target.Target) bool {
+	return !s.o.plain && !slices.Contains(s.o.stores, t)
 }
 
 // variant is how the name of an instance with an environment of its own begins: userinfo:GOMAXPROCS=1+GOGC=200.
@@ -115,7 +121,11 @@ func (s *session) start(name string) (*target.Target, error) {
 		}
 	}
 	if env, ok := strings.CutPrefix(name, variant); ok {
-		return s.lab.UserInfo(s.ctx, target.Service{Name: name, Env: strings.Split(env, "+")})
+		service := target.Service{Name: name, Env: strings.Split(env, "+")}
+		if s.o.memory {
+			return s.lab.Memory(s.ctx, service)
+		}
+		return s.lab.UserInfo(s.ctx, service)
 	}
 	switch name {
 	case result.UserInfo:
@@ -205,6 +215,11 @@ func (s *session) addAll(g *group, w workload) error {
 		}
 		if err := g.add(s.ctx, w, t, data); err != nil {
 			return err
+		}
+		if s.inBatches(t) {
+			if err := batch(g.lanes[len(g.lanes)-1].generators()); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

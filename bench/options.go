@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,8 +72,8 @@ func (o *options) parse(f *flag.FlagSet, args []string) error {
 	switch {
 	case f.NArg() > 0:
 		return fmt.Errorf("%q comes after the flags: names come first", f.Arg(0))
-	case o.rounds < 1 || o.seconds < 1:
-		return fmt.Errorf("-rounds and -seconds: 1 or more")
+	case o.rounds < 1 || o.seconds < 1 || o.compile < 1:
+		return fmt.Errorf("-rounds, -seconds and -compile: 1 or more")
 	case o.nodes != 1 && o.nodes != 3 && o.nodes != 6:
 		return fmt.Errorf("-nodes %d: 1, 3 or 6", o.nodes)
 	case o.generators < 1:
@@ -111,6 +112,10 @@ func (o *options) adapt(w workload) workload {
 	for _, name := range names {
 		switch {
 		case o.memory && name == result.Driver: // there is no Cassandra
+		case o.memory && name == result.UserInfo && !w.sidecar:
+			if !slices.Contains(names, result.Memory) {
+				w.targets = append(w.targets, result.Memory)
+			}
 		case w.sidecar && name == result.UserInfo:
 			w.targets = append(w.targets, result.Sidecar)
 		default:
@@ -118,9 +123,19 @@ func (o *options) adapt(w workload) workload {
 		}
 	}
 	for _, s := range o.stores {
-		w.targets = append(w.targets, s.Name)
+		if !w.sidecar { // that would ask the store itself
+			w.targets = append(w.targets, s.Name)
+		}
 	}
 	return w
+}
+
+// own is the target that is this service.
+func (o *options) own() string {
+	if o.memory {
+		return result.Memory
+	}
+	return result.UserInfo
 }
 
 func (o *options) cluster() testcluster.Options {
@@ -140,8 +155,14 @@ func (s *stores) String() string { return "" }
 // Set implements flag.Value.
 func (s *stores) Set(text string) error {
 	t, err := target.Parse(text)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(*s, func(other *target.Target) bool { return other.Name == t.Name }) {
+		return fmt.Errorf("there are two stores %q: give each a name of its own", t.Name)
+	}
 	*s = append(*s, t)
-	return err
+	return nil
 }
 
 // size is an amount of data: 10MB, 1.4GB, in powers of ten.

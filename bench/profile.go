@@ -26,10 +26,16 @@ var profiled = fleet.Edit{
 // profile makes the profile that `go build` optimizes the program by, or another to look at.
 func (b *bench) profile(args []string) error {
 	f, o := b.flags("profile")
-	into := f.String("profile", "cmd/userinfo/default.pgo", "`FILE` of the profile, as pprof reads it; the default is what go build takes")
+	into := f.String("profile", "", "`FILE` of the profile, as pprof reads it; cmd/userinfo/default.pgo is what go build optimizes by. Empty: cpu.pprof in -out")
 	names, args := leading(args)
 	if err := o.parse(f, args); err != nil {
 		return err
+	}
+	if o.against != "" || len(o.stores) > 0 || o.memory {
+		return fmt.Errorf("what is profiled is this service on Cassandra: leave out -against, -url and -memory")
+	}
+	if *into == "" {
+		*into = filepath.Join(o.dir, "cpu.pprof")
 	}
 	if len(names) == 0 {
 		names = []string{result.Get, result.GetToken, result.DesignTarget, result.FreshToken}

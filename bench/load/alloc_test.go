@@ -13,7 +13,7 @@ import (
 func TestAKeptRequestAllocatesOnce(t *testing.T) {
 	address, ca := cannedServer(t)
 	conn := dial(t, HTTPSConfig{URL: "https://" + address + "/", TLS: &tls.Config{RootCAs: ca.Pool()}})
-	op := Op{Method: Get, Key: Dataset{ValueBytes: 1}.Key(0)}
+	op := Op{Method: Get, Key: Dataset{ValueBytes: 1}.Key(0), Length: 2048}
 	var err error
 	if n := testing.AllocsPerRun(200, func() { err = errors.Join(err, conn.Do(t.Context(), &op)) }); n > 2 || err != nil {
 		t.Errorf("%v allocations for a request and its answer; %v", n, err)

@@ -26,6 +26,7 @@ type Op struct {
 	Value  []byte // of a set
 	TTL    int    // seconds, of set and touch; 0 leaves it to the target
 	Absent bool   // a get that is to find nothing
+	Length int    // bytes of what a get is to find; 0: any
 }
 
 // Conn carries out one operation after another. One goroutine uses it at a time.
@@ -53,8 +54,9 @@ type Failure string
 
 // The failures that all targets name alike.
 const (
-	NotFound Failure = "404"   // a get that found nothing where something should be
-	Found    Failure = "found" // a get that found something where nothing should be
+	NotFound    Failure = "404"    // a get that found nothing where something should be
+	Found       Failure = "found"  // a get that found something where nothing should be
+	OtherLength Failure = "length" // a get that found what is not the value: a login page, or half of it
 )
 
 // Error is the reason.

@@ -183,6 +183,9 @@ func (g *Generator) carryOut(ctx context.Context, s *slot, r request) error {
 	switch r.kind {
 	case ofData:
 		s.op.Key = g.spec.Data.Key(int(r.index))
+		if r.method == Get {
+			s.op.Length = g.spec.Data.ValueBytes
+		}
 	case ofNobody:
 		s.op.Key, s.op.Absent = sessionKey(mix(login), r.index), true
 	case ofLogin:

@@ -68,7 +68,7 @@ func (c *fakeConn) Do(_ context.Context, op *Op) error {
 	if s.values == nil {
 		s.values, s.deleted = map[string][]byte{}, map[string]bool{}
 	}
-	_, there := s.values[op.Key]
+	value, there := s.values[op.Key]
 	switch {
 	case op.Method == Set && s.deleted[op.Key]:
 		return Failure("409")
@@ -81,6 +81,8 @@ func (c *fakeConn) Do(_ context.Context, op *Op) error {
 		return Found
 	case !op.Absent && !there:
 		return NotFound
+	case op.Length > 0 && len(value) != op.Length:
+		return OtherLength
 	}
 	return nil
 }

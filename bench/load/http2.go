@@ -81,7 +81,7 @@ func (c *http2Conn) Do(ctx context.Context, op *Op) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, answer.Body)
+	length, err := io.Copy(io.Discard, answer.Body)
 	answer.Body.Close()
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (c *http2Conn) Do(ctx context.Context, op *Op) error {
 	if c.d.Fresh {
 		c.renew()
 	}
-	return verdict(op, answer.StatusCode)
+	return verdict(op, answer.StatusCode, length)
 }
 
 // Close leaves nothing open.

@@ -87,7 +87,7 @@ func (c *httpConn) Do(ctx context.Context, op *Op) error {
 			return err
 		}
 	}
-	return verdict(op, a.status)
+	return verdict(op, a.status, a.length)
 }
 
 // compose puts the request into c.out:

@@ -47,6 +47,8 @@ func NewHTTPS(c HTTPSConfig) (Dialer, error) {
 		return nil, fmt.Errorf("the URL %s of a session store must end in a slash, which a key is appended to, and have no user, query or fragment", u.Redacted())
 	case u.Scheme == "http" && (c.TLS != nil || c.HTTP2):
 		return nil, errors.New("http:// has neither TLS nor HTTP/2: use https://, or leave both out")
+	case u.Scheme == "http" && len(c.Header) > 0 && c.Socket == "" && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("headers, a token perhaps, would cross the network in the clear to %s: use https://, or a loopback address, or leave them out", u.Redacted())
 	case c.Resume && !c.Fresh:
 		return nil, errors.New("resumption is for fresh connections: a kept one has nothing to resume")
 	}
@@ -74,6 +76,11 @@ func NewHTTPS(c HTTPSConfig) (Dialer, error) {
 	}
 	d.makeHeads(u.Host)
 	return d, nil
+}
+
+// isLoopback looks no name up: what one resolves to may be another address by the time it is dialled.
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // clientTLS offers what PHP's libcurl does with OpenSSL 3.0: its key exchange is X25519 or P-256, not yet the hybrid with
@@ -136,11 +143,13 @@ func (d *httpsDialer) Dial(ctx context.Context) (Conn, error) {
 // Close has nothing to give back.
 func (d *httpsDialer) Close() error { return nil }
 
-// verdict is what a status means: nil, or the Failure.
-func verdict(op *Op, status int) error {
+// verdict is what a status means, with a body of so many bytes: nil, or the Failure.
+func verdict(op *Op, status int, length int64) error {
 	switch {
 	case op.Method == Get && op.Absent && status == http.StatusOK:
 		return Found
+	case op.Method == Get && status == http.StatusOK && op.Length > 0 && length != int64(op.Length):
+		return OtherLength
 	case op.Method == Get && (status == http.StatusOK || op.Absent && status == http.StatusNotFound):
 		return nil
 	case op.Method == Set && (status == http.StatusOK || status == http.StatusCreated || status == http.StatusNoContent):

@@ -72,17 +72,61 @@ func TestAnAnswerIsJudgedByWhatWasAsked(t *testing.T) {
 		"delete":             {Op{Method: Delete}, []int{200, 204, 205, 404, 410}},
 	} {
 		for _, status := range statuses {
-			err := verdict(&c.op, status)
+			err := verdict(&c.op, status, 5)
 			if ok := err == nil; ok != slices.Contains(c.ok, status) {
 				t.Errorf("%s, answered %d: %v", name, status, err)
 			}
 		}
 	}
-	if err := verdict(&Op{Method: Get}, 404); !errors.Is(err, NotFound) {
+	if err := verdict(&Op{Method: Get, Length: 5}, 404, 9); !errors.Is(err, NotFound) {
 		t.Errorf("a get that finds nothing is %v", err)
 	}
-	if err := verdict(&Op{Method: Get, Absent: true}, 200); !errors.Is(err, Found) {
+	if err := verdict(&Op{Method: Get, Absent: true}, 200, 5); !errors.Is(err, Found) {
 		t.Errorf("a get that finds what should not be is %v", err)
+	}
+}
+
+func TestAGetOfAnotherLengthIsAFailure(t *testing.T) {
+	for _, length := range []int{100, 5000} { // net/http sends the longer one in chunks
+		for _, http2 := range []bool{false, true} {
+			s := newSite(t, func(s *site) { s.EnableHTTP2 = true })
+			c := s.config()
+			c.HTTP2 = http2
+			conn := dial(t, c)
+			do(t, conn, Op{Method: Set, Key: "k", Value: bytes.Repeat([]byte("v"), length)})
+			for _, other := range []int{length - 1, length + 1} {
+				if err := conn.Do(t.Context(), &Op{Method: Get, Key: "k", Length: other}); err == nil || Reason(err) != "length" {
+					t.Errorf("HTTP/2 %t: %d bytes in place of %d: %v", http2, length, other, err)
+				}
+			}
+			do(t, conn, Op{Method: Get, Key: "k", Length: length})
+			do(t, conn, Op{Method: Get, Key: "k"})
+			if news, _ := s.count(); news != 1 {
+				t.Errorf("HTTP/2 %t: %d connections: a failure has broken one", http2, news)
+			}
+		}
+	}
+}
+
+func TestHeadersAreNotSentInTheClear(t *testing.T) {
+	header := [][2]string{{"Authorization", "Bearer secret"}}
+	for _, url := range []string{"http://h/", "http://10.0.0.1:8081/", "http://localhost.example/", "http://[fd00::1]/"} {
+		_, err := NewHTTPS(HTTPSConfig{URL: url, Header: header})
+		if err == nil || !strings.Contains(err.Error(), "use https://") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	for _, c := range []HTTPSConfig{
+		{URL: "http://h/"},
+		{URL: "https://h/", Header: header},
+		{URL: "http://h/", Header: header, Socket: "/run/sidecar"},
+		{URL: "http://localhost:8081/", Header: header},
+		{URL: "http://127.0.0.2:8081/", Header: header},
+		{URL: "http://[::1]:8081/", Header: header},
+	} {
+		if _, err := NewHTTPS(c); err != nil {
+			t.Errorf("%s by socket %q: %v", c.URL, c.Socket, err)
+		}
 	}
 }
 

@@ -89,24 +89,39 @@ func (s *slot) load(ctx context.Context, data Dataset, i, ttl int) (err error) {
 }
 
 // Present is how many values of data are there, from its beginning. It takes for granted that what is there is a prefix,
-// which holds for what Load has loaded and no TTL has ended: then a few gets tell, of whatever size it is.
+// which holds for what Load has loaded and no TTL has ended: then a few gets tell, of whatever size it is. TTLs end first
+// where a load began, which bisection passes over: so the first value is asked for, too, and without it nothing is there.
 func Present(ctx context.Context, d Dialer, data Dataset) (int, error) {
 	s := &slot{dialer: d}
 	defer s.drop()
-	low, high := 0, data.Values // the answer is one of low to high
+	if there, err := s.finds(ctx, data, 0); !there {
+		return 0, err
+	}
+	low, high := 1, data.Values // the answer is one of low to high
 	for low < high {
 		middle := (low + high + 1) / 2
-		s.op = Op{Method: Get, Key: data.Key(middle - 1)}
-		switch err := s.ask(ctx); {
-		case err == nil:
+		there, err := s.finds(ctx, data, middle-1)
+		switch {
+		case err != nil:
+			return 0, err
+		case there:
 			low = middle
-		case errors.Is(err, NotFound):
-			high = middle - 1
 		default:
-			return 0, fmt.Errorf("asking whether value %d of %d is there: %w", middle, data.Values, err)
+			high = middle - 1
 		}
 	}
 	return low, nil
+}
+
+// finds asks whether a value is there. What is there in its place is an error: who answers so may take sets as well, and
+// keep none.
+func (s *slot) finds(ctx context.Context, data Dataset, i int) (bool, error) {
+	s.op = Op{Method: Get, Key: data.Key(i), Length: data.ValueBytes}
+	err := s.ask(ctx)
+	if err != nil && !errors.Is(err, NotFound) {
+		return false, fmt.Errorf("asking whether value %d of %d, of %d bytes, is there: %w", i+1, data.Values, data.ValueBytes, err)
+	}
+	return err == nil, nil
 }
 
 // walk deals out indices in order, none more than window beyond the first that is not done.

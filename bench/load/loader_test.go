@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"slices"
 	"strings"
@@ -107,6 +108,37 @@ func TestLoadTriesForAWhileAndThenSaysWhatWasWrong(t *testing.T) {
 			t.Errorf("a store that is full, after %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// TTLs have ended where an earlier load began.
+func TestLoadSetsABeginningThatIsGone(t *testing.T) {
+	data := Dataset{5000, 100}
+	for _, gone := range []int{1, 1000} {
+		store := (&fakeStore{}).fill(data)
+		for i := range gone {
+			delete(store.values, data.Key(i))
+		}
+		if there, err := Present(t.Context(), store, data); err != nil || there != 0 {
+			t.Errorf("without the first %d, %d are there: %v", gone, there, err)
+		}
+		if set, err := Load(t.Context(), store, data, Loading{}); err != nil || set != data.Values || len(store.values) != data.Values {
+			t.Errorf("set %d, there are %d: %v", set, len(store.values), err)
+		}
+	}
+}
+
+func TestAPageInPlaceOfAllValuesIsNoDataSet(t *testing.T) {
+	address, ca := cannedServer(t) // 2,048 bytes, whatever is asked
+	d, err := NewHTTPS(HTTPSConfig{URL: "https://" + address + "/", TLS: &tls.Config{RootCAs: ca.Pool()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set, err := Load(t.Context(), d, Dataset{10, 100}, Loading{}); set != 0 || !errors.Is(err, OtherLength) {
+		t.Errorf("values of 100 bytes: set %d, %v", set, err)
+	}
+	if there, err := Present(t.Context(), d, ten); there != ten.Values || err != nil { // a floor is such a server
+		t.Errorf("values of that length: %d are there, %v", there, err)
+	}
 }
 
 func TestLoadDoesNotTakeAnErrorForAnEmptyStore(t *testing.T) {

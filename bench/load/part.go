@@ -45,15 +45,15 @@ func (t *tally) add(at, late, latency time.Duration, reason string) {
 		s.Late.Add(late)
 	}
 	second := t.part.second(int(at / time.Second))
-	if s.Mode == result.Open {
-		s.Took = max(s.Took, (at + latency).Seconds())
-	}
 	if reason != "" {
 		s.Errors[reason]++
 		second.Errors++
 		return
 	}
 	s.Done++
+	if s.Mode == result.Open && (at+latency-result.Grace).Seconds() <= s.Seconds {
+		s.InTime++
+	}
 	s.Latency.Add(latency)
 	second.Latency.Add(latency)
 }
@@ -83,7 +83,7 @@ func Merge(parts ...*Part) result.Sample {
 			s.Began = p.Sample.Began
 		}
 		s.Done += p.Sample.Done
-		s.Took = max(s.Took, p.Sample.Took)
+		s.InTime += p.Sample.InTime
 		for reason, n := range maps.All(p.Sample.Errors) {
 			s.Errors[reason] += n
 		}

@@ -117,8 +117,8 @@ func curvePanel(s samples, m metric, looks map[string]look) panel {
 // growth draws how cost grows with data, connections and nodes, and memory with connections: a panel for each that a
 // run has at least two of.
 func growth(run *result.Run) (figure, bool) {
-	s := samplesOf(run).where(workloadIs(result.Get), closed)
-	f := figure{title: "How cost grows", about: "workload get, closed loop; bars: from round to round", columns: 2, width: 400, height: 230}
+	s := samplesOf(run).where(workloadIs(result.Get))
+	f := figure{title: "How cost grows", about: "workload get; bars: from round to round", columns: 2, width: 400, height: 230}
 	dimensions := []struct {
 		title, label string
 		of           func(*result.Sample) float64

@@ -36,7 +36,7 @@ type truth struct {
 	cpu     map[string]float64 // µs a request, by kind
 	errors  map[string]int64
 	seconds int
-	lag     float64 // seconds from the end of an open round to the last answer
+	queued  int64 // of an open round, answered after its end
 }
 
 // add makes the rounds.
@@ -64,7 +64,7 @@ func (m *maker) sample(round int, t truth) result.Sample {
 	}
 	s.Done = int64(rate * float64(seconds))
 	if c.Mode == result.Open {
-		s.Took = float64(seconds) + t.lag
+		s.InTime = s.Done - t.queued
 	}
 	s.Sent, s.Received = 310*s.Done, int64(c.ValueBytes+260)*s.Done
 	for range seconds {

@@ -166,12 +166,30 @@ func notes(s samples) []string {
 		if len(words) > 0 {
 			all = append(all, target+" failed: "+strings.Join(words, ", "))
 		}
+		if busy := busiest(some); busy > busyGenerator {
+			all = append(all, fmt.Sprintf("a generator was busy for %.0f %% of the time with %s: more could perhaps be asked of it, with more -generators", 100*busy, target))
+		}
 		if late > lateness {
 			all = append(all, fmt.Sprintf("the generator itself sent one request in a hundred %s ms late or later to %s, in its worst round: latencies have that in them",
 				digits(milliseconds(late)), target))
 		}
 	}
 	return all
+}
+
+// busyGenerator is the share of its one core from which on a generator may be what bounds a closed loop.
+const busyGenerator = 0.85
+
+// busiest is the greatest share of a core that a generator has had in a closed loop.
+func busiest(s samples) (share float64) {
+	for _, x := range s.where(closed) {
+		for _, c := range x.Costs {
+			if c.Kind == result.KindGenerator {
+				share = max(share, c.CPU.Seconds()/x.Seconds)
+			}
+		}
+	}
+	return share
 }
 
 // fresh are the workloads with a new connection for each request.

@@ -14,6 +14,9 @@ const (
 	Redis    = "redis"           // redis-server with TLS
 )
 
+// Targets are those names.
+var Targets = []string{UserInfo, Memory, Sidecar, Handler, Loop, Driver, Redis}
+
 // Workloads. Connections are kept and have mutual TLS where the name does not say otherwise.
 const (
 	Get          = "get"        // gets alone, closed loop; in Mode Open, at several rates, it is latency against throughput

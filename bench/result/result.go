@@ -18,7 +18,7 @@ import (
 )
 
 // Version is of the file's format.
-const Version = 1
+const Version = 2
 
 // Run is one call of the benchmark.
 type Run struct {
@@ -65,10 +65,10 @@ type Sample struct {
 	Rate        float64 // requests/s that were planned; 0 in mode Closed
 	Began       time.Time
 	Seconds     float64 // that were counted
-	Took        float64 // seconds until the last request of the schedule was answered, in Open; 0 where it is not known
 	ValueBytes  int
 
 	Done     int64            // requests that were answered as they should be, misses included
+	InTime   int64            // of Done, in Open: answered before the schedule was over, or Grace later
 	Errors   map[string]int64 // what was not, by reason: a status, timeout, connection, …
 	Late     Histogram        // how long after they were due requests were sent: the generator's own lateness, in Open
 	Latency  Histogram        // of Done, from when the request was due (Open) or sent (Closed)
@@ -110,8 +110,16 @@ func (s *Sample) Errored() (n int64) {
 	return n
 }
 
-// Throughput is requests answered per second. Where answers lag behind the schedule, they take longer than it.
-func (s *Sample) Throughput() float64 { return float64(s.Done) / max(s.Seconds, s.Took) }
+// Grace is how long after a schedule's end an answer is still in time.
+const Grace = 100 * time.Millisecond
+
+// Throughput is requests answered per second. In Open, a queue that is worked off when the schedule is over does not count.
+func (s *Sample) Throughput() float64 {
+	if s.Mode == Open {
+		return float64(s.InTime) / s.Seconds
+	}
+	return float64(s.Done) / s.Seconds
+}
 
 // CPU is CPU time per answered request of all processes of a kind; 0 where there is none.
 func (s *Sample) CPU(kind string) time.Duration {

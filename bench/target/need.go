@@ -13,7 +13,7 @@ import (
 
 // Names are the targets that a Lab can start.
 func Names() []string {
-	return []string{result.UserInfo, result.Memory, result.Sidecar, result.Handler, result.Loop, result.Driver, result.Redis}
+	return result.Targets
 }
 
 // need is a program without which some targets cannot be.

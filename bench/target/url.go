@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,9 @@ func Parse(text string) (*Target, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	if !ok || name == "" || strings.ContainsAny(name, ", \t") {
 		return nil, fmt.Errorf("target %q is not NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]", text)
+	}
+	if kind, _, _ := strings.Cut(name, ":"); slices.Contains(result.Targets, kind) {
+		return nil, fmt.Errorf("target %q is one that the benchmark starts itself: give yours another name", name)
 	}
 	parts := strings.Split(rest, ",")
 	files := load.HTTPSFiles{URL: parts[0]}
@@ -48,5 +52,7 @@ func Parse(text string) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", name, err)
 	}
-	return https(name, files, processes...), dialer.Close()
+	t := https(name, files, processes...)
+	t.token = files.Header
+	return t, dialer.Close()
 }
