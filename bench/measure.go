@@ -162,6 +162,33 @@ func (s *session) prepare(t *target.Target, data load.Dataset) error {
 		return err
 	}
 	s.loaded[t.Name] = data
+	if t.Nodes == 0 || s.lab.Cluster() == nil {
+		return nil
+	}
+	return s.compacted()
+}
+
+// compacted waits until no node has anything to compact: what was loaded would be charged to the gets.
+func (s *session) compacted() error {
+	for _, n := range s.lab.Cluster().Nodes("") {
+		for said := false; ; said = true {
+			tasks, err := s.lab.Cluster().CQLAt(s.ctx, n, "ONE", "SELECT kind FROM system_views.sstable_tasks")
+			if err != nil {
+				return fmt.Errorf("asking node %s what it compacts: %w", n.Name, err)
+			}
+			if tasks == "" {
+				break
+			}
+			if !said {
+				s.say("waiting until node %s has compacted what was loaded", n.Name)
+			}
+			select {
+			case <-time.After(time.Second):
+			case <-s.ctx.Done():
+				return s.ctx.Err()
+			}
+		}
+	}
 	return nil
 }
 
