@@ -29,8 +29,8 @@ func (b *bench) marks(args []string) error {
 		return err
 	}
 	return b.groups(o, markGroups, func(s *session) error {
-		if o.against != "" || len(o.stores) > 0 {
-			return nil // of others there is no process to look at, and no 9 GB are loaded
+		if s.targets[o.own()] == nil {
+			return nil // others are not ours to fill up, and there may be no process to look at
 		}
 		if err := s.idle(o.own(), manyConnections); err != nil || !*large {
 			return err
@@ -40,7 +40,7 @@ func (b *bench) marks(args []string) error {
 		if err != nil {
 			return err
 		}
-		get.targets = []string{result.UserInfo}
+		get.targets = []string{o.own()}
 		return s.group(get)
 	})
 }

@@ -8,7 +8,7 @@
 //	go run ./bench load -url NAME=URL           sets a data set's values
 //	go run ./bench report DIRECTORY             makes the report of a run again
 //	go run ./bench compare OLD NEW              what changed between two runs, and whether it is more than noise
-//	go run ./bench profile [WORKLOAD...]        a CPU profile of the service, where go build looks for one
+//	go run ./bench profile [WORKLOAD...]        a CPU profile of the service, in the run's directory; -profile has it elsewhere
 //
 // Target userinfo:GOMAXPROCS=1+GOGC=200 is an instance of the service with that environment.
 //

@@ -172,7 +172,7 @@ func (s *session) prepare(t *target.Target, data load.Dataset) error {
 func (s *session) compacted() error {
 	for _, n := range s.lab.Cluster().Nodes("") {
 		for said := false; ; said = true {
-			tasks, err := s.lab.Cluster().CQLAt(s.ctx, n, "ONE", "SELECT kind FROM system_views.sstable_tasks")
+			tasks, err := n.Compacting(s.ctx)
 			if err != nil {
 				return fmt.Errorf("asking node %s what it compacts: %w", n.Name, err)
 			}
@@ -196,6 +196,10 @@ func (s *session) compacted() error {
 func (s *session) group(all ...workload) error {
 	g := &group{o: s.o}
 	var names []string
+	if !slices.ContainsFunc(all, func(w workload) bool { return len(w.targets) > 0 }) {
+		s.say("%s: asked of none of these targets", all[0].name)
+		return nil
+	}
 	err := func() error {
 		for _, w := range all {
 			if err := s.addAll(g, w); err != nil {

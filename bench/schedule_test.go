@@ -12,19 +12,19 @@ import (
 )
 
 func TestEveryThreadOfAProcessIsScheduledInBatches(t *testing.T) {
-	self := exec.Command("cat") // until its input ends
-	end, err := self.StdinPipe()
+	other := exec.Command("cat") // until its input ends
+	end, err := other.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := self.Start(); err != nil {
+	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = end.Close(); _ = self.Wait() }()
-	if err := batch([]cost.Process{{Kind: "service", PID: self.Process.Pid}}); err != nil {
+	defer func() { _ = end.Close(); _ = other.Wait() }()
+	if err := batch([]cost.Process{{Kind: "service", PID: other.Process.Pid}}); err != nil {
 		t.Fatal(err)
 	}
-	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(self.Process.Pid), "task", "*"))
+	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(other.Process.Pid), "task", "*"))
 	for _, thread := range threads {
 		id, err := strconv.Atoi(filepath.Base(thread))
 		if err != nil {

@@ -105,7 +105,7 @@ func when(holds bool, yes, no float64) float64 {
 
 // failed tells whether a sample is of a service that did not do what was asked of it, so that its cost says nothing.
 func failed(x *result.Sample) bool {
-	return x.Errored() > 0 || x.Done == 0 || x.Mode == result.Open && !holdsRate(x)
+	return !holdsRate(x)
 }
 
 // size is what requests with values of one size cost on kept connections.

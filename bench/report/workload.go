@@ -103,7 +103,7 @@ func rowOf(target, where string, kinds []string, s samples) row {
 	}
 	for _, x := range s {
 		r.Errors += x.Errored()
-		r.Failing = r.Failing || x.Mode == result.Open && x.Throughput() < sustained*x.Rate
+		r.Failing = r.Failing || behind(x)
 	}
 	return r
 }

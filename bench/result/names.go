@@ -14,7 +14,7 @@ const (
 	Redis    = "redis"           // redis-server with TLS
 )
 
-// Targets are those names.
+// Targets are those names, which a Lab can start.
 var Targets = []string{UserInfo, Memory, Sidecar, Handler, Loop, Driver, Redis}
 
 // Workloads. Connections are kept and have mutual TLS where the name does not say otherwise.

@@ -20,7 +20,7 @@ import (
 )
 
 func TestNothingIsMissingHere(t *testing.T) {
-	if err := Check(t.Context(), Names()...); err != nil {
+	if err := Check(t.Context(), result.Targets...); err != nil {
 		t.Error(err)
 	}
 }

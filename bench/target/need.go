@@ -11,11 +11,6 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// Names are the targets that a Lab can start.
-func Names() []string {
-	return result.Targets
-}
-
 // need is a program without which some targets cannot be.
 type need struct {
 	program, remedy string
@@ -35,8 +30,8 @@ var onCluster = []string{result.UserInfo, result.Sidecar, result.Driver}
 func Check(ctx context.Context, names ...string) error {
 	var errs []error
 	for _, name := range names {
-		if !slices.Contains(Names(), name) {
-			errs = append(errs, fmt.Errorf("there is no target %q: name one of %v, or give a URL", name, Names()))
+		if !slices.Contains(result.Targets, name) {
+			errs = append(errs, fmt.Errorf("there is no target %q: name one of %v, or give a URL", name, result.Targets))
 		}
 	}
 	wanted := func(targets []string) string {

@@ -45,6 +45,11 @@ func (n *Node) PendingHints(ctx context.Context) (string, error) {
 	return n.cluster.CQLAt(ctx, n, "ONE", "SELECT host_id FROM system_views.pending_hints")
 }
 
+// Compacting lists what n does to its tables in the background, such as compaction; empty where it does nothing.
+func (n *Node) Compacting(ctx context.Context) (string, error) {
+	return n.cluster.CQLAt(ctx, n, "ONE", "SELECT kind FROM system_views.sstable_tasks")
+}
+
 func (c *Cluster) cqlAs(ctx context.Context, who gocql.PasswordAuthenticator, node *Node, consistency, statement string) (string, error) {
 	level := nodeLocal
 	if consistency != "NODE_LOCAL" {
