@@ -13,7 +13,7 @@
 //  5. 404 on a key means known to be absent; what could not be established is 503.
 //  6. Whoever may not have a key is answered before the store is asked, whatever the method and whether or not there is a
 //     value, so that neither the answer nor its time tells.
-//  7. A header that a proxy may have read otherwise, one folded over several lines, is refused.
+//  7. A header that a proxy may have read otherwise is refused: see http1. HTTP/2 cannot have any.
 //
 // It decides nothing about who somebody is or what they may do: access does, on evidence that TLS, access/forwarded and
 // access/signature have verified.
@@ -155,9 +155,6 @@ func (a *API) handle(rt route) httprouter.Handle {
 // serve runs h within the bound on requests in flight. Health is told in any case.
 func (x *exchange) serve(h handler) error {
 	a := x.api
-	if err := x.unfolded(); err != nil {
-		return err
-	}
 	if !x.route.health {
 		n := a.inFlight.Add(1)
 		defer a.inFlight.Add(-1)

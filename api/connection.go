@@ -2,8 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +18,8 @@ type boundedListener struct {
 	newcomers sync.WaitGroup
 }
 
-// Accept implements net.Listener.
-func (l *boundedListener) Accept() (net.Conn, error) {
+// accept waits for a connection within the bound.
+func (l *boundedListener) accept() (*connection, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -63,7 +63,6 @@ type connection struct {
 	listener     *boundedListener
 	silent       *time.Timer // closes it
 	asked, ended atomic.Bool
-	lines        *lines // of HTTP/1.1; nil of HTTP/2
 
 	// Of the handshake, and of one goroutine until it has ended.
 	begun   bool   // something has been written
@@ -128,16 +127,10 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// turned tells a connection of HTTP/1.1 what net/http says of it.
-func turned(c net.Conn, state http.ConnState) {
-	if p, ok := c.(*patient); ok {
-		p.turned(state)
-	}
-}
-
 // connectionKey is that of a request's *connection in its context. A request that was served by nobody has none.
 type connectionKey struct{}
 
+// withConnection has c, which net/http has from a greeter, in the context of its requests.
 func withConnection(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, c.(interface{ NetConn() net.Conn }).NetConn())
+	return context.WithValue(ctx, connectionKey{}, c.(*tls.Conn).NetConn())
 }

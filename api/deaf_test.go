@@ -21,7 +21,7 @@ type deaf struct {
 // newDeaf takes c over.
 func newDeaf(c *net.TCPConn) (*deaf, error) {
 	closed := make(chan struct{})
-	d := &deaf{Conn: c, left: 16 << 10, closed: closed, close: sync.OnceFunc(func() { close(closed) })}
+	d := &deaf{Conn: c, left: 64 << 10, closed: closed, close: sync.OnceFunc(func() { close(closed) })}
 	return d, c.SetReadBuffer(4 << 10) // what the kernel reads in its place
 }
 

@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,45 +62,4 @@ func TestAFoldedLineIsFoundInAnyRequestOfAConnection(t *testing.T) {
 			t.Errorf("a value was stored as %q", c.data)
 		}
 	}
-}
-
-// FuzzLines: whatever a client sends, in whatever pieces, a request that net/http finds is called folded if, and only if,
-// one of its lines is; the requests before it, and their bodies, do not matter.
-func FuzzLines(f *testing.F) {
-	for _, seed := range []string{
-		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", "PUT / HTTP/1.1\nHost: x\nContent-Length: 4\n\n\n a\nGET / HTTP/1.1\nHost: x\n\ty\n\n",
-		"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nA:\r\n\tb\r\n\r\n", "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
-	} {
-		f.Add([]byte(seed), uint8(3))
-	}
-	f.Fuzz(func(t *testing.T, sent []byte, step uint8) {
-		if len(sent) > 4000 {
-			return
-		}
-		var l lines
-		for at, n := 0, int(step)+1; at < len(sent); at += n {
-			l.note(sent[at:min(at+n, len(sent))])
-		}
-		r := bufio.NewReader(bytes.NewReader(sent))
-		left := sent
-		for {
-			req, err := http.ReadRequest(r)
-			if err != nil {
-				return
-			}
-			begun := len(left) - r.Buffered() // the header's bytes
-			header := left[:begun]
-			want := bytes.Contains(header, []byte("\n ")) || bytes.Contains(header, []byte("\n\t"))
-			if got := l.folded(req); got != want {
-				t.Fatalf("%q is called folded: %v", header, got)
-			}
-			if !l.again() {
-				return
-			}
-			if _, err := io.Copy(io.Discard, req.Body); err != nil {
-				return
-			}
-			left = sent[len(sent)-r.Buffered():]
-		}
-	})
 }

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// greeter completes TLS with the connections that its listener accepts, each beside the others, before net/http sees
-// them: only then is it known which protocol they speak, and so which are to be watched for folded lines.
+// greeter completes TLS with the connections that its listener accepts, each beside the others, before anybody speaks HTTP:
+// only then is it known in which version. Those of HTTP/1.1 it has served; those of HTTP/2 are accepted from it, by net/http.
 type greeter struct {
 	net.Listener
 	config   *tls.Config
 	log      *log.Logger
+	serve    func(*connection, *tls.Conn) // HTTP/1.1; it returns when others may wait for the connection
 	greeted  chan accepted
 	greeting sync.WaitGroup
-	park     *park
 	closed   chan struct{}
 	close    func() error // once
 }
@@ -29,17 +29,14 @@ type accepted struct {
 	err  error
 }
 
-// greet begins to accept from l, until that is closed. What comes over a parked
-// connection is given as a new one; close closes the park.
-func greet(l net.Listener, config *tls.Config, log *log.Logger, k *park) *greeter {
-	g := &greeter{Listener: l, config: config, log: log, greeted: make(chan accepted), closed: make(chan struct{}), park: k}
-	k.give = func(p *patient) { g.give(accepted{conn: p}) }
+// greet begins to accept from l, until that is closed.
+func greet(l *boundedListener, config *tls.Config, log *log.Logger, serve func(*connection, *tls.Conn)) *greeter {
+	g := &greeter{Listener: l, config: config, log: log, greeted: make(chan accepted), closed: make(chan struct{}), serve: serve}
 	g.close = sync.OnceValue(func() error {
 		close(g.closed)
-		k.close()
 		return l.Close()
 	})
-	go g.run()
+	go g.run(l)
 	return g
 }
 
@@ -60,23 +57,24 @@ func (g *greeter) Close() error { return g.close() }
 // one for each connection is one part in thirty of what it costs. Where all are busy others are made.
 const greeters = 8
 
-func (g *greeter) run() {
-	waiting := make(chan net.Conn)
+func (g *greeter) run(l *boundedListener) {
+	waiting := make(chan *connection)
 	for range greeters {
-		g.greeting.Go(func() {
+		go func() {
 			for c := range waiting {
 				g.greet(c)
 			}
-		})
+		}()
 	}
 	for {
-		c, err := g.Listener.Accept()
+		c, err := l.accept()
 		switch {
 		case err == nil:
+			g.greeting.Add(1)
 			select {
 			case waiting <- c:
 			default:
-				g.greeting.Go(func() { g.greet(c) })
+				go g.greet(c)
 			}
 		case errors.Is(err, net.ErrClosed):
 			close(waiting)
@@ -100,7 +98,21 @@ func (g *greeter) give(a accepted) {
 	}
 }
 
-func (g *greeter) greet(c net.Conn) {
+// greet does what begins a connection, and the first request of HTTP/1.1 in the same goroutine.
+func (g *greeter) greet(c *connection) {
+	t := g.handshake(c)
+	two := t != nil && t.ConnectionState().NegotiatedProtocol == "h2"
+	if two {
+		g.give(accepted{conn: t})
+	}
+	g.greeting.Done()
+	if t != nil && !two {
+		g.serve(c, t)
+	}
+}
+
+// handshake is nil where it has failed, and the connection with it.
+func (g *greeter) handshake(c *connection) *tls.Conn {
 	_ = c.SetDeadline(time.Now().Add(headerTimeout)) // the handshake fails with the connection
 	t := tls.Server(c, g.config)
 	if err := t.Handshake(); err != nil { // with a context it would have another goroutine
@@ -109,20 +121,9 @@ func (g *greeter) greet(c net.Conn) {
 		}
 		g.log.Printf("TLS handshake error from %s: %v", c.RemoteAddr(), err)
 		_ = c.Close() // nothing was said on it
-		return
+		return nil
 	}
 	_ = c.SetDeadline(time.Time{})
-	own, ok := c.(*connection)
-	if ok {
-		own.greeted = true
-	}
-	if t.ConnectionState().NegotiatedProtocol == "h2" {
-		g.give(accepted{conn: t})
-		return
-	}
-	p := &patient{Conn: t, park: g.park}
-	if ok {
-		own.lines = &p.lines
-	}
-	g.give(accepted{conn: p})
+	c.greeted = true
+	return t
 }

@@ -20,6 +20,7 @@ import (
 	"userinfo/access"
 	"userinfo/access/forwarded"
 	"userinfo/access/signature"
+	"userinfo/api/http1"
 	"userinfo/internal/devca"
 	"userinfo/store"
 	"userinfo/store/storetest"
@@ -219,8 +220,9 @@ func start(t testing.TB, u setup) *service {
 		Registry:       s.registry,
 		Log:            s.api.config.Log,
 	})
-	s.server.after = orElse(u.parkAfter, s.server.after)
-	s.server.http.IdleTimeout = orElse(u.idleTimeout, s.server.http.IdleTimeout)
+	one := oneConfig(s.server.config)
+	one.ParkAfter, one.IdleTimeout = orElse(u.parkAfter, one.ParkAfter), orElse(u.idleTimeout, one.IdleTimeout)
+	s.server.one = http1.NewServer(one)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +238,7 @@ func start(t testing.TB, u setup) *service {
 		s.served <- s.server.Serve(ctx, l)
 	}()
 	t.Cleanup(func() {
-		_ = s.server.http.Close() // in no good order: tests of stopping have stopped it already
+		_ = s.server.close() // in no good order: tests of stopping have stopped it already
 		<-ended
 		cancel()
 	})

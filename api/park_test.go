@@ -9,7 +9,7 @@ import (
 )
 
 // parked is how many connections are.
-func (s *service) parked() int { return int(s.server.parked.Load()) }
+func (s *service) parked() int { return s.server.one.Parked() }
 
 func (s *service) waitParked(t *testing.T, n int) {
 	t.Helper()

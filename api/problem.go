@@ -66,8 +66,6 @@ func tooManyMisses(seconds int) error {
 var (
 	errNoValue = badRequest("The body is empty. A value has at least one byte; to remove one, use DELETE.")
 	errCutBody = badRequest("The body ended before it was complete.")
-	errFolded  = &problemError{problem{Type: problemBase + "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
-		Detail: "A header goes over several lines. Write each on one.", close: true}}
 	errNoRoute = newProblem(http.StatusNotFound, "no-such-resource", "No such resource",
 		"There is nothing at this path. A key is one path segment: write a slash in it as %2F.")
 	errMethod = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed",
@@ -137,6 +135,21 @@ func problemFor(err error) problem {
 		}
 	}
 	return errInternal.problem
+}
+
+// noRequests are the problems of what has come over HTTP/1.1 and is no request, by status.
+var noRequests = map[int]problem{
+	http.StatusBadRequest:                  {Type: problemBase + "bad-request", Title: "Bad request"},
+	http.StatusRequestTimeout:              {Type: problemBase + "too-slow", Title: "Request too slow"},
+	http.StatusRequestHeaderFieldsTooLarge: {Type: problemBase + "headers-too-large", Title: "Headers too large"},
+	http.StatusHTTPVersionNotSupported:     {Type: problemBase + "http-version", Title: "HTTP version not supported"},
+}
+
+// refuse answers what is no request. Nobody has asked, so there is nothing to count or to log, as for a failed handshake.
+func (a *API) refuse(w http.ResponseWriter, status int, detail string) {
+	p := noRequests[status]
+	p.Status, p.Detail = status, detail
+	p.send(w, (&exchange{api: a}).requestID())
 }
 
 // send writes the document. instance is the request's id.

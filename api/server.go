@@ -7,10 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/api/http1"
 )
 
 // Timeouts. MediaWiki waits 1.2 s for a connection and 3.0 s in all, and never asks again; so the whole of a
@@ -39,12 +40,11 @@ type ServerConfig struct {
 	Log          *slog.Logger
 }
 
-// Server serves an API over TLS, HTTP/1.1 and HTTP/2.
+// Server serves an API over TLS, HTTP/1.1 by package http1 and HTTP/2 by net/http.
 type Server struct {
 	config  ServerConfig
-	http    *http.Server
-	after   time.Duration // parkAfter
-	parked  atomic.Int64
+	one     *http1.Server
+	http    *http.Server // HTTP/2
 	open    prometheus.Gauge
 	refused prometheus.Counter
 }
@@ -53,11 +53,10 @@ type Server struct {
 func NewServer(config ServerConfig) *Server {
 	s := &Server{
 		config: config,
-		after:  parkAfter,
+		one:    http1.NewServer(oneConfig(config)),
 		http: &http.Server{
 			Handler:           config.API,
 			ConnContext:       withConnection,
-			ConnState:         turned,
 			TLSConfig:         withProtocols(config.TLS),
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       readTimeout,
@@ -75,8 +74,23 @@ func NewServer(config ServerConfig) *Server {
 	}
 	config.Registry.MustRegister(s.open, s.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "userinfo_connections_parked", Help: "Open connections over which nothing is being asked, and which cost little.",
-	}, func() float64 { return float64(s.parked.Load()) }))
+	}, func() float64 { return float64(s.one.Parked()) }))
 	return s
+}
+
+// parkAfter is how long a kept connection of HTTP/1.1 waits for the next request before it is parked.
+const parkAfter = 2 * time.Second
+
+func oneConfig(c ServerConfig) http1.Config {
+	return http1.Config{
+		Handler: c.API, Refuse: c.API.refuse, Log: c.Log,
+		HeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ParkAfter: parkAfter, MaxHeaderBytes: maxHeaderBytes,
+	}
+}
+
+func (s *Server) serveOne(c *connection, t *tls.Conn) {
+	s.one.Serve(context.WithValue(context.Background(), connectionKey{}, c), t)
 }
 
 // withProtocols is c with both protocols offered where it names none, as net/http would have it.
@@ -95,9 +109,7 @@ func withProtocols(c *tls.Config) *tls.Config {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	bounded := &boundedListener{Listener: l, server: s}
-	go func() {
-		failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog, &park{after: s.after, count: &s.parked}))
-	}()
+	go func() { failed <- s.http.Serve(greet(bounded, s.http.TLSConfig, s.http.ErrorLog, s.serveOne)) }()
 	select {
 	case err := <-failed:
 		return err
@@ -110,14 +122,23 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	case <-time.After(s.config.Drain):
 	}
-	// net/http drops what it reads once Shutdown has begun, so nobody's first request may be under way by then.
+	// Nothing that comes once Shutdown has begun is served, so nobody's first request may be under way by then.
 	_ = bounded.Close() // an error would be that it is closed
 	<-failed
 	bounded.settle(headerTimeout)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace)
 	defer cancel()
-	if err := s.http.Shutdown(grace); err != nil {
+	one := make(chan error, 1)
+	go func() { one <- s.one.Shutdown(grace) }()
+	if err := errors.Join(s.http.Shutdown(grace), <-one); err != nil {
+		s.one.Close()
 		return errors.Join(errors.New("requests were still in flight when the grace time ended"), s.http.Close())
 	}
 	return nil
+}
+
+// close cuts off whatever there is.
+func (s *Server) close() error {
+	s.one.Close()
+	return s.http.Close()
 }

@@ -27,7 +27,8 @@ const (
 // nothing of the service.
 var layers = map[string][]string{
 	"cmd/userinfo":      {"api", "store", "access", "access/signature", "access/forwarded", "schema", "tlsconf", "internal/devca", "internal/field", "internal/keyfile"},
-	"api":               {"store", "access", "access/signature", "access/forwarded", "tlsconf"},
+	"api":               {"api/http1", "store", "access", "access/signature", "access/forwarded", "tlsconf"},
+	"api/http1":         nil,
 	"store":             {"access", "internal/keyfile"},
 	"store/storetest":   {"store", "access", "access/accesstest"},
 	"access":            {"internal/field", "internal/keyfile"},
