@@ -95,7 +95,12 @@ func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if s.stopping != nil && len(s.conns) == 0 && s.conns != nil {
+	s.settle()
+}
+
+// settle notes that there will be no more connections where that is so. The caller holds mu.
+func (s *Server) settle() {
+	if s.stopping != nil && s.conns != nil && len(s.conns) == 0 {
 		s.conns = nil
 		close(s.stopping)
 	}
@@ -107,10 +112,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	if s.stopping == nil {
 		s.stopping = make(chan struct{})
-		if len(s.conns) == 0 {
-			s.conns = nil
-			close(s.stopping)
-		}
+		s.settle()
 		for c := range s.conns {
 			c.stop()
 		}
@@ -135,5 +137,6 @@ func (s *Server) Close() {
 	}
 	if s.stopping == nil {
 		s.stopping = make(chan struct{})
+		s.settle()
 	}
 }
