@@ -114,7 +114,7 @@ func New(config Config) *API {
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The router looks at URL.Path, where net/http has put the decoded path. What was sent is what counts.
+	// The router looks at URL.Path, where the decoded path is. What was sent is what counts.
 	r.URL.Path = sentPath(r)
 	a.router.ServeHTTP(w, r)
 }

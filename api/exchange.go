@@ -117,8 +117,8 @@ func (x *exchange) fail(err error) {
 		x.leave() // strangers do not occupy connections
 	}
 	if x.r.Context().Err() != nil {
-		// It is answered all the same: one that has closed only its sending half still reads, and net/http would
-		// turn silence into a 200.
+		// It is answered all the same: one that has closed only its sending half still reads, and silence would become
+		// a 200.
 		x.status = statusGone
 	}
 	if p.close {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"userinfo/access"
@@ -137,18 +138,21 @@ func problemFor(err error) problem {
 	return errInternal.problem
 }
 
-// noRequests are the problems of what has come over HTTP/1.1 and is no request, by status.
-var noRequests = map[int]problem{
-	http.StatusBadRequest:                  {Type: problemBase + "bad-request", Title: "Bad request"},
-	http.StatusRequestTimeout:              {Type: problemBase + "too-slow", Title: "Request too slow"},
-	http.StatusRequestHeaderFieldsTooLarge: {Type: problemBase + "headers-too-large", Title: "Headers too large"},
-	http.StatusHTTPVersionNotSupported:     {Type: problemBase + "http-version", Title: "HTTP version not supported"},
+// noRequests are the problems of what has come over HTTP/1.1 and is no request. Their details are http1's.
+var noRequests = []problem{
+	{Type: "bad-request", Title: "Bad request", Status: http.StatusBadRequest},
+	{Type: "too-slow", Title: "Request too slow", Status: http.StatusRequestTimeout},
+	{Type: "headers-too-large", Title: "Headers too large", Status: http.StatusRequestHeaderFieldsTooLarge},
+	{Type: "http-version", Title: "HTTP version not supported", Status: http.StatusHTTPVersionNotSupported},
 }
 
 // refuse answers what is no request. Nobody has asked, so there is nothing to count or to log, as for a failed handshake.
 func (a *API) refuse(w http.ResponseWriter, status int, detail string) {
-	p := noRequests[status]
-	p.Status, p.Detail = status, detail
+	p := errInternal.problem
+	if i := slices.IndexFunc(noRequests, func(p problem) bool { return p.Status == status }); i >= 0 {
+		p = noRequests[i]
+		p.Type, p.Detail = problemBase+p.Type, detail
+	}
 	p.send(w, (&exchange{api: a}).requestID())
 }
 

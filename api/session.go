@@ -189,7 +189,7 @@ func (x *exchange) body(limit int64) ([]byte, error) {
 // trustedBytes is how much room a client is given for having announced a body. More comes as the bytes do.
 const trustedBytes = 64 << 10
 
-// readAll reads a body whose announced length is length, or -1. net/http makes an error of one that is shorter.
+// readAll reads a body whose announced length is length, or -1. It is an error where it is shorter.
 func readAll(body io.Reader, length int64) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(int(min(max(length, 0), trustedBytes)) + bytes.MinRead)
