@@ -33,8 +33,12 @@ var (
 	errExpect  = malformed("The only expectation is 100-continue.")
 
 	errHeaderTooLarge = &refusal{http.StatusRequestHeaderFieldsTooLarge, "The request line and the headers are too large."}
+	errManyFields     = &refusal{http.StatusRequestHeaderFieldsTooLarge, "There are more header lines than " + strconv.Itoa(maxFields) + "."}
 	errSlowHeader     = &refusal{http.StatusRequestTimeout, "The header did not arrive in time."}
 )
+
+// maxFields bounds the header lines of a request. A map of them is used again, and costs what the largest did.
+const maxFields = 100
 
 // parse fills r in from head, which ends with its empty line. Of r it uses the header's map again, and values for the header's.
 //
@@ -49,7 +53,7 @@ func parse(r *http.Request, head string, values []string) ([]string, *refusal) {
 		return values, no
 	}
 	clear(r.Header)
-	for {
+	for fields := 0; ; {
 		line, rest = cutLine(rest)
 		if line == "" {
 			break
@@ -57,6 +61,9 @@ func parse(r *http.Request, head string, values []string) ([]string, *refusal) {
 		name, value, no := parseField(line)
 		if no != nil {
 			return values, no
+		}
+		if fields++; fields > maxFields {
+			return values, errManyFields
 		}
 		if have := r.Header[name]; have != nil {
 			r.Header[name] = append(have, value)

@@ -36,12 +36,13 @@ func TestWhatIsNoRequestIsRefusedAndTheConnectionClosed(t *testing.T) {
 	var handled []string
 	s := start(t, func(w http.ResponseWriter, r *http.Request) { handled = append(handled, r.RequestURI) }, func(c *Config) { c.MaxHeaderBytes = 8 << 10 })
 	for sent, want := range map[string]*refusal{
-		"GET /k HTTP/1.1\r\n\r\n":                                   errHost,
-		with("A: b", " c") + ask("/after"):                          errFolded,
-		with("Content-Length: 5", "Content-Length: 6"):              errLength,
-		with("A: " + strings.Repeat("b", 8<<10)):                    errHeaderTooLarge,
-		"GET /" + strings.Repeat("k", 9<<10):                        errHeaderTooLarge,
-		with(strings.Split(strings.Repeat("A:\n", 4<<10), "\n")...): errHeaderTooLarge,
+		"GET /k HTTP/1.1\r\n\r\n":                                         errHost,
+		with("A: b", " c") + ask("/after"):                                errFolded,
+		with("Content-Length: 5", "Content-Length: 6"):                    errLength,
+		with("A: " + strings.Repeat("b", 8<<10)):                          errHeaderTooLarge,
+		with(strings.Split(strings.Repeat("A: b|", maxFields), "|")...): errManyFields,
+		"GET /" + strings.Repeat("k", 9<<10):                              errHeaderTooLarge,
+		with(strings.Split(strings.Repeat("A:\n", 4<<10), "\n")...):       errHeaderTooLarge,
 	} {
 		c := s.dial(t)
 		c.send(t, sent)
@@ -92,6 +93,29 @@ func TestABodyThatDoesNotComeInTimeIsAnErrorOfTheHandlers(t *testing.T) {
 			t.Errorf("%q: the connection is kept", framing)
 		}
 		c.rest(t)
+	}
+}
+
+func TestTheTimeForAnAnswerBeginsWithIt(t *testing.T) {
+	const timeout = 50 * time.Millisecond
+	s := start(t, func(w http.ResponseWriter, r *http.Request) {
+		one := make([]byte, 1)
+		if _, err := r.Body.Read(one); err != nil {
+			t.Errorf("reading: %v", err)
+		}
+		time.Sleep(2 * timeout)
+		echo(w, r)
+	}, func(c *Config) { c.WriteTimeout = timeout })
+	c := s.dial(t)
+	for range 2 {
+		c.send(t, "PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+		if res, _ := c.answer(t); res.StatusCode != http.StatusContinue {
+			t.Fatalf("it is not asked for the body: %d", res.StatusCode)
+		}
+		c.send(t, "value")
+		if _, got := c.answer(t); got != "/ alue" {
+			t.Errorf("%q", got)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -95,7 +94,7 @@ func (w *reply) fields() {
 
 // field appends a header line. It fails closed: what is no header line is left out, so that no value can end one.
 func (w *reply) field(name, value string) {
-	if !httpguts.ValidHeaderFieldName(name) || strings.ContainsAny(value, "\r\n\x00") {
+	if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
 		return
 	}
 	w.out = append(w.out, name...)
@@ -165,6 +164,7 @@ func (w *reply) flush() {
 // proceed tells a client to send the body that it has announced.
 func (w *reply) proceed() error {
 	w.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	w.timed = false // the answer comes later
 	return w.err
 }
 
