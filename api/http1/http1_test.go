@@ -36,13 +36,13 @@ func TestWhatIsNoRequestIsRefusedAndTheConnectionClosed(t *testing.T) {
 	var handled []string
 	s := start(t, func(w http.ResponseWriter, r *http.Request) { handled = append(handled, r.RequestURI) }, func(c *Config) { c.MaxHeaderBytes = 8 << 10 })
 	for sent, want := range map[string]*refusal{
-		"GET /k HTTP/1.1\r\n\r\n":                                         errHost,
-		with("A: b", " c") + ask("/after"):                                errFolded,
-		with("Content-Length: 5", "Content-Length: 6"):                    errLength,
-		with("A: " + strings.Repeat("b", 8<<10)):                          errHeaderTooLarge,
+		"GET /k HTTP/1.1\r\n\r\n":                                       errHost,
+		with("A: b", " c") + ask("/after"):                              errFolded,
+		with("Content-Length: 5", "Content-Length: 6"):                  errLength,
+		with("A: " + strings.Repeat("b", 8<<10)):                        errHeaderTooLarge,
 		with(strings.Split(strings.Repeat("A: b|", maxFields), "|")...): errManyFields,
-		"GET /" + strings.Repeat("k", 9<<10):                              errHeaderTooLarge,
-		with(strings.Split(strings.Repeat("A:\n", 4<<10), "\n")...):       errHeaderTooLarge,
+		"GET /" + strings.Repeat("k", 9<<10):                            errHeaderTooLarge,
+		with(strings.Split(strings.Repeat("A:\n", 4<<10), "\n")...):     errHeaderTooLarge,
 	} {
 		c := s.dial(t)
 		c.send(t, sent)
