@@ -140,13 +140,13 @@ func (b *bench) grow(args []string) error {
 	grow, known := map[string]func(*options, workload) error{
 		"data": b.growData, "connections": b.growConnections, "nodes": b.growNodes,
 	}[strings.Join(what, " ")]
-	if !known {
-		fmt.Fprintln(b.err, "usage: bench grow data|connections|nodes")
-		return errUsage
-	}
 	f, o := b.flags("grow")
-	if err := o.parse(f, args); err != nil {
+	if err := o.parse(f, args); err != nil { // first, so that -h tells of the flags
 		return err
+	}
+	if !known {
+		fmt.Fprintln(b.err, "usage: bench grow data|connections|nodes [flags]")
+		return errUsage
 	}
 	w, err := workloadNamed(result.Get)
 	if err != nil {

@@ -92,9 +92,9 @@ func (b *bench) generate([]string) error { return load.Generate(b.ctx, b.in, b.o
 func (b *bench) floor(args []string) error { return target.RunFloor(b.ctx, args, b.out) }
 
 func (b *bench) list([]string) error {
-	fmt.Fprintf(b.out, "%-26s %-10s %9s %11s  %s\n", "workload", "mode", "a second", "connections", "targets by default")
+	fmt.Fprintf(b.out, "%-26s %-10s %9s %11s  %s\n", "workload", "mode", "a second", "connections", "what it is; targets by default")
 	for _, w := range workloads() {
-		fmt.Fprintf(b.out, "%-26s %-10s %9.0f %11d  %s\n", w.name, w.mode, w.rate(), w.connections, strings.Join(w.targets, " "))
+		fmt.Fprintf(b.out, "%-26s %-10s %9.0f %11d  %s; %s\n", w.name, w.mode, w.rate(), w.connections, w.about, strings.Join(w.targets, " "))
 	}
 	return nil
 }
