@@ -38,6 +38,11 @@ func (w workload) asked(t *target.Target) (*target.Target, error) {
 	if !w.fresh && !w.http2 {
 		return t, nil
 	}
+	if w.fresh && !w.token && !w.sidecar {
+		if err := t.ByCertificate(); err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
 	return t.With(func(f *load.HTTPSFiles) { f.Fresh, f.Resume, f.HTTP2 = w.fresh, w.resume, w.http2 })
 }
 
@@ -69,12 +74,16 @@ func (g *group) close() error {
 // settle is how long, in seconds, a lane runs again before its turn counts: caches and queues were the last lane's.
 const settle = 1
 
-// run has all lanes warm up and then run in turns. each is told of every sample.
-func (g *group) run(ctx context.Context, each func(result.Sample)) error {
+// run has all lanes warm up and then run in turns. unsettled is told of every lane that has not settled, each of every sample.
+func (g *group) run(ctx context.Context, unsettled func(*lane, float64), each func(result.Sample)) error {
 	for _, l := range g.lanes {
 		warm := l.round(g.o, 0)
-		if _, _, err := load.Warm(ctx, load.WarmUp{Seconds: g.o.warm, Most: 60}, warm, l.crew.Round); err != nil {
+		took, settled, err := load.Warm(ctx, load.WarmUp{Seconds: g.o.warm, Most: 60}, warm, l.crew.Round)
+		if err != nil {
 			return fmt.Errorf("%s on %s, warming up: %w", l.workload.name, l.target.Name, err)
+		}
+		if !settled {
+			unsettled(l, took)
 		}
 	}
 	order := slices.Clone(g.lanes)

@@ -211,7 +211,10 @@ func (s *session) group(all ...workload) error {
 			return err
 		}
 		s.say("%s: %d lanes, %d rounds of %g s", strings.Join(names, ", "), len(g.lanes), s.o.rounds, s.o.seconds)
-		return g.run(s.ctx, func(sample result.Sample) {
+		unsettled := func(l *lane, took float64) {
+			s.say("  %s on %s has not settled within %.0f s: a longer -warm, or -compile, may show less noise", l.workload.name, l.target.Name, took)
+		}
+		return g.run(s.ctx, unsettled, func(sample result.Sample) {
 			s.run.Samples = append(s.run.Samples, sample)
 			s.say("  %s", line(&sample))
 		})

@@ -196,11 +196,11 @@ func (c *driverConn) Do(ctx context.Context, op *load.Op) error {
 	case load.Delete:
 		return refused(c.exec(ctx, c.driver.discard, key))
 	default:
-		_, err := c.read(ctx, key)
+		value, err := c.read(ctx, key)
 		if errors.Is(err, gocql.ErrNotFound) {
 			return missed(op)
 		}
-		return found(op, refused(err))
+		return found(op, len(value), refused(err))
 	}
 }
 

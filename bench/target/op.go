@@ -19,10 +19,13 @@ func ttl(op *load.Op) int {
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
-// found is the outcome of a get that has found something, but for err.
-func found(op *load.Op, err error) error {
-	if err == nil && op.Absent {
+// found is the outcome of a get that has found a value of n bytes, but for err.
+func found(op *load.Op, n int, err error) error {
+	switch {
+	case err == nil && op.Absent:
 		return load.Found
+	case err == nil && op.Length > 0 && n != op.Length:
+		return load.OtherLength
 	}
 	return err
 }

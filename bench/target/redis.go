@@ -151,9 +151,9 @@ func (c *redisConn) Do(ctx context.Context, op *load.Op) error {
 	case load.Delete:
 		return answered(c.client.Del(ctx, op.Key).Err())
 	default:
-		_, err := c.client.Get(ctx, op.Key).Bytes()
+		value, err := c.client.Get(ctx, op.Key).Bytes()
 		if !errors.Is(err, redis.Nil) {
-			return found(op, answered(err))
+			return found(op, len(value), answered(err))
 		}
 		return missed(op)
 	}

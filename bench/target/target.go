@@ -94,6 +94,14 @@ func (t *Target) With(change func(*load.HTTPSFiles)) (*Target, error) {
 	return &other, nil
 }
 
+// ByCertificate is an error where the client has none, or none that is known here.
+func (t *Target) ByCertificate() error {
+	if t.Kind == load.KindHTTPS && t.files.Certificate == "" {
+		return fmt.Errorf("the client of %s has no certificate: give it one, certificate=FILE,key=FILE", t.Name)
+	}
+	return nil
+}
+
 // ByToken is the same target asked with a bearer token and no client certificate.
 func (t *Target) ByToken() (*Target, error) {
 	if t.token == "" {

@@ -217,6 +217,20 @@ func TestNothingIsLeftOfALab(t *testing.T) {
 	}
 }
 
+func TestAWorkloadOfCertificatesIsForClientsThatHaveOne(t *testing.T) {
+	floor := floors(t, newLab(t))[result.Handler]
+	if err := floor.ByCertificate(); err != nil {
+		t.Error(err)
+	}
+	byToken, err := floor.ByToken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := byToken.ByCertificate(); err == nil || !strings.Contains(err.Error(), "certificate=FILE") {
+		t.Errorf("without one: %v", err)
+	}
+}
+
 func TestSettingsHoldNoSecret(t *testing.T) {
 	l := newLab(t)
 	target, err := floors(t, l)[result.Handler].ByToken()
