@@ -19,3 +19,22 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkReply is of the header of an answer to a get.
+func BenchmarkReply(b *testing.B) {
+	c := &conn{server: NewServer(Config{})}
+	c.reply.c, c.body.c, c.reply.header = c, c, make(http.Header)
+	c.body.ended.Store(true)
+	fields := map[string][]string{
+		"Cache-Control": {"no-store"}, "Content-Length": {"2048"}, "Content-Type": {"application/octet-stream"}, "Ttl": {"86399"}, "X-Content-Type-Options": {"nosniff"},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.reply.begin(false, false)
+		for name, value := range fields {
+			c.reply.header[name] = value
+		}
+		c.reply.WriteHeader(http.StatusOK)
+		c.server.putOut(c.reply.block)
+	}
+}
