@@ -80,8 +80,8 @@ func (c *connection) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// Write implements net.Conn. What a handshake writes last, once it has read everything, is a session ticket, for which
-// nobody waits: it goes out with the first answer, in one system call.
+// Write implements net.Conn. What a handshake of TLS 1.3 writes last, once it has read everything, is a session ticket, for
+// which nobody waits: it goes out with the first answer, in one system call.
 func (c *connection) Write(b []byte) (int, error) {
 	switch {
 	case !c.greeted && c.begun:

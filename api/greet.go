@@ -123,6 +123,12 @@ func (g *greeter) handshake(c *connection) *tls.Conn {
 		_ = c.Close() // nothing was said on it
 		return nil
 	}
+	if t.ConnectionState().Version < tls.VersionTLS13 { // what is held is no ticket, but what the client waits for
+		if _, err := c.release(nil); err != nil {
+			_ = c.Close() // nothing was said on it
+			return nil
+		}
+	}
 	_ = c.SetDeadline(time.Time{})
 	c.greeted = true
 	return t

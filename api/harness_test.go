@@ -117,6 +117,7 @@ type setup struct {
 	parkAfter, idleTimeout      time.Duration
 	listener                    func(net.Listener) net.Listener
 	curves                      []tls.CurveID
+	minVersion                  uint16 // of TLS; usually 1.3
 }
 
 // service is a whole server on loopback.
@@ -209,7 +210,7 @@ func start(t testing.TB, u setup) *service {
 			Certificates: []tls.Certificate{serverCertificate()},
 			ClientAuth:   orElse(u.clientAuth, tls.VerifyClientCertIfGiven),
 			ClientCAs:    testCA().Pool(),
-			MinVersion:   tls.VersionTLS13,
+			MinVersion:   orElse(u.minVersion, tls.VersionTLS13),
 
 			CurvePreferences:            u.curves,
 			DynamicRecordSizingDisabled: true, // as tlsconf has it

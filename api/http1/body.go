@@ -84,7 +84,7 @@ func (b raw) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if b.expect {
+	if b.expect && b.c.reply.status == 0 { // otherwise it would be in the middle of the answer
 		b.expect = false
 		if err := b.c.reply.proceed(); err != nil {
 			return 0, err

@@ -122,6 +122,7 @@ func (r *refusal) Error() string { return r.detail }
 // next is the next header.
 func (c *conn) next(first bool) (string, error) {
 	in := &c.work.in
+	began := time.Now()
 	head := in.head()
 	if head == nil && len(in.unread()) == 0 {
 		if err := c.awaitFirst(first); err != nil {
@@ -130,16 +131,21 @@ func (c *conn) next(first bool) (string, error) {
 		head = in.head()
 	}
 	if head == nil {
-		if err := c.readUntil(time.Now().Add(c.server.config.HeaderTimeout)); err != nil {
+		if !first {
+			began = time.Now() // its first bytes have just come
+		}
+		if err := c.readUntil(began.Add(c.server.config.HeaderTimeout)); err != nil {
 			return "", err
 		}
 	}
-	for ; head == nil; head = in.head() {
+	for head == nil {
 		if len(in.unread()) >= c.server.config.MaxHeaderBytes {
 			return "", errHeaderTooLarge
 		}
 		_, err := in.fill(c.tls)
+		head = in.head()
 		switch {
+		case head != nil: // an end behind it is found after it
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return "", errSlowHeader
 		case err != nil:
@@ -154,16 +160,25 @@ func (c *conn) next(first bool) (string, error) {
 	return text, nil
 }
 
-// awaitFirst reads the first bytes of a request. Its error is errIdle where there are none yet.
+// awaitFirst reads the first bytes of a request, of which line ends are none. Its error is errIdle where there are none yet.
 func (c *conn) awaitFirst(first bool) error {
 	if !c.rest(first) {
 		return os.ErrDeadlineExceeded
 	}
-	n, err := c.work.in.fill(c.tls)
+	for {
+		_, err := c.work.in.fill(c.tls)
+		if some := c.work.in.pass(); some || err != nil {
+			return c.begun(first, some, err)
+		}
+	}
+}
+
+// begun tells what the end of awaitFirst's wait is.
+func (c *conn) begun(first, some bool, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case n > 0:
+	case some:
 		c.idle = false
 		return nil
 	case !first && !c.stopping && errors.Is(err, os.ErrDeadlineExceeded):
@@ -172,12 +187,13 @@ func (c *conn) awaitFirst(first bool) error {
 	return err
 }
 
-// rest sets the deadline for the first bytes of a request, and tells whether one is wanted.
+// rest sets the deadlines for the first bytes of a request, and tells whether one is wanted. To read may be to write: TLS
+// answers a KeyUpdate (RFC 8446, section 4.6.3).
 func (c *conn) rest(first bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.idle = true
-	if c.stopping {
+	if c.stopping || c.writeFor(c.server.config.WriteTimeout) != nil {
 		return false
 	}
 	wait := c.server.config.ParkAfter
@@ -241,6 +257,7 @@ func (c *conn) exchange(head string) (keep bool) {
 		}
 		return false
 	}
+	c.work.in.shrink()
 	c.ended = time.Now()
 	return true
 }

@@ -104,8 +104,14 @@ type client struct {
 
 func (s *service) dial(t *testing.T) *client {
 	t.Helper()
+	return s.dialTLS(t, 0)
+}
+
+// dialTLS dials with no later version of TLS than most, unless that is 0.
+func (s *service) dialTLS(t *testing.T, most uint16) *client {
+	t.Helper()
 	ca, _ := certificate()
-	c, err := tls.Dial("tcp", s.addr, &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"})
+	c, err := tls.Dial("tcp", s.addr, &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost", MaxVersion: most})
 	if err != nil {
 		t.Fatal(err)
 	}

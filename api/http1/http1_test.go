@@ -2,10 +2,12 @@ package http1
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +95,65 @@ func TestABodyThatDoesNotComeInTimeIsAnErrorOfTheHandlers(t *testing.T) {
 			t.Errorf("%q: the connection is kept", framing)
 		}
 		c.rest(t)
+	}
+}
+
+func TestLineEndsBetweenRequestsAreNoneOfARequest(t *testing.T) {
+	s := start(t, echo, func(c *Config) { c.HeaderTimeout, c.ParkAfter = 50*time.Millisecond, 10*time.Millisecond })
+	c := s.dial(t)
+	for range 2 {
+		c.send(t, ask("/a"))
+		if _, got := c.answer(t); got != "/a " {
+			t.Fatalf("%q", got)
+		}
+		c.send(t, "\r\n")
+		eventually(t, "it is parked as any other", func() bool { return s.Parked() == 1 })
+		time.Sleep(100 * time.Millisecond) // in which a header that had begun would be refused
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if said := c.rest(t); said != "" {
+		t.Errorf("it is told %q", said)
+	}
+}
+
+func TestNo100ContinueComesInTheMiddleOfAnAnswer(t *testing.T) {
+	value := strings.Repeat("v", 3*recordBytes)
+	s := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(value)))
+		_, _ = io.WriteString(w, value)
+		_, _ = r.Body.Read(make([]byte, 5))
+	})
+	c := s.dial(t)
+	c.send(t, "PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nvalue")
+	if _, got := c.answer(t); got != value {
+		t.Errorf("%d bytes, 100 at %d", len(got), strings.Index(got, " 100 "))
+	}
+}
+
+// Over TLS 1.2 the end of a connection may come with the last bytes before it.
+func TestARequestBeforeTheEndOfAConnectionIsAnswered(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, cut := range []int{1, 5, len(ask("/a")) - 1, len(ask("/a"))} {
+			s := start(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					time.Sleep(2 * noticeAfter)
+				}
+				echo(w, r)
+			})
+			for _, before := range []string{"", ask("/slow")} {
+				c := s.dialTLS(t, version)
+				c.send(t, before+ask("/a")[:cut])
+				c.send(t, ask("/a")[cut:])
+				if err := c.CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				if said := c.rest(t); !strings.HasSuffix(said, "\r\n\r\n/a ") {
+					t.Errorf("%s, cut at %d, after %q: %q", tls.VersionName(version), cut, before, said)
+				}
+			}
+		}
 	}
 }
 

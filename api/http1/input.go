@@ -43,12 +43,25 @@ func (in *input) fill(from io.Reader) (int, error) {
 	return n, err
 }
 
-// head is what is there of a request line, the header lines and the empty line after them; nil where their end is not. Line
-// ends before a request line are passed over, and LF is taken for CR LF (RFC 9112, section 2.2).
-func (in *input) head() []byte {
+// pass passes over line ends before a request line, and tells whether there is more.
+func (in *input) pass() bool {
 	for in.r < in.w && (in.buf[in.r] == '\r' || in.buf[in.r] == '\n') {
 		in.use(1)
 	}
+	return in.r < in.w
+}
+
+// shrink gives back what a large header has taken, when nothing is unread.
+func (in *input) shrink() {
+	if len(in.buf) > bufferBytes && in.r == in.w {
+		*in = input{buf: make([]byte, bufferBytes)}
+	}
+}
+
+// head is what is there of a request line, the header lines and the empty line after them; nil where their end is not. Line
+// ends before a request line are passed over, and LF is taken for CR LF (RFC 9112, section 2.2).
+func (in *input) head() []byte {
+	in.pass()
 	for {
 		i := bytes.IndexByte(in.buf[in.scanned:in.w], '\n')
 		if i < 0 {

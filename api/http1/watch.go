@@ -9,9 +9,9 @@ const noticeAfter = 10 * time.Millisecond
 // watch begins with the handler.
 func (c *conn) watch() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.handling = true
-	c.mu.Unlock()
-	if c.timer == nil {
+	if c.timer == nil { // notice needs it, and may be quicker than this goroutine
 		c.timer = time.AfterFunc(noticeAfter, c.notice)
 	} else {
 		c.timer.Reset(noticeAfter)
@@ -35,11 +35,12 @@ func (c *conn) notice() {
 	c.read = time.Time{}
 	err := c.tls.SetReadDeadline(c.read)
 	c.mu.Unlock()
+	n := 0
 	if err == nil {
-		_, err = c.work.in.fill(c.tls)
+		n, err = c.work.in.fill(c.tls)
 	}
 	c.mu.Lock()
-	left := err != nil && c.handling
+	left := n == 0 && err != nil && c.handling // an end behind another request is found after it
 	c.mu.Unlock()
 	if left {
 		c.cancel()
