@@ -91,7 +91,8 @@ func remote(r *http.Request) netip.Addr {
 
 // deadline is the context of the store's work: ctx for as long as MediaWiki will wait.
 func (x *exchange) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithDeadline(ctx, x.start.Add(x.api.config.RequestTimeout))
+	b := &budget{Context: ctx, deadline: x.start.Add(x.api.config.RequestTimeout)}
+	return b, b.end
 }
 
 // answer sends a status without a body.

@@ -12,30 +12,31 @@ import (
 
 // race is one operation's attempts, in which the coordinators it has asked so far are known.
 type race struct {
-	key    []byte          // the partition key, so that the driver need not ask a node which of the values it is
-	values context.Context // whose values the attempts' contexts have
-	kit    *kit            // run's alone
-	done   chan struct{}   // is closed when what goes on is of no use any more: that of the attempts' contexts
+	key  []byte          // the partition key, so that the driver need not ask a node which of the values it is
+	ctx  context.Context // the operation's, whose values the attempts' contexts have
+	kit  *kit            // the operation's alone
+	done chan struct{}   // is closed when what goes on is of no use any more: that of the attempts' contexts
 
 	mu      sync.Mutex // guards what follows
 	hosts   []*health  // asked, in order
-	cause   error      // why done is closed
-	over    bool       // run has returned
+	over    bool       // all is decided
 	storage [2]*health // of hosts, as there are seldom more
 }
 
 // kit is what an operation needs and the next can have again: each is as if new. An operation that closes done leaves
 // none for the next.
 type kit struct {
-	timer *time.Timer
-	wake  chan struct{} // holds one where an answer has come that run does not know of
-	done  chan struct{}
+	timer   *time.Timer // has watcher watch
+	watcher interface{ watch() }
+	decided chan struct{} // holds one once that is through
+	done    chan struct{}
 }
 
 func (r *runner) takeKit() *kit {
 	k, _ := r.kits.Get().(*kit)
 	if k == nil {
-		k = &kit{timer: time.NewTimer(time.Hour), wake: make(chan struct{}, 1)}
+		k = &kit{decided: make(chan struct{}, 1)}
+		k.timer = time.AfterFunc(time.Hour, func() { k.watcher.watch() })
 	}
 	if k.done == nil {
 		k.done = make(chan struct{})
@@ -43,13 +44,10 @@ func (r *runner) takeKit() *kit {
 	return k
 }
 
-// putKit takes back a kit that no attempt can reach any more, but for a done that is nil then.
+// putKit takes back a kit whose timer is stopped or through, and that no attempt can reach any more, but for a done that
+// is nil then.
 func (r *runner) putKit(k *kit) {
-	k.timer.Stop() // nothing is received from it after that
-	select {
-	case <-k.wake:
-	default:
-	}
+	k.watcher = nil
 	r.kits.Put(k)
 }
 
@@ -71,31 +69,16 @@ func (r *race) lastAsked(h *health) int {
 	return -1
 }
 
-// cancel ends the attempts that go on. It is to be called once.
-func (r *race) cancel(cause error) {
-	r.mu.Lock()
-	r.cause = cause
-	r.mu.Unlock()
-	close(r.done)
-}
-
-// cancelled is why the attempts were ended; nil where they were not.
-func (r *race) cancelled() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.cause
-}
-
 // attempt is one statement at one coordinator, and the context that it is made in: it ends when its race says so, not
-// when run's context does, as it may have hedgeAfter to answer all the same. Its last fields are run's goroutine's, and
-// its own goroutine's once run has returned.
+// when the operation's does. Its last fields are those of the goroutine that decides.
 type attempt struct {
 	race  *race
 	host  atomic.Pointer[health] // the node asked, once the driver has picked it
 	began time.Time
 	hedge bool // it was asked beside another that was slow
 
-	choice choice // the driver's
+	choice  choice      // the driver's
+	learned func(error) // is told how the attempt ended after all, where somebody still wants to know; guarded by race.mu
 
 	answered bool
 	late     bool // the breaker knows
@@ -120,7 +103,18 @@ func (a *attempt) Err() error {
 }
 
 // Value implements context.Context.
-func (a *attempt) Value(key any) any { return a.race.values.Value(key) }
+func (a *attempt) Value(key any) any { return a.race.ctx.Value(key) }
+
+// learn tells, if that is still of interest and once, how the attempt has ended.
+func (a *attempt) learn(err error) {
+	a.race.mu.Lock()
+	learned := a.learned
+	a.learned = nil
+	a.race.mu.Unlock()
+	if learned != nil {
+		learned(err)
+	}
+}
 
 // take notes that h is asked.
 func (a *attempt) take(h *health) {

@@ -85,10 +85,7 @@ func cannotConnect(c CassandraConfig, err error) error {
 }
 
 // Close ends all connections. Operations under way fail.
-func (c *Cassandra) Close() {
-	closeSession(c.session)
-	c.runner.hands.dismiss()
-}
+func (c *Cassandra) Close() { closeSession(c.session) }
 
 // closePatience bounds the wait for a session to close.
 const closePatience = 3 * time.Second

@@ -32,12 +32,17 @@ func newInFlight(g prometheus.Gauge) *inFlight { return &inFlight{gauge: g} }
 var _ gocql.StreamObserver = (*inFlight)(nil)
 
 // StreamContext implements gocql.StreamObserver.
-func (i *inFlight) StreamContext(context.Context) gocql.StreamObserverContext { return &stream{of: i} }
+func (i *inFlight) StreamContext(ctx context.Context) gocql.StreamObserverContext {
+	a, _ := ctx.(*attempt)
+	return &stream{of: i, attempt: a}
+}
 
-// stream is one request. The driver calls StreamStarted first, and one of the others at most once.
+// stream is one request. The driver calls StreamStarted first, and one of the others at most once, also where nobody waits
+// for the answer any more.
 type stream struct {
-	of    *inFlight
-	epoch *epoch
+	of      *inFlight
+	attempt *attempt // nil where the request is the driver's own
+	epoch   *epoch
 }
 
 // StreamStarted implements gocql.StreamObserverContext.
@@ -51,13 +56,16 @@ func (s *stream) StreamStarted(o gocql.ObservedStream) {
 	}
 }
 
-// StreamFinished implements gocql.StreamObserverContext.
-func (s *stream) StreamFinished(gocql.ObservedStream) { s.end() }
+// StreamFinished implements gocql.StreamObserverContext. What the answer says is not told.
+func (s *stream) StreamFinished(gocql.ObservedStream) { s.end(nil) }
 
 // StreamAbandoned implements gocql.StreamObserverContext.
-func (s *stream) StreamAbandoned(gocql.ObservedStream) { s.end() }
+func (s *stream) StreamAbandoned(gocql.ObservedStream) { s.end(gocql.ErrConnectionClosed) }
 
-func (s *stream) end() {
+func (s *stream) end(err error) {
+	if s.attempt != nil {
+		s.attempt.learn(err)
+	}
 	if s.epoch != nil && s.epoch.add(-1) {
 		s.of.gauge.Dec()
 	}

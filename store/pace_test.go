@@ -16,7 +16,6 @@ var reading = plan{read: true}
 func accustomed(t *testing.T, usual, rare time.Duration) *cluster {
 	t.Helper()
 	c := newTestCluster(t, map[string]reply{"a": {after: usual}, "b": {after: usual}, "c": {after: usual}})
-	t.Cleanup(func() { time.Sleep(hedgeAfter) }) // for which losers may live on
 	for n := range 10_000 {
 		if n%100 < 3 {
 			c.reads.observe(rare)
@@ -130,6 +129,20 @@ func TestACoordinatorThatIsALittleSlowIsOvertakenAndNotSuspected(t *testing.T) {
 		}
 		if n := c.failures("a"); n > 0 {
 			t.Errorf("its breaker has counted %d failures", n)
+		}
+	})
+}
+
+func TestAnAnswerThatWasOvertakenSetsThePaceAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
+		c.set("a", reply{after: 100 * time.Millisecond})
+		before := c.reads.hedgeAfter()
+		c.read(t, 1, "b")
+		time.Sleep(hedgeAfter)
+		synctest.Wait()
+		if after := c.reads.hedgeAfter(); after <= before {
+			t.Errorf("hedged after %v, and after %v since", before, after)
 		}
 	})
 }

@@ -37,7 +37,6 @@ type runner struct {
 	savings      atomic.Int64 // for hedges, in tenths of one
 	reads        pace
 	kits         sync.Pool // of *kit
-	hands        hands
 }
 
 // plan says how an operation may be tried.
@@ -61,27 +60,29 @@ func (p plan) hedgeAfter() time.Duration {
 // run asks one coordinator, another as soon as that fails, another beside it when it is slow, and so on until one
 // succeeds, the plan has no more or ctx ends. It fails only when all have failed. try must be safe to repeat and
 // to run twice at once, as statements with pinned timestamps are. Its error wraps ErrUnavailable.
-func run[T any](ctx context.Context, r *runner, p plan, try func(context.Context) (T, error)) (T, error) {
+//
+// The first attempt, which mostly is the only one, is made in the caller's goroutine, for to hand it to another and back
+// is a good part of what a read costs here. What is due while it goes on is done by a timer's goroutine, which then decides.
+// Until then nobody watches ctx: one that is cancelled is noticed when something is due, at its deadline at the latest.
+func run[T any](ctx context.Context, r *runner, p plan, try func(context.Context) (T, error)) (value T, err error) {
+	if err := ctx.Err(); err != nil {
+		return value, unavailable(err)
+	}
 	r.earn()
 	o := newOperation(ctx, r, p, try)
-	defer o.end()
-	o.timer.Reset(o.firstWait())
-	o.start(&o.first)
-	for {
-		select {
-		case <-o.wake:
-			if value, err, done := o.hear(); done {
-				return value, err
-			}
-		case <-o.timer.C:
-			if !o.exhausted() {
-				o.timer.Reset(o.due())
-			}
-		case <-ctx.Done():
-			var none T
-			return none, unavailable(errors.Join(ctx.Err(), o.last))
-		}
+	o.add(&o.first)
+	o.kit.timer.Reset(o.firstWait())
+	value, err = try(&o.first)
+	got := answer[T]{value, err, &o.first}
+	if o.kit.timer.Stop() {
+		value, err = o.goOn(got)
+	} else {
+		o.tell(got)
+		<-o.kit.decided
+		value, err = o.value, o.err
 	}
+	r.putKit(o.kit)
+	return value, err
 }
 
 type answer[T any] struct {
@@ -90,45 +91,39 @@ type answer[T any] struct {
 	from  *attempt
 }
 
-// operation is the state of run. Its goroutine alone touches it, but for the race, what came in, and try.
-//
-// Every attempt has a goroutine of its own, also the first, which mostly is the only one. To make it in run's would leave
-// run with two bad choices when another answers: to wait for the first, or to give it up before it is known whether it is
-// a little slow or dead, which its breaker must be told.
+// operation is the state of run. It belongs to the goroutine that decides, but for the race, what came in, and try.
 type operation[T any] struct {
 	race
 	runner *runner
 	plan   plan
 	try    func(context.Context) (T, error)
-	came   []answer[T] // that run has yet to hear; guarded by race.mu
-	timer  *time.Timer // the kit's
-	wake   chan struct{}
+	came   []answer[T]   // that nobody has heard; guarded by race.mu
+	wake   chan struct{} // holds one where there is such an answer; guarded by race.mu until somebody waits
 
 	perRound int // coordinators
 	attempts []*attempt
 	running  int
 	waits    int           // for somebody slow
+	ends     bool          // ctx does, before anything else is due
 	soon     bool          // the timer is set for a hedge at the reads' pace
 	early    bool          // there was one
 	retrying bool          // the timer is set because the newest has failed, not because it is slow
 	pause    time.Duration // before the next round
 	last     error
 
-	first  attempt
-	memory struct { // what is usually enough
-		attempts [2]*attempt
-		came     [1]answer[T]
-	}
+	value T // how the timer's goroutine has decided
+	err   error
+
+	first attempt
+	usual [2]*attempt // storage of attempts, as there are seldom more
 }
 
 func newOperation[T any](ctx context.Context, r *runner, p plan, try func(context.Context) (T, error)) *operation[T] {
 	k := r.takeKit()
-	o := &operation[T]{
-		runner: r, plan: p, try: try, timer: k.timer, wake: k.wake,
-		perRound: r.coordinators.size(), pause: retryPause,
-	}
-	o.kit, o.done, o.key, o.values = k, k.done, p.key, ctx
-	o.hosts, o.attempts, o.came = o.storage[:0], o.memory.attempts[:0], o.memory.came[:0]
+	o := &operation[T]{runner: r, plan: p, try: try, perRound: r.coordinators.size(), pause: retryPause}
+	o.kit, o.done, o.key, o.ctx = k, k.done, p.key, ctx
+	o.hosts, o.attempts = o.storage[:0], o.usual[:0]
+	k.watcher = o
 	return o
 }
 
@@ -137,60 +132,103 @@ func (o *operation[T]) exhausted() bool { return o.plan.everywhere && len(o.atte
 // allAsked tells whether the next attempt would begin another round.
 func (o *operation[T]) allAsked() bool { return len(o.attempts)%o.perRound == 0 }
 
-// start asks the next coordinator.
-func (o *operation[T]) start(a *attempt) {
+// add notes an attempt that is about to be made.
+func (o *operation[T]) add(a *attempt) {
 	a.race, a.began = &o.race, time.Now()
 	o.attempts = append(o.attempts, a)
 	o.retrying = false
 	o.running++
-	o.runner.hands.do(job{o, a})
 }
 
-// make makes one attempt. Its answer is dropped when run has returned.
-func (o *operation[T]) make(a *attempt) {
-	value, err := o.try(a)
-	if !o.tell(answer[T]{value, err, a}) {
-		o.lost(a, err)
-	}
+// start asks the next coordinator.
+func (o *operation[T]) start(a *attempt) {
+	o.add(a)
+	go func() {
+		value, err := o.try(a)
+		o.tell(answer[T]{value, err, a})
+	}()
 }
 
-// tell wakes run, and tells whether it has not returned. After that its kit is another's.
-func (o *operation[T]) tell(a answer[T]) bool {
+// tell has an answer heard. Where all is decided it is dropped, but for what the first's breaker wants to know.
+func (o *operation[T]) tell(a answer[T]) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.over {
-		return false
+	over := o.over
+	if !over {
+		o.came = append(o.came, a)
+		select {
+		case o.wake <- struct{}{}:
+		default:
+		}
 	}
-	o.came = append(o.came, a)
-	select {
-	case o.wake <- struct{}{}:
-	default:
+	o.mu.Unlock()
+	if over && !errors.Is(a.err, context.Canceled) { // which says that it was let go
+		a.from.learn(a.err)
 	}
-	return true
 }
 
-// hear takes in what came, and tells whether that ends the operation, and how.
-func (o *operation[T]) hear() (value T, err error, done bool) {
-	for {
-		got, more := o.next()
-		if !more {
-			return value, nil, false
-		}
-		o.running--
-		got.from.answered = true
-		o.runner.judge(o.plan, got.from, got.err)
-		if got.err == nil {
-			if got.from.hedge {
-				o.runner.metrics.hedgesWon.Inc()
-			}
-			return got.value, nil, true
-		}
-		o.last = got.err
-		if permanent(o.last) || (o.exhausted() && o.running == 0) {
-			return value, unavailable(o.last), true
-		}
-		o.timer.Reset(o.failed())
+// watch does what is due while the first attempt goes on, and decides.
+func (o *operation[T]) watch() {
+	wait := o.plan.hedgeAfter()
+	if !o.ends {
+		wait = o.due()
 	}
+	o.value, o.err = o.decide(wait)
+	o.kit.decided <- struct{}{}
+}
+
+// goOn decides when the first attempt has ended before anything was due.
+func (o *operation[T]) goOn(first answer[T]) (T, error) {
+	value, err, done := o.hear(first)
+	if done {
+		return value, err
+	}
+	return o.decide(o.failed())
+}
+
+// decide hears answers, and asks others, first after wait, until the operation ends.
+func (o *operation[T]) decide(wait time.Duration) (T, error) {
+	defer o.end()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	o.mu.Lock()
+	o.wake = make(chan struct{}, 1)
+	o.mu.Unlock()
+	for {
+		for got, more := o.next(); more; got, more = o.next() {
+			if value, err, done := o.hear(got); done {
+				return value, err
+			}
+			timer.Reset(o.failed())
+		}
+		select {
+		case <-o.wake:
+		case <-timer.C:
+			if !o.exhausted() {
+				timer.Reset(o.due())
+			}
+		case <-o.ctx.Done():
+			var none T
+			return none, unavailable(errors.Join(o.ctx.Err(), o.last))
+		}
+	}
+}
+
+// hear takes in an answer, and tells whether that ends the operation, and how.
+func (o *operation[T]) hear(got answer[T]) (value T, err error, done bool) {
+	o.running--
+	got.from.answered = true
+	o.runner.judge(o.plan, got.from, got.err)
+	if got.err == nil {
+		if got.from.hedge {
+			o.runner.metrics.hedgesWon.Inc()
+		}
+		return got.value, nil, true
+	}
+	o.last = got.err
+	if permanent(o.last) || (o.exhausted() && o.running == 0) {
+		return value, unavailable(o.last), true
+	}
+	return value, nil, false
 }
 
 func (o *operation[T]) next() (got answer[T], more bool) {
@@ -205,37 +243,25 @@ func (o *operation[T]) next() (got answer[T], more bool) {
 }
 
 // end lets go of the losers, whose work is of no use any more. Where another coordinator was asked so soon that nothing
-// is known of the first yet, that one has the rest of hedgeAfter to answer: a breaker must not open because a node is a
-// little slower for a moment, nor stay closed because others answer in place of one that is dead.
+// is known of the first yet, its breaker learns later: it must not open because a node is a little slower for a moment, nor stay
+// closed because others answer in place of one that is dead.
 func (o *operation[T]) end() {
 	o.mu.Lock()
 	o.over = true
 	unheard := o.came
 	o.came = nil
+	if o.early && !o.first.answered && !o.first.late {
+		o.first.learned = func(err error) { o.runner.judge(o.plan, &o.first, err) }
+		time.AfterFunc(o.plan.hedgeAfter()-time.Since(o.first.began), func() { o.first.learn(errSlow) })
+	}
 	o.mu.Unlock()
 	for _, a := range unheard {
 		o.running--
-		a.from.answered = true
-		o.lost(a.from, a.err)
+		a.from.learn(a.err)
 	}
 	if o.running > 0 {
+		close(o.done)
 		o.kit.done = nil
-		if o.early && !o.first.answered && !o.first.late {
-			time.AfterFunc(o.plan.hedgeAfter()-time.Since(o.first.began), func() { o.cancel(errSlow) })
-		} else {
-			o.cancel(context.Canceled)
-		}
-	}
-	o.runner.putKit(o.kit)
-}
-
-// lost is how a loser ends, in its own goroutine. What the first was waited for is told to its breaker.
-func (o *operation[T]) lost(a *attempt, err error) {
-	if cause := o.cancelled(); err != nil && cause != nil {
-		err = cause
-	}
-	if a == &o.first && !errors.Is(err, context.Canceled) {
-		o.runner.judge(o.plan, a, err)
 	}
 }
 
@@ -253,10 +279,12 @@ func (o *operation[T]) failed() time.Duration {
 // firstWait is how long the first coordinator has before something is due.
 func (o *operation[T]) firstWait() time.Duration {
 	wait := o.plan.hedgeAfter()
-	if o.plan.read {
-		if pace := o.runner.reads.hedgeAfter(); pace < wait {
-			o.soon = true
-			return pace
+	if pace := o.runner.reads.hedgeAfter(); o.plan.read && pace < wait {
+		wait, o.soon = pace, true
+	}
+	if deadline, ok := o.ctx.Deadline(); ok {
+		if left := deadline.Sub(o.first.began); left < wait {
+			wait, o.ends = left, true
 		}
 	}
 	return wait

@@ -91,7 +91,6 @@ func newTestCluster(t testing.TB, replies map[string]reply) *cluster {
 	}
 	c := &cluster{runner: &runner{coordinators: co, metrics: m}, registry: registry, replies: replies}
 	c.savings.Store(hedgeCost * hedgeSavings)
-	t.Cleanup(c.hands.dismiss)
 	return c
 }
 
@@ -103,10 +102,22 @@ func (c *cluster) try(ctx context.Context) (string, error) {
 	c.mu.Unlock()
 	c.flying.Add(1)
 	defer c.flying.Add(-1)
+	began := time.Now()
 	if !sleep(ctx, r.after) {
+		time.AfterFunc(r.after-time.Since(began), func() { c.answerLate(ctx, r) })
 		return "", ctx.Err()
 	}
 	return id, r.err
+}
+
+// answerLate is what the driver does with a request that was given up: its stream ends with an answer, or the connection.
+func (c *cluster) answerLate(ctx context.Context, r reply) {
+	stream := newInFlight(c.metrics.inFlight).StreamContext(ctx)
+	if r.err == nil {
+		stream.StreamFinished(gocql.ObservedStream{})
+	} else {
+		stream.StreamAbandoned(gocql.ObservedStream{})
+	}
 }
 
 // order empties the list of who was asked.
@@ -204,6 +215,55 @@ type codeError int
 func (c codeError) Code() int       { return int(c) }
 func (c codeError) Message() string { return "no" }
 func (c codeError) Error() string   { return "no" }
+
+func TestAnOperationWhoseContextHasEndedAsksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, map[string]reply{"a": quick})
+		if got, err := c.run(plan{}, 0); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("answered by %q with error %v", got, err)
+		}
+		if asked := c.order(); len(asked) != 0 {
+			t.Errorf("asked %v", asked)
+		}
+	})
+}
+
+func TestAContextThatIsCancelledIsNoticedWhenSomethingIsDue(t *testing.T) {
+	for _, c := range []struct {
+		cancelled, want time.Duration
+	}{
+		{time.Millisecond, hedgeAfter},
+		{hedgeAfter + 50*time.Millisecond, hedgeAfter + 50*time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cl := newTestCluster(t, map[string]reply{"a": never, "b": never, "c": never})
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(c.cancelled, cancel)
+			start := time.Now()
+			got, err := run(ctx, cl.runner, plan{}, cl.try)
+			if took := time.Since(start); took != c.want || !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnavailable) {
+				t.Errorf("cancelled after %v: %q with error %v after %v", c.cancelled, got, err, took)
+			}
+			synctest.Wait()
+			if n := cl.flying.Load(); n != 0 {
+				t.Errorf("%d attempts go on", n)
+			}
+		})
+	}
+}
+
+func TestAFirstFailureIsHeardThoughAnotherIsAskedBeside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, map[string]reply{"a": {after: hedgeAfter + time.Millisecond, err: errDown}, "b": never, "c": quick})
+		start := time.Now()
+		if got, err := c.run(plan{}, time.Minute); got != "c" || err != nil {
+			t.Errorf("answered by %q with error %v", got, err)
+		}
+		if took := time.Since(start); took != hedgeAfter+2*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+	})
+}
 
 func TestACoordinatorThatKeepsFailingIsAskedLastAndProbedOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
