@@ -169,7 +169,7 @@ func (o *operation[T]) tell(a answer[T]) {
 // watch does what is due while the first attempt goes on, and decides.
 func (o *operation[T]) watch() {
 	wait := o.plan.hedgeAfter()
-	if !o.ends {
+	if !o.ends && !o.exhausted() {
 		wait = o.due()
 	}
 	o.value, o.err = o.decide(wait)
