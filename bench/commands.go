@@ -136,12 +136,13 @@ func (b *bench) saturate(args []string) error {
 
 // grow measures gets as one thing grows.
 func (b *bench) grow(args []string) error {
-	what, args := leading(args)
+	names, args := leading(args)
+	what := strings.Join(names, " ")
 	grow, known := map[string]func(*options, workload) error{
 		"data": b.growData, "connections": b.growConnections, "nodes": b.growNodes,
-	}[strings.Join(what, " ")]
-	f, o := b.flags("grow")
-	if err := o.parse(f, args); err != nil { // first, so that -h tells of the flags
+	}[what]
+	f, o := b.flags("grow " + what)
+	if err := o.parse(f, args, what); err != nil { // first, so that -h tells of the flags
 		return err
 	}
 	if !known {
@@ -201,10 +202,14 @@ func (b *bench) growNodes(o *options, w workload) error {
 	return nil
 }
 
+// measuring are the flags that say how to measure, and what.
+var measuring = []string{"out", "rounds", "seconds", "warm", "compile", "generators", "connections", "nodes", "heap", "plain", "memory",
+	"seed", "against"}
+
 // load sets a data set's values at a store.
 func (b *bench) load(args []string) error {
 	f, o := b.flags("load")
-	if err := o.parse(f, args); err != nil {
+	if err := o.parse(f, args, measuring...); err != nil {
 		return err
 	}
 	if len(o.stores) != 1 {

@@ -10,7 +10,7 @@ import (
 	"userinfo/bench/target"
 )
 
-// footprint is a target's memory before and while it has so many connections, each of which has asked once.
+// footprint is a target's memory before and while it has so many connections, each of which has asked before and can ask after.
 func footprint(ctx context.Context, t *target.Target, connections int) (result.Footprint, error) {
 	f := result.Footprint{Target: t.Name, Connections: connections}
 	var err error
@@ -27,8 +27,13 @@ func footprint(ctx context.Context, t *target.Target, connections int) (result.F
 		return f, fmt.Errorf("opening %d connections to %s: %w", connections, t.Name, err)
 	}
 	defer open.Close()
-	f.RSS, err = memory(t)
-	return f, err
+	if f.RSS, err = memory(t); err != nil {
+		return f, err
+	}
+	if err := open.Ask(ctx); err != nil {
+		return f, fmt.Errorf("asking %s again after its memory was read: %w", t.Name, err)
+	}
+	return f, nil
 }
 
 // memory of the processes that speak to clients.

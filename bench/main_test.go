@@ -22,20 +22,23 @@ func TestAMistakeOnTheCommandLineSaysWhatToChange(t *testing.T) {
 		code int
 		says string
 	}{
-		"no such command":        {"measure", 2, `there is no "measure"`},
-		"no such workload":       {"run gets", 1, `there is no workload "gets"`},
-		"no workload":            {"run", 1, "name the workloads"},
-		"a name after the flags": {"run -rounds 2 get", 1, `"get" comes after the flags`},
-		"no such target":         {"run get -against kask", 1, `there is no target "kask"`},
-		"a size without a unit":  {"run get -data 10", 2, `"10" is no size such as 10MB`},
-		"less than one value":    {"run get -data 1kB", 1, "at least one value"},
-		"two nodes":              {"run get -nodes 2", 1, "1, 3 or 6"},
-		"no rounds":              {"run get -rounds 0", 1, "1 or more"},
-		"a store without a name": {"run get -url https://localhost/", 2, "NAME=URL"},
-		"nothing to grow":        {"grow", 2, "data|connections|nodes"},
-		"no run to report":       {"report " + t.TempDir(), 1, "no such file"},
-		"nothing to compare":     {"compare one", 2, "OLD NEW"},
-		"no store to load":       {"load", 1, "give one store"},
+		"no such command":                     {"measure", 2, `there is no "measure"`},
+		"no such workload":                    {"run gets", 1, `there is no workload "gets"`},
+		"no workload":                         {"run", 1, "name the workloads"},
+		"a name after the flags":              {"run -rounds 2 get", 1, `"get" comes after the flags`},
+		"no such target":                      {"run get -against kask", 1, `there is no target "kask"`},
+		"a size without a unit":               {"run get -data 10", 2, `"10" is no size such as 10MB`},
+		"less than one value":                 {"run get -data 1kB", 1, "at least one value"},
+		"two nodes":                           {"run get -nodes 2", 1, "1, 3 or 6"},
+		"no rounds":                           {"run get -rounds 0", 1, "1 or more"},
+		"a store without a name":              {"run get -url https://localhost/", 2, "NAME=URL"},
+		"a flag that the command sets itself": {"grow nodes -nodes 3", 1, "-nodes: without effect in bench grow nodes"},
+		"a flag of other commands":            {"load -rounds 2 -url a=https://localhost/", 1, "-rounds: without effect in bench load"},
+		"a directory that is taken":           {"run get -out results", 1, "results has a run already"},
+		"nothing to grow":                     {"grow", 2, "data|connections|nodes"},
+		"no run to report":                    {"report " + t.TempDir(), 1, "no such file"},
+		"nothing to compare":                  {"compare one", 2, "OLD NEW"},
+		"no store to load":                    {"load", 1, "give one store"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, _, said := call(t, strings.Fields(c.args)...)

@@ -44,9 +44,6 @@ func (b *bench) measure(o *options, workloads []workload, do func(*session) erro
 	if err := target.Check(b.ctx, kinds...); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(o.dir, runFile)); err == nil {
-		return fmt.Errorf("%s has a run already: give another directory to -out", o.dir)
-	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}

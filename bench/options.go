@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -64,12 +65,23 @@ func (b *bench) flags(command string) (*flag.FlagSet, *options) {
 	return f, o
 }
 
-// parse refuses what cannot be measured.
-func (o *options) parse(f *flag.FlagSet, args []string) error {
+// parse refuses what cannot be measured, and flags that would be without effect.
+func (o *options) parse(f *flag.FlagSet, args []string, without ...string) error {
 	if err := f.Parse(args); err != nil {
 		return errUsage
 	}
+	var idle []string
+	f.Visit(func(given *flag.Flag) {
+		if slices.Contains(without, given.Name) {
+			idle = append(idle, "-"+given.Name)
+		}
+	})
+	_, err := os.Stat(filepath.Join(o.dir, runFile))
 	switch {
+	case len(idle) > 0:
+		return fmt.Errorf("%s: without effect in %s; leave out", strings.Join(idle, ", "), f.Name())
+	case err == nil:
+		return fmt.Errorf("%s has a run already: give another directory to -out", o.dir)
 	case f.NArg() > 0:
 		return fmt.Errorf("%q comes after the flags: names come first", f.Arg(0))
 	case o.rounds < 1 || o.seconds < 1 || o.compile < 1:

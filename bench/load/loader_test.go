@@ -187,13 +187,24 @@ func TestIdleConnectionsAreKeptUntilTheyAreClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.await(t, 100)
+		if first != nil {
+			if err := conns.Ask(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := conns[50].conn.(*httpConn).conn.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := conns.Ask(t.Context()); err == nil || !strings.Contains(err.Error(), "connection 51 of 100") {
+				t.Errorf("one of them is gone, and asking says %v", err)
+			}
+		}
 		if err := conns.Close(); err != nil {
 			t.Error(err)
 		}
 		s.await(t, 0)
 	}
-	if n := len(s.asked()); n != 100 {
-		t.Errorf("%d requests, want one of each of 100 connections", n)
+	if n := len(s.asked()); n < 200 || n >= 300 {
+		t.Errorf("%d requests, want two of each of 100 connections, and a third of those before the one that is gone", n)
 	}
 	if _, err := Idle(t.Context(), d, 10, &Op{Method: Get, Key: "k"}); !errors.Is(err, NotFound) {
 		t.Errorf("a first request that fails: %v", err)
