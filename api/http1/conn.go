@@ -200,17 +200,23 @@ func (c *conn) rest(first bool) bool {
 	if first {
 		wait = c.server.config.HeaderTimeout
 	}
-	return c.setRead(wait) == nil
+	return c.readFor(wait) == nil
 }
 
-// setRead sets the read deadline to d from now, or keeps one that is little later. The caller holds mu.
-func (c *conn) setRead(d time.Duration) error {
+// readFor sets the read deadline to d from now, or keeps one that is little later. The caller holds mu.
+func (c *conn) readFor(d time.Duration) error { return move(&c.read, d, c.tls.SetReadDeadline) }
+
+// writeFor does so with the write deadline, and needs no mu.
+func (c *conn) writeFor(d time.Duration) error { return move(&c.write, d, c.tls.SetWriteDeadline) }
+
+// move sets a deadline that is to be d from now, unless at, where it is, is little later: to set one takes longer than to look.
+func move(at *time.Time, d time.Duration, set func(time.Time) error) error {
 	now := time.Now()
-	if later := c.read.Sub(now); d <= later && later <= d+d/8 {
+	if later := at.Sub(now); d <= later && later <= d+d/8 {
 		return nil
 	}
-	c.read = now.Add(d + d/8)
-	return c.tls.SetReadDeadline(c.read)
+	*at = now.Add(d + d/8)
+	return set(*at)
 }
 
 // readUntil sets the read deadline.
@@ -219,16 +225,6 @@ func (c *conn) readUntil(t time.Time) error {
 	defer c.mu.Unlock()
 	c.read = t
 	return c.tls.SetReadDeadline(t)
-}
-
-// writeFor sets the write deadline to d from now, or keeps one that is little later.
-func (c *conn) writeFor(d time.Duration) error {
-	now := time.Now()
-	if later := c.write.Sub(now); d <= later && later <= d+d/8 {
-		return nil
-	}
-	c.write = now.Add(d + d/8)
-	return c.tls.SetWriteDeadline(c.write)
 }
 
 // exchange has a request handled and answered, and tells whether the connection is to be kept.

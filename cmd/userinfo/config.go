@@ -390,12 +390,3 @@ func isPath(s string) bool {
 	return strings.HasPrefix(s, "/") && !strings.HasSuffix(s, "/") && !strings.Contains(s, "//") &&
 		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-/") == ""
 }
-
-// spec is what the schema must be for c.
-func (c *Config) spec() schema.Spec {
-	s := schema.Spec{Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication, LocalDatacentre: c.Cassandra.LocalDatacentre}
-	for _, k := range c.Collections {
-		s.Tables = append(s.Tables, schema.Table{Name: k.Table, Layout: schema.Layout(k.Layout), MaxTTL: k.MaxTTL, Fence: store.TombstoneLead(*k.Fence)})
-	}
-	return s
-}

@@ -72,3 +72,12 @@ func schemaCheck(ctx context.Context, db schema.DB, s schema.Spec, stdout, stder
 	fmt.Fprintln(stdout, "the schema is as the configuration wants it")
 	return exitOK
 }
+
+// spec is what the schema must be for c.
+func (c *Config) spec() schema.Spec {
+	s := schema.Spec{Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication, LocalDatacentre: c.Cassandra.LocalDatacentre}
+	for _, k := range c.Collections {
+		s.Tables = append(s.Tables, schema.Table{Name: k.Table, Layout: schema.Layout(k.Layout), MaxTTL: k.MaxTTL, Fence: store.TombstoneLead(*k.Fence)})
+	}
+	return s
+}
