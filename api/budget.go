@@ -44,17 +44,14 @@ func (b *budget) Done() <-chan struct{} {
 // Err implements context.Context.
 func (b *budget) Err() error {
 	full, over := b.state()
-	switch {
-	case full != nil:
-		return full.Err()
-	case b.Context.Err() != nil:
-		return b.Context.Err()
-	case over:
-		return context.Canceled
-	case !time.Now().Before(b.deadline):
-		return context.DeadlineExceeded
+	if full == nil {
+		if !over && b.Context.Err() == nil && time.Now().Before(b.deadline) {
+			return nil
+		}
+		b.Done() // what has ended stays so, and for that reason
+		full, _ = b.state()
 	}
-	return nil
+	return full.Err()
 }
 
 // Value implements context.Context. Contexts that are made from b ask it for the one to be cancelled with.

@@ -14,7 +14,6 @@ import (
 type race struct {
 	key  []byte          // the partition key, so that the driver need not ask a node which of the values it is
 	ctx  context.Context // the operation's, whose values the attempts' contexts have
-	kit  *kit            // the operation's alone
 	done chan struct{}   // is closed when what goes on is of no use any more: that of the attempts' contexts
 
 	mu      sync.Mutex // guards what follows
@@ -77,8 +76,8 @@ type attempt struct {
 	began time.Time
 	hedge bool // it was asked beside another that was slow
 
-	choice  choice      // the driver's
-	learned func(error) // is told how the attempt ended after all, where somebody still wants to know; guarded by race.mu
+	choice choice  // the driver's
+	stream *stream // the last that the driver has made for it, in the attempt's goroutine; nil where there was none
 
 	answered bool
 	late     bool // the breaker knows
@@ -104,17 +103,6 @@ func (a *attempt) Err() error {
 
 // Value implements context.Context.
 func (a *attempt) Value(key any) any { return a.race.ctx.Value(key) }
-
-// learn tells, if that is still of interest and once, how the attempt has ended.
-func (a *attempt) learn(err error) {
-	a.race.mu.Lock()
-	learned := a.learned
-	a.learned = nil
-	a.race.mu.Unlock()
-	if learned != nil {
-		learned(err)
-	}
-}
 
 // take notes that h is asked.
 func (a *attempt) take(h *health) {

@@ -1,14 +1,22 @@
 package store
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"runtime"
 	"sync"
 	"time"
 )
 
-// gatherMost is how many bytes wait to be sent before a write waits, too.
-const gatherMost = 1 << 20
+// gatherMost is how many bytes wait to be sent before a write waits, too; gatherPatience, how long that does.
+const (
+	gatherMost     = 1 << 20
+	gatherPatience = hedgeAfter
+)
+
+// errNoRoom is of a write that has not begun. The driver takes it, for what it wraps, as such, and keeps the connection.
+var errNoRoom = fmt.Errorf("%d bytes wait to be sent: %w", gatherMost, context.DeadlineExceeded)
 
 // gathering is a connection whose writes do not wait for the network: what is written while something is being sent is
 // sent together next, so that the busier it is, the fewer system calls and TLS records a request takes. Nothing waits for
@@ -34,15 +42,18 @@ func newGathering(c net.Conn, timeout time.Duration) *gathering {
 	return g
 }
 
-// Write takes p whole, or fails.
+// Write takes p whole, or fails: with errNoRoom where there has been none for gatherPatience.
 func (g *gathering) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for len(g.pending) >= gatherMost && g.err == nil {
-		g.room.Wait()
+	if len(g.pending) >= gatherMost {
+		g.awaitRoom()
 	}
-	if g.err != nil {
+	switch {
+	case g.err != nil:
 		return 0, g.err
+	case len(g.pending) >= gatherMost:
+		return 0, errNoRoom
 	}
 	g.pending = append(g.pending, p...)
 	if !g.sending {
@@ -50,6 +61,21 @@ func (g *gathering) Write(p []byte) (int, error) {
 		go g.send()
 	}
 	return len(p), nil
+}
+
+// awaitRoom returns when there is some, or an error, or not in time. The caller holds mu.
+func (g *gathering) awaitRoom() {
+	late := false
+	timer := time.AfterFunc(gatherPatience, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		late = true
+		g.room.Broadcast()
+	})
+	defer timer.Stop()
+	for len(g.pending) >= gatherMost && g.err == nil && !late {
+		g.room.Wait()
+	}
 }
 
 // send sends until nothing is pending. First it lets those run who are about to write.

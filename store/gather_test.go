@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -117,6 +118,31 @@ func TestAWriteWaitsWhereTooMuchIsToBeSent(t *testing.T) {
 		c.sent()
 		c.let <- nil
 		if got, want := c.sent(), []string{"a", full, "c"}; !slices.Equal(got, want) {
+			t.Errorf("sent %d pieces, want %d", len(got), len(want))
+		}
+	})
+}
+
+func TestAWriteThatFindsNoRoomInTimeHasNotBegunAndOthersMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newSlowConn()
+		g := newGathering(c, time.Minute)
+		mustWrite(t, g, "a")
+		c.sent()
+		full := string(bytes.Repeat([]byte("b"), gatherMost))
+		mustWrite(t, g, full)
+		start := time.Now()
+		n, err := g.Write([]byte("c"))
+		if took := time.Since(start); n != 0 || !errors.Is(err, context.DeadlineExceeded) || took != gatherPatience {
+			t.Errorf("wrote %d bytes, error %v, after %v", n, err, took)
+		}
+		c.let <- nil
+		c.sent()
+		mustWrite(t, g, "d")
+		c.let <- nil
+		c.sent()
+		c.let <- nil
+		if got, want := c.sent(), []string{"a", full, "d"}; !slices.Equal(got, want) {
 			t.Errorf("sent %d pieces, want %d", len(got), len(want))
 		}
 	})

@@ -33,17 +33,26 @@ var _ gocql.StreamObserver = (*inFlight)(nil)
 
 // StreamContext implements gocql.StreamObserver.
 func (i *inFlight) StreamContext(ctx context.Context) gocql.StreamObserverContext {
-	a, _ := ctx.(*attempt)
-	return &stream{of: i, attempt: a}
+	s := &stream{of: i}
+	if a, ok := ctx.(*attempt); ok {
+		a.stream = s
+	}
+	return s
 }
 
 // stream is one request. The driver calls StreamStarted first, and one of the others at most once, also where nobody waits
-// for the answer any more.
+// for the answer any more, or where it has not begun to send.
 type stream struct {
-	of      *inFlight
-	attempt *attempt // nil where the request is the driver's own
-	epoch   *epoch
+	of    *inFlight
+	epoch *epoch
+	after atomic.Pointer[overtaken] // wants to know of the end; streamEnded after that
 }
+
+// streamEnded stands for nobody.
+var streamEnded overtaken
+
+// notify has o told of the end, if that is still to come.
+func (s *stream) notify(o *overtaken) { s.after.CompareAndSwap(nil, o) }
 
 // StreamStarted implements gocql.StreamObserverContext.
 func (s *stream) StreamStarted(o gocql.ObservedStream) {
@@ -63,8 +72,8 @@ func (s *stream) StreamFinished(gocql.ObservedStream) { s.end(nil) }
 func (s *stream) StreamAbandoned(gocql.ObservedStream) { s.end(gocql.ErrConnectionClosed) }
 
 func (s *stream) end(err error) {
-	if s.attempt != nil {
-		s.attempt.learn(err)
+	if o := s.after.Swap(&streamEnded); o != nil {
+		o.ended(err)
 	}
 	if s.epoch != nil && s.epoch.add(-1) {
 		s.of.gauge.Dec()

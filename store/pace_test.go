@@ -148,8 +148,9 @@ func TestAnAnswerThatWasOvertakenSetsThePaceAllTheSame(t *testing.T) {
 }
 
 func TestACoordinatorThatIsDeadIsSuspectedThoughOthersAnswerInItsPlace(t *testing.T) {
+	slowly := hedgeAfter - 10*time.Millisecond
 	for claim, r := range map[string]reply{
-		"it never answers": never, "it fails slowly": {after: hedgeAfter - 10*time.Millisecond, err: errDown},
+		"it never answers": never, "its connection ends": {after: slowly, err: errDown}, "nothing can be sent to it": {after: time.Hour, unsent: true},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -163,6 +164,26 @@ func TestACoordinatorThatIsDeadIsSuspectedThoughOthersAnswerInItsPlace(t *testin
 				}
 				if asked := c.read(t, 1, "b"); !slices.Equal(asked, []string{"b"}) {
 					t.Errorf("asked %v, want b alone", asked)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatSaysNothingOfAnOvertakenCoordinatorLeavesItsBreakerAsItWas(t *testing.T) {
+	for claim, r := range map[string]reply{
+		"an answer in time, of whatever kind": {after: 100 * time.Millisecond}, "a statement that is being prepared": {after: time.Hour, preparing: true},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := accustomed(t, 10*time.Millisecond, 40*time.Millisecond)
+				c.set("a", r)
+				c.coordinators.of("a").failed(time.Now())
+				c.read(t, 1, "b")
+				time.Sleep(hedgeAfter)
+				synctest.Wait()
+				if n := c.failures("a"); n != 1 {
+					t.Errorf("its breaker has counted %d failures, want the one of before", n)
 				}
 			})
 		})

@@ -63,7 +63,7 @@ func (p plan) hedgeAfter() time.Duration {
 //
 // The first attempt, which mostly is the only one, is made in the caller's goroutine, for to hand it to another and back
 // is a good part of what a read costs here. What is due while it goes on is done by a timer's goroutine, which then decides.
-// Until then nobody watches ctx: one that is cancelled is noticed when something is due, at its deadline at the latest.
+// Until then nobody watches ctx: that it is cancelled is noticed when something is due, or at its deadline.
 func run[T any](ctx context.Context, r *runner, p plan, try func(context.Context) (T, error)) (value T, err error) {
 	if err := ctx.Err(); err != nil {
 		return value, unavailable(err)
@@ -95,17 +95,19 @@ type answer[T any] struct {
 type operation[T any] struct {
 	race
 	runner *runner
+	kit    *kit
 	plan   plan
 	try    func(context.Context) (T, error)
 	came   []answer[T]   // that nobody has heard; guarded by race.mu
 	wake   chan struct{} // holds one where there is such an answer; guarded by race.mu until somebody waits
+	left   *overtaken    // the first, where it was; guarded by race.mu
 
 	perRound int // coordinators
 	attempts []*attempt
 	running  int
 	waits    int           // for somebody slow
 	ends     bool          // ctx does, before anything else is due
-	soon     bool          // the timer is set for a hedge at the reads' pace
+	soon     bool          // a hedge at the reads' pace is due before anything else
 	early    bool          // there was one
 	retrying bool          // the timer is set because the newest has failed, not because it is slow
 	pause    time.Duration // before the next round
@@ -120,8 +122,8 @@ type operation[T any] struct {
 
 func newOperation[T any](ctx context.Context, r *runner, p plan, try func(context.Context) (T, error)) *operation[T] {
 	k := r.takeKit()
-	o := &operation[T]{runner: r, plan: p, try: try, perRound: r.coordinators.size(), pause: retryPause}
-	o.kit, o.done, o.key, o.ctx = k, k.done, p.key, ctx
+	o := &operation[T]{runner: r, kit: k, plan: p, try: try, perRound: r.coordinators.size(), pause: retryPause}
+	o.done, o.key, o.ctx = k.done, p.key, ctx
 	o.hosts, o.attempts = o.storage[:0], o.usual[:0]
 	k.watcher = o
 	return o
@@ -152,7 +154,7 @@ func (o *operation[T]) start(a *attempt) {
 // tell has an answer heard. Where all is decided it is dropped, but for what the first's breaker wants to know.
 func (o *operation[T]) tell(a answer[T]) {
 	o.mu.Lock()
-	over := o.over
+	over, left := o.over, o.left
 	if !over {
 		o.came = append(o.came, a)
 		select {
@@ -161,19 +163,26 @@ func (o *operation[T]) tell(a answer[T]) {
 		}
 	}
 	o.mu.Unlock()
-	if over && !errors.Is(a.err, context.Canceled) { // which says that it was let go
-		a.from.learn(a.err)
+	if over && left != nil && a.from == &o.first {
+		left.returned(a.err, o.first.stream)
 	}
 }
 
 // watch does what is due while the first attempt goes on, and decides.
 func (o *operation[T]) watch() {
 	wait := o.plan.hedgeAfter()
-	if !o.ends && !o.exhausted() {
+	if !o.ends && !o.exhausted() && !o.heard() && o.ctx.Err() == nil {
 		wait = o.due()
 	}
 	o.value, o.err = o.decide(wait)
 	o.kit.decided <- struct{}{}
+}
+
+// heard tells whether the first has answered just now.
+func (o *operation[T]) heard() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.came) > 0
 }
 
 // goOn decides when the first attempt has ended before anything was due.
@@ -243,22 +252,21 @@ func (o *operation[T]) next() (got answer[T], more bool) {
 }
 
 // end lets go of the losers, whose work is of no use any more. Where another coordinator was asked so soon that nothing
-// is known of the first yet, its breaker learns later: it must not open because a node is a little slower for a moment, nor stay
-// closed because others answer in place of one that is dead.
+// is known of the first yet, its breaker learns later: see overtaken.
 func (o *operation[T]) end() {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.over = true
-	unheard := o.came
-	o.came = nil
 	if o.early && !o.first.answered && !o.first.late {
-		o.first.learned = func(err error) { o.runner.judge(o.plan, &o.first, err) }
-		time.AfterFunc(o.plan.hedgeAfter()-time.Since(o.first.began), func() { o.first.learn(errSlow) })
+		o.left = overtake(o.runner, o.plan, &o.first)
 	}
-	o.mu.Unlock()
-	for _, a := range unheard {
+	for _, a := range o.came {
 		o.running--
-		a.from.learn(a.err)
+		if o.left != nil && a.from == &o.first {
+			o.left.tell(a.err)
+		}
 	}
+	o.came = nil
 	if o.running > 0 {
 		close(o.done)
 		o.kit.done = nil

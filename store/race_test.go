@@ -53,8 +53,10 @@ func (q query) Context() context.Context { return q.ctx }
 
 // reply is how a coordinator answers: after a time, with an error or its own name.
 type reply struct {
-	after time.Duration
-	err   error
+	after     time.Duration
+	err       error
+	unsent    bool // for as long as it was asked, nothing could be sent to it
+	preparing bool // for as long as it was asked, the statement was being prepared
 }
 
 var (
@@ -68,6 +70,7 @@ var (
 type cluster struct {
 	*runner
 	registry *prometheus.Registry
+	streams  *inFlight
 
 	mu      sync.Mutex
 	replies map[string]reply
@@ -89,7 +92,7 @@ func newTestCluster(t testing.TB, replies map[string]reply) *cluster {
 	for _, h := range r.hosts {
 		co.AddHost(h)
 	}
-	c := &cluster{runner: &runner{coordinators: co, metrics: m}, registry: registry, replies: replies}
+	c := &cluster{runner: &runner{coordinators: co, metrics: m}, registry: registry, streams: newInFlight(m.inFlight), replies: replies}
 	c.savings.Store(hedgeCost * hedgeSavings)
 	return c
 }
@@ -102,22 +105,31 @@ func (c *cluster) try(ctx context.Context) (string, error) {
 	c.mu.Unlock()
 	c.flying.Add(1)
 	defer c.flying.Add(-1)
+	if r.preparing {
+		if !sleep(ctx, r.after) {
+			return "", ctx.Err()
+		}
+		return id, r.err
+	}
 	began := time.Now()
-	if !sleep(ctx, r.after) {
-		time.AfterFunc(r.after-time.Since(began), func() { c.answerLate(ctx, r) })
-		return "", ctx.Err()
+	stream := c.streams.StreamContext(ctx)
+	end := func() {
+		if r.err == nil {
+			stream.StreamFinished(gocql.ObservedStream{})
+		} else {
+			stream.StreamAbandoned(gocql.ObservedStream{})
+		}
 	}
-	return id, r.err
-}
-
-// answerLate is what the driver does with a request that was given up: its stream ends with an answer, or the connection.
-func (c *cluster) answerLate(ctx context.Context, r reply) {
-	stream := newInFlight(c.metrics.inFlight).StreamContext(ctx)
-	if r.err == nil {
+	switch {
+	case sleep(ctx, r.after):
+		end()
+		return id, r.err
+	case r.unsent:
 		stream.StreamFinished(gocql.ObservedStream{})
-	} else {
-		stream.StreamAbandoned(gocql.ObservedStream{})
+	default: // given up: what becomes of it, its stream tells
+		time.AfterFunc(r.after-time.Since(began), end)
 	}
+	return "", ctx.Err()
 }
 
 // order empties the list of who was asked.
@@ -231,9 +243,10 @@ func TestAnOperationWhoseContextHasEndedAsksNobody(t *testing.T) {
 func TestAContextThatIsCancelledIsNoticedWhenSomethingIsDue(t *testing.T) {
 	for _, c := range []struct {
 		cancelled, want time.Duration
+		asked           []string
 	}{
-		{time.Millisecond, hedgeAfter},
-		{hedgeAfter + 50*time.Millisecond, hedgeAfter + 50*time.Millisecond},
+		{time.Millisecond, hedgeAfter, []string{"a"}},
+		{hedgeAfter + 50*time.Millisecond, hedgeAfter + 50*time.Millisecond, []string{"a", "b"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			cl := newTestCluster(t, map[string]reply{"a": never, "b": never, "c": never})
@@ -244,7 +257,12 @@ func TestAContextThatIsCancelledIsNoticedWhenSomethingIsDue(t *testing.T) {
 			if took := time.Since(start); took != c.want || !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnavailable) {
 				t.Errorf("cancelled after %v: %q with error %v after %v", c.cancelled, got, err, took)
 			}
-			synctest.Wait()
+			if asked := cl.order(); !slices.Equal(asked, c.asked) {
+				t.Errorf("cancelled after %v: asked %v, want %v", c.cancelled, asked, c.asked)
+			}
+			if n, want := cl.failures("a"), len(c.asked)-1; int(n) != want {
+				t.Errorf("cancelled after %v: the breaker of the first has counted %d failures, want %d", c.cancelled, n, want)
+			}
 			if n := cl.flying.Load(); n != 0 {
 				t.Errorf("%d attempts go on", n)
 			}
