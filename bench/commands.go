@@ -168,7 +168,12 @@ func (b *bench) growData(o *options, w workload) error {
 	})
 }
 
+// perSecondOfEach is what clients ask together, however many: each waiting for its answer, a thousand would be a queue, and
+// ten thousand more than may be in flight.
+const perSecondOfEach = 3000
+
 func (b *bench) growConnections(o *options, w workload) error {
+	w.mode, w.perSecond = result.Open, perSecondOfEach
 	return b.measure(o, []workload{w}, func(s *session) error {
 		for _, w.connections = range []int{10, 100, 1000, manyConnections} {
 			if err := s.group(w); err != nil {
@@ -179,13 +184,8 @@ func (b *bench) growConnections(o *options, w workload) error {
 	})
 }
 
-// perSecondOfSix is what six nodes on two cores can do beside everything else: the highest rate of any cluster would be
-// told of the smallest alone.
-const perSecondOfSix = 300
-
-// growNodes asks clusters of one, three and six nodes for the same, one after the other, at one rate.
+// growNodes asks clusters of one, three and six nodes for what they can do, one after the other.
 func (b *bench) growNodes(o *options, w workload) error {
-	w.mode, w.perSecond = result.Open, perSecondOfSix
 	var samples []result.Sample
 	o.heapMB = min(o.heapMB, 1024) // what six nodes can have
 	for _, o.nodes = range []int{1, 3, 6} {

@@ -65,8 +65,8 @@ type cost struct {
 const typicalData = 1.4e9
 
 // costOf is a target's under the first of some workloads of which it is known and all rounds held. Of several
-// conditions it is that with replicas where those matter, then with the data nearest to what is typical, then with 32
-// connections, then the simplest.
+// conditions it is that with replicas where those matter, then with the data nearest to what is typical, then that of the
+// highest rate, as a request costs the less the more there are, then with 32 connections, then the simplest.
 func costOf(s samples, target string, m metric, replicated bool, workloads ...string) (cost, bool) {
 	var all []cost
 	for _, w := range workloads {
@@ -82,11 +82,12 @@ func costOf(s samples, target string, m metric, replicated bool, workloads ...st
 		return cost{}, false
 	}
 	distance := func(c condition) float64 { return math.Abs(math.Log(max(1, float64(c.Data)) / typicalData)) }
-	rank := func(c cost) [4]float64 {
-		return [4]float64{
+	rank := func(c cost) [5]float64 {
+		return [5]float64{
 			when(replicated == (c.from.Nodes >= replicas), 0, 1),
 			float64(slices.Index(workloads, c.from.Workload)),
 			distance(c.from),
+			when(c.from.Mode == result.Closed, 0, 1/c.from.Rate),
 			when(c.from.Connections == 32, 0, 1),
 		}
 	}

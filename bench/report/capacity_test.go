@@ -51,6 +51,20 @@ func TestCapacityOfARunThatDidNotHoldItsRateIsNotGiven(t *testing.T) {
 	}
 }
 
+func TestCapacityIsTakenFromTheHighestRateThatHeld(t *testing.T) {
+	m := quiet()
+	over := service(kept(result.Get, 12_000), 12_000, 30)
+	over.errors = map[string]int64{"503": 1}
+	m.add(2, service(kept(result.Get, 500), 500, 400), service(kept(result.Get, 9000), 9000, 60), over)
+	if got := needOf(t, m, keptMTLS, "2,048 B"); got.Service != "0.91" {
+		t.Errorf("%+v", got)
+	}
+	m.add(2, service(kept(result.Get, 0), 12_000, 30))
+	if got := needOf(t, m, keptMTLS, "2,048 B"); got.Service != "0.46" {
+		t.Errorf("with a closed loop, which has found the highest: %+v", got)
+	}
+}
+
 func TestWritesCostWhatSetsCostWhereTheyWereMeasured(t *testing.T) {
 	m, set := quiet(), service(kept(result.Set, 0), 9000, 60)
 	set.cpu["cassandra"] = 700
