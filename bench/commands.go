@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,13 +36,17 @@ func (b *bench) marks(args []string) error {
 		if err := s.idle(o.own(), manyConnections); err != nil || !*large {
 			return err
 		}
-		o.data = 9e9
 		get, err := o.workload(result.Get)
 		if err != nil {
 			return err
 		}
 		get.targets = []string{o.own()}
-		return s.group(get)
+		steady := atGrowthRate(get)
+		if err := s.group(steady); err != nil {
+			return err
+		}
+		o.data = 9e9
+		return errors.Join(s.group(steady), s.group(get))
 	})
 }
 
@@ -157,7 +162,15 @@ func (b *bench) grow(args []string) error {
 	return grow(o, o.adapt(w))
 }
 
+// atGrowthRate is w at one rate, however much its requests come to cost, or however many wait for theirs: at its highest
+// each would have another, and a request costs the less the more there are.
+func atGrowthRate(w workload) workload {
+	w.mode, w.perSecond = result.Open, 3000
+	return w
+}
+
 func (b *bench) growData(o *options, w workload) error {
+	w = atGrowthRate(w)
 	return b.measure(o, []workload{w}, func(s *session) error {
 		for _, o.data = range []size{10e6, 1.4e9, 9e9} {
 			if err := s.group(w); err != nil {
@@ -168,12 +181,8 @@ func (b *bench) growData(o *options, w workload) error {
 	})
 }
 
-// perSecondOfEach is what clients ask together, however many: each waiting for its answer, a thousand would be a queue, and
-// ten thousand more than may be in flight.
-const perSecondOfEach = 3000
-
 func (b *bench) growConnections(o *options, w workload) error {
-	w.mode, w.perSecond = result.Open, perSecondOfEach
+	w = atGrowthRate(w)
 	return b.measure(o, []workload{w}, func(s *session) error {
 		for _, w.connections = range []int{10, 100, 1000, manyConnections} {
 			if err := s.group(w); err != nil {
