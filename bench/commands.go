@@ -147,7 +147,11 @@ func (b *bench) grow(args []string) error {
 		"data": b.growData, "connections": b.growConnections, "nodes": b.growNodes,
 	}[what]
 	f, o := b.flags("grow " + what)
-	if err := o.parse(f, args, what); err != nil { // first, so that -h tells of the flags
+	without := []string{what}
+	if what == "nodes" {
+		without = append(without, "url", "memory")
+	}
+	if err := o.parse(f, args, without...); err != nil { // first, so that -h tells of the flags
 		return err
 	}
 	if !known {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,9 +34,14 @@ func TestAMistakeOnTheCommandLineSaysWhatToChange(t *testing.T) {
 		"no rounds":                           {"run get -rounds 0", 1, "1 or more"},
 		"a store without a name":              {"run get -url https://localhost/", 2, "NAME=URL"},
 		"a flag that the command sets itself": {"grow nodes -nodes 3", 1, "-nodes: without effect in bench grow nodes"},
+		"nodes of a store that runs already":  {"grow nodes -url a=https://localhost/", 1, "-url: without effect in bench grow nodes"},
+		"nodes of a store in memory":          {"run get -memory -nodes 3", 1, "-nodes: without effect in bench run"},
+		"values that are gone at once":        {"run get -ttl 0", 1, "-ttl: 1 or more"},
+		"fewer connections than none":         {"run get -connections -5", 1, "-connections: 1 or more"},
 		"a flag of other commands":            {"load -rounds 2 -url a=https://localhost/", 1, "-rounds: without effect in bench load"},
 		"a directory that is taken":           {"run get -out results", 1, "results has a run already"},
 		"nothing to grow":                     {"grow", 2, "data|connections|nodes"},
+		"a store in place of a sidecar":       {"run fresh/sidecar -url a=https://localhost/ -out " + t.TempDir(), 1, "nothing was measured"},
 		"no run to report":                    {"report " + t.TempDir(), 1, "no such file"},
 		"nothing to compare":                  {"compare one", 2, "OLD NEW"},
 		"no store to load":                    {"load", 1, "give one store"},
@@ -74,6 +80,14 @@ func TestEveryWorkloadIsListedAndCanBeMadeOfItsOwnTargets(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("reports look for %s, which there is not", name)
 		}
+	}
+}
+
+func TestAStoreThatIsNamedTwiceIsMeasuredOnce(t *testing.T) {
+	o := options{against: "userinfo-memory,ours", stores: stores{{Name: "ours"}, {Name: "theirs"}}}
+	w, err := o.workload(result.Get)
+	if want := []string{"userinfo-memory", "ours", "theirs"}; err != nil || !slices.Equal(w.targets, want) {
+		t.Errorf("targets %q, want %q (%v)", w.targets, want, err)
 	}
 }
 

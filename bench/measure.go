@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,8 +68,8 @@ func (b *bench) measure(o *options, workloads []workload, do func(*session) erro
 		s.cold = true
 	}
 	err = do(s)
-	if len(s.run.Samples)+len(s.run.Footprints) == 0 {
-		return err
+	if s.empty() {
+		return cmp.Or(err, errors.New("nothing was measured: these workloads can be asked of none of these targets"))
 	}
 	return errors.Join(err, s.keep(), b.tell(o.dir, s.run))
 }
@@ -81,8 +82,15 @@ func (s *session) needsCassandra(name string) bool {
 	return name == result.Driver || !s.o.memory && (name == result.UserInfo || name == result.Sidecar)
 }
 
-// keep writes what has been measured until now.
-func (s *session) keep() error { return s.run.Write(filepath.Join(s.o.dir, runFile)) }
+func (s *session) empty() bool { return len(s.run.Samples)+len(s.run.Footprints) == 0 }
+
+// keep writes what has been measured until now. Where that is nothing, another run may have the directory.
+func (s *session) keep() error {
+	if s.empty() {
+		return nil
+	}
+	return s.run.Write(filepath.Join(s.o.dir, runFile))
+}
 
 // target starts the one of that name, or gives it again.
 func (s *session) target(name string) (*target.Target, error) {

@@ -60,7 +60,7 @@ func (b *bench) flags(command string) (*flag.FlagSet, *options) {
 	f.BoolVar(&o.memory, "memory", false, "the service on its memory store, without Cassandra")
 	f.IntVar(&o.ttl, "ttl", 86400, "`SECONDS` that values live: longer than all of the run")
 	f.Uint64Var(&o.seed, "seed", 1, "`SEED` of the schedules")
-	f.StringVar(&o.against, "against", "", "`TARGETS` in place of the workload's own, separated by commas: userinfo, userinfo-memory, handler, loop, driver, redis, sidecar")
+	f.StringVar(&o.against, "against", "", "`TARGETS` in place of the workload's own, separated by commas: userinfo, userinfo-memory, handler, loop, driver, redis, sidecar, userinfo:ENVIRONMENT (GOMAXPROCS=1+GOGC=200), names of -url; with -url its stores alone unless given")
 	f.Var(&o.stores, "url", "an HTTP session store: `NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]`; may be given several times")
 	return f, o
 }
@@ -69,6 +69,9 @@ func (b *bench) flags(command string) (*flag.FlagSet, *options) {
 func (o *options) parse(f *flag.FlagSet, args []string, without ...string) error {
 	if err := f.Parse(args); err != nil {
 		return errUsage
+	}
+	if o.memory {
+		without = append(without, "nodes", "heap")
 	}
 	var idle []string
 	f.Visit(func(given *flag.Flag) {
@@ -79,7 +82,7 @@ func (o *options) parse(f *flag.FlagSet, args []string, without ...string) error
 	_, err := os.Stat(filepath.Join(o.dir, runFile))
 	switch {
 	case len(idle) > 0:
-		return fmt.Errorf("%s: without effect in %s; leave out", strings.Join(idle, ", "), f.Name())
+		return fmt.Errorf("%s: without effect in %s as it is asked for; leave out", strings.Join(idle, ", "), f.Name())
 	case err == nil:
 		return fmt.Errorf("%s has a run already: give another directory to -out", o.dir)
 	case f.NArg() > 0:
@@ -88,8 +91,10 @@ func (o *options) parse(f *flag.FlagSet, args []string, without ...string) error
 		return fmt.Errorf("-rounds, -seconds and -compile: 1 or more")
 	case o.nodes != 1 && o.nodes != 3 && o.nodes != 6:
 		return fmt.Errorf("-nodes %d: 1, 3 or 6", o.nodes)
-	case o.generators < 1:
-		return fmt.Errorf("-generators: 1 or more")
+	case o.generators < 1 || o.ttl < 1:
+		return fmt.Errorf("-generators and -ttl: 1 or more")
+	case o.connections < 0:
+		return fmt.Errorf("-connections: 1 or more, or 0 for the workload's own")
 	case int64(o.data) < valueBytes:
 		return fmt.Errorf("-data %s: at least one value of %d bytes", &o.data, valueBytes)
 	}
@@ -135,7 +140,7 @@ func (o *options) adapt(w workload) workload {
 		}
 	}
 	for _, s := range o.stores {
-		if !w.sidecar { // that would ask the store itself
+		if !w.sidecar && !slices.Contains(w.targets, s.Name) { // a sidecar's workload would ask the store itself
 			w.targets = append(w.targets, s.Name)
 		}
 	}
