@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -142,9 +143,26 @@ func loadData(ctx context.Context, t *target.Target, data load.Dataset, o *optio
 	defer dialer.Close()
 	l := load.Loading{TTL: o.ttl, Concurrency: 64, Progress: progress, Terminal: isTerminal(progress)}
 	if _, err := load.Load(ctx, dialer, data, l); err != nil {
-		return fmt.Errorf("loading %s: %w", t.Name, err)
+		return fmt.Errorf("loading %s: %w%s", t.Name, err, hint(err))
 	}
 	return nil
+}
+
+// hint says what to change where a store cannot be loaded.
+func hint(err error) string {
+	var failure load.Failure
+	var unknown x509.UnknownAuthorityError
+	switch errors.As(err, &failure); {
+	case failure == "401":
+		return " (give its -url a header=, or certificate= and key=)"
+	case failure == "403":
+		return " (its client must be allowed get and set there)"
+	case failure == "404" || failure == "405":
+		return " (is its URL that of the collection, with the / at its end? Does it take PUT, or set=POST?)"
+	case errors.As(err, &unknown):
+		return " (give its -url a ca=)"
+	}
+	return ""
 }
 
 func isTerminal(w io.Writer) bool {

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 
+	"userinfo/bench/load"
 	"userinfo/bench/result"
 )
 
@@ -88,6 +92,20 @@ func TestAStoreThatIsNamedTwiceIsMeasuredOnce(t *testing.T) {
 	w, err := o.workload(result.Get)
 	if want := []string{"userinfo-memory", "ours", "theirs"}; err != nil || !slices.Equal(w.targets, want) {
 		t.Errorf("targets %q, want %q (%v)", w.targets, want, err)
+	}
+}
+
+func TestAStoreThatCannotBeLoadedIsToldWhatItNeeds(t *testing.T) {
+	for want, err := range map[string]error{
+		"header=": load.Failure("401"), "allowed get and set": load.Failure("403"), "the / at its end": load.Failure("404"),
+		"ca=": &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
+	} {
+		if got := hint(fmt.Errorf("setting a value: %w", err)); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+	if got := hint(load.Failure("503")); got != "" {
+		t.Errorf("503: %q", got)
 	}
 }
 

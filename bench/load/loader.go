@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 )
@@ -24,7 +25,7 @@ const window = 4096
 const tries = 30
 
 // Load sets the values of data that are not there yet, which it takes to be its end (see Present), and returns how many.
-// One that cannot be set in half a minute ends it with the reason; called again, it goes on from there.
+// One that is refused, or cannot be set in half a minute, ends it with the reason; called again, it goes on from there.
 func Load(ctx context.Context, d Dialer, data Dataset, l Loading) (set int, err error) {
 	if l.Concurrency == 0 {
 		l.Concurrency = 32
@@ -84,8 +85,17 @@ func (s *slot) load(ctx context.Context, data Dataset, i, ttl int) (err error) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if refused(err) {
+			return fmt.Errorf("setting value %d of %d: %w", i+1, data.Values, err)
+		}
 	}
 	return fmt.Errorf("setting value %d of %d, %d times: %w", i+1, data.Values, tries, err)
+}
+
+// refused tells whether an answer is one that asking again does not change.
+func refused(err error) bool {
+	var f Failure
+	return errors.As(err, &f) && strings.HasPrefix(string(f), "4") && f != "408" && f != "429"
 }
 
 // Present is how many values of data are there, from its beginning. It takes for granted that what is there is a prefix,

@@ -110,6 +110,24 @@ func TestLoadTriesForAWhileAndThenSaysWhatWasWrong(t *testing.T) {
 	})
 }
 
+func TestLoadDoesNotRepeatWhatIsRefused(t *testing.T) {
+	for failure, want := range map[Failure]int{"404": 1, "403": 1, "429": tries, "408": tries, "500": tries} {
+		synctest.Test(t, func(t *testing.T) {
+			sets := 0
+			store := &fakeStore{takes: func(_ int, op *Op) error {
+				if op.Method != Set {
+					return nil
+				}
+				sets++
+				return failure
+			}}
+			if _, err := Load(t.Context(), store, Dataset{1, 10}, Loading{}); !errors.Is(err, failure) || sets != want {
+				t.Errorf("%s: set %d times, want %d; %v", failure, sets, want, err)
+			}
+		})
+	}
+}
+
 // TTLs have ended where an earlier load began.
 func TestLoadSetsABeginningThatIsGone(t *testing.T) {
 	data := Dataset{5000, 100}
