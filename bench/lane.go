@@ -41,7 +41,7 @@ func (w workload) asked(t *target.Target) (*target.Target, error) {
 	}
 	if w.fresh && !w.token && !w.sidecar {
 		if err := t.ByCertificate(); err != nil {
-			return nil, fmt.Errorf("%s: %w", w.name, err)
+			return nil, err
 		}
 	}
 	return t.With(func(f *load.HTTPSFiles) { f.Fresh, f.Resume, f.HTTP2 = w.fresh, w.resume, w.http2 })

@@ -118,7 +118,9 @@ func (b *bench) tell(dir string, r *result.Run) error {
 		return err
 	}
 	for _, m := range report.Marks(r) {
-		fmt.Fprintln(b.out, m)
+		if m.State != report.NotMeasured { // of which the report has all
+			fmt.Fprintln(b.out, m)
+		}
 	}
 	fmt.Fprintf(b.out, "report: %s\n", filepath.Join(dir, "index.html"))
 	return nil

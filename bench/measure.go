@@ -35,6 +35,14 @@ func (b *bench) measure(o *options, workloads []workload, do func(*session) erro
 	var names, kinds []string
 	for _, w := range workloads {
 		names = append(names, w.targets...)
+		for _, t := range o.stores {
+			if !slices.Contains(w.targets, t.Name) {
+				continue
+			}
+			if _, err := w.asked(t); err != nil { // better now than after an hour
+				return fmt.Errorf("%s: %w; or leave that workload out: with run they are named", w.name, err)
+			}
+		}
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(o.stores, func(t *target.Target) bool { return t.Name == name }) {

@@ -105,7 +105,7 @@ func (t *Target) ByCertificate() error {
 // ByToken is the same target asked with a bearer token and no client certificate.
 func (t *Target) ByToken() (*Target, error) {
 	if t.token == "" {
-		return nil, fmt.Errorf("%s takes no token here", t.Name)
+		return nil, fmt.Errorf("the client of %s has no token: give it one, header=FILE", t.Name)
 	}
 	return t.With(func(f *load.HTTPSFiles) { f.Certificate, f.Key, f.Header = "", "", t.token })
 }
