@@ -94,14 +94,21 @@ func TestAFrameGoesOutAtOnceWhereNothingIsBeingSent(t *testing.T) {
 	})
 }
 
+// withoutRoom is a connection that is sending "a", behind which as much waits as may.
+func withoutRoom(t *testing.T) (g *gathering, c *slowConn, full string) {
+	t.Helper()
+	c = newSlowConn()
+	g = newGathering(c, time.Minute)
+	mustWrite(t, g, "a")
+	c.sent()
+	full = string(bytes.Repeat([]byte("b"), gatherMost))
+	mustWrite(t, g, full)
+	return g, c, full
+}
+
 func TestAWriteWaitsWhereTooMuchIsToBeSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newSlowConn()
-		g := newGathering(c, time.Minute)
-		mustWrite(t, g, "a")
-		c.sent()
-		full := string(bytes.Repeat([]byte("b"), gatherMost))
-		mustWrite(t, g, full)
+		g, c, full := withoutRoom(t)
 		written := false
 		go func() {
 			mustWrite(t, g, "c")
@@ -125,12 +132,7 @@ func TestAWriteWaitsWhereTooMuchIsToBeSent(t *testing.T) {
 
 func TestAWriteThatFindsNoRoomInTimeHasNotBegunAndOthersMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newSlowConn()
-		g := newGathering(c, time.Minute)
-		mustWrite(t, g, "a")
-		c.sent()
-		full := string(bytes.Repeat([]byte("b"), gatherMost))
-		mustWrite(t, g, full)
+		g, c, full := withoutRoom(t)
 		start := time.Now()
 		n, err := g.Write([]byte("c"))
 		if took := time.Since(start); n != 0 || !errors.Is(err, context.DeadlineExceeded) || took != gatherPatience {
@@ -159,11 +161,7 @@ func TestWhatCannotBeSentEndsTheConnection(t *testing.T) {
 	} {
 		t.Run(claim, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newSlowConn()
-				g := newGathering(c, time.Minute)
-				mustWrite(t, g, "a")
-				c.sent()
-				mustWrite(t, g, string(make([]byte, gatherMost)))
+				g, c, _ := withoutRoom(t)
 				var reading, waiting error
 				go func() { _, reading = g.Read(make([]byte, 1)) }()
 				go func() { _, waiting = g.Write([]byte("b")) }()

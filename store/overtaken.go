@@ -22,6 +22,7 @@ type overtaken struct {
 }
 
 func overtake(r *runner, p plan, first *attempt) *overtaken {
+	p.key = nil
 	o := &overtaken{runner: r, plan: p, attempt: attempt{began: first.began}}
 	o.attempt.host.Store(first.host.Load())
 	time.AfterFunc(p.hedgeAfter()-time.Since(first.began), func() { o.tell(errSlow) })
