@@ -99,13 +99,16 @@ func parseLine(r *http.Request, line string) *refusal {
 		return errLine
 	}
 	r.Method, r.RequestURI, r.Proto, r.ProtoMajor = method, target, version, 1
-	if method == http.MethodConnect && !strings.HasPrefix(target, "/") { // an authority
-		r.URL = &url.URL{Host: target}
-		return nil
+	authority := method == http.MethodConnect && !strings.HasPrefix(target, "/")
+	if authority {
+		target = "http://" + target
 	}
 	var err error
 	if r.URL, err = url.ParseRequestURI(target); err != nil {
 		return errTarget
+	}
+	if authority {
+		r.URL.Scheme = ""
 	}
 	return nil
 }

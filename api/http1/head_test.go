@@ -89,6 +89,7 @@ func TestAHeaderIsRefusedWhereverItCouldBeReadInTwoWays(t *testing.T) {
 		"a CR in the line":           {"GET /k\r HTTP/1.1\r\nHost: x\r\n\r\n", errTarget},
 		"a bad escape":               {"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", errTarget},
 		"a target without a slash":   {"GET k HTTP/1.1\r\nHost: x\r\n\r\n", errTarget},
+		"an authority's bad port":    {"CONNECT x:\" HTTP/1.1\r\n\r\n", errTarget},
 		"a control character":        {"GET /k\x01 HTTP/1.1\r\nHost: x\r\n\r\n", errTarget},
 
 		"a folded line":                     {with("A: b", " c"), errFolded},
@@ -171,7 +172,7 @@ func TestWhatAHeaderSays(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", "PUT /a%2Fb HTTP/1.1\nHost: x\nContent-Length: 4\n\n",
-		"POST https://y/k?q HTTP/1.0\r\nConnection: close\r\n\r\n", "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "CONNECT x:1 HTTP/1.1\r\n\r\n",
+		"POST https://y/k?q HTTP/1.0\r\nConnection: close\r\n\r\n", "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "CONNECT x:1 HTTP/1.1\r\n\r\n", "CONNECT x:\" HTTP/1.1\r\n\r\n",
 		with("Content-Length: 5", "Content-Length: 6"), with("Content-Length: 5", "Transfer-Encoding: chunked"), with("A : b"), with("A: b\rC: d"), "OPTIONS * HTTP/1.1\r\nhost: [::1]:1\r\n\r\n",
 	} {
 		f.Add(seed, uint8(3))
