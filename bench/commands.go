@@ -145,7 +145,7 @@ func (b *bench) grow(args []string) error {
 	grow, known := map[string]func(*options, workload) error{
 		"data": b.growData, "connections": b.growConnections, "nodes": b.growNodes,
 	}[what]
-	f, o := b.flags("grow " + what)
+	f, o := b.flags(strings.TrimSpace("grow " + what))
 	without := []string{what}
 	if what == "nodes" {
 		without = append(without, "url", "memory")

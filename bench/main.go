@@ -26,6 +26,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -34,6 +35,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -70,9 +72,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 2
 	}
 	switch err := do(args); {
-	case err == nil:
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.Is(err, errUsage), errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
 		return 2
 	default:
 		fmt.Fprintln(stderr, "bench:", err)
@@ -92,7 +94,25 @@ func (b *bench) generate([]string) error { return load.Generate(b.ctx, b.in, b.o
 
 func (b *bench) floor(args []string) error { return target.RunFloor(b.ctx, args, b.out) }
 
-func (b *bench) list([]string) error {
+// arguments reads a command's, of which there are as many as usage names: these commands have no flags.
+func (b *bench) arguments(args []string, usage string) error {
+	for _, a := range args {
+		if slices.Contains([]string{"-h", "-help", "--help"}, a) {
+			fmt.Fprintln(b.err, "usage: bench", usage)
+			return flag.ErrHelp
+		}
+	}
+	if strings.HasPrefix(cmp.Or(args...), "-") || len(args) != strings.Count(usage, " ") {
+		fmt.Fprintln(b.err, "usage: bench", usage)
+		return errUsage
+	}
+	return nil
+}
+
+func (b *bench) list(args []string) error {
+	if err := b.arguments(args, "list"); err != nil {
+		return err
+	}
 	fmt.Fprintf(b.out, "%-26s %-10s %9s %11s  %s\n", "workload", "mode", "a second", "connections", "what it is; targets by default")
 	for _, w := range workloads() {
 		fmt.Fprintf(b.out, "%-26s %-10s %9.0f %11d  %s; %s\n", w.name, w.mode, w.rate(), w.connections, w.about, strings.Join(w.targets, " "))
@@ -101,9 +121,8 @@ func (b *bench) list([]string) error {
 }
 
 func (b *bench) report(args []string) error {
-	if len(args) != 1 {
-		fmt.Fprintln(b.err, "usage: bench report DIRECTORY")
-		return errUsage
+	if err := b.arguments(args, "report DIRECTORY"); err != nil {
+		return err
 	}
 	r, err := result.Read(filepath.Join(args[0], runFile))
 	if err != nil {
@@ -127,9 +146,8 @@ func (b *bench) tell(dir string, r *result.Run) error {
 }
 
 func (b *bench) compare(args []string) error {
-	if len(args) != 2 {
-		fmt.Fprintln(b.err, "usage: bench compare OLD NEW, directories of runs or their run.json")
-		return errUsage
+	if err := b.arguments(args, "compare OLD NEW"); err != nil { // directories of runs, or their run.json
+		return err
 	}
 	var runs [2]*result.Run
 	for i, name := range args {

@@ -48,6 +48,9 @@ func TestAMistakeOnTheCommandLineSaysWhatToChange(t *testing.T) {
 		"a token that is wanted later":            {"-url a=https://localhost/", 1, "get/token: the client of a has no token: give it one, header=FILE"},
 		"a certificate that is wanted in the end": {"run get fresh/mtls -url a=https://localhost/", 1, "fresh/mtls: the client of a has no certificate: give it one"},
 		"a store in place of a sidecar":           {"run fresh/sidecar -url a=https://localhost/ -out " + t.TempDir(), 1, "nothing was measured"},
+		"a process that there is not":             {"run get -url a=https://localhost/,pid=4194305", 2, "pid of one that runs on this machine"},
+		"what is no flag":                         {"run get -round 2", 2, "bench run -h has all flags"},
+		"an argument that list has not":           {"list get", 2, "usage: bench list"},
 		"no run to report":                        {"report " + t.TempDir(), 1, "no such file"},
 		"nothing to compare":                      {"compare one", 2, "OLD NEW"},
 		"no store to load":                        {"load", 1, "give one store"},
@@ -58,6 +61,31 @@ func TestAMistakeOnTheCommandLineSaysWhatToChange(t *testing.T) {
 				t.Errorf("exit %d, want %d; it said %q, want %q", code, c.code, said, c.says)
 			}
 		})
+	}
+}
+
+func TestHelpIsNoMistake(t *testing.T) {
+	for args, says := range map[string]string{
+		"-h": "-rounds", "run -h": "-rounds", "grow -h": "-rounds", "load --help": "-ttl", "list -h": "bench list", "report -h": "bench report DIRECTORY", "compare -h": "OLD NEW",
+	} {
+		if code, _, said := call(t, strings.Fields(args)...); code != 0 || !strings.Contains(said, says) {
+			t.Errorf("%s: exit %d, it said %q, want %q", args, code, said, says)
+		}
+	}
+	if _, _, said := call(t, "run", "-round", "2"); strings.Contains(said, "-seconds") {
+		t.Errorf("a mistake is drowned in flags: %q", said)
+	}
+}
+
+func TestATargetThatHasAnsweredNothingIsAnError(t *testing.T) {
+	run := &result.Run{Samples: []result.Sample{{Target: "a", Workload: "get", Done: 1}, {Target: "b", Workload: "get", Errors: map[string]int64{"500": 2}},
+		{Target: "b", Workload: "set", Done: 1}, {Target: "a", Workload: "get"}}}
+	if err := unanswered(run); err == nil || err.Error() != "b has answered no request of get: map[500:2]" {
+		t.Error(err)
+	}
+	run.Samples[1].Done = 1
+	if err := unanswered(run); err != nil {
+		t.Error(err)
 	}
 }
 

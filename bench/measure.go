@@ -79,7 +79,21 @@ func (b *bench) measure(o *options, workloads []workload, do func(*session) erro
 	if s.empty() {
 		return cmp.Or(err, errors.New("nothing was measured: these workloads can be asked of none of these targets"))
 	}
-	return errors.Join(err, s.keep(), b.tell(o.dir, s.run))
+	return errors.Join(err, s.keep(), b.tell(o.dir, s.run), unanswered(s.run))
+}
+
+// unanswered is an error where a target has not answered one request of a workload: there is no figure of it.
+func unanswered(run *result.Run) error {
+	done := make(map[[2]string]int64)
+	for _, s := range run.Samples {
+		done[[2]string{s.Target, s.Workload}] += s.Done
+	}
+	for _, s := range run.Samples {
+		if done[[2]string{s.Target, s.Workload}] == 0 {
+			return fmt.Errorf("%s has answered no request of %s: %v", s.Target, s.Workload, s.Errors)
+		}
+	}
+	return nil
 }
 
 func (b *bench) say(format string, args ...any) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -67,7 +68,14 @@ func (b *bench) flags(command string) (*flag.FlagSet, *options) {
 
 // parse refuses what cannot be measured, and flags that would be without effect.
 func (o *options) parse(f *flag.FlagSet, args []string, without ...string) error {
-	if err := f.Parse(args); err != nil {
+	f.Usage = func() {} // a mistake is followed by where to look, not by all flags
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(f.Output(), "flags of %s; `go doc ./bench` has all commands\n", f.Name())
+		f.PrintDefaults()
+		return err
+	case err != nil:
+		fmt.Fprintf(f.Output(), "%s -h has all flags\n", f.Name())
 		return errUsage
 	}
 	if o.memory {

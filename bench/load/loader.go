@@ -38,10 +38,13 @@ func Load(ctx context.Context, d Dialer, data Dataset, l Loading) (set int, err 
 	if err != nil {
 		return 0, err
 	}
-	from := there
-	if there < data.Values {
-		from = max(there-window, 0) // some of the last may be missing: they were being set when a load was cut short
+	if there == data.Values {
+		if l.Progress != nil {
+			fmt.Fprintf(l.Progress, "all of %.1f MB is there already\n", float64(data.Values)*float64(data.ValueBytes)/1e6)
+		}
+		return 0, nil
 	}
+	from := max(there-window, 0) // some of the last may be missing: they were being set when a load was cut short
 	w := newWalk(from, data.Values)
 	bar := newProgress(l, data, from)
 	ctx, stop := context.WithCancelCause(ctx)

@@ -166,6 +166,19 @@ func TestLoadDoesNotTakeAnErrorForAnEmptyStore(t *testing.T) {
 	}
 }
 
+func TestALoadOfWhatIsThereSaysSo(t *testing.T) {
+	store, out := &fakeStore{}, bytes.Buffer{}
+	for range 2 {
+		out.Reset()
+		if _, err := Load(t.Context(), store, ten, Loading{Progress: &out}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.HasPrefix(out.String(), "all of ") {
+		t.Errorf("it said %q", out.String())
+	}
+}
+
 func TestProgressTellsShareSpeedAndTimeLeft(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)

@@ -204,20 +204,30 @@ var rules = []rule{
 	},
 }
 
-// Marks tells what a run shows of all that must be shown. What it has no samples of is NotMeasured.
+// Marks tells what a run shows of all that must be shown. What it has no samples of is NotMeasured; a run without
+// this service has no marks but other stores'.
 func Marks(run *result.Run) []Mark {
 	s := samplesOf(run)
 	var all []Mark
-	for _, r := range rules {
-		all = append(all, r.mark(s))
+	if len(s) == 0 || slices.ContainsFunc(s.targets(), ours) {
+		for _, r := range rules {
+			all = append(all, r.mark(s))
+		}
+		all = slices.Insert(all, 3, designTarget(s, result.UserInfo))
+		all = append(all, idleMemory(run.Footprints))
 	}
-	all = slices.Insert(all, 3, designTarget(s, result.UserInfo))
 	for _, store := range s.targets() {
 		if !slices.Contains(result.Targets, store) && len(s.where(of(store, result.DesignTarget))) > 0 {
 			all = append(all, designTarget(s, store))
 		}
 	}
-	return append(all, idleMemory(run.Footprints))
+	return all
+}
+
+// ours tells whether a target is this service, in whatever environment.
+func ours(target string) bool {
+	kind, _, _ := strings.Cut(target, ":")
+	return kind == result.UserInfo || kind == result.Memory || kind == result.Sidecar
 }
 
 // unfit tells whether a round can show nothing of a ratio: what is slowest may be missing from its latencies. That a schedule

@@ -112,6 +112,23 @@ func TestWhatWasNotMeasuredIsSaidToBeSo(t *testing.T) {
 	}
 }
 
+func TestARunWithoutThisServiceHasNoMarksButTheStoresOwn(t *testing.T) {
+	m, get := quiet(), kept(result.Get, 0)
+	m.add(2, other("theirs", get, 12_000, result.KindService, 40), other(result.Redis, get, 60_000, result.KindRedis, 12))
+	if all := Marks(&m.run); len(all) != 0 {
+		t.Errorf("%v", all)
+	}
+	for name, text := range write(t, &m.run) {
+		if !strings.HasSuffix(name, ".png") && (strings.Contains(text, "What must be shown") || !strings.Contains(text, "This service was not asked")) {
+			t.Errorf("%s:\n%.600s", name, text)
+		}
+	}
+	m.add(2, other("theirs", kept(result.DesignTarget, 9100), 9100, result.KindService, 40))
+	if all := Marks(&m.run); len(all) != 1 || all[0].Name != "p99 at 9,000 reads/s and 100 writes/s, theirs" {
+		t.Errorf("%v", all)
+	}
+}
+
 func TestARoundThatLacksAPartnerGivesNoRatio(t *testing.T) {
 	m, get := quiet(), kept(result.Get, 0)
 	m.add(4, service(get, 12_000, 40), other(result.Driver, get, 20_000, "generator", 20))

@@ -137,6 +137,9 @@ func (c *contents) pictures() []page.Picture {
 
 // headline is what must be shown, in a sentence.
 func headline(marks []Mark) string {
+	if len(marks) == 0 {
+		return "This service was not asked in this run: it shows nothing of what must be shown."
+	}
 	counts := make(map[State]int)
 	for _, m := range marks {
 		counts[m.State]++

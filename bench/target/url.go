@@ -36,6 +36,9 @@ func Parse(text string) (*Target, error) {
 			if err != nil || pid < 1 {
 				return nil, fmt.Errorf("target %s: pid %q is no number of a process", name, value)
 			}
+			if _, err := cost.CPU(pid); err != nil {
+				return nil, fmt.Errorf("target %s: %w: give the pid of one that runs on this machine", name, err)
+			}
 			processes = append(processes, cost.Process{Kind: result.KindService, PID: pid})
 			continue
 		}
