@@ -162,7 +162,7 @@ func ptr[T any](v T) *T { return &v }
 
 // validate finds everything that is wrong and can be told without opening another file. Its errors are field.Error.
 func (c *Config) validate() error {
-	errs := []error{c.validateFiles(), c.Cassandra.validate(), c.Limits.validate(), c.Shutdown.validate(),
+	errs := []error{c.validateFiles(), c.Cassandra.validate(), c.Limits.validate(), c.validateShares(), c.Shutdown.validate(),
 		c.Signatures.validate(), c.Proxies.validate()}
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
 		errs = append(errs, field.Errorf("listen", "give host:port, such as 0.0.0.0:8443"))
@@ -274,6 +274,22 @@ func (l Limits) validate() error {
 		errs = append(errs, field.Errorf("limits.max_connections", "must be at least 1"))
 	}
 	return errors.Join(append(errs, l.PerClient.Validate("limits.per_client"))...)
+}
+
+// validateShares refuses a client's share of the requests in flight that is more than all of them: it would be no limit.
+func (c *Config) validateShares() error {
+	var errs []error
+	all := c.Limits.MaxInFlight
+	refuse := func(path string, share access.Limits) {
+		if all > 0 && share.MaxInFlight > all {
+			errs = append(errs, field.Errorf(path+".max_in_flight", "must be at most limits.max_in_flight, %d", all))
+		}
+	}
+	refuse("limits.per_client", c.Limits.PerClient)
+	for i, client := range c.Clients {
+		refuse(fmt.Sprintf("clients[%d].limits", i), client.Limits)
+	}
+	return errors.Join(errs...)
 }
 
 func (s Shutdown) validate() error {

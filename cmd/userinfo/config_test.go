@@ -201,6 +201,8 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"a field for no seal", "index_key: index.key", "off: true, index_key: index.key", `u.yaml:17: there is no field "off" here`},
 
 		{"no requests in flight", sessions, sessions + "\nlimits: {max_in_flight: -1}", "u.yaml:11: limits.max_in_flight: must be at least 1"},
+		{"a share of more than there are", sessions, sessions + "\nlimits: {max_in_flight: 10, per_client: {max_in_flight: 11}}", "u.yaml:11: limits.per_client.max_in_flight: must be at most limits.max_in_flight, 10"},
+		{"a client's share of more than there are", "    grants: [sessions:get]", "    limits: {max_in_flight: 1025}\n    grants: [sessions:get]", "u.yaml:15: clients[0].limits.max_in_flight: must be at most limits.max_in_flight, 1024"},
 		{"no connections", sessions, sessions + "\nlimits: {max_connections: -1}", "u.yaml:11: limits.max_connections: must be at least 1"},
 		{"negative drain", sessions, sessions + "\nshutdown: {drain: -1s}", "u.yaml:11: shutdown.drain: must not be negative"},
 		{"grace shorter than a request", sessions, sessions + "\nshutdown: {grace: 1s}", "u.yaml:11: shutdown.grace: must be at least 2.8s"},
