@@ -33,11 +33,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"userinfo/bench/load"
 	"userinfo/bench/report"
@@ -46,8 +44,7 @@ import (
 )
 
 func main() {
-	// Whichever way it is ended, what it has started is ended, too: also where nobody reads any more what it says.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := untilEnded(os.Stdout, os.Stderr)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
