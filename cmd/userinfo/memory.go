@@ -11,25 +11,32 @@ import (
 )
 
 // ballastBytes is memory that is asked for and never touched, so that it is none of the machine's. The collector starts
-// when the heap has doubled, and the few MB that live here would double many times a second; so it starts
-// when about as much as this has been allocated (a sixth of the CPU of a get, by `go run ./bench`).
-// Larger heaps hardly notice, which a higher GOGC in its place could not say.
-const ballastBytes = 48 << 20
+// when the heap, this included, has grown by collectorPercent: where a few MB live here, which would double many times a
+// second, when 60 MB have been allocated (a sixth of the CPU of a get, by `go run ./bench`); with 10,000 connections, whose
+// memory must not double, when 110 MB have.
+const (
+	ballastBytes     = 144 << 20
+	collectorPercent = 40
+)
 
 // memory is what the collector may use.
 type memory struct {
 	container int64  // the least limit of a cgroup that this process is in; 0 where there is none
 	limit     int64  // of what Go has resident; 0 where there is none
 	ballast   int64  // beside limit
+	percent   int    // that the heap may grow by; 0: as GOGC has it
 	because   string // what decided about limit
 }
 
-// chooseMemory looks for the container's limit. root is the machine's file system, gomemlimit that environment
-// variable, which counts where it is set, and runtime what the runtime has made of it. Beyond four fifths of the
+// chooseMemory looks for the container's limit. root is the machine's file system, gogc and gomemlimit those environment
+// variables, which count where they are set, and runtime what the runtime has made of the latter. Beyond four fifths of the
 // container's limit the collector works harder rather than the kernel end the process: the rest is the kernel's, of
 // sockets above all.
-func chooseMemory(root fs.FS, gomemlimit string, runtime int64) memory {
+func chooseMemory(root fs.FS, gogc, gomemlimit string, runtime int64) memory {
 	m := memory{container: containerLimit(root), ballast: ballastBytes, because: "no container's limit"}
+	if gogc == "" {
+		m.percent = collectorPercent
+	}
 	switch {
 	case gomemlimit != "":
 		m.because = "GOMEMLIMIT"
@@ -40,15 +47,18 @@ func chooseMemory(root fs.FS, gomemlimit string, runtime int64) memory {
 		m.limit, m.because = m.container/5*4, "the container's limit"
 	}
 	if m.limit > 0 {
-		m.ballast = min(m.ballast, m.limit/4)
+		m.ballast = min(m.ballast, m.limit)
 	}
 	return m
 }
 
-// apply sets the limit of the runtime, where there is one, says so, and returns what is to be kept while it is to count.
+// apply sets the runtime's collector and, where there is one, its limit, says so, and returns what is to be kept while it is to count.
 func (m memory) apply(log *slog.Logger) (ballast []byte) {
 	if m.limit > 0 {
 		debug.SetMemoryLimit(m.limit + m.ballast) // which counts what is never touched, too
+	}
+	if m.percent > 0 {
+		debug.SetGCPercent(m.percent)
 	}
 	log.Info("memory, in bytes; 0 is no limit", "limit", m.limit, "because", m.because, "container", m.container, "ballast", m.ballast)
 	return make([]byte, m.ballast)

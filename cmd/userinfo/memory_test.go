@@ -57,35 +57,38 @@ func TestMemoryFollowsTheContainerUnlessTheEnvironmentSaysOtherwise(t *testing.T
 	limited := func(bytes string) fs.FS {
 		return machine(map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": bytes})
 	}
+	const full = ballastBytes
 	for _, test := range []struct {
-		name string
-		root fs.FS
-		env  string
-		now  int64 // that the runtime has
-		want memory
+		name      string
+		root      fs.FS
+		gogc, env string
+		now       int64 // that the runtime has
+		want      memory
 	}{
-		{"no container", machine(nil), "", math.MaxInt64, memory{ballast: 48 << 20, because: "no container's limit"}},
-		{"1 GB", limited("1000000000"), "", math.MaxInt64, memory{container: 1_000_000_000, limit: 800_000_000, ballast: 48 << 20, because: "the container's limit"}},
-		{"100 MB", limited("100000000"), "", math.MaxInt64, memory{container: 100_000_000, limit: 80_000_000, ballast: 20_000_000, because: "the container's limit"}},
-		{"GOMEMLIMIT", limited("1000000000"), "300MiB", 300 << 20, memory{container: 1_000_000_000, limit: 300 << 20, ballast: 48 << 20, because: "GOMEMLIMIT"}},
-		{"GOMEMLIMIT, off", limited("1000000000"), "off", math.MaxInt64, memory{container: 1_000_000_000, ballast: 48 << 20, because: "GOMEMLIMIT"}},
+		{"no container", machine(nil), "", "", math.MaxInt64, memory{ballast: full, percent: 40, because: "no container's limit"}},
+		{"GOGC", machine(nil), "100", "", math.MaxInt64, memory{ballast: full, because: "no container's limit"}},
+		{"1 GB", limited("1000000000"), "", "", math.MaxInt64, memory{container: 1_000_000_000, limit: 800_000_000, ballast: full, percent: 40, because: "the container's limit"}},
+		{"100 MB", limited("100000000"), "", "", math.MaxInt64, memory{container: 100_000_000, limit: 80_000_000, ballast: 80_000_000, percent: 40, because: "the container's limit"}},
+		{"GOMEMLIMIT", limited("1000000000"), "off", "600MiB", 600 << 20, memory{container: 1_000_000_000, limit: 600 << 20, ballast: full, because: "GOMEMLIMIT"}},
+		{"GOMEMLIMIT, off", limited("1000000000"), "", "off", math.MaxInt64, memory{container: 1_000_000_000, ballast: full, percent: 40, because: "GOMEMLIMIT"}},
 	} {
-		if got := chooseMemory(test.root, test.env, test.now); got != test.want {
+		if got := chooseMemory(test.root, test.gogc, test.env, test.now); got != test.want {
 			t.Errorf("%s: %+v; want %+v", test.name, got, test.want)
 		}
 	}
 }
 
 func TestWhatWasChosenIsInForceAndSaid(t *testing.T) {
-	before := debug.SetMemoryLimit(math.MaxInt64)
-	defer debug.SetMemoryLimit(before)
+	before, percent := debug.SetMemoryLimit(math.MaxInt64), debug.SetGCPercent(100)
+	defer func() { debug.SetMemoryLimit(before); debug.SetGCPercent(percent) }()
 	for _, test := range []struct {
-		memory memory
-		limit  int64
-		says   string
+		memory  memory
+		limit   int64
+		percent int
+		says    string
 	}{
-		{memory{ballast: 1 << 20, because: "no container's limit"}, math.MaxInt64, `"limit":0`},
-		{memory{container: 5 << 30, limit: 4 << 30, ballast: 1 << 20, because: "the container's limit"}, 4<<30 + 1<<20, `"limit":4294967296,"because":"the container's limit"`},
+		{memory{ballast: 1 << 20, because: "no container's limit"}, math.MaxInt64, 100, `"limit":0`},
+		{memory{container: 5 << 30, limit: 4 << 30, ballast: 1 << 20, percent: 40, because: "the container's limit"}, 4<<30 + 1<<20, 40, `"limit":4294967296,"because":"the container's limit"`},
 	} {
 		var said bytes.Buffer
 		if n := len(test.memory.apply(slog.New(slog.NewJSONHandler(&said, nil)))); int64(n) != test.memory.ballast {
@@ -93,6 +96,9 @@ func TestWhatWasChosenIsInForceAndSaid(t *testing.T) {
 		}
 		if got := debug.SetMemoryLimit(-1); got != test.limit {
 			t.Errorf("the limit in force is %d; want %d", got, test.limit)
+		}
+		if got := debug.SetGCPercent(100); got != test.percent {
+			t.Errorf("the heap may grow by %d %%; want %d", got, test.percent)
 		}
 		if !strings.Contains(said.String(), test.says) {
 			t.Errorf("said %s; want %s in it", said.String(), test.says)

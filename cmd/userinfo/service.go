@@ -66,7 +66,7 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 
 // run serves on l until ctx ends and everything accepted is answered.
 func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
-	ballast := chooseMemory(os.DirFS("/"), os.Getenv("GOMEMLIMIT"), debug.SetMemoryLimit(-1)).apply(s.log)
+	ballast := chooseMemory(os.DirFS("/"), os.Getenv("GOGC"), os.Getenv("GOMEMLIMIT"), debug.SetMemoryLimit(-1)).apply(s.log)
 	defer runtime.KeepAlive(ballast)
 	collections, ready := s.collections(open)
 	handler := api.New(api.Config{
