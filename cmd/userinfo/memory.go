@@ -13,10 +13,10 @@ import (
 // ballastBytes is memory that is asked for and never touched, so that it is none of the machine's. The collector starts
 // when the heap, this included, has grown by collectorPercent: where a few MB live here, which would double many times a
 // second, when 60 MB have been allocated (a sixth of the CPU of a get, by `go run ./bench`); with 10,000 connections, whose
-// memory must not double, when 110 MB have.
+// memory must not double, when 100 MB have.
 const (
-	ballastBytes     = 144 << 20
-	collectorPercent = 40
+	ballastBytes     = 192 << 20
+	collectorPercent = 30
 )
 
 // memory is what the collector may use.

@@ -65,12 +65,12 @@ func TestMemoryFollowsTheContainerUnlessTheEnvironmentSaysOtherwise(t *testing.T
 		now       int64 // that the runtime has
 		want      memory
 	}{
-		{"no container", machine(nil), "", "", math.MaxInt64, memory{ballast: full, percent: 40, because: "no container's limit"}},
+		{"no container", machine(nil), "", "", math.MaxInt64, memory{ballast: full, percent: 30, because: "no container's limit"}},
 		{"GOGC", machine(nil), "100", "", math.MaxInt64, memory{ballast: full, because: "no container's limit"}},
-		{"1 GB", limited("1000000000"), "", "", math.MaxInt64, memory{container: 1_000_000_000, limit: 800_000_000, ballast: full, percent: 40, because: "the container's limit"}},
-		{"100 MB", limited("100000000"), "", "", math.MaxInt64, memory{container: 100_000_000, limit: 80_000_000, ballast: 80_000_000, percent: 40, because: "the container's limit"}},
+		{"1 GB", limited("1000000000"), "", "", math.MaxInt64, memory{container: 1_000_000_000, limit: 800_000_000, ballast: full, percent: 30, because: "the container's limit"}},
+		{"100 MB", limited("100000000"), "", "", math.MaxInt64, memory{container: 100_000_000, limit: 80_000_000, ballast: 80_000_000, percent: 30, because: "the container's limit"}},
 		{"GOMEMLIMIT", limited("1000000000"), "off", "600MiB", 600 << 20, memory{container: 1_000_000_000, limit: 600 << 20, ballast: full, because: "GOMEMLIMIT"}},
-		{"GOMEMLIMIT, off", limited("1000000000"), "", "off", math.MaxInt64, memory{container: 1_000_000_000, ballast: full, percent: 40, because: "GOMEMLIMIT"}},
+		{"GOMEMLIMIT, off", limited("1000000000"), "", "off", math.MaxInt64, memory{container: 1_000_000_000, ballast: full, percent: 30, because: "GOMEMLIMIT"}},
 	} {
 		if got := chooseMemory(test.root, test.gogc, test.env, test.now); got != test.want {
 			t.Errorf("%s: %+v; want %+v", test.name, got, test.want)
@@ -88,7 +88,7 @@ func TestWhatWasChosenIsInForceAndSaid(t *testing.T) {
 		says    string
 	}{
 		{memory{ballast: 1 << 20, because: "no container's limit"}, math.MaxInt64, 100, `"limit":0`},
-		{memory{container: 5 << 30, limit: 4 << 30, ballast: 1 << 20, percent: 40, because: "the container's limit"}, 4<<30 + 1<<20, 40, `"limit":4294967296,"because":"the container's limit"`},
+		{memory{container: 5 << 30, limit: 4 << 30, ballast: 1 << 20, percent: 30, because: "the container's limit"}, 4<<30 + 1<<20, 30, `"limit":4294967296,"because":"the container's limit"`},
 	} {
 		var said bytes.Buffer
 		if n := len(test.memory.apply(slog.New(slog.NewJSONHandler(&said, nil)))); int64(n) != test.memory.ballast {
