@@ -77,10 +77,18 @@ func NewGenerator(d Dialer, s Spec) (*Generator, error) {
 // dialsAtOnce bounds how many connections are being made: a listener's queue has room for so many.
 const dialsAtOnce = 64
 
-// Connect makes the connections that there are not yet.
+// Connect makes the connections that there are not yet. Each that is kept asks something, whatever comes of it: a server
+// closes within seconds what has never asked.
 func (g *Generator) Connect(ctx context.Context) error {
 	return each(ctx, len(g.slots), dialsAtOnce, func(ctx context.Context, i int) error {
-		return g.slots[i].connect(ctx)
+		s := g.slots[i]
+		asked := s.conn != nil || g.spec.Workload.Fresh
+		if err := s.connect(ctx); err != nil || asked {
+			return err
+		}
+		s.op = Op{Method: Get, Key: g.spec.Data.Key(0)}
+		_ = s.try(ctx)
+		return nil
 	})
 }
 

@@ -131,7 +131,8 @@ func TestClosedCountsWhatFailsAfterTheRound(t *testing.T) {
 		errors  int64
 	}{{nil, 0}, {context.DeadlineExceeded, 3}} {
 		store.takes = func(n int, _ *Op) error {
-			if n < 30 {
+			if n < 33 { // three of which make the connections
+
 				time.Sleep(95 * time.Millisecond)
 				return nil
 			}
@@ -342,6 +343,25 @@ func TestTheAlarmIsNeverEarly(t *testing.T) {
 		}
 		if slept := time.Since(began); slept < d {
 			t.Errorf("slept %v of %v", slept, d)
+		}
+	}
+}
+
+func TestConnectionsThatAreKeptHaveAskedBeforeTheirRound(t *testing.T) {
+	for fresh, want := range map[bool]int{false: 3, true: 0} {
+		store, workload := &fakeStore{}, gets
+		workload.Fresh = fresh
+		g, err := NewGenerator(store, Spec{Workload: workload, Data: Dataset{10, 10}, Connections: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second has nothing to do
+			if err := g.Connect(t.Context()); err != nil || len(store.asked) != want {
+				t.Errorf("fresh %t: asked %d times, want %d (%v)", fresh, len(store.asked), want, err)
+			}
+		}
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
