@@ -132,8 +132,8 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
+		_ = c.tls.NetConn().Close() // first, or what is cancelled may still be answered
 		c.cancel()
-		_ = c.tls.NetConn().Close() // whoever uses it will notice
 	}
 	if s.stopping == nil {
 		s.stopping = make(chan struct{})
