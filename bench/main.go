@@ -26,7 +26,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -93,17 +92,16 @@ func (b *bench) floor(args []string) error { return target.RunFloor(b.ctx, args,
 
 // arguments reads a command's, of which there are as many as usage names: these commands have no flags.
 func (b *bench) arguments(args []string, usage string) error {
-	for _, a := range args {
-		if slices.Contains([]string{"-h", "-help", "--help"}, a) {
-			fmt.Fprintln(b.err, "usage: bench", usage)
-			return flag.ErrHelp
-		}
+	help := slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" })
+	flags := slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") })
+	if !flags && len(args) == strings.Count(usage, " ") {
+		return nil
 	}
-	if strings.HasPrefix(cmp.Or(args...), "-") || len(args) != strings.Count(usage, " ") {
-		fmt.Fprintln(b.err, "usage: bench", usage)
-		return errUsage
+	fmt.Fprintln(b.err, "usage: bench", usage)
+	if help {
+		return flag.ErrHelp
 	}
-	return nil
+	return errUsage
 }
 
 func (b *bench) list(args []string) error {

@@ -24,7 +24,7 @@ type memory struct {
 	container int64  // the least limit of a cgroup that this process is in; 0 where there is none
 	limit     int64  // of what Go has resident; 0 where there is none
 	ballast   int64  // beside limit
-	percent   int    // that the heap may grow by; 0: as GOGC has it
+	percent   int    // that the heap may grow by; 0: as GOGC has it, without a ballast
 	because   string // what decided about limit
 }
 
@@ -33,9 +33,9 @@ type memory struct {
 // container's limit the collector works harder rather than the kernel end the process: the rest is the kernel's, of
 // sockets above all.
 func chooseMemory(root fs.FS, gogc, gomemlimit string, runtime int64) memory {
-	m := memory{container: containerLimit(root), ballast: ballastBytes, because: "no container's limit"}
+	m := memory{container: containerLimit(root), because: "no container's limit"}
 	if gogc == "" {
-		m.percent = collectorPercent
+		m.percent, m.ballast = collectorPercent, ballastBytes
 	}
 	switch {
 	case gomemlimit != "":

@@ -66,10 +66,10 @@ func TestMemoryFollowsTheContainerUnlessTheEnvironmentSaysOtherwise(t *testing.T
 		want      memory
 	}{
 		{"no container", machine(nil), "", "", math.MaxInt64, memory{ballast: full, percent: 30, because: "no container's limit"}},
-		{"GOGC", machine(nil), "100", "", math.MaxInt64, memory{ballast: full, because: "no container's limit"}},
+		{"GOGC", machine(nil), "100", "", math.MaxInt64, memory{because: "no container's limit"}},
 		{"1 GB", limited("1000000000"), "", "", math.MaxInt64, memory{container: 1_000_000_000, limit: 800_000_000, ballast: full, percent: 30, because: "the container's limit"}},
 		{"100 MB", limited("100000000"), "", "", math.MaxInt64, memory{container: 100_000_000, limit: 80_000_000, ballast: 80_000_000, percent: 30, because: "the container's limit"}},
-		{"GOMEMLIMIT", limited("1000000000"), "off", "600MiB", 600 << 20, memory{container: 1_000_000_000, limit: 600 << 20, ballast: full, because: "GOMEMLIMIT"}},
+		{"GOMEMLIMIT", limited("1000000000"), "off", "600MiB", 600 << 20, memory{container: 1_000_000_000, limit: 600 << 20, because: "GOMEMLIMIT"}},
 		{"GOMEMLIMIT, off", limited("1000000000"), "", "off", math.MaxInt64, memory{container: 1_000_000_000, ballast: full, percent: 30, because: "GOMEMLIMIT"}},
 	} {
 		if got := chooseMemory(test.root, test.gogc, test.env, test.now); got != test.want {
