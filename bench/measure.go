@@ -199,7 +199,7 @@ func (s *session) prepare(t *target.Target, data load.Dataset) error {
 func (s *session) compacted() error {
 	for _, n := range s.lab.Cluster().Nodes("") {
 		for said := false; ; said = true {
-			tasks, err := n.Compacting(s.ctx)
+			tasks, err := n.BackgroundTasks(s.ctx)
 			if err != nil {
 				return fmt.Errorf("asking node %s what it compacts: %w", n.Name, err)
 			}

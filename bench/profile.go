@@ -63,7 +63,7 @@ func (b *bench) profile(args []string) error {
 }
 
 func buildProfiled(ctx context.Context, dir, program string) error {
-	overlay, err := fleet.Overlay(ctx, dir, []fleet.Edit{profiled}, map[string][]byte{"cmd/userinfo/profile.go": profileSource})
+	overlay, err := fleet.WriteOverlay(ctx, dir, []fleet.Edit{profiled}, map[string][]byte{"cmd/userinfo/profile.go": profileSource})
 	if err != nil {
 		return err
 	}

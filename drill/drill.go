@@ -50,7 +50,7 @@ type drill struct {
 // hold runs a plan and gives its history. An error means that there is none to be judged.
 func (f *field) hold(ctx context.Context, p plan) (*history.History, error) {
 	began := time.Now()
-	d := &drill{field: f, plan: p, recorder: load.NewRecorder(flat(f.targets()), f.fleet.Pool(), string(f.fleet.Token()), began)}
+	d := &drill{field: f, plan: p, recorder: load.NewRecorder(flat(f.targets()), f.fleet.CAPool(), string(f.fleet.Token()), began)}
 	defer d.recorder.Close()
 	d.history = &history.History{
 		Name: p.name, Seed: p.seed, Began: began, Rate: p.rate, Fence: fence, TouchSlack: touchSlack,
@@ -238,7 +238,7 @@ func keysOf(operations []history.Operation) []string {
 // all nodes share this machine.
 func (f *field) warmUp(ctx context.Context, rate float64) error {
 	say(f.log, "warming up")
-	r := load.NewRecorder(flat(f.targets()), f.fleet.Pool(), string(f.fleet.Token()), time.Now())
+	r := load.NewRecorder(flat(f.targets()), f.fleet.CAPool(), string(f.fleet.Token()), time.Now())
 	defer r.Close()
 	stop := make(chan struct{})
 	var loaded sync.WaitGroup

@@ -23,29 +23,29 @@ func certificateFaults() []fault {
 		{name: "certificate-rotation", what: "the service's certificate replaced, again and again", expect: history.Strain, begin: nothing,
 			during: func(ctx context.Context, d *drill, length time.Duration) error {
 				for end := time.Now().Add(length); time.Now().Before(end); {
-					if err := d.fleet.Certify(serverLeaf(24 * time.Hour)); err != nil || !sleep(ctx, reloaded) {
+					if err := d.fleet.ReplaceCertificate(serverLeaf(24 * time.Hour)); err != nil || !sleep(ctx, reloaded) {
 						return errors.Join(err, ctx.Err())
 					}
 				}
 				return nil
 			}},
 		{name: "certificate-expired", what: "the service's certificate replaced by one that has expired", expect: history.Strain,
-			begin: func(_ context.Context, d *drill) error { return d.fleet.Certify(serverLeaf(-time.Hour)) },
-			end:   func(_ context.Context, d *drill) error { return d.fleet.Certify(serverLeaf(24 * time.Hour)) }},
+			begin: func(_ context.Context, d *drill) error { return d.fleet.ReplaceCertificate(serverLeaf(-time.Hour)) },
+			end:   func(_ context.Context, d *drill) error { return d.fleet.ReplaceCertificate(serverLeaf(24 * time.Hour)) }},
 		{name: "certificate-client", what: "a client's certificate expires, and is replaced", expect: history.Strain, begin: nothing,
 			during: clientCertificate},
 		{name: "cassandra-certificates", what: "the certificates of all local nodes replaced", expect: history.Strain, begin: nothing,
 			during: func(ctx context.Context, d *drill, length time.Duration) error {
 				began := time.Now()
-				if err := eachNode(d.nodes("dc1"), func(n *testcluster.Node) error { return n.NewCertificate(ctx, 24*time.Hour) }); err != nil {
+				if err := eachNode(d.nodes("dc1"), func(n *testcluster.Node) error { return n.ReplaceCertificate(ctx, 24*time.Hour) }); err != nil {
 					return err
 				}
 				sleep(ctx, length-time.Since(began))
 				return ctx.Err()
 			}},
 		{name: "cassandra-wrong-name", what: "one node comes with a certificate of another name, and is started anew", expect: history.OneNode, rare: true,
-			begin: func(ctx context.Context, d *drill) error { return d.victim().WrongCertificate(ctx) },
-			end:   func(ctx context.Context, d *drill) error { return d.victim().NewCertificate(ctx, 24*time.Hour) }},
+			begin: func(ctx context.Context, d *drill) error { return d.victim().InstallWrongCertificate(ctx) },
+			end:   func(ctx context.Context, d *drill) error { return d.victim().ReplaceCertificate(ctx, 24*time.Hour) }},
 	}
 }
 
@@ -72,7 +72,7 @@ func clientCertificate(ctx context.Context, d *drill, length time.Duration) erro
 func (d *drill) oneClientCertificate(ctx context.Context, i *fleet.Instance) error {
 	const life = 3 * time.Second
 	expires := time.Now().Add(life).Truncate(time.Second) // as certificates have it
-	client, err := d.fleet.Client(fleet.Probe, expires)
+	client, err := d.fleet.NewClient(fleet.ProbeClient, expires)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (d *drill) oneClientCertificate(ctx context.Context, i *fleet.Instance) err
 }
 
 func (d *drill) probe(ctx context.Context, client *http.Client, i *fleet.Instance) (int, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, i.URL("kask")+"nobody", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, i.CollectionURL("kask")+"nobody", nil)
 	if err != nil {
 		return 0, err
 	}

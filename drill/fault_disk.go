@@ -32,9 +32,9 @@ func diskFaults() []fault {
 				return restart(ctx, d)
 			}},
 		{name: "commitlog-read-only", what: "the commit log of one node cannot be written", expect: history.OneNode, needs: small, rare: true,
-			begin: func(ctx context.Context, d *drill) error { return d.poor().ReadOnlyCommitLog(ctx) },
+			begin: func(ctx context.Context, d *drill) error { return d.poor().MakeCommitLogReadOnly(ctx) },
 			end: func(ctx context.Context, d *drill) error {
-				if err := d.poor().WritableCommitLog(ctx); err != nil {
+				if err := d.poor().MakeCommitLogWritable(ctx); err != nil {
 					return err
 				}
 				return restart(ctx, d)
@@ -63,7 +63,7 @@ func hintFaults() []fault {
 				if err := before(ctx, d); err != nil {
 					return err
 				}
-				return d.cluster.Cut(ctx, d.cluster.Between("dc1", "dc2"))
+				return d.cluster.Cut(ctx, d.cluster.LinkBetween("dc1", "dc2"))
 			},
 			end: func(ctx context.Context, d *drill) error {
 				if err := d.cluster.HealAll(ctx); err != nil {

@@ -20,7 +20,7 @@ func instanceFaults() []fault {
 			end:   func(ctx context.Context, d *drill) error { return victim(d).Start(ctx) }},
 		{name: "instance-pause", what: "one instance of the service frozen", expect: history.Outage,
 			begin: func(_ context.Context, d *drill) error { return victim(d).Pause() },
-			end:   func(_ context.Context, d *drill) error { return victim(d).Continue() }},
+			end:   func(_ context.Context, d *drill) error { return victim(d).Unpause() }},
 	}
 }
 
@@ -58,7 +58,7 @@ const jump = 3 * time.Second
 
 func clockFaults() []fault {
 	nodeClock := func(name, what string, offset time.Duration) fault {
-		return fault{name: name, what: what, expect: history.Strain, cassandraSkew: max(offset, -offset), needs: testcluster.Options{Clocks: true},
+		return fault{name: name, what: what, expect: history.Strain, cassandraSkew: max(offset, -offset), needs: testcluster.Options{SettableClocks: true},
 			begin: func(ctx context.Context, d *drill) error { return d.victim().SetClock(ctx, offset) },
 			end:   func(ctx context.Context, d *drill) error { return d.victim().SetClock(ctx, 0) }}
 	}

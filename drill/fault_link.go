@@ -20,14 +20,14 @@ func cut(name, what string, expect history.Expectation, link func(*drill) testcl
 func linkFaults() []fault {
 	between := func(change func(*testcluster.Link)) func(*drill) testcluster.Link {
 		return func(d *drill) testcluster.Link {
-			l := d.cluster.Between("dc1", "dc2")
+			l := d.cluster.LinkBetween("dc1", "dc2")
 			change(&l)
 			return l
 		}
 	}
 	around := func(change func(*testcluster.Link)) func(*drill) testcluster.Link {
 		return func(d *drill) testcluster.Link {
-			l := d.cluster.Around(d.victim())
+			l := d.cluster.LinkAround(d.victim())
 			change(&l)
 			return l
 		}
@@ -46,7 +46,7 @@ func linkFaults() []fault {
 		cut("loss-local-20", "20 % of one local node's packets are lost", history.OneNode, around(func(l *testcluster.Link) { l.Loss = 0.20 })),
 		{name: "isolated", what: "one node cut off from all nodes and all instances", expect: history.OneNode,
 			begin: func(ctx context.Context, d *drill) error {
-				if err := d.cluster.Cut(ctx, d.cluster.Around(d.victim())); err != nil {
+				if err := d.cluster.Cut(ctx, d.cluster.LinkAround(d.victim())); err != nil {
 					return err
 				}
 				return d.cluster.CutClients(ctx, []*testcluster.Node{d.victim()}, false)
@@ -77,10 +77,10 @@ func shaped() []fault {
 	shape := func(name, what string, delay time.Duration, bits int) fault {
 		return fault{name: name, what: what, expect: history.Strain,
 			begin: func(ctx context.Context, d *drill) error {
-				return d.cluster.Shape(ctx, d.cluster.Between("dc1", "dc2"), delay, bits)
+				return d.cluster.Shape(ctx, d.cluster.LinkBetween("dc1", "dc2"), delay, bits)
 			},
 			end: func(ctx context.Context, d *drill) error {
-				return d.cluster.Unshape(ctx, d.cluster.Between("dc1", "dc2"))
+				return d.cluster.Unshape(ctx, d.cluster.LinkBetween("dc1", "dc2"))
 			}}
 	}
 	return []fault{

@@ -37,7 +37,7 @@ type field struct {
 type killedRun struct {
 	instance *fleet.Instance
 	run      int
-	logged   map[fleet.Request]int
+	logged   map[fleet.LoggedRequest]int
 }
 
 // startPatience bounds the start of a cluster, which takes about a minute.
@@ -93,7 +93,7 @@ func (f *field) deploy(ctx context.Context, m *mutant) error {
 	}
 	for _, dc := range datacentres {
 		for n := range instancesPerDC {
-			i, err := f.fleet.Serve(ctx, fmt.Sprintf("%s-%c", dc, 'a'+n), dc)
+			i, err := f.fleet.StartInstance(ctx, fleet.InstanceConfig{Name: fmt.Sprintf("%s-%c", dc, 'a'+n), Datacentre: dc})
 			if err != nil {
 				return err
 			}
@@ -119,8 +119,8 @@ func (f *field) targets() [][]load.Target {
 	all := make([][]load.Target, len(datacentres))
 	for n, dc := range datacentres {
 		for _, i := range f.instances {
-			if i.DC == dc {
-				all[n] = append(all[n], load.Target{Name: i.Name, DC: dc, URL: func() string { return i.URL("sessions") }, Run: i.Run})
+			if i.Datacentre == dc {
+				all[n] = append(all[n], load.Target{Name: i.Name, DC: dc, URL: func() string { return i.CollectionURL("sessions") }, Run: i.Run})
 			}
 		}
 	}
@@ -141,7 +141,7 @@ func (f *field) kill(i *fleet.Instance) error {
 	if err := i.Kill(); err != nil {
 		return err
 	}
-	f.killed = append(f.killed, killedRun{i, run, i.Logged()})
+	f.killed = append(f.killed, killedRun{i, run, i.RequestCounts()})
 	return nil
 }
 
@@ -220,7 +220,7 @@ func (f *field) ready(ctx context.Context, i *fleet.Instance) bool {
 func (f *field) ask(ctx context.Context, i *fleet.Instance, path string) (int, io.Reader, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, i.Base()+path, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, i.BaseURL()+path, nil)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -73,7 +73,7 @@ func TestAShortMixBreaksNoPromiseAndPlantedBugsAreCaught(t *testing.T) {
 		}
 		args := []string{"watch", "-token-file", token, "-ca", f.fleet.CAFile(), "-rate", "60", "-for", "15s", "-settle", "8s", "-out", dir}
 		for _, i := range f.instances {
-			args = append(args, "-target", i.DC+"="+i.URL("sessions"))
+			args = append(args, "-target", i.Datacentre+"="+i.CollectionURL("sessions"))
 		}
 		var out bytes.Buffer
 		if code := run(ctx, args, &out, testWriter{t}); code != exitOK {

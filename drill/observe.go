@@ -27,7 +27,7 @@ import (
 // observer is a client whose requests are not the load's: a connection for each, so that it holds nothing up.
 func (f *field) observer() *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: f.fleet.Pool(), MinVersion: tls.VersionTLS13}, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{RootCAs: f.fleet.CAPool(), MinVersion: tls.VersionTLS13}, DisableKeepAlives: true,
 	}}
 }
 
@@ -102,7 +102,7 @@ func (f *field) connections(i *fleet.Instance) (local, remote int, err error) {
 			dc, node := datacentre[address]
 			switch {
 			case !node || port != testcluster.Port || !mine[inode]:
-			case dc == i.DC:
+			case dc == i.Datacentre:
 				local++
 			default:
 				remote++
@@ -211,7 +211,7 @@ func (f *field) tallies(ctx context.Context) (metrics, logs tally, err error) {
 				metrics[load.Answer{Instance: i.Name, Run: i.Run(), Method: methods[label["method"]], Status: status}] = int(m.GetHistogram().GetSampleCount())
 			}
 		}
-		logs.add(i.Name, i.Run(), i.Logged())
+		logs.add(i.Name, i.Run(), i.RequestCounts())
 	}
 	for _, k := range f.killed {
 		logs.add(k.instance.Name, k.run, k.logged)
@@ -219,7 +219,7 @@ func (f *field) tallies(ctx context.Context) (metrics, logs tally, err error) {
 	return metrics, logs, nil
 }
 
-func (t tally) add(instance string, run int, logged map[fleet.Request]int) {
+func (t tally) add(instance string, run int, logged map[fleet.LoggedRequest]int) {
 	for r, n := range logged {
 		t[load.Answer{Instance: instance, Run: run, Method: methods[r.Method], Status: r.Status}] += n
 	}

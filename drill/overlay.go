@@ -25,5 +25,5 @@ func writeOverlay(ctx context.Context, dir string, m *mutant) (string, error) {
 			edits = append(edits, fleet.Edit(e))
 		}
 	}
-	return fleet.Overlay(ctx, dir, edits, map[string][]byte{"cmd/userinfo/drill_clock.go": clockSource})
+	return fleet.WriteOverlay(ctx, dir, edits, map[string][]byte{"cmd/userinfo/drill_clock.go": clockSource})
 }

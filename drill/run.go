@@ -254,7 +254,7 @@ func needs(plans []plan) testcluster.Options {
 	var o testcluster.Options
 	for _, p := range plans {
 		for _, step := range p.faults {
-			o.Clocks = o.Clocks || step.needs.Clocks
+			o.SettableClocks = o.SettableClocks || step.needs.SettableClocks
 			o.SmallDisk = o.SmallDisk || step.needs.SmallDisk
 		}
 	}

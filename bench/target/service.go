@@ -50,13 +50,13 @@ func (l *Lab) UserInfo(ctx context.Context, s Service) (*Target, error) {
 	if err := l.prepareFleet(ctx); err != nil {
 		return nil, err
 	}
-	i, err := l.fleet.ServePlan(ctx, fleet.Plan{
-		Name: s.Name, DC: cmp.Or(s.DC, l.cluster.Nodes("")[0].Datacentre), Program: s.Program, Env: s.Env,
+	i, err := l.fleet.StartInstance(ctx, fleet.InstanceConfig{
+		Name: s.Name, Datacentre: cmp.Or(s.DC, l.cluster.Nodes("")[0].Datacentre), Program: s.Program, Env: s.Env,
 	})
 	if err != nil {
 		return nil, err
 	}
-	t, err := service(s.Name, l.files(i.URL("sessions")), l.file("fleet/token.header"), i.PID(), nodes...)
+	t, err := service(s.Name, l.files(i.CollectionURL("sessions")), l.file("fleet/token.header"), i.PID(), nodes...)
 	if err != nil {
 		return nil, err
 	}

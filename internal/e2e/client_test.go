@@ -28,10 +28,10 @@ type client struct {
 
 func (w *world) client(i *fleet.Instance) *client {
 	return &client{
-		base: i.URL("sessions"),
+		base: i.CollectionURL("sessions"),
 		auth: "Bearer " + string(w.fleet.Token()),
 		http: &http.Client{Timeout: patience, Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{RootCAs: w.fleet.Pool()}, MaxIdleConnsPerHost: 64,
+			TLSClientConfig: &tls.Config{RootCAs: w.fleet.CAPool()}, MaxIdleConnsPerHost: 64,
 		}},
 	}
 }

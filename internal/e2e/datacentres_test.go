@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"userinfo/internal/fleet"
 )
 
 func TestASessionSetInOneDatacentreIsReadInTheOther(t *testing.T) {
@@ -75,7 +77,7 @@ func TestServeWaitsForACassandraThatIsNotUpYet(t *testing.T) {
 	if err := node.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := i.AwaitServing(ctx); err != nil {
+	if err := i.WaitServing(ctx); err != nil {
 		t.Fatal(err)
 	}
 	shared.settle(t)
@@ -93,11 +95,11 @@ func TestServeRefusesASchemaThatIsNotWhatItReliesOn(t *testing.T) {
 			shared.serve(t, "dc1")
 			return
 		}
-		i, err := shared.fleet.Launch("refused", "dc1")
+		i, err := shared.fleet.LaunchInstance(fleet.InstanceConfig{Name: "refused", Datacentre: "dc1"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := i.AwaitServing(ctx); err == nil || !strings.Contains(err.Error(), "gc_grace_seconds") {
+		if err := i.WaitServing(ctx); err == nil || !strings.Contains(err.Error(), "gc_grace_seconds") {
 			t.Errorf("serve ended so: %v", err)
 		}
 		if err := i.Kill(); err != nil { // it has ended, and with an exit code that is right

@@ -20,8 +20,8 @@ func TestMediaWikiKeepsItsSessionsInCassandra(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := []mediawiki.Client{
-		{URL: strings.TrimSuffix(i.URL("sessions"), "/"), Flavour: mediawiki.Put},
-		{URL: strings.TrimSuffix(i.URL("kask"), "/"), Flavour: mediawiki.Kask, TextKeys: true},
+		{URL: strings.TrimSuffix(i.CollectionURL("sessions"), "/"), Flavour: mediawiki.Put},
+		{URL: strings.TrimSuffix(i.CollectionURL("kask"), "/"), Flavour: mediawiki.Kask, TextKeys: true},
 	}
 	for n := range both {
 		both[n].CAFile, both[n].TokenFile = shared.fleet.CAFile(), tokenFile

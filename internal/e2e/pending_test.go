@@ -27,7 +27,7 @@ func TestADeleteThatTheOtherDatacentreMissedIsThereWithinAMinuteOfTheLinksReturn
 		there.awaitStatus(t, key, http.StatusOK)
 	}
 
-	cut := w.cluster.Between("dc1", "dc2")
+	cut := w.cluster.LinkBetween("dc1", "dc2")
 	if err := w.cluster.Cut(ctx, cut); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func (w *world) metric(t *testing.T, i *fleet.Instance, name string) float64 {
 func (w *world) metrics(t *testing.T, i *fleet.Instance) string {
 	t.Helper()
 	c := w.client(i)
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, i.Base()+"/metrics", nil)
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, i.BaseURL()+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func newWorld(ctx context.Context, dir string) (w *world, err error) {
 // start starts an instance with these contact points, and stops it when the test is over.
 func (w *world) start(t *testing.T, dc string, hosts ...string) *fleet.Instance {
 	t.Helper()
-	i, err := w.fleet.Launch(dc+"-"+rand.Text(), dc, hosts...)
+	i, err := w.fleet.LaunchInstance(fleet.InstanceConfig{Name: dc + "-" + rand.Text(), Datacentre: dc, Hosts: hosts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func (w *world) start(t *testing.T, dc string, hosts ...string) *fleet.Instance 
 func (w *world) serve(t *testing.T, dc string) *fleet.Instance {
 	t.Helper()
 	i := w.start(t, dc)
-	if err := i.AwaitServing(context.Background()); err != nil {
+	if err := i.WaitServing(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return i

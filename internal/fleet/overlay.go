@@ -10,12 +10,16 @@ import (
 	"path/filepath"
 )
 
-// Edit is one change of a source file of the module: Old, which is there exactly once, becomes New.
-type Edit struct{ File, Old, New string }
+// Edit replaces text in one source file of the module. Old must occur in File exactly once.
+type Edit struct {
+	File     string // relative to the root of the module
+	Old, New string
+}
 
-// Overlay writes, in dir, what Build takes to make an edited program: the source with edits, and with the files of added
-// beside it, by their names in the module. The source itself stays as it is. An edit that does not fit is an error.
-func Overlay(ctx context.Context, dir string, edits []Edit, added map[string][]byte) (string, error) {
+// WriteOverlay writes a file for go build -overlay to dir and returns its path. The overlay applies edits to the
+// module's source and adds the files of added, which are named relative to the root of the module. The source itself
+// does not change.
+func WriteOverlay(ctx context.Context, dir string, edits []Edit, added map[string][]byte) (string, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return "", err
@@ -29,7 +33,7 @@ func Overlay(ctx context.Context, dir string, edits []Edit, added map[string][]b
 			}
 		}
 		if n := bytes.Count(texts[file], []byte(e.Old)); n != 1 {
-			return "", fmt.Errorf("%s has %q %d times, not once: bring the edit up to date", e.File, e.Old, n)
+			return "", fmt.Errorf("%s contains %q %d times, want once: adapt the edit to the source", e.File, e.Old, n)
 		}
 		texts[file] = bytes.Replace(texts[file], []byte(e.Old), []byte(e.New), 1)
 	}
@@ -55,7 +59,7 @@ func Overlay(ctx context.Context, dir string, edits []Edit, added map[string][]b
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
-		return "", fmt.Errorf("the program is built from its source, edited; run this in its module: %w", err)
+		return "", fmt.Errorf("finding the source of userinfo, run this inside its module: %w", err)
 	}
 	return string(bytes.TrimSpace(out)), nil
 }

@@ -17,10 +17,10 @@ import (
 // nodeCertificate is the file that cassandra.yaml names as the keystore of the client port: key and certificate, PEM.
 const nodeCertificate = "/etc/cassandra/node.pem"
 
-// NewCertificate gives n another key and certificate of the same CA, in its right name, valid for so long from now; where
+// ReplaceCertificate gives n another key and certificate of the same CA, in its right name, valid for so long from now; where
 // validFor is negative it has expired already. A running node takes it for connections made from then on (nodetool
 // reloadssl) and keeps those there are; one that does not run takes it when it starts.
-func (n *Node) NewCertificate(ctx context.Context, validFor time.Duration) error {
+func (n *Node) ReplaceCertificate(ctx context.Context, validFor time.Duration) error {
 	now := time.Now()
 	leaf := n.leaf()
 	leaf.NotAfter = now.Add(validFor)
@@ -28,10 +28,10 @@ func (n *Node) NewCertificate(ctx context.Context, validFor time.Duration) error
 	return n.certify(ctx, leaf)
 }
 
-// WrongCertificate gives n a certificate of the same CA that is for another node's name and address (192.0.2.1, RFC 5737),
-// as NewCertificate does. NewCertificate gives it a right one again. Until then CQL and CQLAt find an ErrNoConnection, and
+// InstallWrongCertificate gives n a certificate of the same CA that is for another node's name and address (192.0.2.1, RFC 5737),
+// as ReplaceCertificate does. ReplaceCertificate gives it a right one again. Until then CQL and CQLAt find an ErrNoConnection, and
 // Start, which waits for CQL, waits until ctx ends.
-func (n *Node) WrongCertificate(ctx context.Context) error {
+func (n *Node) InstallWrongCertificate(ctx context.Context) error {
 	return n.certify(ctx, devca.Leaf{CommonName: "another node", IPs: []net.IP{net.IPv4(192, 0, 2, 1)}})
 }
 

@@ -19,8 +19,8 @@ const (
 	clockFile      = "offset"
 )
 
-// ErrTrueClock says that a node's clock is this machine's and cannot be set.
-var ErrTrueClock = errors.New("the node's clock is this machine's: start the cluster with Options.Clocks")
+// ErrClockNotSettable says that a node's clock is this machine's and cannot be set.
+var ErrClockNotSettable = errors.New("the node's clock is this machine's: start the cluster with Options.SettableClocks")
 
 // clockDir is where the file with n's offset is on this machine.
 func (n *Node) clockDir() string { return filepath.Join(n.cluster.run.dir, "clocks", n.Name) }
@@ -50,15 +50,15 @@ func (n *Node) fakeClock() (testcontainers.ContainerFile, string, map[string]str
 	}, nil
 }
 
-// SetClock makes n's wall clock jump to offset from the true time; 0 makes it true again (Options.Clocks; else an
-// ErrTrueClock). It returns when the node has seen it, after two seconds. The offset holds across Kill and Start.
+// SetClock makes n's wall clock jump to offset from the true time; 0 makes it true again (Options.SettableClocks; else an
+// ErrClockNotSettable). It returns when the node has seen it, after two seconds. The offset holds across Kill and Start.
 //
 // What jumps is what expiry, gossip's generations and certificates go by. What Cassandra hands out itself, now() and the
 // timestamps of writes that bring none, never goes back: after a jump backwards it stands still until the clock is there
 // again. Waits go by the monotonic clock, which does not jump.
 func (n *Node) SetClock(ctx context.Context, offset time.Duration) error {
 	if _, err := os.Stat(n.clockDir()); err != nil {
-		return fmt.Errorf("setting the clock of node %s: %w", n.Name, ErrTrueClock)
+		return fmt.Errorf("setting the clock of node %s: %w", n.Name, ErrClockNotSettable)
 	}
 	if err := n.writeClock(offset); err != nil {
 		return fmt.Errorf("setting the clock of node %s: %w", n.Name, err)

@@ -45,8 +45,8 @@ func (n *Node) PendingHints(ctx context.Context) (string, error) {
 	return n.cluster.CQLAt(ctx, n, "ONE", "SELECT host_id FROM system_views.pending_hints")
 }
 
-// Compacting lists what n does to its tables in the background, such as compaction; empty where it does nothing.
-func (n *Node) Compacting(ctx context.Context) (string, error) {
+// BackgroundTasks lists what n does to its tables in the background, such as compaction; empty where it does nothing.
+func (n *Node) BackgroundTasks(ctx context.Context) (string, error) {
 	return n.cluster.CQLAt(ctx, n, "ONE", "SELECT kind FROM system_views.sstable_tasks")
 }
 

@@ -126,14 +126,14 @@ func (e endless) Read(p []byte) (int, error) {
 	return len(p), e.ctx.Err()
 }
 
-// ReadOnlyCommitLog makes the directory of n's commit log read-only, as a kernel does with a disk that has errors, has
+// MakeCommitLogReadOnly makes the directory of n's commit log read-only, as a kernel does with a disk that has errors, has
 // Cassandra want a new segment of it (all nodes drop a table that is there for that alone), and returns when it has
 // seen that there is none. n has to answer CQL.
 //
 // By commit_failure_policy: stop it then does as with a full disk (FillDisk). What it has open it goes on writing to: some
-// 16 MB of what its peers send, until they hold it for down. With WritableCommitLog alone it does not come back: it has
+// 16 MB of what its peers send, until they hold it for down. With MakeCommitLogWritable alone it does not come back: it has
 // to be killed and started.
-func (n *Node) ReadOnlyCommitLog(ctx context.Context) error {
+func (n *Node) MakeCommitLogReadOnly(ctx context.Context) error {
 	for _, statement := range []string{
 		"CREATE KEYSPACE IF NOT EXISTS testcluster WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
 		"CREATE TABLE IF NOT EXISTS testcluster.dropped (k int PRIMARY KEY)",
@@ -179,8 +179,8 @@ func (n *Node) stopsServing(ctx context.Context) error {
 	return nil
 }
 
-// WritableCommitLog takes back ReadOnlyCommitLog. So does a restart of the node.
-func (n *Node) WritableCommitLog(ctx context.Context) error {
+// MakeCommitLogWritable takes back MakeCommitLogReadOnly. So does a restart of the node.
+func (n *Node) MakeCommitLogWritable(ctx context.Context) error {
 	err := n.inMounts(ctx, func() error { return unix.Unmount(commitLogDir, unix.MNT_DETACH) })
 	if err != nil {
 		return fmt.Errorf("making the commit log of node %s writable: %w", n.Name, err)

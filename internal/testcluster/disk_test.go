@@ -13,8 +13,8 @@ func TestANodeWithoutDiskOrClockOfItsOwnSaysWhichOptionGivesIt(t *testing.T) {
 	if err := n.FillDisk(t.Context()); !errors.Is(err, ErrNoSmallDisk) {
 		t.Errorf("FillDisk: %v, want %v", err, ErrNoSmallDisk)
 	}
-	if err := n.SetClock(t.Context(), time.Second); !errors.Is(err, ErrTrueClock) {
-		t.Errorf("SetClock: %v, want %v", err, ErrTrueClock)
+	if err := n.SetClock(t.Context(), time.Second); !errors.Is(err, ErrClockNotSettable) {
+		t.Errorf("SetClock: %v, want %v", err, ErrClockNotSettable)
 	}
 }
 

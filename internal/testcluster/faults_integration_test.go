@@ -23,7 +23,7 @@ func TestFaults(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	began := time.Now()
-	c, err := Start(ctx, Options{NodesPerDC: 1, SmallDisk: true, Clocks: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	c, err := Start(ctx, Options{NodesPerDC: 1, SmallDisk: true, SettableClocks: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func (f faults) wholeAgain() {
 	f.cql(f.a, "ALL", "UPDATE t.kv SET v = 0x01 WHERE k = 'whole'")
 }
 
-func (f faults) between() Link { return f.c.Between("dc1", "dc2") }
+func (f faults) between() Link { return f.c.LinkBetween("dc1", "dc2") }
 
 func lossy(f faults) {
 	link := Link{From: []*Node{f.a}, To: []*Node{f.b}, OneWay: true, Loss: 0.5}
@@ -321,15 +321,15 @@ func (f faults) clockIs(n *Node, offset time.Duration) {
 }
 
 func certificates(f faults) {
-	f.must(f.b.WrongCertificate(f.ctx))
+	f.must(f.b.InstallWrongCertificate(f.ctx))
 	if _, err := f.c.CQLAt(f.ctx, f.b, "ONE", "SELECT key FROM system.local"); !mentions(err, "certificate is valid for 192.0.2.1, not "+f.b.Address) {
 		f.t.Errorf("with a certificate of another name: %v", err)
 	}
-	f.must(f.b.NewCertificate(f.ctx, -time.Minute))
+	f.must(f.b.ReplaceCertificate(f.ctx, -time.Minute))
 	if _, err := f.c.CQLAt(f.ctx, f.b, "ONE", "SELECT key FROM system.local"); !mentions(err, "certificate has expired") {
 		f.t.Errorf("with a certificate that has expired: %v", err)
 	}
-	f.must(f.b.NewCertificate(f.ctx, time.Hour))
+	f.must(f.b.ReplaceCertificate(f.ctx, time.Hour))
 	f.wholeAgain()
 	f.cql(f.b, "ONE", "SELECT key FROM system.local")
 }
@@ -357,9 +357,9 @@ func diskFull(f faults) {
 }
 
 func commitLogReadOnly(f faults) {
-	f.must(f.b.ReadOnlyCommitLog(f.ctx))
+	f.must(f.b.MakeCommitLogReadOnly(f.ctx))
 	f.noConnection(f.b)
-	f.must(f.b.WritableCommitLog(f.ctx))
+	f.must(f.b.MakeCommitLogWritable(f.ctx))
 	f.startAnew()
 }
 

@@ -22,13 +22,13 @@ type Link struct {
 	Loss float64
 }
 
-// Between links the nodes of two datacentres.
-func (c *Cluster) Between(dc, other string) Link {
+// LinkBetween links the nodes of two datacentres.
+func (c *Cluster) LinkBetween(dc, other string) Link {
 	return Link{From: c.Nodes(dc), To: c.Nodes(other)}
 }
 
-// Around links n and all other nodes. Cut, it leaves n "half joined": n serves clients, but has no peers.
-func (c *Cluster) Around(n *Node) Link {
+// LinkAround links n and all other nodes. Cut, it leaves n "half joined": n serves clients, but has no peers.
+func (c *Cluster) LinkAround(n *Node) Link {
 	return Link{From: []*Node{n}, To: c.Others(n)}
 }
 

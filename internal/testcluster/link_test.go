@@ -17,9 +17,9 @@ func TestLinksJoinEveryNodeOfOneSetWithEveryOtherOfTheOther(t *testing.T) {
 		link Link
 		want string
 	}{
-		"datacentres, both ways":         {c.Between("a", "b"), "0>2 0>3 1>2 1>3 2>0 2>1 3>0 3>1"},
+		"datacentres, both ways":         {c.LinkBetween("a", "b"), "0>2 0>3 1>2 1>3 2>0 2>1 3>0 3>1"},
 		"one way":                        {Link{From: n[:1], To: n[2:], OneWay: true}, "0>2 0>3"},
-		"around one node":                {c.Around(n[1]), "0>1 1>0 1>2 1>3 2>1 3>1"},
+		"around one node":                {c.LinkAround(n[1]), "0>1 1>0 1>2 1>3 2>1 3>1"},
 		"a node is not linked to itself": {Link{From: n[:2], To: n[:1]}, "0>1 1>0"},
 	} {
 		t.Run(claim, func(t *testing.T) {

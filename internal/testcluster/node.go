@@ -74,7 +74,7 @@ func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Nod
 	}
 	// The official entry point would otherwise make each node its own seed.
 	environment := map[string]string{"CASSANDRA_SEEDS": c.seeds(opts)}
-	if opts.Clocks {
+	if opts.SettableClocks {
 		library, binding, variables, err := n.fakeClock()
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func (n *Node) exec(ctx context.Context, command []string) (out string, code int
 	docker := n.cluster.docker
 	made, err := docker.ExecCreate(ctx, n.id, client.ExecCreateOptions{
 		Cmd: command, AttachStdout: true, AttachStderr: true,
-		Env: []string{"LD_PRELOAD="}, // a command's own clock is the true one (Options.Clocks)
+		Env: []string{"LD_PRELOAD="}, // a command's own clock is the true one (Options.SettableClocks)
 	})
 	if err != nil {
 		return "", 0, err

@@ -56,7 +56,7 @@ type Options struct {
 	// so that FillDisk can fill it. Only what is used of them takes memory.
 	SmallDisk bool
 	// Clocks lets SetClock set each node's wall clock, by libfaketime.
-	Clocks bool
+	SettableClocks bool
 }
 
 // Cluster is a running cluster. Its methods are safe for concurrent use.

@@ -126,20 +126,20 @@ func oneWay(s script) {
 
 func halfJoined(s script) {
 	n := s.dc1[1]
-	s.cut(s.c.Around(n))
+	s.cut(s.c.LinkAround(n))
 	s.down(n, s.dc1[0])
 	s.down(n, s.dc1[2])
 	s.down(s.dc1[0], n)
 	s.cql(n, "ONE", "SELECT key FROM system.local")
 	s.refused(n, "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x03 WHERE k = 'half'")
 	s.cql(s.dc1[0], "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x04 WHERE k = 'half'")
-	s.heal(s.c.Around(n))
+	s.heal(s.c.LinkAround(n))
 	s.wholeAgain(n)
 	s.cql(n, "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x05 WHERE k = 'half'")
 }
 
 func apart(s script) {
-	link := s.c.Between("dc1", "dc2")
+	link := s.c.LinkBetween("dc1", "dc2")
 	link.Reject = true
 	s.cut(link)
 	for _, n := range s.dc2 {

@@ -1,0 +1,26 @@
+package fleet
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestConfigTemplate_NamesClientCertificateOnlyIfThereIsOne(t *testing.T) {
+	for name, row := range map[string]struct{ commonName, certificates, audience string }{
+		"token only":            {"", "certificates: []\n", "sessions: [{token: true}]\n"},
+		"token and certificate": {"wiki", "certificates: [{cn: wiki}]\n", "sessions: [{token: true}, {certificate: true}]\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var text bytes.Buffer
+			if err := configTemplate.Execute(&text, map[string]string{"CommonName": row.commonName}); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{row.certificates, row.audience} {
+				if !strings.Contains(text.String(), want) {
+					t.Errorf("want %q in\n%s", want, &text)
+				}
+			}
+		})
+	}
+}
