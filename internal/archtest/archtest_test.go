@@ -44,14 +44,17 @@ var layers = map[string][]string{
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
-	"drill/report":  {"drill/history", "drill/judge", "internal/chart", "internal/page"},
+	"drill/report":  {"drill/history", "drill/judge", "internal/report", "internal/chart", "internal/page"},
 
 	"bench/result":   nil,
-	"bench/report":   {"bench/result", "internal/chart", "internal/page"},
+	"bench/report":   {"bench/result", "internal/report", "internal/chart", "internal/page"},
 	"internal/chart": {"internal/page"},
 	"internal/page":  nil,
 
 	"internal/page/pagetest": nil,
+
+	"internal/report":   nil,
+	"internal/openloop": nil,
 }
 
 // workshop is what the service is tested and measured with. It may import anything but the program and each other's
