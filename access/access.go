@@ -1,11 +1,11 @@
 // Package access decides who a request comes from and what it may do.
 //
-//	Evidence ──Identify──▶ Identity ──Admit──▶ may it come in this way? (the audience's protections)
-//	                                └─Decide─▶ Caller ──▶ every store call (the same, and grant and key)
+//	Credentials ──Authenticate──▶ Identity ──Admit──▶ may it come in this way? (the audience's protections)
+//	                                └─Authorize─▶ Caller ──▶ every store call (the same, and grant and key)
 //
 // Invariants:
 //
-//  1. A Caller can be made by Decide alone, and is good for one operation on one key. The zero Caller is
+//  1. A Caller can be made by Authorize alone, and is good for one operation on one key. The zero Caller is
 //     good for nothing.
 //  2. Whatever is not granted is denied: an audience that is not listed, no alternative of it that holds, no client, no
 //     grant, no matching key pattern, an empty key, an unknown certificate, one that is expired or revoked or of another
@@ -15,7 +15,7 @@
 //  4. All credentials of a request are one client's, or it is refused.
 //  5. A Policy never changes once made. To change the rules, make another and swap it.
 //
-// It does not verify certificates or signatures (that was done before there is Evidence) and does not protect a client
+// It does not verify certificates or signatures (that was done before there is Credentials) and does not protect a client
 // from whoever holds its private key or its token.
 package access
 
@@ -28,8 +28,8 @@ import (
 var (
 	// ErrMalformed: the credentials cannot be read as what they claim to be, or there are several of a kind.
 	ErrMalformed = errors.New("malformed credentials")
-	// ErrUnidentified: there is no credential, or none that is known, current and used from where it may be.
-	ErrUnidentified = errors.New("not identified")
+	// ErrUnauthenticated: there is no credential, or none that is known, current and used from where it may be.
+	ErrUnauthenticated = errors.New("not identified")
 	// ErrConflict: one credential names one client and another credential another.
 	ErrConflict = errors.New("credentials name different clients")
 	// ErrDenied: the client is known and may not do this, or not in this way.
@@ -64,7 +64,7 @@ func GrantOn(resource string, action Action) Grant {
 	return Grant(resource + ":" + string(action))
 }
 
-// Caller is proof that Decide allowed one client one operation on one key. Its zero value is denied everywhere.
+// Caller is proof that Authorize allowed one client one operation on one key. Its zero value is denied everywhere.
 type Caller struct {
 	client string
 	grant  Grant
@@ -89,14 +89,14 @@ func (c Caller) Check(grant Grant, key Key) error {
 	return nil
 }
 
-// Anybody is the Caller's client where an audience is open to those who prove nothing. No client can be called so.
-const Anybody = "anybody"
+// Anonymous is the Caller's client where an audience is open to those who prove nothing. No client can be called so.
+const Anonymous = "anybody"
 
-// Decide tells whether id may do what grant names, on key where the resource is a collection. It is the only
+// Authorize tells whether id may do what grant names, on key where the resource is a collection. It is the only
 // function that makes a Caller. It fails closed: the zero Identity, a grant that no resource has, an audience that does not
 // admit id (as Admit tells), a client without the grant, an empty key on a collection and a key outside the client's
 // patterns are refused, as ErrDenied unless Admit says otherwise.
-func Decide(id Identity, grant Grant, key Key) (Caller, error) {
+func Authorize(id Identity, grant Grant, key Key) (Caller, error) {
 	if id.policy == nil {
 		return Caller{}, ErrDenied
 	}
@@ -125,7 +125,7 @@ func Decide(id Identity, grant Grant, key Key) (Caller, error) {
 
 // Admit tells whether the audience of that name lets id in, whatever it is then granted. It fails closed: the zero
 // Identity and an audience that is not listed are ErrDenied. Where a credential is missing that would be taken it is
-// ErrUnidentified.
+// ErrUnauthenticated.
 func Admit(id Identity, audience string) error {
 	if id.policy == nil {
 		return ErrDenied
@@ -136,7 +136,7 @@ func Admit(id Identity, audience string) error {
 
 func orAnybody(client string) string {
 	if client == "" {
-		return Anybody
+		return Anonymous
 	}
 	return client
 }

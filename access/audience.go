@@ -116,12 +116,12 @@ func (a *audience) admits(id Identity) (anybody bool, err error) {
 
 var (
 	errClosed        = fmt.Errorf("%w: the audience is closed", ErrDenied)
-	errNoCredential  = fmt.Errorf("%w: no certificate of a known client, no token and no signature", ErrUnidentified)
+	errNoCredential  = fmt.Errorf("%w: no certificate of a known client, no token and no signature", ErrUnauthenticated)
 	errNoAlternative = fmt.Errorf("%w: no alternative of the audience holds", ErrDenied)
 )
 
 // compileAudiences checks in. names are the audiences that there may be; true where a request needs a client and a key.
-func (r Rules) compileAudiences(names map[string]bool) (map[string]*audience, error) {
+func (r PolicyConfig) compileAudiences(names map[string]bool) (map[string]*audience, error) {
 	if len(r.Audiences) == 0 {
 		return nil, field.Errorf("audiences", "missing, so that every route would be closed; list %s, each with the protections that it wants",
 			strings.Join(slices.Sorted(maps.Keys(names)), ", "))
@@ -157,7 +157,7 @@ func (r Rules) compileAudiences(names map[string]bool) (map[string]*audience, er
 }
 
 // allowed refuses alternatives that would open what must not be open.
-func (r Rules) allowed(at, name string, collection bool, a alternative) error {
+func (r PolicyConfig) allowed(at, name string, collection bool, a alternative) error {
 	switch {
 	case a.needs&allow != 0 && name != Health && !r.Dev:
 		return field.Errorf(at+".allow", "would open %s to anybody, which only `userinfo dev` does; list the protections that it wants", name)

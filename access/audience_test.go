@@ -23,11 +23,11 @@ type ingredient struct {
 	name   string
 	proves string // wiki, ops, or nobody
 	wrong  bool
-	add    func(*access.Evidence)
+	add    func(*access.Credentials)
 }
 
 var certificateStates = []ingredient{
-	{name: "no certificate", add: func(*access.Evidence) {}},
+	{name: "no certificate", add: func(*access.Credentials) {}},
 	{name: "wiki's certificate", proves: "wiki", add: withCertificate("a", cert("wiki"))},
 	{name: "ops' certificate", proves: "ops", add: withCertificate("b", cert("ops"))},
 	{name: "certificate of no client", add: withCertificate("a", cert("nobody"))},
@@ -37,34 +37,34 @@ var certificateStates = []ingredient{
 	{name: "early certificate", wrong: true, add: withCertificate("a", cert("wiki", func(c *x509.Certificate) { c.NotBefore = today.Add(time.Second) }))},
 }
 
-func withCertificate(ca string, c *x509.Certificate) func(*access.Evidence) {
-	return func(e *access.Evidence) {
+func withCertificate(ca string, c *x509.Certificate) func(*access.Credentials) {
+	return func(e *access.Credentials) {
 		if e.Certificate = c; ca != "" {
-			e.Authorities = []string{ca}
+			e.ClientCAs = []string{ca}
 		}
 	}
 }
 
 // tokenStates depend on the address, as wiki's token is good inside alone.
 func tokenStates(remote netip.Addr) []ingredient {
-	with := func(t access.Token) func(*access.Evidence) {
-		return func(e *access.Evidence) { e.Authorization = bearer(t) }
+	with := func(t access.Token) func(*access.Credentials) {
+		return func(e *access.Credentials) { e.Authorization = bearer(t) }
 	}
 	return []ingredient{
-		{name: "no token", add: func(*access.Evidence) {}},
+		{name: "no token", add: func(*access.Credentials) {}},
 		{name: "wiki's token", proves: "wiki", wrong: remote != inside, add: with(wikiToken)},
 		{name: "ops' token", proves: "ops", add: with(opsToken)},
 		{name: "unknown token", wrong: true, add: with(nobodysToken)},
-		{name: "no bearer token", wrong: true, add: func(e *access.Evidence) { e.Authorization = []string{"Basic eA=="} }},
-		{name: "two tokens", wrong: true, add: func(e *access.Evidence) { e.Authorization = append(bearer(opsToken), bearer(opsToken)...) }},
+		{name: "no bearer token", wrong: true, add: func(e *access.Credentials) { e.Authorization = []string{"Basic eA=="} }},
+		{name: "two tokens", wrong: true, add: func(e *access.Credentials) { e.Authorization = append(bearer(opsToken), bearer(opsToken)...) }},
 	}
 }
 
 var signatureStates = []ingredient{
-	{name: "no signature", add: func(*access.Evidence) {}},
-	{name: "wiki's signature", proves: "wiki", add: func(e *access.Evidence) { e.SignatureKey = "wiki-1" }},
-	{name: "ops' signature", proves: "ops", add: func(e *access.Evidence) { e.SignatureKey = "ops-1" }},
-	{name: "signature of no client", wrong: true, add: func(e *access.Evidence) { e.SignatureKey = "nobody-1" }},
+	{name: "no signature", add: func(*access.Credentials) {}},
+	{name: "wiki's signature", proves: "wiki", add: func(e *access.Credentials) { e.SignatureKey = "wiki-1" }},
+	{name: "ops' signature", proves: "ops", add: func(e *access.Credentials) { e.SignatureKey = "ops-1" }},
+	{name: "signature of no client", wrong: true, add: func(e *access.Credentials) { e.SignatureKey = "nobody-1" }},
 }
 
 var addresses = []netip.Addr{inside, outside, {}}
@@ -177,7 +177,7 @@ func TestNoCombinationOpensByAccident(t *testing.T) {
 		collections = append(collections, name)
 	}
 	slices.Sort(collections)
-	p, err := access.Rules{Clients: twoClients(collections), Audiences: audiences, Collections: collections, Authorities: []string{"a", "b"}, Now: now}.Policy()
+	p, err := access.NewPolicy(access.PolicyConfig{Clients: twoClients(collections), Audiences: audiences, Collections: collections, ClientCAs: []string{"a", "b"}, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,14 +187,14 @@ func TestNoCombinationOpensByAccident(t *testing.T) {
 			for _, tok := range tokenStates(remote) {
 				for _, s := range signatureStates {
 					from := []ingredient{c, tok, s}
-					e := access.Evidence{Remote: remote}
+					e := access.Credentials{Remote: remote}
 					for _, f := range from {
 						f.add(&e)
 					}
-					id, failed := p.Identify(e)
+					id, failed := p.Authenticate(e)
 					for _, name := range collections {
 						for _, key := range []access.Key{"wiki:1", "ops:1"} {
-							caller, err := access.Decide(id, access.GrantOn(name, access.Get), key)
+							caller, err := access.Authorize(id, access.GrantOn(name, access.Get), key)
 							open := failed == nil && err == nil
 							if open != want(alternatives[name], from, remote, string(key)) {
 								t.Fatalf("%s, %s, %s, from %v, audience %v, key of %s: allowed %v (%v, %v)",
@@ -221,15 +221,16 @@ func TestNoCombinationOpensByAccident(t *testing.T) {
 
 func TestANetworkAloneOpensWhatHasNoKeysToWhoeverIsInIt(t *testing.T) {
 	only := []access.Alternative{{Network: []string{"10.0.0.0/8"}}}
-	p, err := access.Rules{Clients: clients(), Audiences: access.Audiences{"metrics": only, "health": only}, Collections: []string{"sessions"},
-		Authorities: theCA, Now: now}.Policy()
+	p, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Audiences: access.Audiences{"metrics": only, "health": only}, Collections: []string{"sessions"},
+		ClientCAs: theCA, Now: now})
+
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, remote := range addresses {
-		id := identify(t, p, access.Evidence{Remote: remote})
-		c, err := access.Decide(id, "metrics:get", "")
-		if (err == nil) != (remote == inside) || (c.Client() == access.Anybody) != (remote == inside) {
+		id := identify(t, p, access.Credentials{Remote: remote})
+		c, err := access.Authorize(id, "metrics:get", "")
+		if (err == nil) != (remote == inside) || (c.Client() == access.Anonymous) != (remote == inside) {
 			t.Errorf("metrics from %v: %v, %v", remote, c, err)
 		}
 		if err != nil && !errors.Is(err, access.ErrDenied) {
@@ -239,35 +240,35 @@ func TestANetworkAloneOpensWhatHasNoKeysToWhoeverIsInIt(t *testing.T) {
 			t.Errorf("health from %v: %v", remote, err)
 		}
 		for _, grant := range []access.Grant{"openapi:get", "sessions:get", "health:get", "metrics:set"} {
-			if _, err := access.Decide(id, grant, "k"); !errors.Is(err, access.ErrDenied) {
+			if _, err := access.Authorize(id, grant, "k"); !errors.Is(err, access.ErrDenied) {
 				t.Errorf("%s from %v: %v", grant, remote, err)
 			}
 		}
 	}
-	if _, err := p.Identify(access.Evidence{Remote: inside, Authorization: bearer(nobodysToken)}); !errors.Is(err, access.ErrUnidentified) {
+	if _, err := p.Authenticate(access.Credentials{Remote: inside, Authorization: bearer(nobodysToken)}); !errors.Is(err, access.ErrUnauthenticated) {
 		t.Errorf("a wrong token in the right network: %v", err)
 	}
 }
 
 func TestDevMayOpenAnAudienceToAnybody(t *testing.T) {
 	open := access.Audiences{"sessions": {{Allow: yes}}, "health": {{Allow: yes}}}
-	rules := access.Rules{Clients: clients(), Audiences: open, Collections: []string{"sessions"}, Authorities: theCA, Now: now, Dev: true}
-	p, err := rules.Policy()
+	rules := access.PolicyConfig{Clients: clients(), Audiences: open, Collections: []string{"sessions"}, ClientCAs: theCA, Now: now, Dev: true}
+	p, err := access.NewPolicy(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := identify(t, p, access.Evidence{})
-	if c, err := access.Decide(id, "sessions:set", "any"); err != nil || c.Client() != access.Anybody || c.Check("sessions:set", "any") != nil {
+	id := identify(t, p, access.Credentials{})
+	if c, err := access.Authorize(id, "sessions:set", "any"); err != nil || c.Client() != access.Anonymous || c.Check("sessions:set", "any") != nil {
 		t.Errorf("sessions: %v, %v", c, err)
 	}
-	if _, err := access.Decide(id, "sessions:set", ""); !errors.Is(err, access.ErrDenied) {
+	if _, err := access.Authorize(id, "sessions:set", ""); !errors.Is(err, access.ErrDenied) {
 		t.Errorf("an empty key: %v", err)
 	}
-	if _, err := access.Decide(id, "metrics:get", ""); !errors.Is(err, access.ErrDenied) {
+	if _, err := access.Authorize(id, "metrics:get", ""); !errors.Is(err, access.ErrDenied) {
 		t.Errorf("metrics, which are not listed: %v", err)
 	}
 	rules.Dev = false
-	_, err = rules.Policy()
+	_, err = access.NewPolicy(rules)
 	if got := mistakes(err); len(got) != 1 || !strings.Contains(got["audiences.sessions[0].allow"], "which only `userinfo dev` does") {
 		t.Errorf("outside dev: %v", err)
 	}
@@ -299,7 +300,7 @@ func TestEachMistakeInAnAudienceIsNamedWithItsField(t *testing.T) {
 	} {
 		with := clients()
 		with[0].Groups = []string{"farm"}
-		p, err := access.Rules{Clients: with, Audiences: test.in, Collections: []string{"sessions"}, Authorities: theCA, Now: now}.Policy()
+		p, err := access.NewPolicy(access.PolicyConfig{Clients: with, Audiences: test.in, Collections: []string{"sessions"}, ClientCAs: theCA, Now: now})
 		if got := mistakes(err); p != nil || len(got) != 1 || !strings.Contains(got[test.path], test.says) {
 			t.Errorf("%s: %v; want %s: … %s", test.name, err, test.path, test.says)
 		}
@@ -308,17 +309,17 @@ func TestEachMistakeInAnAudienceIsNamedWithItsField(t *testing.T) {
 
 func TestWhoeverComesWithoutACredentialIsToldThatOneIsWanted(t *testing.T) {
 	audiences := access.Audiences{"sessions": {{Certificate: yes, Network: []string{"10.0.0.0/8"}}}, "metrics": {{Allow: no}}}
-	p, err := access.Rules{Clients: clients(), Audiences: audiences, Collections: []string{"sessions"}, Authorities: theCA, Now: now}.Policy()
+	p, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Audiences: audiences, Collections: []string{"sessions"}, ClientCAs: theCA, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := identify(t, p, access.Evidence{Remote: inside})
-	for audience, want := range map[string]error{"sessions": access.ErrUnidentified, "metrics": access.ErrDenied, "openapi": access.ErrDenied, "": access.ErrDenied} {
+	nobody := identify(t, p, access.Credentials{Remote: inside})
+	for audience, want := range map[string]error{"sessions": access.ErrUnauthenticated, "metrics": access.ErrDenied, "openapi": access.ErrDenied, "": access.ErrDenied} {
 		if err := access.Admit(nobody, audience); !errors.Is(err, want) {
 			t.Errorf("nobody, %q: %v; want %v", audience, err, want)
 		}
 	}
-	wiki := identify(t, p, access.Evidence{Authorization: bearer(wikiNewToken), Remote: inside})
+	wiki := identify(t, p, access.Credentials{Authorization: bearer(wikiNewToken), Remote: inside})
 	if err := access.Admit(wiki, "sessions"); !errors.Is(err, access.ErrDenied) {
 		t.Errorf("a client with another credential: %v; want ErrDenied", err)
 	}

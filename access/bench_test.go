@@ -25,22 +25,22 @@ func BenchmarkDecide(b *testing.B) {
 		p := newPolicy(b, all...)
 		for _, by := range []struct {
 			name     string
-			evidence access.Evidence
+			evidence access.Credentials
 			key      access.Key
 		}{
-			{"token", access.Evidence{Authorization: []string{"Bearer " + string(wikiToken)}, Remote: inside}, "enwiki:MWSession:abc"},
-			{"certificate", access.Evidence{Certificate: certificate, Authorities: theCA}, "wiki:MWSession:abc"},
-			{"signature", access.Evidence{SignatureKey: "wiki-1"}, "enwiki:MWSession:abc"},
+			{"token", access.Credentials{Authorization: []string{"Bearer " + string(wikiToken)}, Remote: inside}, "enwiki:MWSession:abc"},
+			{"certificate", access.Credentials{Certificate: certificate, ClientCAs: theCA}, "wiki:MWSession:abc"},
+			{"signature", access.Credentials{SignatureKey: "wiki-1"}, "enwiki:MWSession:abc"},
 		} {
 			b.Run(fmt.Sprintf("%s/%d-clients", by.name, len(all)), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					id, err := p.Identify(by.evidence)
+					id, err := p.Authenticate(by.evidence)
 					if err == nil {
 						err = access.Admit(id, "sessions")
 					}
 					if err == nil {
-						_, err = access.Decide(id, "sessions:get", by.key)
+						_, err = access.Authorize(id, "sessions:get", by.key)
 					}
 					if err != nil {
 						b.Fatal(err)

@@ -48,8 +48,8 @@ type Limits struct {
 	MissesPerMinute int `yaml:"misses_per_minute"`
 }
 
-// Or is l, with what it leaves out taken from other.
-func (l Limits) Or(other Limits) Limits {
+// WithDefaults is l, with what it leaves out taken from other.
+func (l Limits) WithDefaults(other Limits) Limits {
 	for _, f := range []struct{ mine, others *int }{
 		{&l.MaxInFlight, &other.MaxInFlight}, {&l.RequestsPerSecond, &other.RequestsPerSecond}, {&l.MissesPerMinute, &other.MissesPerMinute},
 	} {
@@ -121,13 +121,13 @@ func (c *client) owns(key Key, of names) bool {
 }
 
 // compile checks one Client. path is its place in the configuration.
-func (r Rules) compile(path string, in Client, resources map[Grant]resource) (*client, error) {
+func (r PolicyConfig) compile(path string, in Client, resources map[Grant]resource) (*client, error) {
 	c := &client{name: in.Name, groups: slices.Clone(in.Groups), grants: make(map[Grant]bool), limits: in.Limits}
 	var errs []error
 	if in.Name == "" {
 		errs = append(errs, field.Errorf(path+".name", "missing; logs and metrics need a name for each client"))
 	}
-	if in.Name == Anybody {
+	if in.Name == Anonymous {
 		errs = append(errs, field.Errorf(path+".name", "is what those are called who prove nothing; take another"))
 	}
 	for i, g := range in.Groups {
@@ -139,7 +139,7 @@ func (r Rules) compile(path string, in Client, resources map[Grant]resource) (*c
 		errs = append(errs, field.Errorf(path, "client %q has neither certificates nor tokens nor signature_keys, so nobody could be it", in.Name))
 	}
 	errs = append(errs,
-		c.addCertificates(path+".certificates", in.Certificates, r.Authorities),
+		c.addCertificates(path+".certificates", in.Certificates, r.ClientCAs),
 		c.addTokens(path+".tokens", in.Tokens),
 		c.addSignatureKeys(path+".signature_keys", in.SignatureKeys),
 		c.addGrants(path+".grants", in.Grants, resources),

@@ -7,9 +7,9 @@ import (
 	"userinfo/access"
 )
 
-func identify(t testing.TB, p *access.Policy, e access.Evidence) access.Identity {
+func identify(t testing.TB, p *access.Policy, e access.Credentials) access.Identity {
 	t.Helper()
-	id, err := p.Identify(e)
+	id, err := p.Authenticate(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,8 +19,8 @@ func identify(t testing.TB, p *access.Policy, e access.Evidence) access.Identity
 func TestTheZeroValuesAreDeniedEverywhere(t *testing.T) {
 	for _, grant := range []access.Grant{"", "sessions:get", "metrics:get"} {
 		for _, key := range []access.Key{"", "enwiki:1", "*"} {
-			if c, err := access.Decide(access.Identity{}, grant, key); !errors.Is(err, access.ErrDenied) || c != (access.Caller{}) {
-				t.Errorf("Decide(nobody, %q, %q) = %v; want ErrDenied", grant, string(key), err)
+			if c, err := access.Authorize(access.Identity{}, grant, key); !errors.Is(err, access.ErrDenied) || c != (access.Caller{}) {
+				t.Errorf("Authorize(nobody, %q, %q) = %v; want ErrDenied", grant, string(key), err)
 			}
 			if err := (access.Caller{}).Check(grant, key); !errors.Is(err, access.ErrDenied) {
 				t.Errorf("zero Caller, Check(%q, %q) = %v; want ErrDenied", grant, string(key), err)
@@ -57,13 +57,13 @@ func TestAClientMayDoWhatIsGrantedOnItsKeysAndNothingElse(t *testing.T) {
 		p := newPolicy(t, access.Client{
 			Name: "c", Tokens: []access.TokenRule{{SHA256: opsToken.HashText()}}, Grants: granted, Keys: []string{"enwiki:*"},
 		})
-		id := identify(t, p, access.Evidence{Authorization: bearer(opsToken)})
+		id := identify(t, p, access.Credentials{Authorization: bearer(opsToken)})
 		for _, grant := range append(sessions, others...) {
 			for key, mine := range keys {
 				want := has[grant] && (mine || grant == "metrics:get")
-				c, err := access.Decide(id, grant, key)
+				c, err := access.Authorize(id, grant, key)
 				if (err == nil) != want || !want && (!errors.Is(err, access.ErrDenied) || c != access.Caller{}) {
-					t.Fatalf("granted %v: Decide(%q, %q) = %v; want it allowed: %v", granted, grant, string(key), err, want)
+					t.Fatalf("granted %v: Authorize(%q, %q) = %v; want it allowed: %v", granted, grant, string(key), err, want)
 				}
 			}
 		}
@@ -72,8 +72,8 @@ func TestAClientMayDoWhatIsGrantedOnItsKeysAndNothingElse(t *testing.T) {
 
 func TestACallerIsGoodForOneGrantOnOneKey(t *testing.T) {
 	p := newPolicy(t, clients()...)
-	id := identify(t, p, access.Evidence{Certificate: cert("wiki"), Authorities: theCA})
-	c, err := access.Decide(id, "sessions:get", "enwiki:1")
+	id := identify(t, p, access.Credentials{Certificate: cert("wiki"), ClientCAs: theCA})
+	c, err := access.Authorize(id, "sessions:get", "enwiki:1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,15 +97,15 @@ func TestACallerIsGoodForOneGrantOnOneKey(t *testing.T) {
 
 func TestAGrantWithoutKeysNeedsNone(t *testing.T) {
 	p := newPolicy(t, clients()...)
-	id := identify(t, p, access.Evidence{Certificate: cert("ops"), Authorities: theCA})
+	id := identify(t, p, access.Credentials{Certificate: cert("ops"), ClientCAs: theCA})
 	for _, resource := range []string{access.Metrics, access.OpenAPI} {
 		grant := access.GrantOn(resource, access.Get)
-		c, err := access.Decide(id, grant, "")
+		c, err := access.Authorize(id, grant, "")
 		if err != nil || c.Check(grant, "") != nil {
 			t.Errorf("%s: %v", grant, err)
 		}
 	}
-	if _, err := access.Decide(id, "sessions:get", "enwiki:1"); !errors.Is(err, access.ErrDenied) {
+	if _, err := access.Authorize(id, "sessions:get", "enwiki:1"); !errors.Is(err, access.ErrDenied) {
 		t.Errorf("ops read a session: %v", err)
 	}
 }
@@ -131,8 +131,8 @@ func TestAClientOfSeveralCertificatesHasTheSpaceOfTheOneItShows(t *testing.T) {
 		{"{cn}", "{cn}:1", true},    // nor is a name expanded twice
 		{"{cn}", "enwiki:1", false}, //
 	} {
-		id := identify(t, p, access.Evidence{Certificate: cert(test.cn, dns("farm.example")), Authorities: theCA})
-		if _, err := access.Decide(id, "sessions:get", test.key); (err == nil) != test.want {
+		id := identify(t, p, access.Credentials{Certificate: cert(test.cn, dns("farm.example")), ClientCAs: theCA})
+		if _, err := access.Authorize(id, "sessions:get", test.key); (err == nil) != test.want {
 			t.Errorf("common name %q, key %q: %v; want it allowed: %v", test.cn, string(test.key), err, test.want)
 		}
 	}

@@ -9,12 +9,12 @@ import (
 
 // Permission is what one client may do in one audience, in words.
 type Permission struct {
-	Client   string // Anybody where nothing proves a client
+	Client   string // Anonymous where nothing proves a client
 	Audience string
 	Actions  []Action
-	// Ways are the alternatives that the client could meet. Without any, it may never do it.
-	Ways []string
-	Keys []string // patterns; none where the audience has no keys
+	// Alternatives are the alternatives that the client could meet. Without any, it may never do it.
+	Alternatives []string
+	Keys         []string // patterns; none where the audience has no keys
 }
 
 // Permissions are all that p gives, by client in the order of the configuration, then by audience.
@@ -22,12 +22,12 @@ func (p *Policy) Permissions() []Permission {
 	var all []Permission
 	for _, name := range slices.Sorted(maps.Keys(p.audiences)) {
 		if ways := p.audiences[name].ways(nil); len(ways) > 0 {
-			all = append(all, Permission{Client: Anybody, Audience: name, Actions: p.actions(name, nil), Ways: ways})
+			all = append(all, Permission{Client: Anonymous, Audience: name, Actions: p.actions(name, nil), Alternatives: ways})
 		}
 	}
 	for _, c := range p.clients {
 		for _, name := range p.granted(c) {
-			one := Permission{Client: c.name, Audience: name, Actions: p.actions(name, c.grants), Ways: p.audiences[name].ways(c)}
+			one := Permission{Client: c.name, Audience: name, Actions: p.actions(name, c.grants), Alternatives: p.audiences[name].ways(c)}
 			if p.resources[GrantOn(name, one.Actions[0])].keyed {
 				for _, k := range c.keys {
 					one.Keys = append(one.Keys, k.text)
@@ -39,8 +39,8 @@ func (p *Policy) Permissions() []Permission {
 	return all
 }
 
-// Keyed tells whether grant is one on keys. A grant that there cannot be is an error that says which there are.
-func (p *Policy) Keyed(grant Grant) (bool, error) {
+// NeedsKey tells whether grant is one on keys. A grant that there cannot be is an error that says which there are.
+func (p *Policy) NeedsKey(grant Grant) (bool, error) {
 	on, known := p.resources[grant]
 	if !known {
 		return false, fmt.Errorf("unknown grant; known are %s", list(p.resources))

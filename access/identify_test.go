@@ -20,7 +20,7 @@ var today = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func now() time.Time { return today }
 
 // theCA is what every certificate below is of.
-var theCA = []string{access.DefaultAuthority}
+var theCA = []string{access.DefaultClientCA}
 
 // The tokens of the clients below, and one of nobody.
 const (
@@ -101,7 +101,7 @@ func ip(text string) func(*x509.Certificate) {
 
 func bearer(t access.Token) []string { return []string{"Bearer " + string(t)} }
 
-// outcome is how the tables below call what Identify says.
+// outcome is how the tables below call what Authenticate says.
 func outcome(id access.Identity, err error) string {
 	switch {
 	case err == nil && id.Client() == "":
@@ -112,7 +112,7 @@ func outcome(id access.Identity, err error) string {
 		return "an error, and an identity all the same"
 	case errors.Is(err, access.ErrMalformed):
 		return "malformed"
-	case errors.Is(err, access.ErrUnidentified):
+	case errors.Is(err, access.ErrUnauthenticated):
 		return "unidentified"
 	case errors.Is(err, access.ErrConflict):
 		return "conflict"
@@ -155,8 +155,8 @@ func TestEachPairOfCredentialsIsOneClientOrARefusal(t *testing.T) {
 	p := newPolicy(t, clients()...)
 	for _, row := range matrix {
 		for i, token := range order {
-			e := access.Evidence{Certificate: certificates[row.certificate], Authorization: tokens[token], Remote: outside, Authorities: theCA}
-			if got := outcome(p.Identify(e)); got != row.outcomes[i] {
+			e := access.Credentials{Certificate: certificates[row.certificate], Authorization: tokens[token], Remote: outside, ClientCAs: theCA}
+			if got := outcome(p.Authenticate(e)); got != row.outcomes[i] {
 				t.Errorf("certificate %s, token %s: %s; want %s", row.certificate, token, got, row.outcomes[i])
 			}
 		}
@@ -190,7 +190,7 @@ func TestACertificateIsKnownByAnyOfItsNames(t *testing.T) {
 		{"on its last moment", cert("wiki", func(c *x509.Certificate) { c.NotAfter = today }), "wiki"},
 		{"on its first moment", cert("wiki", func(c *x509.Certificate) { c.NotBefore = today }), "wiki"},
 	} {
-		if got := outcome(p.Identify(access.Evidence{Certificate: test.cert, Authorities: theCA})); got != test.want {
+		if got := outcome(p.Authenticate(access.Credentials{Certificate: test.cert, ClientCAs: theCA})); got != test.want {
 			t.Errorf("%s: %s; want %s", test.name, got, test.want)
 		}
 	}
@@ -212,12 +212,12 @@ func TestATokenIsGoodInItsNetworksAlone(t *testing.T) {
 		{"an IPv6 address with a zone, which no network has", netip.MustParseAddr("2001:db8::1%eth0"), "unidentified"},
 		{"an address that is not known", netip.Addr{}, "unidentified"},
 	} {
-		e := access.Evidence{Authorization: bearer(wikiToken), Remote: test.remote}
-		if got := outcome(p.Identify(e)); got != test.want {
+		e := access.Credentials{Authorization: bearer(wikiToken), Remote: test.remote}
+		if got := outcome(p.Authenticate(e)); got != test.want {
 			t.Errorf("%s: %s; want %s", test.name, got, test.want)
 		}
 	}
-	if got := outcome(p.Identify(access.Evidence{Authorization: bearer(wikiNewToken)})); got != "wiki" {
+	if got := outcome(p.Authenticate(access.Credentials{Authorization: bearer(wikiNewToken)})); got != "wiki" {
 		t.Errorf("a token without networks is good from everywhere, even from an unknown address; got %s", got)
 	}
 }
@@ -253,8 +253,8 @@ func TestAuthorizationIsOneBearerToken(t *testing.T) {
 		{"another scheme", []string{"Basic " + right}, "malformed"},
 		{"an unknown scheme", []string{"Bearers " + right}, "malformed"},
 	} {
-		e := access.Evidence{Authorization: test.headers}
-		if got := outcome(p.Identify(e)); got != test.want {
+		e := access.Credentials{Authorization: test.headers}
+		if got := outcome(p.Authenticate(e)); got != test.want {
 			t.Errorf("%s: %s; want %s", test.name, got, test.want)
 		}
 	}
@@ -262,19 +262,19 @@ func TestAuthorizationIsOneBearerToken(t *testing.T) {
 
 func TestATokenGivesNoCommonName(t *testing.T) {
 	p := newPolicy(t, clients()...)
-	byToken, err := p.Identify(access.Evidence{Authorization: bearer(wikiNewToken)})
+	byToken, err := p.Authenticate(access.Credentials{Authorization: bearer(wikiNewToken)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := access.Decide(byToken, "sessions:get", "wiki:1"); !errors.Is(err, access.ErrDenied) {
+	if _, err := access.Authorize(byToken, "sessions:get", "wiki:1"); !errors.Is(err, access.ErrDenied) {
 		t.Errorf("by token: {cn}:* took a key: %v", err)
 	}
 	for name, headers := range map[string][]string{"alone": nil, "with a token of the same client": bearer(wikiNewToken)} {
-		id, err := p.Identify(access.Evidence{Certificate: cert("wiki"), Authorization: headers, Authorities: theCA})
+		id, err := p.Authenticate(access.Credentials{Certificate: cert("wiki"), Authorization: headers, ClientCAs: theCA})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := access.Decide(id, "sessions:get", "wiki:1"); err != nil {
+		if _, err := access.Authorize(id, "sessions:get", "wiki:1"); err != nil {
 			t.Errorf("by certificate %s: %v", name, err)
 		}
 	}
@@ -282,13 +282,13 @@ func TestATokenGivesNoCommonName(t *testing.T) {
 
 func TestThePolicyOfNobodyIdentifiesNobody(t *testing.T) {
 	p := new(access.Policy)
-	if got := outcome(p.Identify(access.Evidence{Authorization: bearer(opsToken), Remote: inside})); got != "unidentified" {
+	if got := outcome(p.Authenticate(access.Credentials{Authorization: bearer(opsToken), Remote: inside})); got != "unidentified" {
 		t.Errorf("a token: %s; want unidentified", got)
 	}
-	if got := outcome(p.Identify(access.Evidence{SignatureKey: "key", Remote: inside})); got != "unidentified" {
+	if got := outcome(p.Authenticate(access.Credentials{SignatureKey: "key", Remote: inside})); got != "unidentified" {
 		t.Errorf("a signature: %s; want unidentified", got)
 	}
-	id, err := p.Identify(access.Evidence{Remote: inside})
+	id, err := p.Authenticate(access.Credentials{Remote: inside})
 	if err != nil || id.Client() != "" {
 		t.Errorf("nothing: %q, %v", id.Client(), err)
 	}
@@ -305,7 +305,7 @@ func TestRefusalsShowNoCredential(t *testing.T) {
 		bearer(nobodysToken), bearer(wikiToken), {string(nobodysToken)}, {"Basic " + string(nobodysToken)},
 		{"Bearer " + string(nobodysToken), "Bearer " + string(wikiToken)}, {"Bearer " + string(nobodysToken) + " "},
 	} {
-		_, err := p.Identify(access.Evidence{Authorization: headers, Remote: outside})
+		_, err := p.Authenticate(access.Credentials{Authorization: headers, Remote: outside})
 		if err == nil {
 			t.Errorf("%q was taken", headers)
 			continue

@@ -58,8 +58,8 @@ func compileName(path string, in CertificateName, authorities []string) (n certi
 	n = certificateName{authority: in.CA, cn: in.CN != "", text: in.CN + in.SAN}
 	n.stars = strings.Count(n.text, "*")
 	switch {
-	case in.CA == "" && slices.Contains(authorities, DefaultAuthority):
-		n.authority = DefaultAuthority
+	case in.CA == "" && slices.Contains(authorities, DefaultClientCA):
+		n.authority = DefaultClientCA
 	case in.CA == "" && len(authorities) == 1:
 		n.authority = authorities[0]
 	case in.CA == "" && len(authorities) == 0:

@@ -14,8 +14,9 @@ func tool(n access.CertificateName, keys string) access.Client {
 }
 
 func ofCAs(authorities []string, clients ...access.Client) (*access.Policy, error) {
-	return access.Rules{Clients: clients, Collections: []string{"sessions"}, Authorities: authorities, Now: now,
-		Audiences: access.Audiences{"sessions": {{Certificate: yes}}}}.Policy()
+	return access.NewPolicy(access.PolicyConfig{Clients: clients, Collections: []string{"sessions"}, ClientCAs: authorities, Now: now,
+		Audiences: access.Audiences{"sessions": {{Certificate: yes}}}})
+
 }
 
 func TestWhatAStarStoodForIsKnownToKeyPatterns(t *testing.T) {
@@ -53,11 +54,11 @@ func TestWhatAStarStoodForIsKnownToKeyPatterns(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		id := identify(t, p, access.Evidence{Certificate: test.cert, Authorities: []string{"a"}})
+		id := identify(t, p, access.Credentials{Certificate: test.cert, ClientCAs: []string{"a"}})
 		got := "ok"
 		if id.Client() == "" {
 			got = "nobody"
-		} else if _, err := access.Decide(id, "sessions:get", test.key); err != nil {
+		} else if _, err := access.Authorize(id, "sessions:get", test.key); err != nil {
 			got = "denied"
 		}
 		if got != test.want {
@@ -82,7 +83,7 @@ func TestACertificateOfOneCAIsNeverAClientOfAnother(t *testing.T) {
 			want string
 		}{{[]string{"a"}, "a"}, {[]string{"b"}, "b"}, {[]string{"c"}, "nobody"}, {nil, "unidentified"}, {[]string{""}, "nobody"},
 			{[]string{"a", "b"}, "unidentified"}} { // cross-signed, and two clients' at once
-			if got := outcome(p.Identify(access.Evidence{Certificate: c, Authorities: test.of})); got != test.want {
+			if got := outcome(p.Authenticate(access.Credentials{Certificate: c, ClientCAs: test.of})); got != test.want {
 				t.Errorf("%s, of %q: %s; want %s", name, test.of, got, test.want)
 			}
 		}

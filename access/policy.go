@@ -14,18 +14,18 @@ import (
 	"userinfo/internal/field"
 )
 
-// Rules are what a Policy is made from. The zero Rules make none.
-type Rules struct {
+// PolicyConfig are what a Policy is made from. The zero PolicyConfig make none.
+type PolicyConfig struct {
 	Clients   []Client
 	Audiences Audiences
 	// Collections are the names that grants and audiences may speak of, beside metrics, openapi and health.
 	Collections []string
-	// Authorities are the names of the CAs that certificates may be of, as in Evidence.
-	Authorities []string
+	// ClientCAs are the names of the CAs that certificates may be of, as in Credentials.
+	ClientCAs []string
 	// Proxies are the names of the certificates of proxies, which say who their clients are.
 	Proxies []CertificateName
-	// ProxiedCA is the CA that Evidence.CommonName counts for; empty where it counts for none.
-	ProxiedCA string
+	// ClientDNCA is the CA that Credentials.CommonName counts for; empty where it counts for none.
+	ClientDNCA string
 	// Dev lets audiences be open to anybody.
 	Dev bool
 	// Now is the clock against which certificates expire.
@@ -50,13 +50,13 @@ type resource struct {
 	audience *audience // nil where it is closed
 }
 
-// Evidence is what is known of a request's origin before anything is believed of it.
-type Evidence struct {
+// Credentials is what is known of a request's origin before anything is believed of it.
+type Credentials struct {
 	// Certificate is the leaf that was verified, by TLS or, where a trusted proxy forwarded it, afterwards; nil where there
 	// is none.
 	Certificate *x509.Certificate
-	// Authorities are the names of the configured CAs that the certificate is of. Without one it is not believed.
-	Authorities []string
+	// ClientCAs are the names of the configured CAs that the certificate is of. Without one it is not believed.
+	ClientCAs []string
 	// CommonName of a certificate that nobody but a trusted proxy has seen, in place of Certificate: the proxy's word.
 	CommonName string
 	// Authorization holds the values of all headers of that name.
@@ -68,7 +68,7 @@ type Evidence struct {
 	Remote netip.Addr
 }
 
-// Identity is what Identify believes of a request. It may be of nobody: then there was no credential. The zero Identity
+// Identity is what Authenticate believes of a request. It may be of nobody: then there was no credential. The zero Identity
 // is denied everywhere.
 type Identity struct {
 	policy *Policy
@@ -94,12 +94,12 @@ func (id Identity) Limits() Limits {
 	return id.client.limits
 }
 
-// Proofs lists the credentials that proved the client.
-func (id Identity) Proofs() []string { return id.proofs.list() }
+// AuthenticatedBy lists the credentials that proved the client.
+func (id Identity) AuthenticatedBy() []string { return id.proofs.list() }
 
-// Policy checks r. Errors are field.Error, their paths beginning with clients, audiences or proxies.
-func (r Rules) Policy() (*Policy, error) {
-	p := &Policy{now: r.Now, signers: make(map[string]*client), proxiedCA: r.ProxiedCA}
+// NewPolicy checks r. Errors are field.Error, their paths beginning with clients, audiences or proxies.
+func NewPolicy(r PolicyConfig) (*Policy, error) {
+	p := &Policy{now: r.Now, signers: make(map[string]*client), proxiedCA: r.ClientDNCA}
 	names := map[string]bool{Metrics: false, OpenAPI: false, Health: false}
 	for _, name := range r.Collections {
 		names[name] = true
@@ -122,12 +122,12 @@ func (r Rules) Policy() (*Policy, error) {
 		}
 	}
 	for i, in := range r.Proxies {
-		n, err := compileName(fmt.Sprintf("proxies.certificates[%d]", i), in, r.Authorities)
+		n, err := compileName(fmt.Sprintf("proxies.certificates[%d]", i), in, r.ClientCAs)
 		errs = append(errs, err)
 		p.proxies = append(p.proxies, n)
 	}
-	if r.ProxiedCA != "" && !slices.Contains(r.Authorities, r.ProxiedCA) {
-		errs = append(errs, field.Errorf("proxies.client_dn.ca", "there is no such CA; tls.client_cas has %s", orNone(r.Authorities)))
+	if r.ClientDNCA != "" && !slices.Contains(r.ClientCAs, r.ClientDNCA) {
+		errs = append(errs, field.Errorf("proxies.client_dn.ca", "there is no such CA; tls.client_cas has %s", orNone(r.ClientCAs)))
 	}
 	errs = append(errs, unique(r.Clients), overlapping(p.clients), p.proxiesApart())
 	if err := errors.Join(errs...); err != nil {
@@ -136,14 +136,14 @@ func (r Rules) Policy() (*Policy, error) {
 	return p, nil
 }
 
-// Open tells whether anybody may come to an audience, from anywhere: then nobody need be identified.
-func (p *Policy) Open(name string) bool {
+// IsOpen tells whether anybody may come to an audience, from anywhere: then nobody need be identified.
+func (p *Policy) IsOpen(name string) bool {
 	anybody, err := p.audiences[name].admits(Identity{policy: p})
 	return anybody && err == nil
 }
 
-// DefaultAuthority is the name of the CA in tls.client_ca, for certificates of which no CA is named.
-const DefaultAuthority = "client_ca"
+// DefaultClientCA is the name of the CA in tls.client_ca, for certificates of which no CA is named.
+const DefaultClientCA = "client_ca"
 
 // resources are what there can be grants on, each with its audience.
 func resources(collections []string, audiences map[string]*audience) map[Grant]resource {
@@ -239,11 +239,11 @@ func (p *Policy) IsProxy(cert *x509.Certificate, authorities []string) bool {
 	return false
 }
 
-// Identify tells which client evidence proves; nobody, without an error, where there is no credential of any. It fails
+// Authenticate tells which client evidence proves; nobody, without an error, where there is no credential of any. It fails
 // closed: a certificate that is of no configured CA, not valid now or two clients', an unknown token, one used from
-// outside its networks and the signature of an unknown key are ErrUnidentified; credentials of different clients are
+// outside its networks and the signature of an unknown key are ErrUnauthenticated; credentials of different clients are
 // ErrConflict; unreadable ones are ErrMalformed.
-func (p *Policy) Identify(e Evidence) (Identity, error) {
+func (p *Policy) Authenticate(e Credentials) (Identity, error) {
 	id := Identity{policy: p, remote: e.Remote}
 	bearer, err := parseBearer(e.Authorization)
 	if err != nil {
@@ -271,7 +271,7 @@ func (p *Policy) Identify(e Evidence) (Identity, error) {
 	if e.SignatureKey != "" {
 		c := p.signers[e.SignatureKey]
 		if c == nil {
-			return Identity{}, fmt.Errorf("%w: the key of the signature is no client's", ErrUnidentified)
+			return Identity{}, fmt.Errorf("%w: the key of the signature is no client's", ErrUnauthenticated)
 		}
 		if err := id.prove(c, signed); err != nil {
 			return Identity{}, err
@@ -282,14 +282,14 @@ func (p *Policy) Identify(e Evidence) (Identity, error) {
 
 // proxied has the certificate that e.CommonName is of stand in e, as far as anything is known of it. It fails closed: where no
 // CA is said to be its own, it is of none, and beside a certificate it is a conflict.
-func (p *Policy) proxied(e Evidence) (Evidence, error) {
+func (p *Policy) proxied(e Credentials) (Credentials, error) {
 	if e.Certificate != nil {
 		return e, ErrConflict
 	}
 	now := p.now()
 	e.Certificate = &x509.Certificate{Subject: pkix.Name{CommonName: e.CommonName}, NotBefore: now, NotAfter: now.Add(time.Minute)}
-	if e.Authorities = nil; p.proxiedCA != "" {
-		e.Authorities = []string{p.proxiedCA}
+	if e.ClientCAs = nil; p.proxiedCA != "" {
+		e.ClientCAs = []string{p.proxiedCA}
 	}
 	return e, nil
 }
@@ -306,21 +306,21 @@ func (id *Identity) prove(c *client, by protection) error {
 
 // byCertificate finds the one client that the certificate belongs to; nobody where it is no client's. Whoever verified
 // it checked the dates then, which may be long ago.
-func (p *Policy) byCertificate(id *Identity, e Evidence) error {
+func (p *Policy) byCertificate(id *Identity, e Credentials) error {
 	cert := e.Certificate
 	if now := p.now(); now.After(cert.NotAfter) || now.Before(cert.NotBefore) {
-		return fmt.Errorf("%w: the client's certificate is not valid now", ErrUnidentified)
+		return fmt.Errorf("%w: the client's certificate is not valid now", ErrUnauthenticated)
 	}
-	if len(e.Authorities) == 0 {
-		return fmt.Errorf("%w: the client's certificate is of no CA that is trusted now", ErrUnidentified)
+	if len(e.ClientCAs) == 0 {
+		return fmt.Errorf("%w: the client's certificate is of no CA that is trusted now", ErrUnauthenticated)
 	}
 	for _, c := range p.clients {
-		of, ok := c.presents(cert, e.Authorities)
+		of, ok := c.presents(cert, e.ClientCAs)
 		if !ok {
 			continue
 		}
 		if id.client != nil {
-			return fmt.Errorf("%w: the certificate's names belong to clients %q and %q", ErrUnidentified, id.client.name, c.name)
+			return fmt.Errorf("%w: the certificate's names belong to clients %q and %q", ErrUnauthenticated, id.client.name, c.name)
 		}
 		id.client, id.names, id.proofs = c, of, certificate
 	}
@@ -356,7 +356,7 @@ func (p *Policy) byToken(t Token, remote netip.Addr) (*client, error) {
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%w: unknown token, or not from this network", ErrUnidentified)
+		return nil, fmt.Errorf("%w: unknown token, or not from this network", ErrUnauthenticated)
 	}
 	return found, nil
 }

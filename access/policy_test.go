@@ -125,7 +125,7 @@ func TestOneCredentialIsOneClients(t *testing.T) {
 func TestANameThatTwoClientsSpellDifferentlyIsNeithers(t *testing.T) {
 	c := access.Client{Name: "third", Certificates: []access.CertificateName{{SAN: "WIKI.example"}}, Grants: []access.Grant{"metrics:get"}}
 	p := newPolicy(t, append(clients(), c)...)
-	if got := outcome(p.Identify(access.Evidence{Certificate: cert("", dns("wiki.example")), Authorities: theCA})); got != "unidentified" {
+	if got := outcome(p.Authenticate(access.Credentials{Certificate: cert("", dns("wiki.example")), ClientCAs: theCA})); got != "unidentified" {
 		t.Errorf("it was %s", got)
 	}
 }
@@ -135,14 +135,14 @@ func TestAPolicyDoesNotChangeWithWhatItWasMadeOf(t *testing.T) {
 	p := newPolicy(t, given...)
 	given[0].Tokens[0].Networks[0] = "192.0.2.0/24"
 	given[0].Grants[0], given[0].Keys[0] = "metrics:get", "*"
-	if got := outcome(p.Identify(access.Evidence{Authorization: bearer(wikiToken), Remote: outside})); got != "unidentified" {
+	if got := outcome(p.Authenticate(access.Credentials{Authorization: bearer(wikiToken), Remote: outside})); got != "unidentified" {
 		t.Errorf("a network came in afterwards: %s", got)
 	}
-	id := identify(t, p, access.Evidence{Certificate: cert("wiki"), Authorities: theCA})
-	if _, err := access.Decide(id, "metrics:get", ""); !errors.Is(err, access.ErrDenied) {
+	id := identify(t, p, access.Credentials{Certificate: cert("wiki"), ClientCAs: theCA})
+	if _, err := access.Authorize(id, "metrics:get", ""); !errors.Is(err, access.ErrDenied) {
 		t.Errorf("a grant came in afterwards: %v", err)
 	}
-	if _, err := access.Decide(id, "sessions:get", "dewiki:1"); !errors.Is(err, access.ErrDenied) {
+	if _, err := access.Authorize(id, "sessions:get", "dewiki:1"); !errors.Is(err, access.ErrDenied) {
 		t.Errorf("a key pattern came in afterwards: %v", err)
 	}
 }

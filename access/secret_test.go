@@ -91,7 +91,7 @@ func TestSecretsAreRedactedInLogs(t *testing.T) {
 
 func TestACallerPrintsWithoutItsKey(t *testing.T) {
 	p := newPolicy(t, access.Client{Name: "c", Tokens: []access.TokenRule{{SHA256: opsToken.HashText()}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"}})
-	c, err := access.Decide(identify(t, p, access.Evidence{Authorization: bearer(opsToken)}), "sessions:get", marked)
+	c, err := access.Authorize(identify(t, p, access.Credentials{Authorization: bearer(opsToken)}), "sessions:get", marked)
 	if err != nil {
 		t.Fatal(err)
 	}

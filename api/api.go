@@ -1,7 +1,7 @@
 // Package api speaks HTTP: one resource with four methods for each collection, and what operators need.
 //
 //	in flight? ─▶ route ─▶ who (access.Identify) ─▶ by this way? (access.Admit) ─▶ too often? (guard.go)
-//	           ─▶ key ─▶ may it (access.Decide) ─▶ handler ─▶ store
+//	           ─▶ key ─▶ may it (access.Authorize) ─▶ handler ─▶ store
 //	any error ─▶ one table (problem.go) ─▶ application/problem+json ─▶ audit.go, where it was a refusal
 //
 // Invariants:

@@ -18,7 +18,7 @@ const (
 )
 
 // refusals are the errors that refuse a request because of who sends it.
-var refusals = []error{access.ErrMalformed, access.ErrConflict, access.ErrUnidentified, access.ErrDenied, errManyInFlight, errManyRequests, errManyMisses, errManySigned}
+var refusals = []error{access.ErrMalformed, access.ErrConflict, access.ErrUnauthenticated, access.ErrDenied, errManyInFlight, errManyRequests, errManyMisses, errManySigned}
 
 // refused tells whether err is one of refusals.
 func refused(err error) bool {

@@ -48,8 +48,8 @@ func newSigning(t *testing.T, u setup) *signing {
 		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}, Keys: []string{"*"}})
 	rules.Clients[0].SignatureKeys = []access.SignatureKey{{ID: "wiki-1", File: "f"}}
 	rules.Proxies = []access.CertificateName{{CN: "edge-proxy"}}
-	rules.ProxiedCA = access.DefaultAuthority
-	policy, err := rules.Policy()
+	rules.ClientDNCA = access.DefaultClientCA
+	policy, err := access.NewPolicy(rules)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,46 +20,46 @@ import (
 //	address       the other end's, or what the PROXY protocol has said it was
 //
 // It fails closed: what was sent and does not hold is an error, though something else should hold.
-func (x *exchange) evidence() (access.Evidence, error) {
-	e := access.Evidence{Authorization: x.r.Header["Authorization"], Remote: remote(x.r)}
+func (x *exchange) evidence() (access.Credentials, error) {
+	e := access.Credentials{Authorization: x.r.Header["Authorization"], Remote: remote(x.r)}
 	if err := x.certificate(&e); err != nil {
-		return access.Evidence{}, err
+		return access.Credentials{}, err
 	}
-	if !signature.Sent(x.r.Header) {
+	if !signature.HasSignature(x.r.Header) {
 		return e, nil
 	}
 	var err error
 	if x.signed, err = x.api.config.Signatures.Verify(signatureRequest(x), x.api.config.SignatureKey); err != nil {
-		return access.Evidence{}, badSignature(err)
+		return access.Credentials{}, badSignature(err)
 	}
 	e.SignatureKey = x.signed.KeyID()
 	return e, nil
 }
 
 // certificate adds the client's certificate to e.
-func (x *exchange) certificate(e *access.Evidence) (err error) {
+func (x *exchange) certificate(e *access.Credentials) (err error) {
 	config := &x.api.config
-	from := forwarded.Stranger
+	from := forwarded.UntrustedPeer
 	if chains := verified(x.r); chains != nil {
 		e.Certificate = chains[0][0]
-		if e.Authorities, err = config.Authorities(chains); err != nil {
-			return fmt.Errorf("%w: %w", access.ErrUnidentified, err)
+		if e.ClientCAs, err = config.Authorities(chains); err != nil {
+			return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
 		}
-		if config.Policy().IsProxy(e.Certificate, e.Authorities) {
-			from, x.proxied = forwarded.ListedProxy, true
-			e.Certificate, e.Authorities = nil, nil // it is not the client's
+		if config.Policy().IsProxy(e.Certificate, e.ClientCAs) {
+			from, x.proxied = forwarded.TrustedProxy, true
+			e.Certificate, e.ClientCAs = nil, nil // it is not the client's
 		}
 	}
 	client, err := config.Forwarded().Client(x.r.Header, from, x.start)
 	switch {
 	case errors.Is(err, forwarded.ErrUnverified):
-		return fmt.Errorf("%w: %w", access.ErrUnidentified, err)
+		return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
 	case err != nil:
 		return fmt.Errorf("%w: %w: %w", access.ErrMalformed, errForwarded, err)
 	case client.Chains != nil:
 		e.Certificate = client.Chains[0][0]
-		if e.Authorities, err = config.Authorities(client.Chains); err != nil {
-			return fmt.Errorf("%w: %w", access.ErrUnidentified, err)
+		if e.ClientCAs, err = config.Authorities(client.Chains); err != nil {
+			return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
 		}
 	}
 	e.CommonName = client.CommonName
@@ -83,10 +83,10 @@ func badSignature(err error) error {
 	switch {
 	case errors.Is(err, signature.ErrMalformed):
 		return fmt.Errorf("%w: %w", access.ErrMalformed, malformedSignature(err))
-	case errors.Is(err, signature.ErrFull):
+	case errors.Is(err, signature.ErrNoncesFull):
 		return fmt.Errorf("%w: %w", errManySigned, err)
 	}
-	return fmt.Errorf("%w: %w", access.ErrUnidentified, err)
+	return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
 }
 
 // checkBody tells whether body is what was signed, where the request was signed.

@@ -32,7 +32,7 @@ type exchange struct {
 	proxied    bool // the connection is that of a listed proxy, which speaks for many
 	signed     signature.Verified
 	account    *account // in which the request has a place; nil where it has none
-	allowed    bool     // access.Decide has made a Caller
+	allowed    bool     // access.Authorize has made a Caller
 	status     int      // as sent to the client; statusGone where nobody was there to be told
 	cause      error    // of a problem
 	severe     bool     // the problem is the service's, whether or not the client was there to be told
@@ -65,7 +65,7 @@ func (x *exchange) identify() error {
 	x.identified = true
 	e, err := x.evidence()
 	if err == nil {
-		x.identity, err = x.api.config.Policy().Identify(e)
+		x.identity, err = x.api.config.Policy().Authenticate(e)
 	}
 	return err
 }

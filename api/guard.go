@@ -76,7 +76,7 @@ type bounds struct {
 }
 
 func newBounds(own, otherwise access.Limits) *bounds {
-	l := own.Or(otherwise)
+	l := own.WithDefaults(otherwise)
 	b := &bounds{own: own, limits: l}
 	if n := l.RequestsPerSecond; n > 0 {
 		b.requests = rate.NewLimiter(rate.Limit(n), n)

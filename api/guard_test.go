@@ -211,12 +211,12 @@ func TestABudgetOfMissesMakesGuessingSlowAndLogoutsNot(t *testing.T) {
 func TestAClientsOwnLimitsAreInPlaceOfTheUsual(t *testing.T) {
 	own := access.Client{Name: "own", Tokens: []access.TokenRule{{SHA256: access.Token("own").HashText()}}, Grants: []access.Grant{"sessions:get"},
 		Keys: []string{"*"}, Limits: access.Limits{RequestsPerSecond: 2}}
-	first, err := testRules(own).Policy()
+	first, err := access.NewPolicy(testRules(own))
 	if err != nil {
 		t.Fatal(err)
 	}
 	own.Limits.RequestsPerSecond = 4
-	second, err := testRules(own).Policy()
+	second, err := access.NewPolicy(testRules(own))
 	if err != nil {
 		t.Fatal(err)
 	}

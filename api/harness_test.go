@@ -46,10 +46,10 @@ const (
 	docs      access.Token = "userinfo_test-docs"       // openapi:get
 )
 
-func testPolicy() (*access.Policy, error) { return testRules().Policy() }
+func testPolicy() (*access.Policy, error) { return access.NewPolicy(testRules()) }
 
 // testRules let any credential of a client in everywhere, and anybody to health. others are clients beside the usual.
-func testRules(others ...access.Client) access.Rules {
+func testRules(others ...access.Client) access.PolicyConfig {
 	all := []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}
 	holder := func(name string, token access.Token, grants []access.Grant, keys ...string) access.Client {
 		return access.Client{Name: name, Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Grants: grants, Keys: keys}
@@ -57,7 +57,7 @@ func testRules(others ...access.Client) access.Rules {
 	far := holder("elsewhere", elsewhere, all, "*")
 	far.Tokens[0].Networks = []string{"192.0.2.0/24"}
 	proven := []access.Alternative{{Certificate: new(true)}, {Token: new(true)}, {Signed: new(true)}}
-	return access.Rules{
+	return access.PolicyConfig{
 		Clients: append([]access.Client{
 			holder("wiki", wiki, all, "*"),
 			holder("reader", reader, all[:1], "*"),
@@ -69,7 +69,7 @@ func testRules(others ...access.Client) access.Rules {
 		}, others...),
 		Audiences:   access.Audiences{"sessions": proven, "metrics": proven, "openapi": proven, "health": {{Allow: new(true)}}},
 		Collections: []string{"sessions"},
-		Authorities: []string{access.DefaultAuthority},
+		ClientCAs:   []string{access.DefaultClientCA},
 		Now:         time.Now,
 	}
 }
@@ -160,7 +160,7 @@ func newAPI(t testing.TB, u setup) *service {
 		u.random = rand.Reader
 	}
 	if u.authorities == nil {
-		u.authorities = func([][]*x509.Certificate) ([]string, error) { return []string{access.DefaultAuthority}, nil }
+		u.authorities = func([][]*x509.Certificate) ([]string, error) { return []string{access.DefaultClientCA}, nil }
 	}
 	if u.forwarded == nil {
 		rules, err := forwarded.NewRules(testCA().Pool(), "X-Client-Dn")

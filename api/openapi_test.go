@@ -321,7 +321,7 @@ func situations(method, path string) []situation {
 func healthOf(alternatives ...access.Alternative) func() *access.Policy {
 	rules := testRules()
 	rules.Audiences[access.Health] = alternatives
-	p, err := rules.Policy()
+	p, err := access.NewPolicy(rules)
 	if err != nil {
 		panic(err)
 	}

@@ -100,7 +100,7 @@ var problems = []struct {
 		Detail: "Send one Authorization header of the form \"Bearer <token>\", or none and a client certificate or a signature."}},
 	{access.ErrConflict, problem{Type: "conflicting-credentials", Title: "Conflicting credentials", Status: http.StatusBadRequest,
 		Detail: "The credentials belong to different clients. Send those of one."}},
-	{access.ErrUnidentified, problem{Type: "unauthenticated", Title: "Unauthenticated", Status: http.StatusUnauthorized,
+	{access.ErrUnauthenticated, problem{Type: "unauthenticated", Title: "Unauthenticated", Status: http.StatusUnauthorized,
 		Detail: "Come with the certificate, the bearer token or the signature of a configured client."}},
 	{access.ErrDenied, problem{Type: "forbidden", Title: "Forbidden", Status: http.StatusForbidden,
 		Detail: "This client may not do this, not in this way, or not with this key."}},

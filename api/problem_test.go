@@ -64,7 +64,7 @@ var sentinels = []struct {
 }{
 	{"access.ErrMalformed", access.ErrMalformed, 400, "malformed-credentials", ""},
 	{"access.ErrConflict", access.ErrConflict, 400, "conflicting-credentials", ""},
-	{"access.ErrUnidentified", access.ErrUnidentified, 401, "unauthenticated", ""},
+	{"access.ErrUnauthenticated", access.ErrUnauthenticated, 401, "unauthenticated", ""},
 	{"access.ErrDenied", access.ErrDenied, 403, "forbidden", ""},
 	{"store.ErrNotFound", store.ErrNotFound, 404, "not-found", ""},
 	{"store.ErrDeleted", store.ErrDeleted, 409, "deleted", ""},

@@ -51,10 +51,11 @@ func noLeak(t *testing.T, where, text string) {
 // markedService has one client, whose token is marked, and whatever store a test wants.
 func markedService(t *testing.T, st store.Store) *service {
 	t.Helper()
-	policy, err := testRules(access.Client{
+	policy, err := access.NewPolicy(testRules(access.Client{
 		Name: "marked", Tokens: []access.TokenRule{{SHA256: markedToken.HashText()}},
 		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get"}, Keys: []string{"enwiki:*"},
-	}).Policy()
+	}))
+
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func (x *exchange) authorize(c *Collection, action access.Action) (access.Caller
 			return access.Caller{}, "", err
 		}
 	}
-	caller, err := access.Decide(x.identity, c.grant(action), key)
+	caller, err := access.Authorize(x.identity, c.grant(action), key)
 	x.allowed = err == nil
 	return caller, key, err
 }

@@ -137,11 +137,11 @@ func benchCaller(b *testing.B, action access.Action, key access.Key) access.Call
 	if err != nil {
 		b.Fatal(err)
 	}
-	id, err := policy.Identify(access.Evidence{Authorization: []string{"Bearer " + string(token)}})
+	id, err := policy.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(token)}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	caller, err := access.Decide(id, grant, key)
+	caller, err := access.Authorize(id, grant, key)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -220,11 +220,11 @@ func (i *instance) start() (stop func()) {
 
 func (i *instance) caller(action access.Action, key access.Key) access.Caller {
 	i.Helper()
-	id, err := i.policy.Identify(access.Evidence{Authorization: []string{"Bearer " + string(testToken)}})
+	id, err := i.policy.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(testToken)}})
 	if err != nil {
 		i.Fatal(err)
 	}
-	caller, err := access.Decide(id, access.GrantOn("sessions", action), key)
+	caller, err := access.Authorize(id, access.GrantOn("sessions", action), key)
 	if err != nil {
 		i.Fatal(err)
 	}

@@ -54,11 +54,11 @@ func allowed(t *testing.T, action access.Action) access.Caller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := p.Identify(access.Evidence{Authorization: []string{"Bearer " + string(token)}})
+	id, err := p.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(token)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := access.Decide(id, access.GrantOn("sessions", action), fenceKey)
+	c, err := access.Authorize(id, access.GrantOn("sessions", action), fenceKey)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,11 +93,11 @@ func newVault(t testing.TB, name string, r rows, keys *Keys) *vault {
 }
 
 func (v *vault) caller(action access.Action, key access.Key) access.Caller {
-	id, err := v.policy.Identify(access.Evidence{Authorization: []string{"Bearer " + string(vaultToken)}})
+	id, err := v.policy.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(vaultToken)}})
 	if err != nil {
 		panic(err) // the policy is the vault's own
 	}
-	caller, err := access.Decide(id, access.GrantOn(v.config.Name, action), key)
+	caller, err := access.Authorize(id, access.GrantOn(v.config.Name, action), key)
 	if err != nil {
 		panic(err)
 	}

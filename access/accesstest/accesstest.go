@@ -8,8 +8,8 @@ import (
 	"userinfo/access"
 )
 
-// Policy is access.Rules.Policy with such audiences for these collections, and with certificates of
-// access.DefaultAuthority.
+// Policy is access.PolicyConfig.Policy with such audiences for these collections, and with certificates of
+// access.DefaultClientCA.
 func Policy(clients []access.Client, collections []string, now func() time.Time) (*access.Policy, error) {
 	yes := true
 	anyCredential := []access.Alternative{{Certificate: &yes}, {Token: &yes}, {Signed: &yes}}
@@ -17,7 +17,8 @@ func Policy(clients []access.Client, collections []string, now func() time.Time)
 	for _, name := range collections {
 		audiences[name] = anyCredential
 	}
-	return access.Rules{
-		Clients: clients, Audiences: audiences, Collections: collections, Authorities: []string{access.DefaultAuthority}, Now: now,
-	}.Policy()
+	return access.NewPolicy(access.PolicyConfig{
+		Clients: clients, Audiences: audiences, Collections: collections, ClientCAs: []string{access.DefaultClientCA}, Now: now,
+	})
+
 }

@@ -31,8 +31,8 @@ const (
 
 // Reasons for a refusal. None of them quotes a field.
 var (
-	// ErrStranger: who is no listed proxy says who somebody else is. A bad request.
-	ErrStranger = errors.New("a client's identity is forwarded by no listed proxy")
+	// ErrUntrustedPeer: who is no listed proxy says who somebody else is. A bad request.
+	ErrUntrustedPeer = errors.New("a client's identity is forwarded by no listed proxy")
 	// ErrMalformed: a field cannot be read, or in more than one way. A bad request.
 	ErrMalformed = errors.New("malformed identity forwarded by a proxy")
 	// ErrUnverified: the certificate is of no known CA, not for a client, or not valid now. Not authenticated.
@@ -44,8 +44,8 @@ type Peer int
 
 // The peers.
 const (
-	Stranger    Peer = iota
-	ListedProxy      // its own verified certificate is that of a proxy in the configuration
+	UntrustedPeer Peer = iota
+	TrustedProxy       // its own verified certificate is that of a proxy in the configuration
 )
 
 // Rules say what is believed of listed proxies. They are safe for concurrent use. The zero Rules verify no certificate
@@ -79,7 +79,7 @@ type Client struct {
 }
 
 // Client reads the client's identity from h, which came from a peer. It fails closed: any of the fields from whom
-// is no listed proxy is ErrStranger; one that comes twice, cannot be read, or comes with another that says the same,
+// is no listed proxy is ErrUntrustedPeer; one that comes twice, cannot be read, or comes with another that says the same,
 // and a name that differs from a field's by what stands for a hyphen (Client_Cert), is ErrMalformed; a certificate that
 // none of the CAs has signed for a client, or that is not valid at now, is ErrUnverified.
 func (r *Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) {
@@ -93,8 +93,8 @@ func (r *Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) 
 	switch {
 	case cert == nil && chain == nil && dn == nil:
 		return Client{}, nil
-	case from != ListedProxy:
-		return Client{}, ErrStranger
+	case from != TrustedProxy:
+		return Client{}, ErrUntrustedPeer
 	case cert == nil && chain != nil:
 		return Client{}, fmt.Errorf("%w: %s without %s", ErrMalformed, ChainField, CertField)
 	case cert != nil && dn != nil:

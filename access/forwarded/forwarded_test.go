@@ -101,7 +101,7 @@ func TestACertificateIsBelievedFromAListedProxyAndVerified(t *testing.T) {
 	long := ":" + strings.Repeat("A", 16<<10) + ":"
 	a, b, mid := alice.field(), bob.field(), between.field()
 
-	listed := forwarded.ListedProxy
+	listed := forwarded.TrustedProxy
 	for _, test := range []struct {
 		name   string
 		from   forwarded.Peer
@@ -115,13 +115,13 @@ func TestACertificateIsBelievedFromAListedProxyAndVerified(t *testing.T) {
 		{"bob with the whole chain", listed, fields("Client-Cert", b, "Client-Cert-Chain", mid+", "+ca.field()), "bob", nil},
 		{"alice with a chain that she does not need", listed, fields("Client-Cert", a, "Client-Cert-Chain", mid), "alice", nil},
 		{"nobody", listed, fields(), "", nil},
-		{"nobody from a stranger", forwarded.Stranger, fields("Authorization", "Bearer x"), "", nil},
+		{"nobody from a stranger", forwarded.UntrustedPeer, fields("Authorization", "Bearer x"), "", nil},
 		{"a DN field that is none", listed, fields("X-Client-Dn", "CN=alice"), "", nil},
 
-		{"alice from a stranger", forwarded.Stranger, fields("Client-Cert", a), "", forwarded.ErrStranger},
-		{"alice from what is no peer at all", forwarded.Peer(7), fields("Client-Cert", a), "", forwarded.ErrStranger},
-		{"an empty field from a stranger", forwarded.Stranger, fields("Client-Cert", ""), "", forwarded.ErrStranger},
-		{"a chain from a stranger", forwarded.Stranger, fields("Client-Cert-Chain", mid), "", forwarded.ErrStranger},
+		{"alice from a stranger", forwarded.UntrustedPeer, fields("Client-Cert", a), "", forwarded.ErrUntrustedPeer},
+		{"alice from what is no peer at all", forwarded.Peer(7), fields("Client-Cert", a), "", forwarded.ErrUntrustedPeer},
+		{"an empty field from a stranger", forwarded.UntrustedPeer, fields("Client-Cert", ""), "", forwarded.ErrUntrustedPeer},
+		{"a chain from a stranger", forwarded.UntrustedPeer, fields("Client-Cert-Chain", mid), "", forwarded.ErrUntrustedPeer},
 
 		{"bob without his issuer", listed, fields("Client-Cert", b), "", forwarded.ErrUnverified},
 		{"another CA's alice", listed, fields("Client-Cert", foreign.field()), "", forwarded.ErrUnverified},
@@ -151,7 +151,7 @@ func TestACertificateIsBelievedFromAListedProxyAndVerified(t *testing.T) {
 		{"a chain of Inner Lists", listed, fields("Client-Cert", b, "Client-Cert-Chain", "("+mid+")"), "", forwarded.ErrMalformed},
 		{"a chain of what is no certificate", listed, fields("Client-Cert", b, "Client-Cert-Chain", ":AAAA:"), "", forwarded.ErrMalformed},
 		{"an underscore", listed, fields("Client_Cert", a), "", forwarded.ErrMalformed},
-		{"an underscore from a stranger", forwarded.Stranger, fields("Client_Cert", a), "", forwarded.ErrMalformed},
+		{"an underscore from a stranger", forwarded.UntrustedPeer, fields("Client_Cert", a), "", forwarded.ErrMalformed},
 		{"a dot", listed, fields("client.cert", a), "", forwarded.ErrMalformed},
 		{"an underscore beside the right one", listed, fields("Client-Cert", a, "CLIENT_CERT", b), "", forwarded.ErrMalformed},
 		{"an underscore in the chain's", listed, fields("Client-Cert", a, "Client-Cert_Chain", mid), "", forwarded.ErrMalformed},
@@ -180,7 +180,7 @@ func TestWithoutRootsNothingVerifies(t *testing.T) {
 	ca := issue(t, "CA", nil, isCA)
 	h := fields("Client-Cert", issue(t, "alice", ca, nil).field())
 	for name, r := range map[string]*forwarded.Rules{"zero": {}, "nil": rules(t, nil, ""), "an empty pool": rules(t, pool(), "")} {
-		_, err := r.Client(h, forwarded.ListedProxy, now)
+		_, err := r.Client(h, forwarded.TrustedProxy, now)
 		if !errors.Is(err, forwarded.ErrUnverified) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -199,7 +199,7 @@ func TestWhatHasVerifiedIsRememberedWhileItIsValid(t *testing.T) {
 	r := rules(t, pool(ca), "")
 	h := fields("Client-Cert", long.field(), "Client-Cert-Chain", brief.field())
 	client := func(h http.Header, at time.Time) error {
-		_, err := r.Client(h, forwarded.ListedProxy, at)
+		_, err := r.Client(h, forwarded.TrustedProxy, at)
 		return err
 	}
 	for range 2 {
@@ -216,7 +216,7 @@ func TestWhatHasVerifiedIsRememberedWhileItIsValid(t *testing.T) {
 	if err := client(fields("Client-Cert", long.field()), now); !errors.Is(err, forwarded.ErrUnverified) {
 		t.Errorf("without the chain that it verified by: %v", err)
 	}
-	if _, err := r.Client(h, forwarded.Stranger, now); !errors.Is(err, forwarded.ErrStranger) {
+	if _, err := r.Client(h, forwarded.UntrustedPeer, now); !errors.Is(err, forwarded.ErrUntrustedPeer) {
 		t.Errorf("a stranger with what a proxy has sent: %v", err)
 	}
 	if n := testing.AllocsPerRun(10, func() { _ = client(h, now) }); n > 5 {
@@ -234,14 +234,14 @@ func TestADNIsBelievedWhereItIsConfigured(t *testing.T) {
 		want   string
 		err    error
 	}{
-		{"a listed proxy's", forwarded.ListedProxy, fields("X-Client-Dn", "CN=alice,O=y"), "alice", nil},
-		{"none", forwarded.ListedProxy, fields(), "", nil},
-		{"a stranger's", forwarded.Stranger, fields("X-Client-Dn", "CN=alice"), "", forwarded.ErrStranger},
-		{"a stranger's that is empty", forwarded.Stranger, fields("X-Client-Dn", ""), "", forwarded.ErrStranger},
-		{"two", forwarded.ListedProxy, fields("X-Client-Dn", "CN=alice", "X-Client-Dn", "CN=alice"), "", forwarded.ErrMalformed},
-		{"an empty one", forwarded.ListedProxy, fields("X-Client-Dn", ""), "", forwarded.ErrMalformed},
-		{"a certificate beside it", forwarded.ListedProxy, fields("X-Client-Dn", "CN=alice", "Client-Cert", cert), "", forwarded.ErrMalformed},
-		{"an underscore", forwarded.ListedProxy, fields("X_Client_Dn", "CN=alice"), "", forwarded.ErrMalformed},
+		{"a listed proxy's", forwarded.TrustedProxy, fields("X-Client-Dn", "CN=alice,O=y"), "alice", nil},
+		{"none", forwarded.TrustedProxy, fields(), "", nil},
+		{"a stranger's", forwarded.UntrustedPeer, fields("X-Client-Dn", "CN=alice"), "", forwarded.ErrUntrustedPeer},
+		{"a stranger's that is empty", forwarded.UntrustedPeer, fields("X-Client-Dn", ""), "", forwarded.ErrUntrustedPeer},
+		{"two", forwarded.TrustedProxy, fields("X-Client-Dn", "CN=alice", "X-Client-Dn", "CN=alice"), "", forwarded.ErrMalformed},
+		{"an empty one", forwarded.TrustedProxy, fields("X-Client-Dn", ""), "", forwarded.ErrMalformed},
+		{"a certificate beside it", forwarded.TrustedProxy, fields("X-Client-Dn", "CN=alice", "Client-Cert", cert), "", forwarded.ErrMalformed},
+		{"an underscore", forwarded.TrustedProxy, fields("X_Client_Dn", "CN=alice"), "", forwarded.ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := r.Client(test.fields, test.from, now)
@@ -276,7 +276,7 @@ func TestADNHasOneCommonNameThatCanBeReadInOneWay(t *testing.T) {
 		{"CN=ali\tce", ""}, {"CN=ali\x00ce", ""}, {"CN=ali\x7fce", ""}, {"CN=\xff", ""}, {"CN=(alice", "(alice"}, {"C N=alice", ""},
 		{"O=" + strings.Repeat("y", 1017) + ",CN=a", "a"}, {"O=" + strings.Repeat("y", 1018) + ",CN=a", ""},
 	} {
-		c, err := rules(t, nil, "X-Client-Dn").Client(fields("X-Client-Dn", test.dn), forwarded.ListedProxy, now)
+		c, err := rules(t, nil, "X-Client-Dn").Client(fields("X-Client-Dn", test.dn), forwarded.TrustedProxy, now)
 		if c.CommonName != test.want || (err == nil) != (test.want != "") || err != nil && !errors.Is(err, forwarded.ErrMalformed) {
 			t.Errorf("%q is %q, %v; want %q", test.dn, c.CommonName, err, test.want)
 		}
@@ -311,10 +311,10 @@ func FuzzClientCert(f *testing.F) {
 		if chain != "" {
 			h.Set("Client-Cert-Chain", chain)
 		}
-		if _, err := r.Client(h, forwarded.Stranger, now); !errors.Is(err, forwarded.ErrStranger) {
+		if _, err := r.Client(h, forwarded.UntrustedPeer, now); !errors.Is(err, forwarded.ErrUntrustedPeer) {
 			t.Fatalf("from a stranger: %v", err)
 		}
-		c, err := r.Client(h, forwarded.ListedProxy, now)
+		c, err := r.Client(h, forwarded.TrustedProxy, now)
 		if (err == nil) != (c.Chains != nil) {
 			t.Fatalf("%v with %v", c.Chains, err)
 		}
@@ -341,10 +341,10 @@ func FuzzDN(f *testing.F) {
 	r := rules(f, nil, "X-Client-Dn")
 	f.Fuzz(func(t *testing.T, dn string) {
 		h := fields("X-Client-Dn", dn)
-		if _, err := r.Client(h, forwarded.Stranger, now); !errors.Is(err, forwarded.ErrStranger) {
+		if _, err := r.Client(h, forwarded.UntrustedPeer, now); !errors.Is(err, forwarded.ErrUntrustedPeer) {
 			t.Fatalf("from a stranger: %v", err)
 		}
-		c, err := r.Client(h, forwarded.ListedProxy, now)
+		c, err := r.Client(h, forwarded.TrustedProxy, now)
 		if (err == nil) != (c.CommonName != "") || err != nil && !errors.Is(err, forwarded.ErrMalformed) {
 			t.Fatalf("%q with %v", c.CommonName, err)
 		}

@@ -75,7 +75,7 @@ func TestSentTellsOfEitherHeader(t *testing.T) {
 		true:  {{"Signature": {""}}, {"Signature-Input": {""}}, {"Signature": {"a"}, "Signature-Input": {"b"}}},
 	} {
 		for _, h := range all {
-			if Sent(h) != want {
+			if HasSignature(h) != want {
 				t.Errorf("%v: %t", h, !want)
 			}
 		}

@@ -139,10 +139,10 @@ func ParseKey(id string, text []byte) (Key, error) {
 }
 
 // Equal tells whether k and other are the same key under the same id.
-func (k Key) Equal(other Key) bool { return k.id == other.id && k.Same(other) }
+func (k Key) Equal(other Key) bool { return k.id == other.id && k.SameMaterial(other) }
 
-// Same tells whether k and other verify the same signatures, whatever their ids.
-func (k Key) Same(other Key) bool {
+// SameMaterial tells whether k and other verify the same signatures, whatever their ids.
+func (k Key) SameMaterial(other Key) bool {
 	return hmac.Equal([]byte(k.secret), []byte(other.secret)) && k.public.Equal(other.public)
 }
 

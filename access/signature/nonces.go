@@ -28,7 +28,7 @@ type keyNonces struct {
 type nonceID [16]byte
 
 // use remembers a nonce until the end of a second. It fails closed: a nonce that is remembered is ErrReplayed, one that
-// may have been forgotten is ErrStale, and where there is no room it is ErrFull.
+// may have been forgotten is ErrStale, and where there is no room it is ErrNoncesFull.
 func (n *nonces) use(now int64, keyID, nonce string, until int64) error {
 	sum := sha256.Sum256([]byte(nonce))
 	id := nonceID(sum[:])
@@ -50,7 +50,7 @@ func (n *nonces) use(now int64, keyID, nonce string, until int64) error {
 		return ErrReplayed
 	}
 	if len(k.seen) >= n.limit {
-		return ErrFull
+		return ErrNoncesFull
 	}
 	k.seen[id] = struct{}{}
 	k.until[until] = append(k.until[until], id)

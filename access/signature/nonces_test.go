@@ -39,7 +39,7 @@ func TestAFullMemoryRefusesAndConcernsOneKeyAlone(t *testing.T) {
 		}
 	}
 	for i := range 5 {
-		if err := n.use(100, "a", fmt.Sprint("more", i), 160); !errors.Is(err, ErrFull) {
+		if err := n.use(100, "a", fmt.Sprint("more", i), 160); !errors.Is(err, ErrNoncesFull) {
 			t.Errorf("one more: %v", err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestAFullMemoryRefusesAndConcernsOneKeyAlone(t *testing.T) {
 	if got := len(n.byKey["a"].seen); got != 1 {
 		t.Errorf("%d are remembered", got)
 	}
-	if errors.Is(ErrFull, ErrRefused) || errors.Is(ErrFull, ErrMalformed) {
+	if errors.Is(ErrNoncesFull, ErrRefused) || errors.Is(ErrNoncesFull, ErrMalformed) {
 		t.Error("a full memory is taken for the client's fault")
 	}
 }
@@ -65,7 +65,7 @@ func TestTheVerifierRefusesWhenItCanRememberNoMore(t *testing.T) {
 	for _, c := range []struct {
 		key  SigningKey
 		want error
-	}{{hmacKey, nil}, {hmacKey, ErrFull}, {edKey, nil}, {edKey, ErrFull}} {
+	}{{hmacKey, nil}, {hmacKey, ErrNoncesFull}, {edKey, nil}, {edKey, ErrNoncesFull}} {
 		if _, err := v.Verify(signed(t, c.key, body), find); !errors.Is(err, c.want) {
 			t.Errorf("%v: %v, want %v", c.key, err, c.want)
 		}

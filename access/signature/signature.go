@@ -52,9 +52,9 @@ var (
 	ErrBody       = fmt.Errorf("%w: the body is not the one that was signed", ErrRefused)
 )
 
-// ErrFull means that so many requests were signed with a key within the window that no more nonces of it can be
+// ErrNoncesFull means that so many requests were signed with a key within the window that no more nonces of it can be
 // remembered. The request is not served; it belongs with 503 and Retry-After. Other keys are not concerned.
-var ErrFull = errors.New("too many requests signed with one key to remember their nonces")
+var ErrNoncesFull = errors.New("too many requests signed with one key to remember their nonces")
 
 // Header fields, as net/http spells them.
 const (
@@ -93,8 +93,8 @@ type Request struct {
 // Format prints nothing of the request: fmt would show the path and the Authorization header.
 func (Request) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// Sent tells whether a request claims to be signed: whether it has either header field of a signature.
-func Sent(h http.Header) bool { return len(h[inputField]) > 0 || len(h[signatureField]) > 0 }
+// HasSignature tells whether a request claims to be signed: whether it has either header field of a signature.
+func HasSignature(h http.Header) bool { return len(h[inputField]) > 0 || len(h[signatureField]) > 0 }
 
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)

@@ -14,7 +14,7 @@ type Config struct {
 	// DefaultWindow.
 	Window time.Duration
 	// Nonces is how many are remembered of one key: its requests in one window, or two where its clock runs ahead. Each
-	// takes about 60 bytes. 0 is DefaultNonces. Beyond it, requests of that key are ErrFull.
+	// takes about 60 bytes. 0 is DefaultNonces. Beyond it, requests of that key are ErrNoncesFull.
 	Nonces int
 	// Now is the time; nil is time.Now.
 	Now func() time.Time
@@ -75,7 +75,7 @@ func (v Verified) CheckBody(body []byte) error {
 //
 // It fails closed: no signature, one outside the profile, an unknown or zero key, another algorithm than the key's, a
 // time outside the window, a change to anything that is covered and a nonce that was used are errors, of which each is
-// an ErrMalformed, an ErrRefused or ErrFull.
+// an ErrMalformed, an ErrRefused or ErrNoncesFull.
 func (v *Verifier) Verify(r Request, find func(keyID string) (Key, bool)) (Verified, error) {
 	in, err := parse(r.Header)
 	if err != nil {

@@ -203,12 +203,14 @@ func (c *Config) validateFiles() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) policy(now func() time.Time) (*access.Policy, error) { return c.rules(now).Policy() }
+func (c *Config) policy(now func() time.Time) (*access.Policy, error) {
+	return access.NewPolicy(c.rules(now))
+}
 
 // rules are who may do what.
-func (c *Config) rules(now func() time.Time) access.Rules {
-	r := access.Rules{Clients: c.Clients, Audiences: c.Audiences, Authorities: c.authorities(), Now: now,
-		Proxies: c.Proxies.Certificates, ProxiedCA: c.Proxies.ClientDN.CA}
+func (c *Config) rules(now func() time.Time) access.PolicyConfig {
+	r := access.PolicyConfig{Clients: c.Clients, Audiences: c.Audiences, ClientCAs: c.authorities(), Now: now,
+		Proxies: c.Proxies.Certificates, ClientDNCA: c.Proxies.ClientDN.CA}
 	for _, k := range c.Collections {
 		r.Collections = append(r.Collections, k.Name)
 	}

@@ -94,7 +94,7 @@ func (s *service) openToAnybody() error {
 	for _, name := range append(rules.Collections, access.Metrics, access.OpenAPI, access.Health) {
 		rules.Audiences[name] = []access.Alternative{{Allow: ptr(true)}}
 	}
-	policy, err := rules.Policy()
+	policy, err := access.NewPolicy(rules)
 	if err == nil {
 		s.policy.Store(policy)
 	}

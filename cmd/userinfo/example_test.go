@@ -117,7 +117,7 @@ func TestTheExampleLetsNobodyInWithAToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := policy.Identify(access.Evidence{})
+	id, err := policy.Authenticate(access.Credentials{})
 	if err != nil || id.Client() != "" {
 		t.Errorf("somebody without credentials is client %q, %v", id.Client(), err)
 	}

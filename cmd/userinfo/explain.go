@@ -64,7 +64,7 @@ func explain(w io.Writer, p *access.Policy) {
 		for _, a := range one.Actions {
 			actions = append(actions, string(a))
 		}
-		with := strings.Join(one.Ways, ", or ")
+		with := strings.Join(one.Alternatives, ", or ")
 		if with == "" {
 			with = "never: the audience does not let it in"
 		}
@@ -75,7 +75,7 @@ func explain(w io.Writer, p *access.Policy) {
 
 // question is a request that might be made.
 type question struct {
-	evidence access.Evidence
+	evidence access.Credentials
 	distrust error // why the certificate is not believed
 	grant    access.Grant
 	key      access.Key
@@ -127,7 +127,7 @@ func (q *question) complete(p *access.Policy) error {
 	if q.grant == healthGrant {
 		return nil
 	}
-	keyed, err := p.Keyed(q.grant)
+	keyed, err := p.NeedsKey(q.grant)
 	switch {
 	case err != nil:
 		return fmt.Errorf("--may: %w, health:get", err)
@@ -171,7 +171,7 @@ func (q *question) readCertificate(file string, f *files) error {
 	q.evidence.Certificate = chain[0]
 	chains, err := f.server.Verify(chain[0], chain[1:])
 	if err == nil {
-		q.evidence.Authorities, err = f.server.Authorities(chains)
+		q.evidence.ClientCAs, err = f.server.Authorities(chains)
 	}
 	q.distrust = err
 	return nil
@@ -197,7 +197,7 @@ func readKeyText(file string) (access.Key, error) {
 // answer asks those functions that serve, in their order.
 func (q question) answer(p *access.Policy, w io.Writer) int {
 	health := q.grant == healthGrant
-	if health && p.Open(access.Health) { // whatever the credentials
+	if health && p.IsOpen(access.Health) { // whatever the credentials
 		fmt.Fprintln(w, "allowed, as anybody")
 		return exitOK
 	}
@@ -208,10 +208,10 @@ func (q question) answer(p *access.Policy, w io.Writer) int {
 	if q.distrust != nil {
 		return refuse("nobody", q.distrust)
 	}
-	if p.IsProxy(q.evidence.Certificate, q.evidence.Authorities) {
-		q.evidence.Certificate, q.evidence.Authorities = nil, nil // it is not the client's
+	if p.IsProxy(q.evidence.Certificate, q.evidence.ClientCAs) {
+		q.evidence.Certificate, q.evidence.ClientCAs = nil, nil // it is not the client's
 	}
-	id, err := p.Identify(q.evidence)
+	id, err := p.Authenticate(q.evidence)
 	if err != nil {
 		return refuse("nobody", err)
 	}
@@ -222,12 +222,12 @@ func (q question) answer(p *access.Policy, w io.Writer) int {
 	if health {
 		err = access.Admit(id, access.Health)
 	} else {
-		_, err = access.Decide(id, q.grant, q.key)
+		_, err = access.Authorize(id, q.grant, q.key)
 	}
 	if err != nil {
 		return refuse(client, err)
 	}
-	if proofs := id.Proofs(); len(proofs) > 0 {
+	if proofs := id.AuthenticatedBy(); len(proofs) > 0 {
 		client += ", known by " + strings.Join(proofs, " and ")
 	}
 	fmt.Fprintf(w, "allowed, as %s\n", client)

@@ -102,7 +102,7 @@ func (e *edited) admits(token access.Token, from string) {
 }
 
 func (e *edited) knows(token access.Token, from string) bool {
-	id, err := e.policy.Load().Identify(access.Evidence{Authorization: []string{"Bearer " + string(token)}, Remote: netip.MustParseAddr(from)})
+	id, err := e.policy.Load().Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(token)}, Remote: netip.MustParseAddr(from)})
 	return err == nil && access.Admit(id, "sessions") == nil
 }
 

@@ -100,7 +100,7 @@ func readSigners(clients []access.Client) (signers, error) {
 				errs = append(errs, &field.Error{Path: fmt.Sprintf("clients[%d].signature_keys[%d].file", i, j), Err: err})
 			}
 			for id, other := range all {
-				if owner[id] != c.Name && err == nil && key.Same(other) {
+				if owner[id] != c.Name && err == nil && key.SameMaterial(other) {
 					errs = append(errs, field.Errorf(fmt.Sprintf("clients[%d].signature_keys[%d].file", i, j),
 						"holds the key of client %q, so that each could sign as the other: make one for each", owner[id]))
 					break

@@ -152,11 +152,11 @@ func (s *suite) instance(t *testing.T, w with) *instance {
 
 func (i *instance) caller(action access.Action, key access.Key) access.Caller {
 	i.Helper()
-	id, err := i.policy.Identify(access.Evidence{Authorization: []string{"Bearer " + string(token)}})
+	id, err := i.policy.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(token)}})
 	if err != nil {
 		i.Fatal(err)
 	}
-	c, err := access.Decide(id, access.GrantOn(Collection, action), key)
+	c, err := access.Authorize(id, access.GrantOn(Collection, action), key)
 	if err != nil {
 		i.Fatal(err)
 	}

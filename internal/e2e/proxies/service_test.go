@@ -96,18 +96,18 @@ func policy(t *testing.T, s setting) *access.Policy {
 	named := func(name string) access.Client {
 		return access.Client{Name: name, Certificates: []access.CertificateName{{CN: name}}, Grants: grants, Keys: keys}
 	}
-	rules := access.Rules{
+	rules := access.PolicyConfig{
 		Clients: []access.Client{named("alice"), named("bob"), {
 			Name: "mediawiki", Tokens: []access.TokenRule{{SHA256: access.Token(token).HashText(), Networks: []string{home + "/32"}}}, Grants: grants, Keys: keys,
 		}},
 		Audiences:   access.Audiences{"sessions": {{Certificate: new(true)}, {Token: new(true)}}, "health": {{Allow: new(true)}}},
-		Collections: []string{"sessions"}, Authorities: []string{access.DefaultAuthority}, Now: time.Now,
+		Collections: []string{"sessions"}, ClientCAs: []string{access.DefaultClientCA}, Now: time.Now,
 		Proxies: []access.CertificateName{{CN: "edge-proxy"}},
 	}
 	if s.dnField != "" {
-		rules.ProxiedCA = access.DefaultAuthority
+		rules.ClientDNCA = access.DefaultClientCA
 	}
-	p, err := rules.Policy()
+	p, err := access.NewPolicy(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
