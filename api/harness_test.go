@@ -148,7 +148,7 @@ func newAPI(t testing.TB, u setup) *service {
 	if u.store == nil {
 		u.store = store.NewMemory(64<<20, s.clock.Now).Collection(
 			store.CollectionConfig{Name: "sessions", MaxTTL: testMaxTTL, Fence: time.Minute},
-			store.Tools{Now: s.clock.Now, Log: log, Metrics: store.NewMetrics(s.registry), Keys: storetest.Keys(t), Random: rand.Reader})
+			store.Options{Now: s.clock.Now, Log: log, Metrics: store.NewMetrics(s.registry), Keys: storetest.Keys(t), Random: rand.Reader})
 	}
 	if u.policy == nil {
 		u.policy = func() *access.Policy { return policy }

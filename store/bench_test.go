@@ -1,14 +1,11 @@
 package store
 
 import (
-	"context"
 	"crypto/rand"
 	"log/slog"
-	"net"
 	"testing"
 	"time"
 
-	"github.com/gocql/gocql"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
@@ -81,43 +78,13 @@ func BenchmarkMiss(b *testing.B) {
 	}
 }
 
-// BenchmarkRun is all that an operation costs but Cassandra and the driver: the first coordinator answers at once.
-func BenchmarkRun(b *testing.B) {
-	c := newTestCluster(b, nil)
-	try := func(ctx context.Context) (row, error) {
-		c.coordinators.Pick(query{ctx: ctx})()
-		return row{}, nil
-	}
-	ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
-	defer cancel()
-	p := plan{key: []byte(benchKey), read: true}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := run(ctx, c.runner, p, try); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkStream counts one request to Cassandra.
-func BenchmarkStream(b *testing.B) {
-	i := newInFlight(prometheus.NewGauge(prometheus.GaugeOpts{Name: "g"}))
-	on := gocql.ObservedStream{Host: new(gocql.HostInfo).SetConnectAddress(net.ParseIP("10.0.0.1"))}
-	b.ReportAllocs()
-	for b.Loop() {
-		s := i.StreamContext(b.Context())
-		s.StreamStarted(on)
-		s.StreamFinished(on)
-	}
-}
-
 // benchCollection has a value under benchKey, which the caller may get.
 func benchCollection(b *testing.B) (*Collection, access.Caller) {
 	b.Helper()
 	index, seals := newTestKeys(b, 1)
 	c := NewMemory(1<<20, time.Now).Collection(
 		CollectionConfig{Name: "sessions", Table: "sessions", MaxTTL: time.Hour, Fence: time.Minute},
-		Tools{
+		Options{
 			Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
 			Keys: mustKeys(b, index, seals...), Random: rand.Reader,
 		})

@@ -55,7 +55,7 @@ type Cassandra struct {
 
 // Open connects to a cluster whose keyspace exists. It tries once; ctx bounds nothing but is checked first, for
 // the driver has no way to give up early. now is the clock of the coordinators' breakers.
-func Open(ctx context.Context, c CassandraConfig, m *Metrics, log *slog.Logger, now func() time.Time) (*Cassandra, error) {
+func Open(ctx context.Context, c CassandraConfig, m *CassandraMetrics, log *slog.Logger, now func() time.Time) (*Cassandra, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -106,21 +106,21 @@ func closeSession(s *gocql.Session) {
 }
 
 // Collection is the Store on a table of the keyspace, which must exist: see package schema.
-func (c *Cassandra) Collection(config CollectionConfig, tools Tools) *Collection {
-	return newCollection(newTable(c.session, c.runner, c.keyspace, config), config, tools)
+func (c *Cassandra) Collection(config CollectionConfig, tools Options) *Collection {
+	return NewCollection(newTable(c.session, c.runner, c.keyspace, config), config, tools)
 }
 
-// Carrier carries through what is pending in collections of c, by their configurations.
-func (c *Cassandra) Carrier(collections []CollectionConfig, tools CarrierTools) *Carrier {
-	var ledgers []ledger
+// Replayer carries through what is pending in collections of c, by their configurations.
+func (c *Cassandra) Replayer(collections []CollectionConfig, tools ReplayerOptions) *Replayer {
+	var ledgers []PendingDeletes
 	for _, config := range collections {
 		ledgers = append(ledgers, newTable(c.session, c.runner, c.keyspace, config))
 	}
-	return newCarrier(ledgers, tools)
+	return NewReplayer(ledgers, tools)
 }
 
 // Ready tells whether a read at LOCAL_QUORUM works. It reveals nothing that is stored.
-func (c *Collection) Ready(ctx context.Context) error { return c.rows.ready(ctx) }
+func (c *Collection) Ready(ctx context.Context) error { return c.rows.Ready(ctx) }
 
 func driverConfig(c CassandraConfig, log *slog.Logger) *gocql.ClusterConfig {
 	config := gocql.NewCluster(c.Hosts...)

@@ -40,7 +40,7 @@ func (n *node) owesAnswers(t *testing.T) {
 	await(t, "a node without requests", idle)
 	c := n.cassandra.Collection(
 		store.CollectionConfig{Name: "kask", Table: storetest.KaskTable, Layout: store.LayoutKask, MaxTTL: time.Hour},
-		store.Tools{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry())})
+		store.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry())})
 	if err := n.machine.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func openNode(t *testing.T) *node {
 	log := slog.New(slog.DiscardHandler)
 	admin := makeTables(t, ctx, config, log)
 	registry := prometheus.NewRegistry()
-	cassandra, err := store.Open(ctx, config, store.NewMetrics(registry), log, time.Now)
+	cassandra, err := store.Open(ctx, config, store.NewCassandraMetrics(registry), log, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

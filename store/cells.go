@@ -18,10 +18,10 @@ type cells struct {
 }
 
 // row is what the cells say.
-func (c *cells) row() row {
-	r := row{data: c.value, ttl: time.Duration(c.ttl.value) * time.Second, timestamp: c.timestamp.value, gone: bool(c.gone)}
-	if c.timestamp.there && r.data == nil { // the driver may not tell an empty value from none
-		r.data = []byte{}
+func (c *cells) row() Row {
+	r := Row{Data: c.value, TTL: time.Duration(c.ttl.value) * time.Second, Timestamp: c.timestamp.value, Deleted: bool(c.gone)}
+	if c.timestamp.there && r.Data == nil { // the driver may not tell an empty value from none
+		r.Data = []byte{}
 	}
 	return r
 }

@@ -14,15 +14,15 @@ func TestCellsAreReadAsCassandraWritesThem(t *testing.T) {
 	}
 	for claim, c := range map[string]struct {
 		columns [4][]byte
-		want    row
+		want    Row
 	}{
-		"nulls":           {[4][]byte{}, row{}},
-		"a value":         {[4][]byte{[]byte("v"), {0, 0, 1, 0}, {0, 0, 0, 0, 0, 1, 0, 2}, nil}, row{data: []byte("v"), ttl: 256 * time.Second, timestamp: 65538}},
-		"an empty value":  {[4][]byte{{}, nil, {0, 0, 0, 0, 0, 0, 0, 7}, nil}, row{data: []byte{}, timestamp: 7}},
-		"an empty as nil": {[4][]byte{nil, nil, {0, 0, 0, 0, 0, 0, 0, 7}, nil}, row{data: []byte{}, timestamp: 7}},
-		"negative":        {[4][]byte{[]byte("v"), {255, 255, 255, 255}, {255, 255, 255, 255, 255, 255, 255, 254}, nil}, row{data: []byte("v"), ttl: -time.Second, timestamp: -2}},
-		"a marker alone":  {[4][]byte{nil, nil, nil, {1}}, row{gone: true}},
-		"a marker unset":  {[4][]byte{nil, nil, nil, {0}}, row{}},
+		"nulls":           {[4][]byte{}, Row{}},
+		"a value":         {[4][]byte{[]byte("v"), {0, 0, 1, 0}, {0, 0, 0, 0, 0, 1, 0, 2}, nil}, Row{Data: []byte("v"), TTL: 256 * time.Second, Timestamp: 65538}},
+		"an empty value":  {[4][]byte{{}, nil, {0, 0, 0, 0, 0, 0, 0, 7}, nil}, Row{Data: []byte{}, Timestamp: 7}},
+		"an empty as nil": {[4][]byte{nil, nil, {0, 0, 0, 0, 0, 0, 0, 7}, nil}, Row{Data: []byte{}, Timestamp: 7}},
+		"negative":        {[4][]byte{[]byte("v"), {255, 255, 255, 255}, {255, 255, 255, 255, 255, 255, 255, 254}, nil}, Row{Data: []byte("v"), TTL: -time.Second, Timestamp: -2}},
+		"a marker alone":  {[4][]byte{nil, nil, nil, {1}}, Row{Deleted: true}},
+		"a marker unset":  {[4][]byte{nil, nil, nil, {0}}, Row{}},
 	} {
 		var all cells
 		for i, column := range columns(&all) {
@@ -31,8 +31,8 @@ func TestCellsAreReadAsCassandraWritesThem(t *testing.T) {
 			}
 		}
 		got := all.row()
-		if (got.data == nil) != (c.want.data == nil) || !bytes.Equal(got.data, c.want.data) || got.ttl != c.want.ttl || got.timestamp != c.want.timestamp || got.gone != c.want.gone {
-			t.Errorf("%s: %d bytes (nil: %v), TTL %v, timestamp %d, gone %v", claim, len(got.data), got.data == nil, got.ttl, got.timestamp, got.gone)
+		if (got.Data == nil) != (c.want.Data == nil) || !bytes.Equal(got.Data, c.want.Data) || got.TTL != c.want.TTL || got.Timestamp != c.want.Timestamp || got.Deleted != c.want.Deleted {
+			t.Errorf("%s: %d bytes (nil: %v), TTL %v, timestamp %d, gone %v", claim, len(got.Data), got.Data == nil, got.TTL, got.Timestamp, got.Deleted)
 		}
 	}
 }

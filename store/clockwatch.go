@@ -117,8 +117,10 @@ func (w *ClockWatch) Run(ctx context.Context) {
 		if n%clockSpell == 0 {
 			w.newSpell()
 		}
-		if !sleep(ctx, clockPause/2+time.Duration(w.tools.Random(int(clockPause)))) {
+		select {
+		case <-ctx.Done():
 			return
+		case <-time.After(clockPause/2 + time.Duration(w.tools.Random(int(clockPause)))):
 		}
 	}
 }

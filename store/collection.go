@@ -58,8 +58,8 @@ type CollectionConfig struct {
 // MaxTouchSlack is the largest TouchSlack.
 const MaxTouchSlack = 0.5
 
-// Tools are what a Collection is given rather than reaching for.
-type Tools struct {
+// Options are the dependencies of a Collection.
+type Options struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics *Metrics
@@ -71,9 +71,9 @@ type Tools struct {
 	Between func()
 }
 
-// Collection is a Store on rows. Make one with Memory.Collection or Cassandra.Collection.
+// Collection is a Store on Rows.
 type Collection struct {
-	rows    rows
+	rows    Rows
 	config  CollectionConfig
 	stamps  stamps
 	log     *slog.Logger
@@ -89,12 +89,16 @@ type Collection struct {
 
 var _ Store = (*Collection)(nil)
 
-func newCollection(r rows, config CollectionConfig, tools Tools) *Collection {
+// NewCollection returns the Store on r.
+//
+// It panics if the collection has LayoutUserInfo and the rows would not be sealed: without Options.Keys and
+// Options.Random, r itself must be sealed.
+func NewCollection(r Rows, config CollectionConfig, tools Options) *Collection {
 	between := tools.Between
 	if between == nil {
 		between = func() {}
 	}
-	if config.Layout != LayoutKask {
+	if config.Layout != LayoutKask && !r.Sealed() {
 		r = newSealedRows(r, config.Name, tools)
 	}
 	return &Collection{
@@ -121,14 +125,14 @@ func (c *Collection) Get(ctx context.Context, caller access.Caller, key access.K
 	if err := c.admit(caller, c.get, key); err != nil {
 		return Value{}, err
 	}
-	r, err := c.rows.read(ctx, key)
+	r, err := c.rows.Read(ctx, key)
 	if err != nil {
 		return Value{}, fmt.Errorf("reading a value: %w", err)
 	}
-	if r.absent() {
+	if r.Absent() {
 		return Value{}, ErrNotFound
 	}
-	return Value{Data: r.data, TTL: r.ttl}, nil
+	return Value{Data: r.Data, TTL: r.TTL}, nil
 }
 
 // Set implements Store. Its timestamp is older than the look at the marker: a delete that this look does not see
@@ -143,7 +147,7 @@ func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.K
 		return err
 	}
 	if c.config.Fence > 0 {
-		gone, err := c.rows.fenced(ctx, key)
+		gone, err := c.rows.Deleted(ctx, key)
 		if err != nil {
 			return fmt.Errorf("looking for a delete before a set: %w", err)
 		}
@@ -152,7 +156,7 @@ func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.K
 		}
 	}
 	c.between()
-	if err := c.rows.write(ctx, key, data, timestamp, ttl); err != nil {
+	if err := c.rows.Write(ctx, key, data, timestamp, ttl); err != nil {
 		return fmt.Errorf("writing a value: %w", err)
 	}
 	return nil
@@ -167,11 +171,11 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 	if err := c.checkTTL(ttl); err != nil {
 		return err
 	}
-	r, err := c.rows.read(ctx, key)
+	r, err := c.rows.Read(ctx, key)
 	if err != nil {
 		return fmt.Errorf("reading a value to touch: %w", err)
 	}
-	if r.absent() {
+	if r.Absent() {
 		return ErrNotFound
 	}
 	c.between()
@@ -181,7 +185,7 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 	}
 	// Not the same timestamp: a replica that misses this write has a tombstone at the old one when the value
 	// expires there, and tombstones win ties.
-	if err := c.rows.write(ctx, key, r.data, r.timestamp+1, ttl); err != nil {
+	if err := c.rows.Write(ctx, key, r.Data, r.Timestamp+1, ttl); err != nil {
 		return fmt.Errorf("writing a touched value: %w", err)
 	}
 	return nil
@@ -190,9 +194,9 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 // suffices tells whether a value lives on for about as long as a touch asks, so that there is nothing to write. The life
 // left is known to a second: where the slack is less, every touch writes. So does one that seals the value with a newer
 // key, for which rotation waits.
-func (c *Collection) suffices(r row, ttl time.Duration) bool {
+func (c *Collection) suffices(r Row, ttl time.Duration) bool {
 	slack := time.Duration(c.config.TouchSlack * float64(ttl))
-	return !r.older && r.ttl-time.Second >= ttl-slack && r.ttl <= ttl+slack
+	return !r.OldSealKey && r.TTL-time.Second >= ttl-slack && r.TTL <= ttl+slack
 }
 
 // Delete implements Store.
@@ -206,7 +210,7 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 
 	each, cancel := reserve(ctx, localReserve)
 	defer cancel()
-	everywhere := c.rows.remove(each, key, r, true)
+	everywhere := c.rows.Delete(each, key, r, EachQuorum)
 	if everywhere == nil {
 		return nil
 	}
@@ -215,13 +219,13 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 
 // deleteHere is for a delete that was refused or not confirmed by every datacentre. With the same timestamps as
 // before, it makes sure that the value is at least gone here: an Unavailable at EACH_QUORUM has written nothing,
-// not even here. Before the answer, the delete is recorded as pending too, for a Carrier to finish; where that
+// not even here. Before the answer, the delete is recorded as pending too, for a Replayer to finish; where that
 // fails, only asking again does.
-func (c *Collection) deleteHere(ctx context.Context, key access.Key, r removal, everywhere error) error {
+func (c *Collection) deleteHere(ctx context.Context, key access.Key, r Deletion, everywhere error) error {
 	var recorded error
 	var recording sync.WaitGroup
-	recording.Go(func() { recorded = c.rows.pend(ctx, key, r) })
-	here := c.rows.remove(ctx, key, r, false)
+	recording.Go(func() { recorded = c.rows.RecordPending(ctx, key, r) })
+	here := c.rows.Delete(ctx, key, r, LocalQuorum)
 	recording.Wait()
 	if here != nil {
 		return fmt.Errorf("deleting everywhere: %w; deleting here: %w", everywhere, here)
@@ -239,15 +243,15 @@ func (c *Collection) deleteHere(ctx context.Context, key access.Key, r removal, 
 // removal dates a delete: its tombstone lies the fence and the time of a delete in the future, and beyond the value it
 // saw. The marker outlives the tombstone's date by half a fence and a second, so that an instance whose clock is that far
 // behind does not acknowledge a set that the tombstone hides.
-func (c *Collection) removal(now, seen int64) removal {
-	r := removal{tombstone: max(now+TombstoneLead(c.config.Fence).Microseconds(), seen+1), marker: now}
+func (c *Collection) removal(now, seen int64) Deletion {
+	r := Deletion{Tombstone: max(now+TombstoneLead(c.config.Fence).Microseconds(), seen+1), Marker: now}
 	if seen == math.MaxInt64 {
-		r.tombstone = seen // of two with one timestamp the tombstone wins
+		r.Tombstone = seen // of two with one timestamp the tombstone wins
 	}
 	if c.config.Fence > 0 {
-		hidden := time.Duration(min(r.tombstone-now, LargestTTL.Microseconds())) * time.Microsecond
+		hidden := time.Duration(min(r.Tombstone-now, LargestTTL.Microseconds())) * time.Microsecond
 		most := min(LargestTTL, lastExpiry.Sub(c.stamps.now()))
-		r.markerTTL = min(hidden+c.config.Fence/2+2*time.Second, most).Truncate(time.Second)
+		r.MarkerTTL = min(hidden+c.config.Fence/2+2*time.Second, most).Truncate(time.Second)
 	}
 	return r
 }
@@ -257,13 +261,13 @@ func (c *Collection) removal(now, seen int64) removal {
 func (c *Collection) timestampOf(ctx context.Context, key access.Key) int64 {
 	look, cancel := context.WithTimeout(ctx, lookBudget)
 	defer cancel()
-	r, err := c.rows.read(look, key)
+	r, err := c.rows.Read(look, key)
 	if errors.Is(err, ErrSealed) {
 		c.log.WarnContext(ctx, "deleting a value that cannot be opened", "cause", err.Error())
 	} else if err != nil {
 		return 0
 	}
-	return r.timestamp
+	return r.Timestamp
 }
 
 // admit is what every operation begins with. It fails closed: without a Caller for this very operation and key

@@ -22,7 +22,7 @@ const (
 type coordinators struct {
 	gocql.HostSelectionPolicy // token-aware, the local datacentre only
 	now                       func() time.Time
-	metrics                   *Metrics
+	metrics                   *CassandraMetrics
 
 	mu  sync.Mutex                 // guards up
 	up  map[string]*gocql.HostInfo // by id
@@ -37,7 +37,7 @@ type health struct {
 	until    atomic.Int64 // when the next probe is due, ns since 1970
 }
 
-func newCoordinators(localDatacentre string, now func() time.Time, m *Metrics) *coordinators {
+func newCoordinators(localDatacentre string, now func() time.Time, m *CassandraMetrics) *coordinators {
 	return &coordinators{
 		// Falling back to remote nodes would change what LOCAL_QUORUM means; the session's host filter keeps them out
 		// of the ring altogether.

@@ -47,7 +47,7 @@ func (c *pair) set(change func()) {
 	change()
 }
 
-// tried is how often a removal everywhere was tried, and most how many were at once.
+// tried is how often a Deletion everywhere was tried, and most how many were at once.
 func (c *pair) tried() (attempts, most int) {
 	c.set(func() { attempts, most = c.attempts, c.most })
 	return attempts, most
@@ -61,8 +61,8 @@ type here struct {
 }
 
 var (
-	_ rows   = here{}
-	_ ledger = here{}
+	_ Rows           = here{}
+	_ PendingDeletes = here{}
 )
 
 func (c *pair) in(dc int) here { return here{c.dcs[dc], c, c.dcs[1-dc]} }
@@ -73,24 +73,24 @@ func (h here) linked() bool {
 	return !h.cluster.cut
 }
 
-func (h here) write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
+func (h here) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
 	if h.linked() {
-		_ = h.far.write(ctx, key, data, timestamp, ttl)
+		_ = h.far.Write(ctx, key, data, timestamp, ttl)
 	}
-	return h.Memory.write(ctx, key, data, timestamp, ttl)
+	return h.Memory.Write(ctx, key, data, timestamp, ttl)
 }
 
-func (h here) remove(ctx context.Context, key access.Key, r removal, everywhere bool) error {
-	if everywhere {
+func (h here) Delete(ctx context.Context, key access.Key, r Deletion, c Consistency) error {
+	if c == EachQuorum {
 		return h.removeEverywhere(ctx, key, r)
 	}
 	if h.linked() {
-		_ = h.far.remove(ctx, key, r, false)
+		_ = h.far.Delete(ctx, key, r, LocalQuorum)
 	}
-	return h.Memory.remove(ctx, key, r, false)
+	return h.Memory.Delete(ctx, key, r, LocalQuorum)
 }
 
-func (h here) removeEverywhere(ctx context.Context, key access.Key, r removal) error {
+func (h here) removeEverywhere(ctx context.Context, key access.Key, r Deletion) error {
 	c := h.cluster
 	var cost time.Duration
 	c.set(func() {
@@ -100,8 +100,10 @@ func (h here) removeEverywhere(ctx context.Context, key access.Key, r removal) e
 		c.most = max(c.most, c.flying)
 	})
 	defer c.set(func() { c.flying-- })
-	if !sleep(ctx, cost) {
+	select {
+	case <-ctx.Done():
 		return unavailable(ctx.Err())
+	case <-time.After(cost):
 	}
 	c.mu.Lock()
 	fails, applied := c.cut || c.broken[key], 2
@@ -110,7 +112,7 @@ func (h here) removeEverywhere(ctx context.Context, key access.Key, r removal) e
 	}
 	c.mu.Unlock()
 	for _, dc := range []*Memory{h.Memory, h.far}[:applied] {
-		if err := dc.remove(ctx, key, r, true); err != nil {
+		if err := dc.Delete(ctx, key, r, EachQuorum); err != nil {
 			return err
 		}
 	}
@@ -120,24 +122,24 @@ func (h here) removeEverywhere(ctx context.Context, key access.Key, r removal) e
 	return nil
 }
 
-func (h here) pend(ctx context.Context, key access.Key, r removal) error {
+func (h here) RecordPending(ctx context.Context, key access.Key, r Deletion) error {
 	if h.failsToList() {
 		return errFar
 	}
 	if h.linked() {
-		_ = h.far.pend(ctx, key, r)
+		_ = h.far.RecordPending(ctx, key, r)
 	}
-	return h.Memory.pend(ctx, key, r)
+	return h.Memory.RecordPending(ctx, key, r)
 }
 
-func (h here) settle(ctx context.Context, p pendingDelete) error {
+func (h here) RemovePending(ctx context.Context, p PendingDelete) error {
 	if h.failsToList() {
 		return errFar
 	}
 	if h.linked() {
-		_ = h.far.settle(ctx, p)
+		_ = h.far.RemovePending(ctx, p)
 	}
-	return h.Memory.settle(ctx, p)
+	return h.Memory.RemovePending(ctx, p)
 }
 
 func (h here) failsToList() bool {
@@ -146,22 +148,22 @@ func (h here) failsToList() bool {
 	return h.cluster.unlisted
 }
 
-func (h here) pending(ctx context.Context, bucket, limit int) ([]pendingDelete, error) {
+func (h here) ListPending(ctx context.Context, bucket, limit int) ([]PendingDelete, error) {
 	h.cluster.mu.Lock()
 	unread := h.cluster.unread
 	h.cluster.mu.Unlock()
 	if unread {
 		return nil, errFar
 	}
-	return h.Memory.pending(ctx, bucket, limit)
+	return h.Memory.ListPending(ctx, bucket, limit)
 }
 
-// instance is one of the service in a datacentre. Its Carrier runs once started.
+// instance is one of the service in a datacentre. Its Replayer runs once started.
 type instance struct {
 	*testing.T
 	rows    here
 	store   *Collection
-	carrier *Carrier
+	carrier *Replayer
 	log     *journal
 	policy  *access.Policy
 
@@ -200,15 +202,15 @@ func (c *pair) instance(t *testing.T, dc int, fence time.Duration) *instance {
 	i := &instance{T: t, rows: c.in(dc), log: &journal{}, policy: policy, registry: prometheus.NewRegistry()}
 	metrics := NewMetrics(i.registry)
 	log := slog.New(slog.NewTextHandler(i.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	i.store = newCollection(i.rows, CollectionConfig{Name: "sessions", Layout: LayoutKask, MaxTTL: 24 * time.Hour, Fence: fence},
-		Tools{Now: time.Now, Log: log, Metrics: metrics})
-	i.carrier = newCarrier([]ledger{i.rows}, CarrierTools{
+	i.store = NewCollection(i.rows, CollectionConfig{Name: "sessions", Layout: LayoutKask, MaxTTL: 24 * time.Hour, Fence: fence},
+		Options{Now: time.Now, Log: log, Metrics: metrics})
+	i.carrier = NewReplayer([]PendingDeletes{i.rows}, ReplayerOptions{
 		Now: time.Now, Random: func(n int) int { return n / 2 }, Log: log, Metrics: metrics,
 	})
 	return i
 }
 
-// start runs the Carrier until the test ends or stop is called.
+// start runs the Replayer until the test ends or stop is called.
 func (i *instance) start() (stop func()) {
 	ctx, cancel := context.WithCancel(i.Context())
 	var running sync.WaitGroup
@@ -274,8 +276,8 @@ func (i *instance) want(when string, key access.Key, present bool) {
 // listed is how many entries a datacentre's ledger has.
 func (i *instance) listed() (n int) {
 	i.Helper()
-	for bucket := range buckets {
-		page, err := i.rows.Memory.pending(i.Context(), bucket, 1<<20)
+	for bucket := range PendingBuckets {
+		page, err := i.rows.Memory.ListPending(i.Context(), bucket, 1<<20)
 		if err != nil {
 			i.Fatal(err)
 		}

@@ -18,24 +18,24 @@ import (
 
 // interposed are rows whose next remove is preceded by something else: a delete that is slow on its way.
 type interposed struct {
-	rows
+	Rows
 	before func()
 }
 
-func (i *interposed) remove(ctx context.Context, key access.Key, d removal, everywhere bool) error {
+func (i *interposed) Delete(ctx context.Context, key access.Key, d Deletion, c Consistency) error {
 	if before := i.before; before != nil {
 		i.before = nil
 		before()
 	}
-	return i.rows.remove(ctx, key, d, everywhere)
+	return i.Rows.Delete(ctx, key, d, c)
 }
 
 const fenceKey access.Key = "k"
 
 // fenced is a collection with this fence, by a clock that is ahead.
-func fenced(t *testing.T, r rows, fence, ahead time.Duration) *Collection {
+func fenced(t *testing.T, r Rows, fence, ahead time.Duration) *Collection {
 	t.Helper()
-	return newCollection(r, CollectionConfig{Name: "sessions", MaxTTL: 24 * time.Hour, Fence: fence}, Tools{
+	return NewCollection(r, CollectionConfig{Name: "sessions", MaxTTL: 24 * time.Hour, Fence: fence}, Options{
 		Now:     func() time.Time { return time.Now().Add(ahead) },
 		Log:     slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry()),
@@ -78,7 +78,7 @@ func TestASetThatLandsWhileADeleteIsUnderWayNeverComesBack(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx := context.Background()
 				m := NewMemory(1<<20, time.Now)
-				slow := &interposed{rows: m}
+				slow := &interposed{Rows: m}
 				setter, deleter := fenced(t, m, c.fence, 0), fenced(t, slow, c.fence, -c.behind)
 				slow.before = func() {
 					time.Sleep(c.takes)
@@ -131,7 +131,7 @@ func TestAValueOfAWildClockCanBeDeleted(t *testing.T) {
 			ctx := context.Background()
 			m := NewMemory(1<<20, time.Now)
 			c := fenced(t, m, time.Minute, 0)
-			if err := c.rows.write(ctx, fenceKey, []byte("v"), timestamp, time.Hour); err != nil {
+			if err := c.rows.Write(ctx, fenceKey, []byte("v"), timestamp, time.Hour); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.Delete(ctx, allowed(t, access.Delete), fenceKey); err != nil {
@@ -140,8 +140,8 @@ func TestAValueOfAWildClockCanBeDeleted(t *testing.T) {
 			if _, err := c.Get(ctx, allowed(t, access.Get), fenceKey); !errors.Is(err, ErrNotFound) {
 				t.Errorf("error %v", err)
 			}
-			if r := c.removal(c.stamps.next(), timestamp); time.Now().Add(r.markerTTL).After(lastExpiry) {
-				t.Errorf("the marker would live for %v, to beyond what a cell can hold", r.markerTTL)
+			if r := c.removal(c.stamps.next(), timestamp); time.Now().Add(r.MarkerTTL).After(lastExpiry) {
+				t.Errorf("the marker would live for %v, to beyond what a cell can hold", r.MarkerTTL)
 			}
 		})
 	}

@@ -25,13 +25,13 @@ type Memory struct {
 
 	mu    sync.Mutex // guards what follows
 	rows  map[access.Key]*memoryRow
-	pends [buckets]map[access.Key]removal
+	pends [PendingBuckets]map[access.Key]Deletion
 	bytes int64
 }
 
 var (
-	_ rows   = (*Memory)(nil)
-	_ ledger = (*Memory)(nil)
+	_ Rows           = (*Memory)(nil)
+	_ PendingDeletes = (*Memory)(nil)
 )
 
 // memoryRow has two cells, each with its own timestamp.
@@ -51,15 +51,15 @@ type cell struct {
 func NewMemory(maxBytes int64, now func() time.Time) *Memory {
 	m := &Memory{now: now, maxBytes: maxBytes, rows: make(map[access.Key]*memoryRow)}
 	for bucket := range m.pends {
-		m.pends[bucket] = make(map[access.Key]removal)
+		m.pends[bucket] = make(map[access.Key]Deletion)
 	}
 	return m
 }
 
 // Collection is the Store on m's rows. Several may share them, as instances of the service share a cluster: then
 // their names and keys must be the same.
-func (m *Memory) Collection(config CollectionConfig, tools Tools) *Collection {
-	return newCollection(m, config, tools)
+func (m *Memory) Collection(config CollectionConfig, tools Options) *Collection {
+	return NewCollection(m, config, tools)
 }
 
 func (c cell) live(now time.Time) bool { return c.data != nil && now.Before(c.expires) }
@@ -78,40 +78,40 @@ func (c cell) beats(old cell, now time.Time) bool {
 	return bytes.Compare(c.data, old.data) > 0
 }
 
-func (m *Memory) read(ctx context.Context, key access.Key) (row, error) {
+func (m *Memory) Read(ctx context.Context, key access.Key) (Row, error) {
 	if err := ctx.Err(); err != nil {
-		return row{}, unavailable(err)
+		return Row{}, unavailable(err)
 	}
 	seen := m.look(key)
-	seen.data = bytes.Clone(seen.data) // data in a cell never changes
+	seen.Data = bytes.Clone(seen.Data) // data in a cell never changes
 	return seen, nil
 }
 
 // look is read, but its data is the cell's.
-func (m *Memory) look(key access.Key) row {
+func (m *Memory) look(key access.Key) Row {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.rows[key]
 	if !ok {
-		return row{}
+		return Row{}
 	}
 	now := m.now()
-	seen := row{gone: r.gone.live(now)}
+	seen := Row{Deleted: r.gone.live(now)}
 	if r.value.live(now) {
 		// Rounded as Cassandra does, so that a value just set with n seconds has n left.
 		left := r.value.expires.Sub(now)
-		seen.data, seen.timestamp = r.value.data, r.value.timestamp
-		seen.ttl = (left + time.Second - 1).Truncate(time.Second)
+		seen.Data, seen.Timestamp = r.value.data, r.value.timestamp
+		seen.TTL = (left + time.Second - 1).Truncate(time.Second)
 	}
 	return seen
 }
 
-func (m *Memory) fenced(ctx context.Context, key access.Key) (bool, error) {
-	r, err := m.read(ctx, key)
-	return r.gone, err
+func (m *Memory) Deleted(ctx context.Context, key access.Key) (bool, error) {
+	r, err := m.Read(ctx, key)
+	return r.Deleted, err
 }
 
-func (m *Memory) write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
+func (m *Memory) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
@@ -125,7 +125,7 @@ func (m *Memory) write(ctx context.Context, key access.Key, data []byte, timesta
 	}, int64(len(data)))
 }
 
-func (m *Memory) remove(ctx context.Context, key access.Key, d removal, _ bool) error {
+func (m *Memory) Delete(ctx context.Context, key access.Key, d Deletion, _ Consistency) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
@@ -133,23 +133,23 @@ func (m *Memory) remove(ctx context.Context, key access.Key, d removal, _ bool) 
 	defer m.mu.Unlock()
 	now := m.now()
 	return m.apply(key, now, func(r *memoryRow) {
-		if c := (cell{timestamp: d.tombstone}); c.beats(r.value, now) {
+		if c := (cell{timestamp: d.Tombstone}); c.beats(r.value, now) {
 			r.value = c
 		}
-		if c := (cell{d.marker, []byte{1}, now.Add(d.markerTTL)}); d.markerTTL > 0 && c.beats(r.gone, now) {
+		if c := (cell{d.Marker, []byte{1}, now.Add(d.MarkerTTL)}); d.MarkerTTL > 0 && c.beats(r.gone, now) {
 			r.gone = c
 		}
 	}, 0)
 }
 
 // pend keeps of two entries for one key the one with the later tombstone, as Cassandra's timestamps do.
-func (m *Memory) pend(ctx context.Context, key access.Key, r removal) error {
+func (m *Memory) RecordPending(ctx context.Context, key access.Key, r Deletion) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	bucket := m.pends[bucketOf(key)]
+	bucket := m.pends[PendingBucket(key)]
 	old, ok := bucket[key]
 	if !ok && m.bytes+pendBytes(key) > m.maxBytes {
 		return ErrFull
@@ -157,45 +157,48 @@ func (m *Memory) pend(ctx context.Context, key access.Key, r removal) error {
 	if !ok {
 		m.bytes += pendBytes(key)
 	}
-	if !ok || r.tombstone > old.tombstone {
+	if !ok || r.Tombstone > old.Tombstone {
 		bucket[key] = r
 	}
 	return nil
 }
 
-func (m *Memory) pending(ctx context.Context, bucket, limit int) ([]pendingDelete, error) {
+func (m *Memory) ListPending(ctx context.Context, bucket, limit int) ([]PendingDelete, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, unavailable(err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []pendingDelete
+	var all []PendingDelete
 	for _, key := range slices.Sorted(maps.Keys(m.pends[bucket])) {
 		if len(all) == limit {
 			break
 		}
-		all = append(all, pendingDelete{key, m.pends[bucket][key]})
+		all = append(all, PendingDelete{key, m.pends[bucket][key]})
 	}
 	return all, nil
 }
 
-func (m *Memory) settle(ctx context.Context, p pendingDelete) error {
+func (m *Memory) RemovePending(ctx context.Context, p PendingDelete) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	bucket := m.pends[bucketOf(p.key)]
-	if old, ok := bucket[p.key]; ok && old.tombstone <= p.removal.tombstone {
-		delete(bucket, p.key)
-		m.bytes -= pendBytes(p.key)
+	bucket := m.pends[PendingBucket(p.Key)]
+	if old, ok := bucket[p.Key]; ok && old.Tombstone <= p.Tombstone {
+		delete(bucket, p.Key)
+		m.bytes -= pendBytes(p.Key)
 	}
 	return nil
 }
 
 func pendBytes(key access.Key) int64 { return rowOverhead + int64(len(key)) }
 
-func (m *Memory) ready(context.Context) error { return nil }
+func (m *Memory) Ready(context.Context) error { return nil }
+
+// Sealed implements Rows. Memory stores what it is given.
+func (m *Memory) Sealed() bool { return false }
 
 // apply changes one row, within the bound; size is what the change adds to it. The caller holds m.mu.
 func (m *Memory) apply(key access.Key, now time.Time, change func(*memoryRow), size int64) error {

@@ -13,7 +13,7 @@ func TestMemoryKeepsTheContract(t *testing.T) {
 		storetest.Table:     store.NewMemory(1<<30, time.Now),
 		storetest.KaskTable: store.NewMemory(1<<30, time.Now),
 	}
-	open := func(c store.CollectionConfig, tools store.Tools) *store.Collection {
+	open := func(c store.CollectionConfig, tools store.Options) *store.Collection {
 		return tables[c.Table].Collection(c, tools)
 	}
 	storetest.RunSealed(t, open, tables[storetest.Table])

@@ -27,14 +27,9 @@ var outcomes = [...]struct {
 	{ErrUnavailable, "unavailable"},
 }
 
-// Metrics are those of all collections and of the connections to Cassandra. No label ever holds a key.
+// Metrics are the metrics of all collections. No label ever holds a key.
 type Metrics struct {
 	operations *prometheus.HistogramVec
-	attempts   [len(attemptResults)]prometheus.Counter // by attemptResult
-	inFlight   prometheus.Gauge
-	hedges     prometheus.Counter
-	hedgesWon  prometheus.Counter
-	hostsUp    prometheus.Gauge
 	openings   *prometheus.CounterVec
 	skipped    *prometheus.CounterVec
 
@@ -56,22 +51,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time of a store operation, by collection, operation and outcome.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 3},
 		}, []string{"collection", "operation", "outcome"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "userinfo_cassandra_attempts_in_flight",
-			Help: "Requests that Cassandra has yet to answer, those that were given up included.",
-		}),
-		hedges: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "userinfo_cassandra_hedges_total",
-			Help: "Statements sent to a second coordinator because the first was slow.",
-		}),
-		hedgesWon: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "userinfo_cassandra_hedges_won_total",
-			Help: "Those of userinfo_cassandra_hedges_total that were answered before the first.",
-		}),
-		hostsUp: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "userinfo_cassandra_hosts_up",
-			Help: "Cassandra nodes of the local datacentre that this instance holds for up.",
-		}),
 		openings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "userinfo_store_openings_total",
 			Help: "Sealed values opened with the first key or an older one, or not: unknown_key, unknown_format, damaged.",
@@ -81,24 +60,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Touches that wrote nothing, as the life left was within the collection's touch_slack of what was asked.",
 		}, []string{"collection"}),
 	}
-	attempts := m.makeAttempts()
 	m.makePending()
 	m.makeSkews()
-	reg.MustRegister(m.operations, attempts, m.inFlight, m.hedges, m.hedgesWon, m.hostsUp, m.openings, m.skipped,
+	reg.MustRegister(m.operations, m.openings, m.skipped,
 		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded, m.skew, m.skewBound)
 	return m
-}
-
-// makeAttempts makes the metric of attempts and resolves its handles.
-func (m *Metrics) makeAttempts() *prometheus.CounterVec {
-	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "userinfo_cassandra_attempts_total",
-		Help: "Statements sent to a coordinator, by result. An operation may take several.",
-	}, []string{"result"})
-	for i, name := range attemptResults {
-		m.attempts[i] = attempts.WithLabelValues(name)
-	}
-	return attempts
 }
 
 // makePending makes the metrics of the deletes that are carried through.

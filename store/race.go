@@ -33,7 +33,7 @@ const retryPause = 50 * time.Millisecond
 // runner runs statements at one local coordinator after another.
 type runner struct {
 	coordinators *coordinators
-	metrics      *Metrics
+	metrics      *CassandraMetrics
 	savings      atomic.Int64 // for hedges, in tenths of one
 	reads        pace
 	kits         sync.Pool // of *kit

@@ -80,7 +80,7 @@ type cluster struct {
 
 func newTestCluster(t testing.TB, replies map[string]reply) *cluster {
 	registry := prometheus.NewRegistry()
-	m := NewMetrics(registry)
+	m := NewCassandraMetrics(registry)
 	co := newCoordinators("dc1", time.Now, m)
 	r := ring{}
 	for _, id := range []string{"a", "b", "c"} {

@@ -18,58 +18,60 @@ import (
 //
 // inner is a field with a name, not embedded, so that no method can come to pass keys through unsealed.
 type sealedRows struct {
-	inner      rows
+	inner      Rows
 	collection string
 	keys       *Keys
 	random     io.Reader
 	openings   openings
 }
 
-var _ rows = (*sealedRows)(nil)
+var _ Rows = (*sealedRows)(nil)
 
 // newSealedRows panics without keys or randomness: a collection that is to be sealed must not come to be unsealed.
-func newSealedRows(inner rows, collection string, tools Tools) *sealedRows {
+func newSealedRows(inner Rows, collection string, tools Options) *sealedRows {
 	if tools.Keys == nil || tools.Random == nil {
-		panic("store: a collection of this layout is sealed; give Tools.Keys and Tools.Random")
+		panic("store: a collection of this layout is sealed; give Options.Keys and Options.Random")
 	}
 	return &sealedRows{inner, collection, tools.Keys, tools.Random, tools.Metrics.openingsOf(collection)}
 }
 
 // read opens what is there. On ErrSealed the row is as inner has it, but without the data.
-func (s *sealedRows) read(ctx context.Context, key access.Key) (row, error) {
+func (s *sealedRows) Read(ctx context.Context, key access.Key) (Row, error) {
 	p := s.keys.place(s.collection, key)
-	r, err := s.inner.read(ctx, p.row)
-	if err != nil || r.absent() {
+	r, err := s.inner.Read(ctx, p.row)
+	if err != nil || r.Absent() {
 		return r, err
 	}
-	r.data, r.older, err = s.keys.open(p, r.data)
-	s.openings.count(r.older, err)
+	r.Data, r.OldSealKey, err = s.keys.open(p, r.Data)
+	s.openings.count(r.OldSealKey, err)
 	return r, err
 }
 
-func (s *sealedRows) fenced(ctx context.Context, key access.Key) (bool, error) {
-	return s.inner.fenced(ctx, s.keys.place(s.collection, key).row)
+func (s *sealedRows) Deleted(ctx context.Context, key access.Key) (bool, error) {
+	return s.inner.Deleted(ctx, s.keys.place(s.collection, key).row)
 }
 
 // write seals once, so that every attempt writes the same bytes.
-func (s *sealedRows) write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
+func (s *sealedRows) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
 	p := s.keys.place(s.collection, key)
 	sealed, err := s.keys.seal(s.random, p, data)
 	if err != nil {
 		return unavailable(err)
 	}
-	return s.inner.write(ctx, p.row, sealed, timestamp, ttl)
+	return s.inner.Write(ctx, p.row, sealed, timestamp, ttl)
 }
 
-func (s *sealedRows) remove(ctx context.Context, key access.Key, r removal, everywhere bool) error {
-	return s.inner.remove(ctx, s.keys.place(s.collection, key).row, r, everywhere)
+func (s *sealedRows) Delete(ctx context.Context, key access.Key, r Deletion, c Consistency) error {
+	return s.inner.Delete(ctx, s.keys.place(s.collection, key).row, r, c)
 }
 
-func (s *sealedRows) pend(ctx context.Context, key access.Key, r removal) error {
-	return s.inner.pend(ctx, s.keys.place(s.collection, key).row, r)
+func (s *sealedRows) RecordPending(ctx context.Context, key access.Key, r Deletion) error {
+	return s.inner.RecordPending(ctx, s.keys.place(s.collection, key).row, r)
 }
 
-func (s *sealedRows) ready(ctx context.Context) error { return s.inner.ready(ctx) }
+func (s *sealedRows) Ready(ctx context.Context) error { return s.inner.Ready(ctx) }
+
+func (s *sealedRows) Sealed() bool { return true }
 
 // openings count how opening a collection's values went.
 type openings struct{ first, older, format, unknown, damaged prometheus.Counter }

@@ -28,24 +28,24 @@ type watched struct {
 
 func newWatched() *watched { return &watched{Memory: NewMemory(1<<30, time.Now)} }
 
-func (w *watched) read(ctx context.Context, key access.Key) (row, error) {
+func (w *watched) Read(ctx context.Context, key access.Key) (Row, error) {
 	w.keys = append(w.keys, key)
-	return w.Memory.read(ctx, key)
+	return w.Memory.Read(ctx, key)
 }
 
-func (w *watched) fenced(ctx context.Context, key access.Key) (bool, error) {
+func (w *watched) Deleted(ctx context.Context, key access.Key) (bool, error) {
 	w.keys = append(w.keys, key)
-	return w.Memory.fenced(ctx, key)
+	return w.Memory.Deleted(ctx, key)
 }
 
-func (w *watched) write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
+func (w *watched) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
 	w.keys, w.data = append(w.keys, key), append(w.data, data)
-	return w.Memory.write(ctx, key, data, timestamp, ttl)
+	return w.Memory.Write(ctx, key, data, timestamp, ttl)
 }
 
-func (w *watched) remove(ctx context.Context, key access.Key, r removal, everywhere bool) error {
+func (w *watched) Delete(ctx context.Context, key access.Key, r Deletion, c Consistency) error {
 	w.keys = append(w.keys, key)
-	return w.Memory.remove(ctx, key, r, everywhere)
+	return w.Memory.Delete(ctx, key, r, c)
 }
 
 // shows tells whether any n bytes in a row of secret came to the rows.
@@ -75,10 +75,10 @@ type vault struct {
 
 const vaultToken access.Token = "a-token-of-the-vault"
 
-func newVault(t testing.TB, name string, r rows, keys *Keys) *vault {
+func newVault(t testing.TB, name string, r Rows, keys *Keys) *vault {
 	t.Helper()
 	v := &vault{metrics: prometheus.NewRegistry()}
-	v.Collection = newCollection(r, CollectionConfig{Name: name, MaxTTL: time.Hour, Fence: time.Minute}, Tools{
+	v.Collection = NewCollection(r, CollectionConfig{Name: name, MaxTTL: time.Hour, Fence: time.Minute}, Options{
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(&v.log, nil)), Metrics: NewMetrics(v.metrics), Keys: keys, Random: rand.Reader,
 	})
 	client := access.Client{Name: "test", Tokens: []access.TokenRule{{SHA256: vaultToken.HashText()}}, Keys: []string{"*"}}
@@ -344,7 +344,7 @@ func TestWithoutRandomnessNothingIsWritten(t *testing.T) {
 
 func TestACollectionIsNeverLeftUnsealed(t *testing.T) {
 	index, seals := newTestKeys(t, 1)
-	for name, tools := range map[string]Tools{
+	for name, tools := range map[string]Options{
 		"no keys":       {Random: rand.Reader},
 		"no randomness": {Keys: mustKeys(t, index, seals...)},
 	} {

@@ -29,7 +29,7 @@ func TestKeysPrintAsRedacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := []string{log.String(), string(inJSON)}
-	tools := Tools{Keys: keys}
+	tools := Options{Keys: keys}
 	for _, verb := range "vsxXqdcbo" {
 		for _, flags := range []string{"", "+", "#"} {
 			format := "%" + flags + string(verb)

@@ -31,8 +31,8 @@ type table struct {
 }
 
 var (
-	_ rows   = (*table)(nil)
-	_ ledger = (*table)(nil)
+	_ Rows           = (*table)(nil)
+	_ PendingDeletes = (*table)(nil)
 )
 
 func newTable(session *gocql.Session, r *runner, keyspace string, c CollectionConfig) *table {
@@ -68,9 +68,9 @@ func (t *table) query(ctx context.Context, cql string, args ...any) *gocql.Query
 	return q.WithContext(ctx).Consistency(gocql.LocalQuorum).PageSize(0)
 }
 
-func (t *table) read(ctx context.Context, key access.Key) (row, error) {
+func (t *table) Read(ctx context.Context, key access.Key) (Row, error) {
 	column, partition := t.bind(key)
-	return run(ctx, t.runner, plan{key: partition, read: true}, func(ctx context.Context) (row, error) {
+	return run(ctx, t.runner, plan{key: partition, read: true}, func(ctx context.Context) (Row, error) {
 		var c cells
 		into := []any{&c.value, &c.ttl, &c.timestamp, &c.gone}
 		if !t.marked {
@@ -78,20 +78,20 @@ func (t *table) read(ctx context.Context, key access.Key) (row, error) {
 		}
 		err := t.query(ctx, t.readCQL, column).Scan(into...)
 		if errors.Is(err, gocql.ErrNotFound) {
-			return row{}, nil
+			return Row{}, nil
 		}
 		if err != nil {
-			return row{}, err
+			return Row{}, err
 		}
 		r := c.row()
 		if t.text { // not sealed: nothing would notice a frame that the driver uses again after all
-			r.data = bytes.Clone(r.data)
+			r.Data = bytes.Clone(r.Data)
 		}
 		return r, nil
 	})
 }
 
-func (t *table) fenced(ctx context.Context, key access.Key) (bool, error) {
+func (t *table) Deleted(ctx context.Context, key access.Key) (bool, error) {
 	column, partition := t.bind(key)
 	return run(ctx, t.runner, plan{key: partition, read: true}, func(ctx context.Context) (bool, error) {
 		var gone flagCell
@@ -103,7 +103,7 @@ func (t *table) fenced(ctx context.Context, key access.Key) (bool, error) {
 	})
 }
 
-func (t *table) write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
+func (t *table) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
 	column, partition := t.bind(key)
 	_, err := run(ctx, t.runner, plan{key: partition}, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, t.query(ctx, t.writeCQL, timestamp, seconds(ttl), data, column).Exec()
@@ -112,8 +112,9 @@ func (t *table) write(ctx context.Context, key access.Key, data []byte, timestam
 }
 
 // remove writes tombstone and marker as one mutation: a batch of a single partition is atomic and costs no log.
-func (t *table) remove(ctx context.Context, key access.Key, d removal, everywhere bool) error {
+func (t *table) Delete(ctx context.Context, key access.Key, d Deletion, c Consistency) error {
 	consistency := gocql.LocalQuorum
+	everywhere := c == EachQuorum
 	if everywhere {
 		consistency = gocql.EachQuorum
 	}
@@ -121,19 +122,22 @@ func (t *table) remove(ctx context.Context, key access.Key, d removal, everywher
 	_, err := run(ctx, t.runner, plan{key: partition, everywhere: everywhere}, func(ctx context.Context) (struct{}, error) {
 		b := t.session.NewBatch(gocql.UnloggedBatch).WithContext(ctx).DefaultTimestamp(false)
 		b.SetConsistency(consistency)
-		b.Query(t.tombstoneCQL, d.tombstone, column)
-		if d.markerTTL > 0 {
-			b.Query(t.markCQL, d.marker, seconds(d.markerTTL), column)
+		b.Query(t.tombstoneCQL, d.Tombstone, column)
+		if d.MarkerTTL > 0 {
+			b.Query(t.markCQL, d.Marker, seconds(d.MarkerTTL), column)
 		}
 		return struct{}{}, t.session.ExecuteBatch(b)
 	})
 	return err
 }
 
+// Sealed implements Rows. Cassandra gets what the table is given.
+func (t *table) Sealed() bool { return false }
+
 // readyKey is no session's: ready reads it for the sake of reading.
 const readyKey access.Key = "\x00ready"
 
-func (t *table) ready(ctx context.Context) error {
+func (t *table) Ready(ctx context.Context) error {
 	column, partition := t.bind(readyKey)
 	_, err := run(ctx, t.runner, plan{key: partition}, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, t.query(ctx, t.readyCQL, column).Exec()

@@ -11,7 +11,7 @@
 //	   │
 //	  ledger     the deletes that some datacentre has not confirmed                              (ledger.go)
 //	   │
-//	Carrier      finishes them, whichever instance took them                                     (carry.go)
+//	Replayer      finishes them, whichever instance took them                                     (carry.go)
 //
 //	ClockWatch   compares clocks, which all of this depends on                      (clockwatch.go, skews.go, clockboard.go)
 //
@@ -26,7 +26,7 @@
 //     once the one that ends later. It writes nothing where the value lives about as long anyhow.
 //  6. A deleted key stays deleted for the collection's fence: a tombstone that lies that far in the future hides
 //     any Set that began before, and a marker refuses any that comes after.
-//  7. A Delete that ends in ErrNotEverywhere is in a durable list before that is said, and the Carrier of any instance
+//  7. A Delete that ends in ErrNotEverywhere is in a durable list before that is said, and the Replayer of any instance
 //     finishes it once every datacentre is there. Where it could not be listed, the log and a metric say so.
 //  8. A collection of LayoutUserInfo is sealed: neither a key nor a value leaves this process, and to open a value takes
 //     its own session key besides the service's keys. What cannot be opened is ErrSealed, never a value and never absent.
@@ -52,7 +52,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDeleted: the key was deleted less than the collection's fence ago, so nothing may be set on it.
 	ErrDeleted = errors.New("deleted a moment ago")
-	// ErrNotEverywhere: the value is deleted in the local datacentre but not known to be in every other. A Carrier
+	// ErrNotEverywhere: the value is deleted in the local datacentre but not known to be in every other. A Replayer
 	// finishes that.
 	ErrNotEverywhere = errors.New("deleted here, but not yet everywhere")
 	// ErrUnavailable: it is not known whether the operation took effect, or what the value is.

@@ -117,7 +117,7 @@ func (s *service) carry(ctx context.Context, c *store.Cassandra) (stop func()) {
 	for _, k := range s.config.Collections {
 		collections = append(collections, k.store())
 	}
-	carrier := c.Carrier(collections, store.CarrierTools{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
+	carrier := c.Replayer(collections, store.ReplayerOptions{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
 	return inBackground(ctx, carrier.Run)
 }
 
@@ -162,7 +162,7 @@ func (s *service) connect(ctx context.Context, config store.CassandraConfig) (*s
 		}
 		if err == nil {
 			var c *store.Cassandra
-			if c, err = store.Open(ctx, config, s.metrics, s.log, s.now); err == nil {
+			if c, err = store.Open(ctx, config, s.cassandraMetrics, s.log, s.now); err == nil {
 				return c, nil
 			}
 		}

@@ -22,13 +22,14 @@ import (
 
 // service is one instance, from its configuration to its listener.
 type service struct {
-	config   *Config
-	files    *files
-	log      *slog.Logger
-	audit    *slog.Logger // to the same place, whatever the level
-	registry *prometheus.Registry
-	metrics  *store.Metrics
-	now      func() time.Time // the clock of what is written, and of who may do what
+	config           *Config
+	files            *files
+	log              *slog.Logger
+	audit            *slog.Logger // to the same place, whatever the level
+	registry         *prometheus.Registry
+	metrics          *store.Metrics
+	cassandraMetrics *store.CassandraMetrics
+	now              func() time.Time // the clock of what is written, and of who may do what
 	rules
 	reload *reloader
 }
@@ -37,7 +38,7 @@ type service struct {
 const proxyTimeout = 2 * time.Second
 
 // opener gives a collection's store.
-type opener func(store.CollectionConfig, store.Tools) *store.Collection
+type opener func(store.CollectionConfig, store.Options) *store.Collection
 
 // newService makes a service of a checked configuration; logs go to w.
 func newService(c *Config, f *files, w io.Writer) (*service, error) {
@@ -59,7 +60,7 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 		return nil, err
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.metrics = store.NewMetrics(s.registry)
+	s.metrics, s.cassandraMetrics = store.NewMetrics(s.registry), store.NewCassandraMetrics(s.registry)
 	s.reload = newReloader(s)
 	return s, nil
 }
@@ -115,7 +116,7 @@ func (s *service) collections(open opener) ([]api.Collection, func(context.Conte
 	var all []api.Collection
 	var ready func(context.Context) error
 	for _, k := range s.config.Collections {
-		c := open(k.store(), store.Tools{Now: s.now, Log: s.log, Metrics: s.metrics, Keys: s.files.keys, Random: rand.Reader})
+		c := open(k.store(), store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Keys: s.files.keys, Random: rand.Reader})
 		ready = c.Ready
 		all = append(all, api.Collection{
 			Name: k.Name, Path: k.Path, Store: c, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,

@@ -31,7 +31,7 @@ const (
 const MaxTTL = 24 * time.Hour
 
 // Open makes an instance of the service on the store under test. All instances of one table share its rows.
-type Open func(store.CollectionConfig, store.Tools) *store.Collection
+type Open func(store.CollectionConfig, store.Options) *store.Collection
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
@@ -140,7 +140,7 @@ func (s *suite) instance(t *testing.T, w with) *instance {
 	if w.keys != nil {
 		keys = w.keys
 	}
-	return &instance{t, s.open(config, store.Tools{
+	return &instance{t, s.open(config, store.Options{
 		Now:     func() time.Time { return time.Now().Add(w.ahead) },
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Metrics: store.NewMetrics(metrics),

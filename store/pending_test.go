@@ -16,8 +16,8 @@ import (
 
 // shelved are rows with a ledger.
 type shelved interface {
-	rows
-	ledger
+	Rows
+	PendingDeletes
 }
 
 // CheckLedger holds a Cassandra with the tables of the contract's suite to what a ledger promises.
@@ -35,17 +35,17 @@ func TestMemoryKeepsTheLedger(t *testing.T) {
 func TestAMemoryThatIsFullListsNoDelete(t *testing.T) {
 	m := NewMemory(2*rowOverhead+2, time.Now)
 	for key, want := range map[access.Key]bool{"a": true, "b": true} {
-		if err := m.pend(t.Context(), key, removal{tombstone: 1}); (err == nil) != want {
+		if err := m.RecordPending(t.Context(), key, Deletion{Tombstone: 1}); (err == nil) != want {
 			t.Errorf("listing: %v", err)
 		}
 	}
-	if err := m.pend(t.Context(), "c", removal{tombstone: 1}); err != ErrFull {
+	if err := m.RecordPending(t.Context(), "c", Deletion{Tombstone: 1}); err != ErrFull {
 		t.Errorf("listing one more: %v, want ErrFull", err)
 	}
-	if err := m.settle(t.Context(), pendingDelete{"a", removal{tombstone: 1}}); err != nil {
+	if err := m.RemovePending(t.Context(), PendingDelete{"a", Deletion{Tombstone: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.pend(t.Context(), "c", removal{tombstone: 1}); err != nil {
+	if err := m.RecordPending(t.Context(), "c", Deletion{Tombstone: 1}); err != nil {
 		t.Errorf("listing once there is room: %v", err)
 	}
 }
@@ -54,15 +54,15 @@ func TestAMemoryThatIsFullListsNoDelete(t *testing.T) {
 func TestBucketsOfKeysNeverChange(t *testing.T) {
 	seen := make(map[int]int)
 	for n := range 1600 {
-		seen[bucketOf(access.Key(fmt.Sprint("key:", n)))]++
+		seen[PendingBucket(access.Key(fmt.Sprint("key:", n)))]++
 	}
-	for bucket := range buckets {
+	for bucket := range PendingBuckets {
 		if seen[bucket] < 50 {
 			t.Errorf("bucket %d has %d of 1600 keys", bucket, seen[bucket])
 		}
 	}
 	for key, want := range map[access.Key]int{"": 5, "a": 12, "enwiki:session:1": 5, "\xff\x00": 10} {
-		if got := bucketOf(key); got != want {
+		if got := PendingBucket(key); got != want {
 			t.Errorf("the bucket of %q is %d, want %d", string(key), got, want)
 		}
 	}
@@ -74,40 +74,40 @@ type ledgerOf struct {
 	shelved
 }
 
-func (l ledgerOf) list(key access.Key, r removal) {
+func (l ledgerOf) list(key access.Key, r Deletion) {
 	l.Helper()
-	if err := l.pend(l.Context(), key, r); err != nil {
+	if err := l.RecordPending(l.Context(), key, r); err != nil {
 		l.Fatal(err)
 	}
 }
 
-func (l ledgerOf) strikeOut(key access.Key, r removal) {
+func (l ledgerOf) strikeOut(key access.Key, r Deletion) {
 	l.Helper()
-	if err := l.settle(l.Context(), pendingDelete{key, r}); err != nil {
+	if err := l.RemovePending(l.Context(), PendingDelete{key, r}); err != nil {
 		l.Fatal(err)
 	}
 }
 
 // all is what is listed, each entry looked for in its own bucket.
-func (l ledgerOf) all() map[access.Key]removal {
+func (l ledgerOf) all() map[access.Key]Deletion {
 	l.Helper()
-	found := make(map[access.Key]removal)
-	for bucket := range buckets {
-		page, err := l.pending(l.Context(), bucket, 100)
+	found := make(map[access.Key]Deletion)
+	for bucket := range PendingBuckets {
+		page, err := l.ListPending(l.Context(), bucket, 100)
 		if err != nil {
 			l.Fatal(err)
 		}
 		for _, p := range page {
-			if bucketOf(p.key) != bucket {
-				l.Errorf("bucket %d has an entry of bucket %d", bucket, bucketOf(p.key))
+			if PendingBucket(p.Key) != bucket {
+				l.Errorf("bucket %d has an entry of bucket %d", bucket, PendingBucket(p.Key))
 			}
-			found[p.key] = p.removal
+			found[p.Key] = p.Deletion
 		}
 	}
 	return found
 }
 
-func (l ledgerOf) want(when string, want map[access.Key]removal) {
+func (l ledgerOf) want(when string, want map[access.Key]Deletion) {
 	l.Helper()
 	if got := l.all(); !reflect.DeepEqual(got, want) {
 		l.Errorf("%s: listed are %v, want %v", when, got, want)
@@ -116,12 +116,12 @@ func (l ledgerOf) want(when string, want map[access.Key]removal) {
 
 func checkLedger(t *testing.T, open func(name string, layout Layout) shelved) {
 	const now = 1_700_000_000_000_000
-	first := removal{tombstone: now + 60_000_000, marker: now, markerTTL: 92 * time.Second}
-	later := removal{tombstone: now + 61_000_000, marker: now + 1_000_000, markerTTL: 92 * time.Second}
-	none := map[access.Key]removal{}
+	first := Deletion{Tombstone: now + 60_000_000, Marker: now, MarkerTTL: 92 * time.Second}
+	later := Deletion{Tombstone: now + 61_000_000, Marker: now + 1_000_000, MarkerTTL: 92 * time.Second}
+	none := map[access.Key]Deletion{}
 	for claim, test := range map[string]func(*testing.T, ledgerOf){
 		"lists what is recorded, of any bytes, until it is struck out": func(_ *testing.T, l ledgerOf) {
-			want := map[access.Key]removal{"a": first, "\x00\xff/ü": later, "b": {tombstone: now, marker: now}}
+			want := map[access.Key]Deletion{"a": first, "\x00\xff/ü": later, "b": {Tombstone: now, Marker: now}}
 			for key, r := range want {
 				l.list(key, r)
 			}
@@ -135,27 +135,27 @@ func checkLedger(t *testing.T, open func(name string, layout Layout) shelved) {
 		"keeps the later of two deletes of a key": func(_ *testing.T, l ledgerOf) {
 			l.list("a", first)
 			l.list("a", later)
-			l.want("the later came later", map[access.Key]removal{"a": later})
+			l.want("the later came later", map[access.Key]Deletion{"a": later})
 			l.list("a", first)
-			l.want("the earlier came again", map[access.Key]removal{"a": later})
-			l.list("a", removal{tombstone: first.tombstone, marker: later.marker + 1, markerTTL: time.Second})
-			l.want("one came that was asked for later and hides less", map[access.Key]removal{"a": later})
+			l.want("the earlier came again", map[access.Key]Deletion{"a": later})
+			l.list("a", Deletion{Tombstone: first.Tombstone, Marker: later.Marker + 1, MarkerTTL: time.Second})
+			l.want("one came that was asked for later and hides less", map[access.Key]Deletion{"a": later})
 		},
 		"leaves a later delete when an earlier one is struck out": func(_ *testing.T, l ledgerOf) {
 			l.list("a", first)
 			l.list("a", later)
 			l.strikeOut("a", first)
-			l.want("the earlier struck out after", map[access.Key]removal{"a": later})
+			l.want("the earlier struck out after", map[access.Key]Deletion{"a": later})
 			l.list("b", first)
 			l.strikeOut("b", first)
 			l.list("b", later)
-			l.want("the earlier struck out before", map[access.Key]removal{"a": later, "b": later})
+			l.want("the earlier struck out before", map[access.Key]Deletion{"a": later, "b": later})
 		},
 		"reads no more than it is asked for": func(t *testing.T, l ledgerOf) {
 			l.list("a", first)
 			l.list("\x00\xff/ü", first)
-			for bucket := range buckets {
-				if page, err := l.pending(l.Context(), bucket, 1); err != nil || len(page) > 1 {
+			for bucket := range PendingBuckets {
+				if page, err := l.ListPending(l.Context(), bucket, 1); err != nil || len(page) > 1 {
 					t.Errorf("got %d entries, %v, want at most 1", len(page), err)
 				}
 			}
@@ -168,25 +168,25 @@ func checkLedger(t *testing.T, open func(name string, layout Layout) shelved) {
 		t.Run(claim, func(t *testing.T) { test(t, ledgerOf{t, open("ledger"+rand.Text(), LayoutUserInfo)}) })
 	}
 	for _, layout := range []Layout{LayoutUserInfo, LayoutKask} {
-		t.Run("a Carrier finishes what is listed, layout "+string(layout), func(t *testing.T) {
+		t.Run("a Replayer finishes what is listed, layout "+string(layout), func(t *testing.T) {
 			checkCarrying(t, ledgerOf{t, open("carried"+rand.Text(), layout)})
 		})
 	}
 }
 
-// checkCarrying has a value, a pending delete of it, and one round of a Carrier.
+// checkCarrying has a value, a pending delete of it, and one round of a Replayer.
 func checkCarrying(t *testing.T, l ledgerOf) {
 	key := access.Key("carried:" + rand.Text())
 	now := time.Now()
-	if err := l.write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour); err != nil {
+	if err := l.Write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	l.list(key, removal{tombstone: now.Add(time.Minute).UnixMicro(), marker: now.UnixMicro(), markerTTL: 92 * time.Second})
-	newCarrier([]ledger{l}, CarrierTools{
+	l.list(key, Deletion{Tombstone: now.Add(time.Minute).UnixMicro(), Marker: now.UnixMicro(), MarkerTTL: 92 * time.Second})
+	NewReplayer([]PendingDeletes{l}, ReplayerOptions{
 		Now: time.Now, Random: mathrand.IntN, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
 	}).round(t.Context())
-	l.want("after a round", map[access.Key]removal{})
-	if r, err := l.read(t.Context(), key); err != nil || r.data != nil || !r.gone {
-		t.Errorf("after a round the row is there: %v, its marker: %v (%v)", r.data != nil, r.gone, err)
+	l.want("after a round", map[access.Key]Deletion{})
+	if r, err := l.Read(t.Context(), key); err != nil || r.Data != nil || !r.Deleted {
+		t.Errorf("after a round the row is there: %v, its Marker: %v (%v)", r.Data != nil, r.Deleted, err)
 	}
 }

@@ -111,13 +111,13 @@ func TestAnotherInstanceFinishesWhatTheFirstLeft(t *testing.T) {
 				time.Sleep(time.Minute)
 				stop()
 				if dc == 1 { // its ledger gets the entry when Cassandra's replicas are one again
-					r := pendingDelete{}
-					for bucket := range buckets {
-						if page, err := taker.rows.Memory.pending(t.Context(), bucket, 1); err != nil || len(page) > 0 {
+					r := PendingDelete{}
+					for bucket := range PendingBuckets {
+						if page, err := taker.rows.Memory.ListPending(t.Context(), bucket, 1); err != nil || len(page) > 0 {
 							r = page[0]
 						}
 					}
-					if err := c.dcs[1].pend(t.Context(), r.key, r.removal); err != nil {
+					if err := c.dcs[1].RecordPending(t.Context(), r.Key, r.Deletion); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -186,13 +186,13 @@ func TestWhatIsSetAfterADeleteSurvivesTheCarryingOfIt(t *testing.T) {
 func TestALaterDeleteOfTheSameKeyStaysPendingWhenAnEarlierIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, taker, _ := partition(t, "k")
-		earlier, err := taker.rows.Memory.pending(t.Context(), bucketOf("k"), 1)
+		earlier, err := taker.rows.Memory.ListPending(t.Context(), PendingBucket("k"), 1)
 		if err != nil || len(earlier) != 1 {
 			t.Fatal(earlier, err)
 		}
 		time.Sleep(time.Second)
 		taker.delete("k", ErrNotEverywhere)
-		if err := c.in(0).settle(t.Context(), earlier[0]); err != nil {
+		if err := c.in(0).RemovePending(t.Context(), earlier[0]); err != nil {
 			t.Fatal(err)
 		}
 		taker.wantListed("once the earlier is done", 1)
@@ -204,7 +204,7 @@ func TestOfTwoDeletesTheOneThatHidesMoreStaysPending(t *testing.T) {
 		c := newPair()
 		here, there := c.instance(t, 0, fence), c.instance(t, 1, fence)
 		ahead := time.Now().Add(time.Hour).UnixMicro() // of an instance whose clock is wrong by more than the fence
-		if err := here.rows.write(t.Context(), "k", []byte("v"), ahead, 24*time.Hour); err != nil {
+		if err := here.rows.Write(t.Context(), "k", []byte("v"), ahead, 24*time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		c.set(func() { c.cut = true })
@@ -222,7 +222,7 @@ func TestOfTwoDeletesTheOneThatHidesMoreStaysPending(t *testing.T) {
 
 func TestTheMarkerOfACarriedDeleteLivesNoLongerThanItWould(t *testing.T) {
 	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	d := removal{tombstone: 7, marker: day.UnixMicro(), markerTTL: 92 * time.Second}
+	d := Deletion{Tombstone: 7, Marker: day.UnixMicro(), MarkerTTL: 92 * time.Second}
 	for _, c := range []struct {
 		claim       string
 		after, want time.Duration
@@ -235,12 +235,12 @@ func TestTheMarkerOfACarriedDeleteLivesNoLongerThanItWould(t *testing.T) {
 		{"when it is over", time.Hour, 0},
 	} {
 		got := d.rest(day.Add(c.after))
-		if got.markerTTL != c.want || got.tombstone != d.tombstone || got.marker != d.marker {
+		if got.MarkerTTL != c.want || got.Tombstone != d.Tombstone || got.Marker != d.Marker {
 			t.Errorf("%s: carried with %+v, want a marker of %v and the same timestamps", c.claim, got, c.want)
 		}
 	}
-	if got := (removal{marker: day.UnixMicro()}).rest(day); got.markerTTL != 0 {
-		t.Errorf("a delete without a marker is carried with one of %v", got.markerTTL)
+	if got := (Deletion{Marker: day.UnixMicro()}).rest(day); got.MarkerTTL != 0 {
+		t.Errorf("a delete without a marker is carried with one of %v", got.MarkerTTL)
 	}
 }
 
@@ -275,10 +275,10 @@ func flood(t *testing.T, c *pair, i *instance, n int) (keys []access.Key) {
 	for k := range n {
 		key := access.Key(fmt.Sprintf("flood:%d", k))
 		keys = append(keys, key)
-		r := removal{tombstone: now.Add(fence).UnixMicro(), marker: now.UnixMicro(), markerTTL: 92 * time.Second}
+		r := Deletion{Tombstone: now.Add(fence).UnixMicro(), Marker: now.UnixMicro(), MarkerTTL: 92 * time.Second}
 		if err := errors.Join(
-			c.dcs[0].remove(t.Context(), key, r, false), c.dcs[0].pend(t.Context(), key, r),
-			c.dcs[1].write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour),
+			c.dcs[0].Delete(t.Context(), key, r, LocalQuorum), c.dcs[0].RecordPending(t.Context(), key, r),
+			c.dcs[1].Write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour),
 		); err != nil {
 			t.Fatal(err)
 		}
@@ -320,15 +320,15 @@ func TestAFloodIsDoneAtHundredsASecondAndNeverManyAtOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		// What a look reads is bounded, so that this is all it can tell.
-		here.wantMetrics("while it is away", map[string]float64{"": buckets * carryPage, "_oldest_seconds": 60, "_failed_total": 13})
+		here.wantMetrics("while it is away", map[string]float64{"": PendingBuckets * carryPage, "_oldest_seconds": 60, "_failed_total": 13})
 		c.set(func() { c.cost = 40 * time.Millisecond }) // for a round trip between datacentres
 		c.heal()
 		time.Sleep(n * 40 * time.Millisecond / carryAtOnce * 5 / 4)
 		time.Sleep(carryInterval * 6 / 5) // until it looks
 		synctest.Wait()
 		for _, key := range keys {
-			if r, err := there.rows.read(t.Context(), key); err != nil || !r.absent() {
-				t.Fatalf("a deleted value is still there: %v (%v)", !r.absent(), err)
+			if r, err := there.rows.Read(t.Context(), key); err != nil || !r.Absent() {
+				t.Fatalf("a deleted value is still there: %v (%v)", !r.Absent(), err)
 			}
 		}
 		here.wantListed("after the return", 0)
@@ -346,8 +346,8 @@ func TestDeletesThatFailAgainAndAgainDoNotKeepOthersWaitingForEver(t *testing.T)
 		keys := flood(t, c, here, 100)
 		first := make(map[int]access.Key) // of each bucket
 		for _, key := range keys {
-			if old, ok := first[bucketOf(key)]; !ok || key < old {
-				first[bucketOf(key)] = key
+			if old, ok := first[PendingBucket(key)]; !ok || key < old {
+				first[PendingBucket(key)] = key
 			}
 		}
 		c.set(func() {

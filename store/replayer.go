@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The Carrier looks every carryInterval, a fifth more or less, so that a delete is finished well within a minute of a
+// The Replayer looks every carryInterval, a fifth more or less, so that a delete is finished well within a minute of a
 // datacentre's return. One look takes up to carryPage entries of a bucket, and up to carryAtOnce are carried at once.
 const (
 	carryInterval = 5 * time.Second
@@ -20,36 +20,37 @@ const (
 // to learn that a datacentre has just gone away.
 const carryPatience = 5 * time.Second
 
-// CarrierTools are what a Carrier is given rather than reaching for.
-type CarrierTools struct {
+// ReplayerOptions are what a Replayer is given rather than reaching for.
+type ReplayerOptions struct {
 	Now     func() time.Time
 	Random  func(n int) int // evenly from 0 to n-1
 	Log     *slog.Logger
 	Metrics *Metrics
 }
 
-// Carrier finishes the deletes that some datacentre refused or did not confirm, whichever instance took them: it tries
+// Replayer finishes the deletes that some datacentre refused or did not confirm, whichever instance took them: it tries
 // each at EACH_QUORUM, with the timestamps that the delete had, until that succeeds, and then strikes it out. Every
-// instance runs one, in every datacentre; to do the same delete twice changes nothing. Make it with Cassandra.Carrier.
+// instance runs one, in every datacentre; to do the same delete twice changes nothing.
 //
 // It does not defend against a majority of replicas that lose their disks while a delete is pending.
-type Carrier struct {
+type Replayer struct {
 	shelves []shelf
-	tools   CarrierTools
+	tools   ReplayerOptions
 	waiting bool // entries were left by the last round
 	blind   bool // the last round could not look
 }
 
 // shelf is one bucket of a collection's ledger.
 type shelf struct {
-	ledger ledger
+	ledger PendingDeletes
 	bucket int
 }
 
-func newCarrier(ledgers []ledger, tools CarrierTools) *Carrier {
-	c := &Carrier{tools: tools}
+// NewReplayer returns a Replayer of the pending deletes of all collections. Start it with Run.
+func NewReplayer(ledgers []PendingDeletes, tools ReplayerOptions) *Replayer {
+	c := &Replayer{tools: tools}
 	for _, l := range ledgers {
-		for bucket := range buckets {
+		for bucket := range PendingBuckets {
 			c.shelves = append(c.shelves, shelf{l, bucket})
 		}
 	}
@@ -57,14 +58,16 @@ func newCarrier(ledgers []ledger, tools CarrierTools) *Carrier {
 }
 
 // Run carries until ctx ends. What it has begun then may be done or not; another round finds out.
-func (c *Carrier) Run(ctx context.Context) {
+func (c *Replayer) Run(ctx context.Context) {
 	for {
 		if again := c.round(ctx); again {
 			continue
 		}
 		pause := carryInterval*4/5 + time.Duration(c.tools.Random(int(carryInterval*2/5)))
-		if !sleep(ctx, pause) {
+		select {
+		case <-ctx.Done():
 			return
+		case <-time.After(pause):
 		}
 	}
 }
@@ -79,7 +82,7 @@ type round struct {
 }
 
 // round tells whether another is due at once: there is more, and it can be done.
-func (c *Carrier) round(ctx context.Context) (again bool) {
+func (c *Replayer) round(ctx context.Context) (again bool) {
 	var r round
 	shuffle(c.shelves, c.tools.Random)
 	for _, s := range c.shelves {
@@ -102,15 +105,15 @@ func (c *Carrier) round(ctx context.Context) (again bool) {
 	return r.full && r.err == nil
 }
 
-func look(ctx context.Context, s shelf) ([]pendingDelete, error) {
+func look(ctx context.Context, s shelf) ([]PendingDelete, error) {
 	ctx, cancel := context.WithTimeout(ctx, carryPatience)
 	defer cancel()
-	return s.ledger.pending(ctx, s.bucket, carryPage)
+	return s.ledger.ListPending(ctx, s.bucket, carryPage)
 }
 
 // carryAll carries a page until one fails. The first of a round goes alone: where a datacentre is away, that is all
 // that a round asks of the others.
-func (c *Carrier) carryAll(ctx context.Context, l ledger, page []pendingDelete, r *round) {
+func (c *Replayer) carryAll(ctx context.Context, l PendingDeletes, page []PendingDelete, r *round) {
 	for len(page) > 0 && r.err == nil {
 		n := 1
 		if r.done > 0 {
@@ -124,7 +127,7 @@ func (c *Carrier) carryAll(ctx context.Context, l ledger, page []pendingDelete, 
 	}
 }
 
-func (c *Carrier) carrySome(ctx context.Context, l ledger, some []pendingDelete, r *round) {
+func (c *Replayer) carrySome(ctx context.Context, l PendingDeletes, some []PendingDelete, r *round) {
 	errs := make([]error, len(some))
 	var all sync.WaitGroup
 	for i, p := range some {
@@ -147,34 +150,34 @@ func (c *Carrier) carrySome(ctx context.Context, l ledger, some []pendingDelete,
 	}
 }
 
-func (c *Carrier) carry(ctx context.Context, l ledger, p pendingDelete) error {
+func (c *Replayer) carry(ctx context.Context, l PendingDeletes, p PendingDelete) error {
 	ctx, cancel := context.WithTimeout(ctx, carryPatience)
 	defer cancel()
-	if err := l.remove(ctx, p.key, p.removal.rest(c.tools.Now()), true); err != nil {
+	if err := l.Delete(ctx, p.Key, p.Deletion.rest(c.tools.Now()), EachQuorum); err != nil {
 		return fmt.Errorf("carrying a delete through: %w", err)
 	}
-	if err := l.settle(ctx, p); err != nil {
+	if err := l.RemovePending(ctx, p); err != nil {
 		return fmt.Errorf("striking out a delete that is done: %w", err)
 	}
 	return nil
 }
 
 // rest is what there is to write of d at now: the marker ends when it would have ended.
-func (d removal) rest(now time.Time) removal {
-	left := min(d.markerTTL, d.markerTTL-now.Sub(time.UnixMicro(d.marker)))
-	d.markerTTL = max(left, 0).Truncate(time.Second)
+func (d Deletion) rest(now time.Time) Deletion {
+	left := min(d.MarkerTTL, d.MarkerTTL-now.Sub(time.UnixMicro(d.Marker)))
+	d.MarkerTTL = max(left, 0).Truncate(time.Second)
 	return d
 }
 
-func (r *round) leave(p pendingDelete) {
-	if r.left == 0 || p.removal.marker < r.oldest {
-		r.oldest = p.removal.marker
+func (r *round) leave(p PendingDelete) {
+	if r.left == 0 || p.Marker < r.oldest {
+		r.oldest = p.Marker
 	}
 	r.left++
 }
 
 // report tells metrics and log what a round found.
-func (c *Carrier) report(ctx context.Context, r *round) {
+func (c *Replayer) report(ctx context.Context, r *round) {
 	age := time.Duration(0)
 	if r.left > 0 {
 		age = max(0, c.tools.Now().Sub(time.UnixMicro(r.oldest)))
@@ -193,7 +196,7 @@ func (c *Carrier) report(ctx context.Context, r *round) {
 }
 
 // cannotLook leaves the gauges as they were: it is not known what is pending.
-func (c *Carrier) cannotLook(ctx context.Context, err error) {
+func (c *Replayer) cannotLook(ctx context.Context, err error) {
 	c.tools.Metrics.carryFailed.Inc()
 	if !c.blind {
 		c.tools.Log.WarnContext(ctx, "cannot look for pending deletes; trying again", "error", err.Error())
