@@ -21,7 +21,6 @@ package api
 
 import (
 	"context"
-	"crypto/x509"
 	"io"
 	"log/slog"
 	"net/http"
@@ -33,7 +32,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
-	"userinfo/access/forwarded"
 	"userinfo/access/signature"
 	"userinfo/store"
 )
@@ -61,22 +59,16 @@ func (c *Collection) grant(action access.Action) access.Grant { return c.grants[
 // Config is what an API needs. All of it is required.
 type Config struct {
 	Collections []Collection
-	// Policy gives the rules that hold now.
-	Policy func() *access.Policy
+	// Rules returns the rules that are in force. It is called once for each request.
+	Rules func() *Rules
 	// Ready tells whether the store can be read.
 	Ready func(context.Context) error
-	// Authorities tells of which client CAs a certificate is now, whose chains TLS has verified when the connection began.
-	Authorities func(chains [][]*x509.Certificate) ([]string, error)
-	// Forwarded reads what listed proxies say of their clients, by the CAs that are in force now.
-	Forwarded func() *forwarded.Rules
-	// Signatures verifies signed requests with the keys that SignatureKey finds now.
-	Signatures   *signature.Verifier
-	SignatureKey func(keyID string) (signature.Key, bool)
+	// Signatures verifies signed requests, with the keys in Rules, and remembers their nonces.
+	Signatures *signature.Verifier
 	// ClientLimits are those of a client that has none of its own.
 	ClientLimits access.Limits
-	// Audit takes the audit records, AuditKey gives the key for the hashes in them; the zero key leaves hashes out.
-	Audit    *slog.Logger
-	AuditKey func() access.AuditKey
+	// Audit receives the audit records.
+	Audit *slog.Logger
 	// MaxInFlight bounds how many requests are worked on at once; the next is answered 503.
 	MaxInFlight int
 	// RequestTimeout is how long the store may take, from the arrival of a request.
@@ -135,6 +127,7 @@ func (a *API) handle(rt route) httprouter.Handle {
 			a.exchanges.Put(x)
 		}()
 		x.api, x.route, x.w, x.r, x.start = a, &rt, w, r, a.config.Now()
+		x.rules = a.config.Rules()
 		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 			c.ask()
 			x.conn = c

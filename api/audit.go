@@ -65,7 +65,7 @@ func (x *exchange) audit() {
 	if x.key == "" && x.route.keyed {
 		x.key, _ = parseKey(x.sentKey) // of a request that was refused before its key mattered; there may be none
 	}
-	if hash := x.api.config.AuditKey().Hash(x.key); hash != "" {
+	if hash := x.rules.AuditKey.Hash(x.key); hash != "" {
 		attrs = append(attrs, slog.String("key", hash))
 	}
 	if dropped > 0 {

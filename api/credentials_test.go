@@ -54,7 +54,7 @@ func newSigning(t *testing.T, u setup) *signing {
 		t.Fatal(err)
 	}
 	u.policy = func() *access.Policy { return policy }
-	u.signatureKey = func(id string) (signature.Key, bool) { k, ok := keys[id]; return k, ok }
+	u.signatureKeys = keys
 	w.service = start(t, u)
 	return w
 }

@@ -29,7 +29,7 @@ func (x *exchange) evidence() (access.Credentials, error) {
 		return e, nil
 	}
 	var err error
-	if x.signed, err = x.api.config.Signatures.Verify(signatureRequest(x), x.api.config.SignatureKey); err != nil {
+	if x.signed, err = x.api.config.Signatures.Verify(signatureRequest(x), x.rules.signatureKey); err != nil {
 		return access.Credentials{}, badSignature(err)
 	}
 	e.SignatureKey = x.signed.KeyID()
@@ -38,19 +38,18 @@ func (x *exchange) evidence() (access.Credentials, error) {
 
 // certificate adds the client's certificate to e.
 func (x *exchange) certificate(e *access.Credentials) (err error) {
-	config := &x.api.config
 	from := forwarded.UntrustedPeer
 	if chains := verified(x.r); chains != nil {
 		e.Certificate = chains[0][0]
-		if e.ClientCAs, err = config.Authorities(chains); err != nil {
+		if e.ClientCAs, err = x.rules.ClientCAs(chains); err != nil {
 			return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
 		}
-		if config.Policy().IsProxy(e.Certificate, e.ClientCAs) {
+		if x.rules.Policy.IsProxy(e.Certificate, e.ClientCAs) {
 			from, x.proxied = forwarded.TrustedProxy, true
 			e.Certificate, e.ClientCAs = nil, nil // it is not the client's
 		}
 	}
-	client, err := config.Forwarded().Client(x.r.Header, from, x.start)
+	client, err := x.rules.Forwarded.Client(x.r.Header, from, x.start)
 	switch {
 	case errors.Is(err, forwarded.ErrUnverified):
 		return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
@@ -58,7 +57,7 @@ func (x *exchange) certificate(e *access.Credentials) (err error) {
 		return fmt.Errorf("%w: %w: %w", access.ErrMalformed, errForwarded, err)
 	case client.Chains != nil:
 		e.Certificate = client.Chains[0][0]
-		if e.ClientCAs, err = config.Authorities(client.Chains); err != nil {
+		if e.ClientCAs, err = x.rules.ClientCAs(client.Chains); err != nil {
 			return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 // exchange is one request and its answer. One goroutine owns it.
 type exchange struct {
 	api        *API
+	rules      *Rules // in force when the request came
 	route      *route
 	w          http.ResponseWriter
 	r          *http.Request
@@ -65,7 +66,7 @@ func (x *exchange) identify() error {
 	x.identified = true
 	e, err := x.evidence()
 	if err == nil {
-		x.identity, err = x.api.config.Policy().Authenticate(e)
+		x.identity, err = x.rules.Policy.Authenticate(e)
 	}
 	return err
 }

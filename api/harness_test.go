@@ -110,7 +110,7 @@ type setup struct {
 	random                      io.Reader
 	authorities                 func([][]*x509.Certificate) ([]string, error) // usually the only one
 	forwarded                   func() *forwarded.Rules
-	signatureKey                func(string) (signature.Key, bool) // usually there is none
+	signatureKeys               map[string]signature.Key
 	limits                      access.Limits
 	auditKey                    access.AuditKey
 	now                         func() time.Time // of the API
@@ -169,9 +169,6 @@ func newAPI(t testing.TB, u setup) *service {
 		}
 		u.forwarded = func() *forwarded.Rules { return rules }
 	}
-	if u.signatureKey == nil {
-		u.signatureKey = func(string) (signature.Key, bool) { return signature.Key{}, false }
-	}
 	if u.now == nil {
 		u.now = time.Now
 	}
@@ -181,14 +178,12 @@ func newAPI(t testing.TB, u setup) *service {
 			Name: "sessions", Path: "/sessions/v1", Store: u.store,
 			DefaultTTL: testDefaultTTL, MaxTTL: testMaxTTL, MaxValueBytes: testMaxValue,
 		}},
-		Policy:         u.policy,
-		Authorities:    u.authorities,
-		Forwarded:      u.forwarded,
+		Rules: func() *Rules {
+			return &Rules{Policy: u.policy(), ClientCAs: u.authorities, Forwarded: u.forwarded(), SignatureKeys: u.signatureKeys, AuditKey: u.auditKey}
+		},
 		Signatures:     signature.NewVerifier(signature.Config{}),
-		SignatureKey:   u.signatureKey,
 		ClientLimits:   u.limits,
 		Audit:          slog.New(slog.NewJSONHandler(s.audit, nil)),
-		AuditKey:       func() access.AuditKey { return u.auditKey },
 		Ready:          u.ready,
 		MaxInFlight:    orElse(u.maxInFlight, 1000),
 		RequestTimeout: orElse(u.requestTimeout, RequestTimeout),

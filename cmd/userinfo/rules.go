@@ -54,11 +54,6 @@ func (r *rules) setSigners(s signers) (changed bool) {
 	return true
 }
 
-func (r *rules) signatureKey(id string) (signature.Key, bool) {
-	k, ok := (*r.signers.Load())[id]
-	return k, ok
-}
-
 func (r *rules) proxies() *tlsconf.Proxies { return r.front.Load().proxies }
 
 // forwardedNow are made anew where the client CAs have changed.

@@ -72,14 +72,10 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 	collections, ready := s.collections(open)
 	handler := api.New(api.Config{
 		Collections:    collections,
-		Policy:         s.policy.Load,
-		Authorities:    s.files.server.Authorities,
-		Forwarded:      s.forwardedNow,
+		Rules:          s.requestRules,
 		Signatures:     signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
-		SignatureKey:   s.signatureKey,
 		ClientLimits:   s.config.Limits.PerClient,
 		Audit:          s.audit,
-		AuditKey:       s.files.auditKey,
 		Ready:          ready,
 		MaxInFlight:    s.config.Limits.MaxInFlight,
 		RequestTimeout: api.RequestTimeout,
@@ -102,6 +98,17 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 	err := server.Serve(ctx, tlsconf.NewProxyListener(l, s.proxies, proxyTimeout))
 	s.log.Info("stopped")
 	return err
+}
+
+// requestRules returns the rules that are in force.
+func (s *service) requestRules() *api.Rules {
+	return &api.Rules{
+		Policy:        s.policy.Load(),
+		ClientCAs:     s.files.server.Authorities,
+		Forwarded:     s.forwardedNow(),
+		SignatureKeys: *s.signers.Load(),
+		AuditKey:      s.files.auditKey(),
+	}
 }
 
 // sayKeys logs the seal keys' ids, by which instances and rows can be compared.

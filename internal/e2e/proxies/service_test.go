@@ -136,14 +136,11 @@ func (w *world) serve(t *testing.T, s setting) *service {
 	p := policy(t, s)
 	v := &service{address: l.Addr().String(), checks: make(chan record)}
 	v.api = api.New(api.Config{
-		Collections:  []api.Collection{{Name: "sessions", Path: "/sessions/v1", Store: full{}, DefaultTTL: time.Hour, MaxTTL: time.Hour, MaxValueBytes: 1 << 20}},
-		Policy:       func() *access.Policy { return p },
-		Ready:        func(context.Context) error { return nil },
-		Authorities:  server.Authorities,
-		Forwarded:    func() *forwarded.Rules { return rules },
-		Signatures:   signature.NewVerifier(signature.Config{}),
-		SignatureKey: func(string) (signature.Key, bool) { return signature.Key{}, false },
-		Audit:        slog.New(slog.DiscardHandler), AuditKey: func() access.AuditKey { return access.AuditKey{} },
+		Collections: []api.Collection{{Name: "sessions", Path: "/sessions/v1", Store: full{}, DefaultTTL: time.Hour, MaxTTL: time.Hour, MaxValueBytes: 1 << 20}},
+		Rules:       func() *api.Rules { return &api.Rules{Policy: p, ClientCAs: server.Authorities, Forwarded: rules} },
+		Ready:       func(context.Context) error { return nil },
+		Signatures:  signature.NewVerifier(signature.Config{}),
+		Audit:       slog.New(slog.DiscardHandler),
 		MaxInFlight: 1000, RequestTimeout: api.RequestTimeout, Registry: prometheus.NewRegistry(), Log: slog.New(seeing{slog.DiscardHandler}), Now: time.Now, Random: rand.Reader,
 	})
 	h := &http.Server{
