@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"userinfo/store"
 )
 
 // Check compares the live schema with what the service relies on and returns every difference; none means that the
@@ -150,7 +152,7 @@ func inspectColumns(name string, t Table, live *table, script tableScripts) (fou
 		refuse("table "+name+" primary key", "(key)", live.primaryKey)
 	}
 	keyType := "blob"
-	if t.Layout == Kask {
+	if t.Layout == store.LayoutKask {
 		keyType = "text"
 	}
 	// A missing key column shows in the primary key.

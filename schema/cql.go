@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"userinfo/store"
 )
 
 //go:embed cql/*.cql
@@ -45,7 +47,7 @@ func newScripts(s Spec) (scripts, error) {
 	}
 	for i, t := range s.Tables {
 		data := map[string]any{
-			"First": i == 0, "Keyspace": s.Keyspace, "Table": t.Name, "Kask": t.Layout == Kask, "Gone": t.gone(),
+			"First": i == 0, "Keyspace": s.Keyspace, "Table": t.Name, "Kask": t.Layout == store.LayoutKask, "Gone": t.gone(),
 			"Longest": t.longest(), "GCGrace": t.gcGrace(),
 		}
 		out.tables = append(out.tables, tableScripts{

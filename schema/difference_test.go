@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"userinfo/schema"
+	"userinfo/store"
 )
 
 const day = 24 * time.Hour
@@ -18,8 +19,8 @@ func twoTables() schema.Spec {
 	return schema.Spec{
 		Keyspace: "people", Replication: map[string]int{"dc1": 3, "dc2": 3}, LocalDatacentre: "dc1",
 		Tables: []schema.Table{
-			{Name: "sessions", Layout: schema.UserInfo, MaxTTL: day, Fence: time.Minute},
-			{Name: "stash", Layout: schema.Kask, MaxTTL: time.Hour},
+			{Name: "sessions", Layout: store.LayoutUserInfo, MaxTTL: day, Fence: time.Minute},
+			{Name: "stash", Layout: store.LayoutKask, MaxTTL: time.Hour},
 		},
 	}
 }

@@ -139,7 +139,7 @@ func tableRows(t *testing.T, db schema.DB, keyspace string) map[string]map[strin
 
 func takeOver(t *testing.T, db schema.DB) {
 	s := oneNode("kask")
-	s.Tables = []schema.Table{{Name: "values", Layout: schema.Kask, MaxTTL: day, Fence: time.Minute}}
+	s.Tables = []schema.Table{{Name: "values", Layout: store.LayoutKask, MaxTTL: day, Fence: time.Minute}}
 	run(t, db, `CREATE KEYSPACE kask WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 1}`)
 	run(t, db, `CREATE TABLE kask.values (key text PRIMARY KEY, value blob) WITH gc_grace_seconds = 0 AND default_time_to_live = 3600`)
 	run(t, db, `INSERT INTO kask.values (key, value) VALUES ('a', 0x62)`)

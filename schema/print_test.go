@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"userinfo/schema"
+	"userinfo/store"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -24,7 +25,7 @@ func print(t *testing.T, s schema.Spec) string {
 
 func TestPrintedSchema(t *testing.T) {
 	s := twoTables()
-	s.Tables = append(s.Tables, schema.Table{Name: "kask", Layout: schema.Kask, MaxTTL: day, Fence: time.Minute})
+	s.Tables = append(s.Tables, schema.Table{Name: "kask", Layout: store.LayoutKask, MaxTTL: day, Fence: time.Minute})
 	have := print(t, s)
 	const file = "testdata/print.cql"
 	if *update {
@@ -83,7 +84,7 @@ func FuzzNamesStayNames(f *testing.F) {
 		spec := func(keyspace, table, datacentre string) schema.Spec {
 			return schema.Spec{
 				Keyspace: keyspace, LocalDatacentre: datacentre, Replication: map[string]int{datacentre: 3},
-				Tables: []schema.Table{{Name: table, Layout: schema.UserInfo, MaxTTL: day}},
+				Tables: []schema.Table{{Name: table, Layout: store.LayoutUserInfo, MaxTTL: day}},
 			}
 		}
 		s := spec(keyspace, table, datacentre)

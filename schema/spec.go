@@ -24,6 +24,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"userinfo/store"
 )
 
 // DB is the little of Cassandra that schema needs. A statement that changes the schema returns once the nodes agree on
@@ -34,25 +36,11 @@ type DB interface {
 	Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error)
 }
 
-// Layout says how a table keeps a row.
-type Layout string
-
-const (
-	// UserInfo is (key blob PRIMARY KEY, value blob, gone boolean).
-	UserInfo Layout = "userinfo"
-	// Kask is the layout of Wikimedia's Kask, (key text PRIMARY KEY, value blob), and gone boolean where the table has
-	// a fence.
-	Kask Layout = "kask"
-)
-
-// maxTTL is the largest TTL that Cassandra takes, 20 years of 365 days (org.apache.cassandra.cql3.Attributes.MAX_TTL).
-const maxTTL = 20 * 365 * 24 * time.Hour
-
 // Table is one table and what the service does with it. MaxTTL is the largest TTL that it writes, from 1 s to 20 years;
 // Fence is for how long it keeps a deleted key deleted, 0 for no fence.
 type Table struct {
 	Name   string
-	Layout Layout
+	Layout store.Layout
 	MaxTTL time.Duration
 	Fence  time.Duration
 }
@@ -73,8 +61,8 @@ func (s Spec) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	switch {
-	case !isIdentifier(s.Keyspace):
-		bad("keyspace %q: use a name of a-z, 0-9 and _ that begins with a letter, at most 48 long", s.Keyspace)
+	case !store.IsIdentifier(s.Keyspace):
+		bad("keyspace %q: use a name of %s", s.Keyspace, store.IdentifierRule)
 	case s.Keyspace == "system" || strings.HasPrefix(s.Keyspace, "system_"):
 		bad("keyspace %q is Cassandra's own: use another", s.Keyspace)
 	}
@@ -113,26 +101,26 @@ func (t Table) validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("table %q: %w", t.Name, fmt.Errorf(format, args...)))
 	}
-	if !isIdentifier(t.Name) {
-		bad("use a name of a-z, 0-9 and _ that begins with a letter, at most 48 long")
+	if !store.IsIdentifier(t.Name) {
+		bad("use a name of %s", store.IdentifierRule)
 	}
 	if Reserved(t.Name) {
 		bad("is a table of the service's own: use another name")
 	}
-	if t.Layout != UserInfo && t.Layout != Kask {
-		bad("layout %q: use %q or %q", t.Layout, UserInfo, Kask)
+	if !t.Layout.IsValid() {
+		bad("layout %q: use %q or %q", t.Layout, store.LayoutUserInfo, store.LayoutKask)
 	}
-	if t.MaxTTL < time.Second || t.MaxTTL > maxTTL {
+	if !store.IsTTL(t.MaxTTL) {
 		bad("largest TTL %v: use 1 second to 20 years", t.MaxTTL)
 	}
-	if t.Fence < 0 || t.Fence > maxTTL {
+	if t.Fence < 0 || t.Fence > store.LargestTTL {
 		bad("fence %v: use 0 (none) to 20 years", t.Fence)
 	}
 	return errors.Join(errs...)
 }
 
 // gone says whether the table has the marker column.
-func (t Table) gone() bool { return t.Layout == UserInfo || t.Fence > 0 }
+func (t Table) gone() bool { return t.Layout.HasMarker(t.Fence) }
 
 // longest is the largest TTL in the table, in seconds: of its values, or of its markers, which live as long as the fence.
 func (t Table) longest() int {
@@ -145,13 +133,7 @@ func (t Table) gcGrace() int {
 	return (t.longest()+hour-1)/hour*hour + hour
 }
 
-func isIdentifier(name string) bool {
-	const lower = "abcdefghijklmnopqrstuvwxyz"
-	return len(name) >= 1 && len(name) <= 48 && strings.IndexByte(lower, name[0]) >= 0 &&
-		strings.Trim(name, lower+"0123456789_") == ""
-}
-
-// isDatacentre is wider than isIdentifier, since snitches make names such as "us-east_1" and "DC1". In CQL a datacentre
+// isDatacentre is wider than store.IsIdentifier, since snitches make names such as "us-east_1" and "DC1". In CQL a datacentre
 // stands in a quoted string, beside the two options of that map that are not datacentres.
 func isDatacentre(name string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"

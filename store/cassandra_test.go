@@ -199,8 +199,8 @@ func makeTables(t *testing.T, ctx context.Context, config store.CassandraConfig,
 	err = schema.Apply(ctx, admin, schema.Spec{
 		Keyspace: config.Keyspace, Replication: map[string]int{"dc1": 1}, LocalDatacentre: "dc1",
 		Tables: []schema.Table{
-			{Name: storetest.Table, Layout: schema.UserInfo, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
-			{Name: storetest.KaskTable, Layout: schema.Kask, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
+			{Name: storetest.Table, Layout: store.LayoutUserInfo, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
+			{Name: storetest.KaskTable, Layout: store.LayoutKask, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
 		},
 	}, log)
 	if err != nil {

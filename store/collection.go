@@ -16,16 +16,6 @@ import (
 	"userinfo/access"
 )
 
-// Layout is the shape of a collection's table.
-type Layout string
-
-// The layouts. Rows of UserInfo's are always sealed, those of Kask's never. Kask's has keys of text, so that only UTF-8
-// can be one.
-const (
-	LayoutUserInfo Layout = "userinfo"
-	LayoutKask     Layout = "kask"
-)
-
 // localReserve is the part of a delete's time that is kept for deleting here, should everywhere not be possible.
 const localReserve = 500 * time.Millisecond
 
@@ -54,9 +44,6 @@ type CollectionConfig struct {
 	// nothing: from 0, where every touch writes, to MaxTouchSlack.
 	TouchSlack float64
 }
-
-// MaxTouchSlack is the largest TouchSlack.
-const MaxTouchSlack = 0.5
 
 // Options are the dependencies of a Collection.
 type Options struct {
@@ -284,12 +271,6 @@ func (c *Collection) admit(caller access.Caller, grant access.Grant, key access.
 	}
 	return nil
 }
-
-// LargestTTL is Cassandra's: 20 years.
-const LargestTTL = 20 * 365 * 24 * time.Hour
-
-// lastExpiry is the latest date that every supported Cassandra can hold in a cell's 32-bit expiry.
-var lastExpiry = time.Unix(1<<31-2, 0)
 
 // checkTTL refuses what Cassandra would refuse or, for 0, take for "for ever".
 func (c *Collection) checkTTL(ttl time.Duration) error {

@@ -37,7 +37,7 @@ var (
 
 func newTable(session *gocql.Session, r *runner, keyspace string, c CollectionConfig) *table {
 	name := `"` + keyspace + `"."` + c.Table + `"` // quoted, so that any name can be one
-	t := &table{session: session, runner: r, text: c.Layout == LayoutKask, marked: c.Layout != LayoutKask || c.Fence > 0}
+	t := &table{session: session, runner: r, text: c.Layout == LayoutKask, marked: c.Layout.HasMarker(c.Fence)}
 	t.collection, t.ledgerCQL = c.Name, newLedgerCQL(keyspace)
 	gone := ""
 	if t.marked {

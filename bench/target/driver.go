@@ -79,7 +79,7 @@ func (l *Lab) makeDriverTable(ctx context.Context) error {
 	defer admin.Close()
 	err = schema.Apply(ctx, admin, schema.Spec{
 		Keyspace: driverKeyspace, Replication: replication, LocalDatacentre: dc,
-		Tables: []schema.Table{{Name: driverTable, Layout: schema.UserInfo, MaxTTL: seconds(defaultTTL), Fence: store.TombstoneLead(time.Minute)}},
+		Tables: []schema.Table{{Name: driverTable, Layout: store.LayoutUserInfo, MaxTTL: seconds(defaultTTL), Fence: store.TombstoneLead(time.Minute)}},
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func schemaCheck(ctx context.Context, db schema.DB, s schema.Spec, stdout, stder
 func (c *Config) spec() schema.Spec {
 	s := schema.Spec{Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication, LocalDatacentre: c.Cassandra.LocalDatacentre}
 	for _, k := range c.Collections {
-		s.Tables = append(s.Tables, schema.Table{Name: k.Table, Layout: schema.Layout(k.Layout), MaxTTL: k.MaxTTL, Fence: store.TombstoneLead(*k.Fence)})
+		s.Tables = append(s.Tables, schema.Table{Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: store.TombstoneLead(*k.Fence)})
 	}
 	return s
 }

@@ -1,0 +1,31 @@
+package store
+
+import (
+	"strings"
+	"time"
+)
+
+// LargestTTL is the largest TTL that Cassandra accepts: 20 years of 365 days
+// (org.apache.cassandra.cql3.Attributes.MAX_TTL).
+const LargestTTL = 20 * 365 * 24 * time.Hour
+
+// lastExpiry is the latest time at which a value may expire. Cassandra before version 5 stores an expiry as 32-bit
+// seconds.
+var lastExpiry = time.Unix(1<<31-2, 0)
+
+// MaxTouchSlack is the largest CollectionConfig.TouchSlack.
+const MaxTouchSlack = 0.5
+
+// IsTTL reports whether Cassandra accepts d as a TTL: it is from 1 second to LargestTTL. 0 would mean "never expires".
+func IsTTL(d time.Duration) bool { return d >= time.Second && d <= LargestTTL }
+
+// IdentifierRule says in words what IsIdentifier checks.
+const IdentifierRule = "a-z, 0-9 and _, beginning with a letter, at most 48 characters"
+
+// IsIdentifier reports whether name may be the name of a collection, a table or a keyspace. It may be one of CQL's
+// reserved words, so CQL statements must quote it.
+func IsIdentifier(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	return len(name) >= 1 && len(name) <= 48 && strings.IndexByte(letters, name[0]) >= 0 &&
+		strings.Trim(name, letters+"0123456789_") == ""
+}
