@@ -50,7 +50,7 @@ func (s *settings) hunt(ctx context.Context, f *field, m *mutant, stdout io.Writ
 	if err != nil {
 		return false, err
 	}
-	verdicts := judge.Check(h)
+	verdicts := judge.Evaluate(h)
 	printVerdicts(stdout, h, verdicts)
 	summary := report.Summarize(h, verdicts)
 	caught = report.OfMutant(summary, m.what, m.must).Caught()

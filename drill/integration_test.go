@@ -47,7 +47,7 @@ func TestAShortMixBreaksNoPromiseAndPlantedBugsAreCaught(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		verdicts := judge.Check(h)
+		verdicts := judge.Evaluate(h)
 		printVerdicts(testWriter{t}, h, verdicts)
 		for _, v := range verdicts {
 			if v.Broken > 0 && !figureOnly[v.Invariant] {

@@ -206,7 +206,7 @@ func (s *settings) one(ctx context.Context, f *field, p plan, stdout io.Writer) 
 	if err != nil {
 		return report.Summary{}, err
 	}
-	verdicts := judge.Check(h)
+	verdicts := judge.Evaluate(h)
 	printVerdicts(stdout, h, verdicts)
 	if s.keep || broken(verdicts) {
 		if err := h.Write(filepath.Join(s.out, p.name+".history.json.gz")); err != nil {

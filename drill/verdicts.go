@@ -67,7 +67,7 @@ func runJudge(_ context.Context, args []string, stdout, stderr io.Writer) int {
 			return exitFailed
 		}
 		fmt.Fprintf(stdout, "%s (seed %d)\n", h.Name, h.Seed)
-		verdicts := judge.Check(h)
+		verdicts := judge.Evaluate(h)
 		printVerdicts(stdout, h, verdicts)
 		if broken(verdicts) && h.Mutant == "" {
 			code = exitBroken

@@ -95,7 +95,7 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return exitFailed
 	}
 	h := w.watch(ctx, roots, credential, os.Stdin, stdout)
-	verdicts := judge.Check(h)
+	verdicts := judge.Evaluate(h)
 	printVerdicts(stdout, h, verdicts)
 	if err := h.Write(filepath.Join(w.out, h.Name+".history.json.gz")); err != nil {
 		fmt.Fprintln(stderr, "drill:", err)

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// Write puts h into a file, as gzipped JSON.
+// Write writes h to a file as gzip-compressed JSON.
 func (h *History) Write(file string) (err error) {
 	f, err := os.Create(file)
 	if err != nil {
@@ -22,7 +22,7 @@ func (h *History) Write(file string) (err error) {
 	return z.Close()
 }
 
-// Read reads what Write has written.
+// Read reads a file that Write wrote.
 func Read(file string) (*History, error) {
 	f, err := os.Open(file)
 	if err != nil {

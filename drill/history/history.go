@@ -1,14 +1,15 @@
-// Package history is what a drill writes down: every operation with its begin, end and outcome, what was done to the
-// installation meanwhile, and what was seen of it from outside. It is all that the judge knows.
+// Package history defines the record of one drill: every operation with its start, end and answer, the faults that were
+// injected, and what was measured from outside the service. The judge decides from a History alone.
 //
 // Invariants:
 //
-//  1. Times are since the history's begin, by one monotonic clock of one machine. An operation's effect, if it has one,
-//     is between its Invoke and its Complete; where there was no answer, at any time after Invoke.
-//  2. A version is the ID of the set that wrote it, so no two sets write the same value.
-//  3. The keys and values are the drill's own: a history holds no one's session.
+//  1. All times are durations since the start of the history. One process reads them from one monotonic clock.
+//  2. An operation that was answered takes effect between Invoke and Complete, or not at all. An operation without an
+//     answer takes effect at any time after Invoke, or not at all.
+//  3. The version of a value is the ID of the set operation that wrote it. No two sets write the same version.
+//  4. Keys and values are made up by the drill. A history never contains a user's session.
 //
-// It does not defend against a generator that lies, nor against two machines' clocks: one process writes a history.
+// The package does not defend against a load generator that records wrong data.
 package history
 
 import (
@@ -16,10 +17,10 @@ import (
 	"time"
 )
 
-// Method is what an operation does.
+// Method is the kind of an operation.
 type Method string
 
-// The methods.
+// The four operations of a session store.
 const (
 	Get    Method = "get"
 	Set    Method = "set"
@@ -27,67 +28,64 @@ const (
 	Delete Method = "delete"
 )
 
-// Outcome is what is known of an operation's effect.
+// Outcome says what an answer tells about the effect of an operation.
 type Outcome string
 
 // The outcomes.
 const (
-	// OK: done, or, for a get, answered: with a value or with its absence.
+	// OK means that the operation succeeded. A get or touch that found nothing (404) is OK too.
 	OK Outcome = "ok"
-	// Failed: it had no effect, and told nothing.
+	// Failed means that the operation had no effect and returned no information.
 	Failed Outcome = "failed"
-	// Unknown: it may have had its effect, or may yet have it where there was no answer.
+	// Unknown means that the operation may have taken effect, or may still take effect.
 	Unknown Outcome = "unknown"
-	// Local: a delete that is done in its datacentre and pending elsewhere.
+	// Local means that a delete is complete in its own datacentre and pending in the others.
 	Local Outcome = "local"
 )
 
-// Versions that no set has written.
+// Versions that no set writes.
 const (
 	NoVersion int64 = 0  // no value was read
-	Torn      int64 = -1 // what was read is not whole, or nobody's value
+	Torn      int64 = -1 // the value is damaged, or the drill did not write it
 )
 
 // Operation is one request and its answer.
 type Operation struct {
-	ID       int64         `json:"id"` // from 1, in the order of the schedule
-	Due      time.Duration `json:"due"`
-	Invoke   time.Duration `json:"invoke"`
-	Complete time.Duration `json:"complete"` // of the answer, or when it was given up
+	ID       int64         `json:"id"`       // unique, from 1
+	Due      time.Duration `json:"due"`      // when the schedule wanted the request to start
+	Invoke   time.Duration `json:"invoke"`   // when the request started
+	Complete time.Duration `json:"complete"` // when the answer arrived, or the client gave up
 
 	DC       string `json:"dc"`
 	Instance string `json:"instance"`
 	Method   Method `json:"method"`
 	Key      string `json:"key"`
-	// TTL is what a set or touch asked for, or what a get was told is left; seconds.
+	// TTL is the time to live that a set or touch requested, or the remaining time that a get returned; in seconds.
 	TTL int `json:"ttl,omitempty"`
-	// Version is what a set wrote or a get read.
+	// Version is the version that a set wrote or that a get returned.
 	Version int64 `json:"version,omitempty"`
-	// OfKey is the key for which the version that a get read was written; it should be Key.
+	// OfKey is the key that is written inside the value that a get returned. It should equal Key.
 	OfKey string `json:"of_key,omitempty"`
 
-	Status  int    `json:"status"` // HTTP's; 0: no answer
-	Problem string `json:"problem,omitempty"`
-	Error   string `json:"error,omitempty"` // why there was no answer
+	Status  int    `json:"status"`            // HTTP status; 0 if there was no answer
+	Problem string `json:"problem,omitempty"` // last part of the problem type of an error answer
+	Error   string `json:"error,omitempty"`   // why there was no answer
 
-	// Final marks the reads after everything has recovered and settled.
+	// Final marks the reads at the end of a drill, after recovery from all faults.
 	Final bool `json:"final,omitempty"`
-	// Pinned marks a key that is only ever used in one datacentre, so that its operations there are linearizable.
+	// Pinned marks a key that the load uses in one datacentre only, so that its operations must be linearizable.
 	Pinned bool `json:"pinned,omitempty"`
 }
 
-// Outcome tells what the status means for the operation's effect.
+// Outcome returns what the answer tells about the effect of the operation.
 func (o *Operation) Outcome() Outcome {
-	success := o.Status >= 200 && o.Status < 300
 	switch {
-	case success:
+	case o.Status >= 200 && o.Status < 300:
 		return OK
-	case o.Method == Get && o.Status == http.StatusNotFound:
+	case o.Absent():
 		return OK
 	case o.Method == Get:
 		return Failed
-	case o.Method == Touch && o.Status == http.StatusNotFound:
-		return OK // it changed nothing, and has told that there is no value
 	case o.Method == Delete && o.Problem == "not-everywhere":
 		return Local
 	case o.Status >= 400 && o.Status < 500, o.Problem == "overloaded":
@@ -96,96 +94,104 @@ func (o *Operation) Outcome() Outcome {
 	return Unknown
 }
 
-// Absent tells whether the operation has told that there is no value.
+// Absent reports whether the answer said that the key has no value.
 func (o *Operation) Absent() bool {
 	return (o.Method == Get || o.Method == Touch) && o.Status == http.StatusNotFound
 }
 
-// Answered tells whether its effect, if any, came before Complete.
+// Answered reports whether there was an answer. If so, any effect of the operation happened before Complete.
 func (o *Operation) Answered() bool { return o.Status != 0 }
 
-// Fault is something that was done to the installation, from Begin to End; at Recovered every node saw every other, all
-// instances were ready and no delete was pending.
+// Errored reports whether a client counts the answer as an error. A 404, and a 409 for a set that a logout overtook, are
+// correct answers.
+func (o *Operation) Errored() bool {
+	return o.Outcome() != OK && o.Status != http.StatusNotFound && o.Status != http.StatusConflict
+}
+
+// Fault is one fault that was injected, from Begin to End.
 type Fault struct {
-	Name      string        `json:"name"`
-	Begin     time.Duration `json:"begin"`
-	End       time.Duration `json:"end"`
+	Name  string        `json:"name"`
+	Begin time.Duration `json:"begin"`
+	End   time.Duration `json:"end"`
+	// Recovered is when every node saw every other node, all instances were ready and no delete was pending. It is 0 if
+	// that did not happen.
 	Recovered time.Duration `json:"recovered"`
-	// Expect says what the fault makes impossible, so that its figures are judged by the right rule.
+	// Expect says which effects the fault may have, and so which invariants apply to latency and errors.
 	Expect Expectation `json:"expect"`
-	// Datacentre is the one that is lost, or has the nodes that are; empty where every one is to be unharmed.
+	// Datacentre is the datacentre that is lost as a whole. It is empty if no datacentre is lost.
 	Datacentre string `json:"datacentre,omitempty"`
-	// Unrepaired is set where hints are off, lost or past their window, and nothing repairs what they would have: then a
-	// set may never reach the other datacentre.
+	// Unrepaired is set if Cassandra keeps no hints during the fault. A set may then never reach the other datacentre.
 	Unrepaired bool `json:"unrepaired,omitempty"`
-	// ClockSkew bounds the difference between any two readings of instances' clocks at one time, from before Begin until
-	// after End; CassandraSkew that of a node's clock from the true time.
-	ClockSkew     time.Duration `json:"clock_skew,omitempty"`
+	// ClockSkew is the largest difference between the clocks of two instances during the fault.
+	ClockSkew time.Duration `json:"clock_skew,omitempty"`
+	// CassandraSkew is the largest error of the clock of a Cassandra node during the fault.
 	CassandraSkew time.Duration `json:"cassandra_skew,omitempty"`
 }
 
-// Expectation is what clients are to see of a fault.
+// HasRecovered reports whether recovery from the fault was seen.
+func (f Fault) HasRecovered() bool { return f.Recovered > 0 && f.Recovered >= f.End }
+
+// Expectation is the effect that clients may see of a fault.
 type Expectation string
 
 // The expectations.
 const (
-	// OneNode: one local node is gone: no errors after the first second (I8).
+	// OneNode means that one node of a datacentre is lost. There are no errors after the first second (I8).
 	OneNode Expectation = "one-node"
-	// OtherDatacentre: get, set and touch are unharmed here (I7); deletes are answered 503.
+	// OtherDatacentre means that the other datacentre is lost. Get, set and touch work as before (I7); deletes are
+	// answered 503.
 	OtherDatacentre Expectation = "other-datacentre"
-	// Outage: there is no quorum, or no instance, in some datacentre: errors are right, wrong answers are not.
+	// Outage means that a datacentre has no quorum or no instance. Errors are correct, wrong answers are not.
 	Outage Expectation = "outage"
-	// Strain: slow, but no errors are expected.
+	// Strain means that answers may be slow, but no errors are expected.
 	Strain Expectation = "strain"
 )
 
-// Sample is what an instance was seen to hold.
+// Sample is one measurement of an instance.
 type Sample struct {
 	At         time.Duration `json:"at"`
 	Instance   string        `json:"instance"`
-	Run        int           `json:"run"` // counts the instance's starts
+	Run        int           `json:"run"` // number of starts of the instance, from 1
 	Goroutines float64       `json:"goroutines"`
-	FDs        float64       `json:"fds"`
+	FDs        float64       `json:"fds"` // open file descriptors
 	RSSBytes   float64       `json:"rss_bytes"`
-	InFlight   float64       `json:"in_flight"` // requests
-	Streams    float64       `json:"streams"`   // statements that a coordinator has yet to answer
-	Pending    float64       `json:"pending"`   // deletes
-	// Remote counts the instance's connections to Cassandra nodes of another datacentre; Local those to its own.
-	Local  int `json:"local"`
-	Remote int `json:"remote"`
+	InFlight   float64       `json:"in_flight"` // HTTP requests
+	Streams    float64       `json:"streams"`   // CQL statements without a response
+	Pending    float64       `json:"pending"`   // pending deletes
+	Local      int           `json:"local"`     // connections to Cassandra nodes of the instance's datacentre
+	Remote     int           `json:"remote"`    // connections to Cassandra nodes of other datacentres
 }
 
-// Count is how often one instance, in one run of it, answered a method with a status: as the clients, the metrics and
-// the log have it.
+// Count is how often one run of an instance answered a method with a status, counted from three sources.
 type Count struct {
 	Instance string `json:"instance"`
 	Run      int    `json:"run"`
 	Method   Method `json:"method"`
-	Status   int    `json:"status"` // 499 where the client had left, 0 where it had no answer
+	Status   int    `json:"status"` // 499 if the client disconnected, 0 if the client received no answer
 	Clients  int    `json:"clients"`
-	Metrics  int    `json:"metrics"`
+	Metrics  int    `json:"metrics"` // negative if unknown, because the process was killed
 	Log      int    `json:"log"`
 }
 
-// Cell is what one replica holds of a key in the end, read from it alone.
+// Cell is what one Cassandra replica holds for a key at the end of a drill.
 type Cell struct {
 	Node    string `json:"node"`
 	DC      string `json:"dc"`
 	Key     string `json:"key"`
-	Version int64  `json:"version"` // NoVersion: nothing; Torn: it cannot be opened
+	Version int64  `json:"version"` // NoVersion if there is no value, Torn if it cannot be decrypted
 }
 
-// History is one drill.
+// History is the record of one drill.
 type History struct {
 	Name        string            `json:"name"`
 	Seed        uint64            `json:"seed"`
 	Began       time.Time         `json:"began"`
 	Rate        float64           `json:"rate"` // operations per second
 	Fence       time.Duration     `json:"fence"`
-	TouchSlack  float64           `json:"touch_slack"` // a touch may leave this share of what it was asked for undone
+	TouchSlack  float64           `json:"touch_slack"` // share of the requested TTL that a touch may leave out
 	Datacentres []string          `json:"datacentres"`
 	Mutant      string            `json:"mutant,omitempty"`
-	Watched     bool              `json:"watched,omitempty"` // an installation that others cut: no samples, counts or cells
+	Watched     bool              `json:"watched,omitempty"` // recorded by drill watch: no samples, counts or cells
 	Environment map[string]string `json:"environment"`
 
 	Faults     []Fault     `json:"faults"`

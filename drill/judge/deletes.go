@@ -7,100 +7,100 @@ import (
 	"userinfo/drill/history"
 )
 
-// hidingDelete is a delete whose answer is a promise.
-type hidingDelete struct {
-	*history.Operation
-	hides time.Duration // sets that arrive until then are hidden by it
-}
-
-// hiding orders the key's deletes that promise something by when they count.
-func (e *evidence) hiding(k *key, counts func(*history.Operation) time.Duration) leaders[*hidingDelete] {
-	var promises []*hidingDelete
-	for _, d := range k.deletes {
-		if o := d.Outcome(); o == history.OK || o == history.Local {
-			promises = append(promises, &hidingDelete{d, e.hides(d)})
-		}
-	}
-	return newLeaders(promises,
-		func(d *hidingDelete) time.Duration { return counts(d.Operation) },
-		func(d *hidingDelete) time.Duration { return d.hides })
-}
-
-// hides is until when the sets arrive that a delete hides: its tombstone lies the fence in the future. Without a fence only
-// what is older counts.
-func (e *evidence) hides(d *history.Operation) time.Duration {
+// shadowEnd returns until when sets arrive that the delete shadows. The tombstone's timestamp is one fence in the future.
+// Without a fence, only older sets are shadowed.
+func (e *evidence) shadowEnd(d *history.Operation) time.Duration {
 	fence := e.h.Fence
-	wrong := e.clockSkew(d.Invoke, d.Complete+fence)
+	skew := e.clockSkew(d.Invoke, d.Complete+fence)
 	if fence == 0 {
-		return d.Invoke - wrong - e.apart()
+		return d.Invoke - skew - e.clockTolerance()
 	}
-	wrong += e.expirySkew(d.Invoke, d.Complete+fence) // nodes' clocks may end the marker early
+	skew += e.expirySkew(d.Invoke, d.Complete+fence) // wrong node clocks may end the fence marker early
 	if e.h.Watched {
-		wrong += e.apart()
+		skew += e.clockTolerance()
 	}
-	return min(d.Complete, d.Invoke+deleting) + fence - time.Second - wrong
+	return min(d.Complete, d.Invoke+tombstoneLead) + fence - time.Second - skew
 }
 
-// countsFrom is from when a delete counts in a datacentre.
-func (e *evidence) countsFrom(d *history.Operation, dc string) time.Duration {
-	if d.DC == dc || d.Outcome() == history.OK {
-		return d.Complete
-	}
-	return e.settled(d)
-}
+// promises reports whether the client was told that the key is deleted, at least in its own datacentre.
+func (d *deletion) promises() bool { return d.outcome == history.OK || d.outcome == history.Local }
 
-// hider gives the delete that counts for o and hides most.
-func (e *evidence) hider(k *key, o *history.Operation) (*hidingDelete, bool) {
-	if len(k.deletes) == 0 {
-		return nil, false
-	}
-	if o.Final {
-		return k.ever.before(o.Invoke)
-	}
-	return e.in(o.DC, k).deletes.before(o.Invoke)
-}
-
-// promise is the invariant that a delete is judged by.
-func (d *hidingDelete) promise() string {
-	if d.Outcome() == history.Local {
+// invariant returns the invariant that the delete belongs to.
+func (d *deletion) invariant() string {
+	if d.outcome == history.Local {
 		return "I2"
 	}
 	return "I1"
 }
 
-// judgeHidden is I1 and I2 for a get.
-func (e *evidence) judgeHidden(k *key, g *history.Operation) {
-	d, ok := e.hider(k, g)
+// inForce returns from when a delete is in force in a datacentre.
+func (e *evidence) inForce(d *deletion, dc string) time.Duration {
+	if d.DC == dc || d.outcome == history.OK {
+		return d.Complete
+	}
+	return e.replayedBy(d)
+}
+
+// activeDelete returns the delete with the longest shadow of those that are in force when o starts.
+func (e *evidence) activeDelete(k *key, o *history.Operation) (*deletion, bool) {
+	return largest(k.deletes, func(d *deletion) bool {
+		return d.promises() && (o.Final && d.Complete < o.Invoke || !o.Final && e.inForce(d, o.DC) < o.Invoke)
+	}, shadowEnd)
+}
+
+func shadowEnd(d *deletion) time.Duration { return d.shadowEnd }
+
+// verifyNotShadowed checks I1 and I2 for a get.
+func (e *evidence) verifyNotShadowed(k *key, g *history.Operation) {
+	d, ok := e.activeDelete(k, g)
 	if !ok {
 		return
 	}
-	e.checked(d.promise())
-	if s := e.versions[g.Version]; s != nil && g.Version > 0 && s.arrives <= d.hides {
-		e.broken(d.promise(), g.Invoke, fmt.Sprintf("get %d in %s, begun at %s, returned set %d of %s although delete %d in %s had been answered %s at %s",
-			g.ID, g.DC, at(g.Invoke), s.ID, at(s.Invoke), d.ID, d.DC, answer(d.Operation), at(d.Complete)), d.ID, s.ID, g.ID)
+	e.count(d.invariant(), 1)
+	if s := e.versions[g.Version]; s != nil && g.Version > 0 && s.arrivedBy <= d.shadowEnd {
+		e.violation(d.invariant(), g.Invoke, ids(d.ID, s.ID, g.ID), "get %d in %s, started at %s, returned set %d of %s although delete %d in %s had been answered %s at %s",
+			g.ID, g.DC, clock(g.Invoke), s.ID, clock(s.Invoke), d.ID, d.DC, answer(d.Operation), clock(d.Complete))
 	}
 }
 
-// judgeSets is I1 and I2 for sets that the fence has to refuse.
-func (e *evidence) judgeSets(k *key) {
-	for _, s := range k.all {
+// verifySetsAfterDelete checks I1 and I2 for sets that the fence must refuse.
+func (e *evidence) verifySetsAfterDelete(k *key) {
+	if len(k.deletes) == 0 {
+		return
+	}
+	for _, s := range k.operations {
 		if s.Method != history.Set || !s.Answered() {
 			continue
 		}
-		d, ok := e.hider(k, s)
-		if !ok || s.Complete > d.hides {
+		d, ok := e.activeDelete(k, s)
+		if !ok || s.Complete > d.shadowEnd {
 			continue
 		}
-		e.checked(d.promise())
+		e.count(d.invariant(), 1)
 		if s.Outcome() == history.OK {
-			e.broken(d.promise(), s.Invoke, fmt.Sprintf("set %d in %s, begun at %s, was acknowledged although delete %d in %s had been answered %s at %s and its fence is %s",
-				s.ID, s.DC, at(s.Invoke), d.ID, d.DC, answer(d.Operation), at(d.Complete), e.h.Fence), d.ID, s.ID)
+			e.violation(d.invariant(), s.Invoke, ids(d.ID, s.ID), "set %d in %s, started at %s, was acknowledged although delete %d in %s had been answered %s at %s and the fence is %s",
+				s.ID, s.DC, clock(s.Invoke), d.ID, d.DC, answer(d.Operation), clock(d.Complete), e.h.Fence)
 		}
 	}
 }
 
-// notePending tells how long deletes stayed pending after a fault.
-func (e *evidence) notePending() {
+// verifyReplicaDeletes checks I1 and I2 for a version that some replicas of a datacentre hold at the end. After a delete
+// at quorum, less than a quorum of the replicas may lack the tombstone.
+func (e *evidence) verifyReplicaDeletes(v replicaVersion, holding, replicas int) {
+	k, s := e.byName[v.key], e.versions[v.version]
+	d, ok := largest(k.deletes, (*deletion).promises, shadowEnd)
+	if !ok {
+		return
+	}
+	e.count(d.invariant(), 1)
+	if withoutTombstone := replicas - (replicas/2 + 1); holding > withoutTombstone && s.arrivedBy <= d.shadowEnd {
+		e.violation(d.invariant(), e.end, ids(d.ID, s.ID), "at the end %d of %d replicas in %s hold set %d, although delete %d in %s was answered %s at %s",
+			holding, replicas, v.dc, s.ID, d.ID, d.DC, answer(d.Operation), clock(d.Complete))
+	}
+}
+
+// notePendingDeletes notes the longest time that a delete stayed pending after a fault.
+func (e *evidence) notePendingDeletes() {
 	longest, name := time.Duration(-1), ""
 	for i, f := range e.faults {
 		until := forever
@@ -117,13 +117,3 @@ func (e *evidence) notePending() {
 		e.note("I2", fmt.Sprintf("deletes were pending for up to %s after a fault (%s)", longest.Round(100*time.Millisecond), name))
 	}
 }
-
-func answer(o *history.Operation) string {
-	if o.Problem != "" {
-		return fmt.Sprintf("%d %s", o.Status, o.Problem)
-	}
-	return fmt.Sprint(o.Status)
-}
-
-// at prints a time of the history.
-func at(t time.Duration) string { return fmt.Sprintf("%.3f s", t.Seconds()) }

@@ -8,73 +8,55 @@ import (
 	"userinfo/drill/history"
 )
 
-// evidence is a history, indexed so that each operation is judged in logarithmic time.
+// evidence is a history, indexed by key, and the verdicts so far.
+//
+// The queries scan all operations of a key. Keys have few operations, because the load never uses a key again after its
+// delete.
 type evidence struct {
 	h        *history.History
-	faults   []fault
-	clocks   []fault // those with a ClockSkew
-	nodes    []fault // those with a CassandraSkew
-	end      time.Duration
+	faults   []fault       // ordered by Begin
+	end      time.Duration // when the last operation completed
 	keys     []*key
 	byName   map[string]*key
-	versions map[int64]*write
+	versions map[int64]*write // all sets, by the version that they wrote
 	verdicts map[string]*Verdict
 }
 
-// write is a set or a touch that may have had its effect.
+// key is one key and its operations. All slices are in the order of Invoke.
+type key struct {
+	name         string
+	operations   []*history.Operation
+	gets         []*history.Operation // answered with a value or 404
+	touchAnswers []*history.Operation // touches that were answered 204 or 404
+	sets         []*write             // all sets except those that failed
+	touches      []*write             // all touches except those that failed or found nothing
+	deletes      []*deletion          // all deletes except those that failed
+	firstDelete  time.Duration        // when the first of deletes was invoked, or forever
+	slowestTouch time.Duration        // longest duration of an answered touch
+}
+
+// write is a set or touch that may have had an effect.
 type write struct {
 	*history.Operation
-	outcome history.Outcome
-	// arrives is when it has surely arrived: forever where nobody knows.
-	arrives time.Duration
-	// seen is when the first get that read a set was answered; forever where none was.
-	seen time.Duration
-	// expires is the earliest that the value expires if the write is current, less rounding; lasts is the latest.
-	expires, lasts time.Duration
+	outcome        history.Outcome
+	arrivedBy      time.Duration // when the service had certainly given it a timestamp, or forever
+	firstRead      time.Duration // when the first get that returned this set was answered, or forever
+	earliestExpiry time.Duration // earliest expiry of the value if this write is current, without rounding
+	latestExpiry   time.Duration // latest expiry of the value if this write is current, or forever
 }
 
-// key is what was done with one key. Its slices are in the order of Invoke.
-type key struct {
-	name    string
-	all     []*history.Operation
-	sets    []*write
-	touches []*write             // without those that found nothing
-	deletes []*history.Operation // that may have had their effect
-	gets    []*history.Operation // that were answered
-	probes  []*history.Operation // touches that were answered
+// acknowledged reports whether the client was told that the write succeeded.
+func (w *write) acknowledged() bool { return w.outcome == history.OK }
 
-	gone      time.Duration          // Invoke of the first delete, or forever
-	arrived   leaders[*write]        // of the sets begun by a time, the one that arrives last
-	outlasts  leaders[*write]        // of the sets and touches begun by a time, the one that lasts longest
-	unbounded leaders[*write]        // of the touches without an answer, the one with the earliest expiry
-	lasting   lows                   // of answered touches by Complete, the latest expiry, negated
-	slowest   time.Duration          // of answered touches
-	views     map[string]*view       // by datacentre
-	everyone  leaders[*write]        // acknowledged sets of all datacentres, the last invoked
-	ever      leaders[*hidingDelete] // promising deletes by Complete, the one that hides most
-}
-
-// view is a key as one datacentre must have it.
-type view struct {
-	sets    leaders[*write] // acknowledged here, by Complete: the last invoked
-	touches leaders[*write] // acknowledged here, by Complete: the last invoked
-	// The earliest expiries of what may be current: sets acknowledged here and touches answered here, by Complete; other
-	// sets by when they have arrived, and other touches by Complete.
-	ownSets, otherSets, ownTouches, otherTouches lows
-	// deletes by when they count here, the one that hides most.
-	deletes leaders[*hidingDelete]
+// deletion is a delete that may have had an effect.
+type deletion struct {
+	*history.Operation
+	outcome   history.Outcome
+	shadowEnd time.Duration // sets that arrived until then are shadowed
 }
 
 func newEvidence(h *history.History) *evidence {
 	e := &evidence{h: h, faults: orderFaults(h), byName: make(map[string]*key), versions: make(map[int64]*write), verdicts: make(map[string]*Verdict)}
-	for _, f := range e.faults {
-		if f.ClockSkew > 0 {
-			e.clocks = append(e.clocks, f)
-		}
-		if f.CassandraSkew > 0 {
-			e.nodes = append(e.nodes, f)
-		}
-	}
 	sorted := make([]*history.Operation, 0, len(h.Operations))
 	for i := range h.Operations {
 		o := &h.Operations[i]
@@ -85,24 +67,23 @@ func newEvidence(h *history.History) *evidence {
 		return cmp.Or(cmp.Compare(a.Invoke, b.Invoke), cmp.Compare(a.ID, b.ID))
 	})
 	for _, o := range sorted {
-		e.file(o)
+		e.add(o)
 	}
 	for _, k := range e.keys {
-		e.date(k)
-		e.index(k)
+		e.setTimes(k)
 	}
 	return e
 }
 
-// file puts an operation with its key.
-func (e *evidence) file(o *history.Operation) {
+// add files an operation under its key.
+func (e *evidence) add(o *history.Operation) {
 	k := e.byName[o.Key]
 	if k == nil {
-		k = &key{name: o.Key, gone: forever, views: make(map[string]*view)}
+		k = &key{name: o.Key, firstDelete: forever}
 		e.byName[o.Key] = k
 		e.keys = append(e.keys, k)
 	}
-	k.all = append(k.all, o)
+	k.operations = append(k.operations, o)
 	outcome := o.Outcome()
 	switch o.Method {
 	case history.Get:
@@ -111,10 +92,13 @@ func (e *evidence) file(o *history.Operation) {
 		}
 	case history.Touch:
 		if outcome == history.OK {
-			k.probes = append(k.probes, o)
+			k.touchAnswers = append(k.touchAnswers, o)
 		}
 		if outcome != history.Failed && !o.Absent() {
 			k.touches = append(k.touches, &write{Operation: o, outcome: outcome})
+			if o.Answered() {
+				k.slowestTouch = max(k.slowestTouch, o.Complete-o.Invoke)
+			}
 		}
 	case history.Set:
 		w := &write{Operation: o, outcome: outcome}
@@ -124,103 +108,86 @@ func (e *evidence) file(o *history.Operation) {
 		}
 	case history.Delete:
 		if outcome != history.Failed {
-			k.deletes = append(k.deletes, o)
-			k.gone = min(k.gone, o.Invoke)
+			k.deletes = append(k.deletes, &deletion{o, outcome, e.shadowEnd(o)})
+			k.firstDelete = min(k.firstDelete, o.Invoke)
 		}
 	}
 }
 
-// date finds when each write arrives and expires.
-func (e *evidence) date(k *key) {
+// setTimes sets the arrival and the expiry times of the writes of a key.
+func (e *evidence) setTimes(k *key) {
 	for _, w := range slices.Concat(k.sets, k.touches) {
-		w.arrives, w.seen, w.lasts = forever, forever, forever
-		w.expires = w.Invoke // where it is not known what TTL it had
-		if w.TTL > 0 {
-			w.expires += seconds(w.TTL)
-		}
+		w.arrivedBy, w.firstRead, w.latestExpiry = forever, forever, forever
+		w.earliestExpiry = w.Invoke + seconds(w.TTL)
 		if w.Answered() {
-			w.arrives = w.Complete
+			w.arrivedBy = w.Complete
 			if w.TTL > 0 {
-				w.lasts = min(e.carriedOut(w)+seconds(w.TTL), forever)
+				w.latestExpiry = min(e.executedBy(w)+seconds(w.TTL), forever)
 			}
 		}
 	}
 	for _, g := range k.gets {
 		if s := e.versions[g.Version]; s != nil && g.Version > 0 && s.Key == k.name {
-			s.seen = min(s.seen, g.Complete)
-			s.arrives = min(s.arrives, s.seen)
+			s.firstRead = min(s.firstRead, g.Complete)
+			s.arrivedBy = min(s.arrivedBy, s.firstRead)
 		}
 	}
 }
 
-// carriedOut is the latest time at which an answered write was executed. One that was acknowledged was so by its answer. One
-// that ended in an error may be under way at a coordinator until the faults that it met are over.
-func (e *evidence) carriedOut(w *write) time.Duration {
+// executedBy returns the latest time at which Cassandra executed an answered write. A write that was acknowledged was
+// executed before its answer. A write that ended in an error may wait in a coordinator until the faults that it met are
+// over.
+func (e *evidence) executedBy(w *write) time.Duration {
 	latest := w.Complete
 	if w.outcome == history.Unknown {
 		for _, f := range e.faults {
-			if f.Begin <= w.Complete && f.back >= w.Invoke {
-				latest = max(latest, f.back)
+			if f.Begin <= w.Complete && f.over >= w.Invoke {
+				latest = max(latest, f.over)
 			}
 		}
 	}
 	return latest
 }
 
-func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
-
-// Orders of writes.
-func invoked(w *write) time.Duration   { return w.Invoke }
-func completed(w *write) time.Duration { return w.Complete }
-func arrives(w *write) time.Duration   { return w.arrives }
-func expires(w *write) time.Duration   { return w.expires }
-func soonest(w *write) time.Duration   { return -w.expires }
-func longest(w *write) time.Duration   { return w.lasts }
-func shortest(w *write) time.Duration  { return -w.lasts }
-
-func (e *evidence) index(k *key) {
-	answered := only(k.touches, func(w *write) bool { return w.Answered() })
-	for _, w := range answered {
-		k.slowest = max(k.slowest, w.Complete-w.Invoke)
-	}
-	k.arrived = newLeaders(k.sets, invoked, arrives)
-	k.outlasts = newLeaders(slices.Concat(k.sets, k.touches), invoked, longest)
-	k.unbounded = newLeaders(only(k.touches, func(w *write) bool { return !w.Answered() }), invoked, soonest)
-	k.lasting = newLows(answered, completed, shortest)
-	k.everyone = newLeaders(only(k.sets, acknowledged), completed, invoked)
-	k.ever = e.hiding(k, func(d *history.Operation) time.Duration { return d.Complete })
+// newestSet returns the set with the latest Invoke of those that were acknowledged in a datacentre before t. An empty dc
+// means any datacentre.
+func (k *key) newestSet(dc string, t time.Duration) (*write, bool) {
+	return largest(k.sets, func(w *write) bool {
+		return w.acknowledged() && w.Complete < t && (dc == "" || w.DC == dc)
+	}, func(w *write) time.Duration { return w.Invoke })
 }
 
-func acknowledged(w *write) bool { return w.outcome == history.OK }
-
-// in makes or gives the view of a datacentre.
-func (e *evidence) in(dc string, k *key) *view {
-	if v := k.views[dc]; v != nil {
-		return v
-	}
-	mine := func(w *write) bool { return w.DC == dc && w.outcome == history.OK }
-	near := func(w *write) bool { return w.DC == dc && w.Answered() }
-	far := func(w *write) bool { return w.DC != dc && w.Answered() }
-	own := only(k.sets, mine)
-	v := &view{
-		sets:         newLeaders(own, completed, invoked),
-		touches:      newLeaders(only(k.touches, mine), completed, invoked),
-		ownSets:      newLows(own, completed, expires),
-		otherSets:    newLows(only(k.sets, func(w *write) bool { return !mine(w) }), arrives, expires),
-		ownTouches:   newLows(only(k.touches, near), completed, expires),
-		otherTouches: newLows(only(k.touches, far), completed, expires),
-		deletes:      e.hiding(k, func(d *history.Operation) time.Duration { return e.countsFrom(d, dc) }),
-	}
-	k.views[dc] = v
-	return v
+// newestTouch returns the touch with the latest Invoke of those that were acknowledged in a datacentre before t.
+func (k *key) newestTouch(dc string, t time.Duration) (*write, bool) {
+	return largest(k.touches, func(w *write) bool {
+		return w.acknowledged() && w.Complete < t && w.DC == dc
+	}, func(w *write) time.Duration { return w.Invoke })
 }
 
-func only(all []*write, which func(*write) bool) []*write {
-	var some []*write
-	for _, w := range all {
-		if which(w) {
-			some = append(some, w)
+// largest returns the element with the largest value, of those that match.
+func largest[T any](all []T, match func(T) bool, value func(T) time.Duration) (best T, ok bool) {
+	for _, x := range all {
+		if match(x) && (!ok || value(x) >= value(best)) {
+			best, ok = x, true
 		}
 	}
-	return some
+	return best, ok
 }
+
+// earliestExpiry returns the earliest expiry of the writes that match, or forever.
+func earliestExpiry(all []*write, match func(*write) bool) time.Duration {
+	earliest := forever
+	for _, w := range all {
+		if match(w) {
+			earliest = min(earliest, w.earliestExpiry)
+		}
+	}
+	return earliest
+}
+
+// unansweredTouchExpiry returns the earliest expiry that a touch without an answer, invoked before t, can have given.
+func (k *key) unansweredTouchExpiry(t time.Duration) time.Duration {
+	return earliestExpiry(k.touches, func(w *write) bool { return !w.Answered() && w.Invoke < t })
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

@@ -1,96 +1,83 @@
 package judge
 
 import (
-	"fmt"
+	"slices"
 	"time"
 
 	"userinfo/drill/history"
 )
 
-// judgeExpired is I4's first rule.
-func (e *evidence) judgeExpired(k *key, g *history.Operation, s *write) {
-	e.checked("I4")
-	lasts := s.lasts
-	if _, ok := k.unbounded.before(g.Invoke); ok {
-		lasts = forever
-	}
-	if touched := k.lasting.within(s.Invoke, g.Invoke+k.slowest); touched != forever {
-		lasts = max(lasts, -touched)
-	}
-	if g.Invoke > lasts+rounding+e.expirySkew(s.Invoke, g.Complete) {
-		e.broken("I4", g.Invoke, fmt.Sprintf("get %d in %s, begun at %s, returned set %d of %s, which with all touches had expired at %s",
-			g.ID, g.DC, at(g.Invoke), s.ID, at(s.Invoke), at(lasts)), s.ID, g.ID)
-	}
-}
-
-// judgeShortened is I4's second rule: what the get was told is left, against the set and the touches that can be current.
-// A touch t acknowledged in this datacentre since its set was leaves nothing that ends sooner than t wants, but touches that it
-// did not see.
-func (e *evidence) judgeShortened(k *key, g *history.Operation, s *write) {
-	v := e.in(g.DC, k)
-	last := g.Complete + k.slowest
-	least := v.otherTouches.within(s.Invoke, last)
-	if u, ok := k.unbounded.before(g.Complete); ok {
-		least = min(least, u.expires)
-	}
-	t, touched := v.touches.before(g.Invoke)
-	if touched = touched && s.DC == g.DC && s.outcome == history.OK && t.Invoke > s.Complete; touched {
-		least = min(least, e.wanted(t), v.ownTouches.within(t.Invoke, last))
-	} else {
-		least = min(least, s.expires, v.ownTouches.within(s.Invoke, last))
-	}
-	told := g.Complete + seconds(g.TTL) + rounding + e.expirySkew(s.Invoke, g.Complete)
-	if told >= least {
-		return
-	}
-	what := fmt.Sprintf("get %d in %s was told at %s that set %d has %d s left, although every write that can be current gave it a life until %s",
-		g.ID, g.DC, at(g.Complete), s.ID, g.TTL, at(least))
-	if touched {
-		e.broken("I4", g.Invoke, what, s.ID, t.ID, g.ID)
-	} else {
-		e.broken("I4", g.Invoke, what, s.ID, g.ID)
-	}
-}
-
-// judgeTouches is I6 for touches that found nothing, and I4's third rule for those that found something.
-func (e *evidence) judgeTouches(k *key) {
-	for _, t := range k.probes {
-		if t.Absent() {
-			if !t.Final {
-				e.judgeAbsence(k, t)
-			}
-			continue
+// verifyNotExpired checks that a get did not return an expired value (I4).
+func (e *evidence) verifyNotExpired(k *key, g *history.Operation, s *write) {
+	e.count("I4", 1)
+	latest := s.latestExpiry
+	for _, t := range k.touches {
+		switch {
+		case !t.Answered() && t.Invoke < g.Invoke:
+			latest = forever
+		case t.Answered() && t.Complete >= s.Invoke && t.Complete <= g.Invoke+k.slowestTouch:
+			latest = max(latest, t.latestExpiry)
 		}
-		e.checked("I4")
-		e.judgeRevival(k, t)
+	}
+	if g.Invoke > latest+ttlRounding+e.expirySkew(s.Invoke, g.Complete) {
+		e.violation("I4", g.Invoke, ids(s.ID, g.ID), "get %d in %s, started at %s, returned set %d of %s, which had expired at %s even with all touches",
+			g.ID, g.DC, clock(g.Invoke), s.ID, clock(s.Invoke), clock(latest))
 	}
 }
 
-// judgeRevival finds a touch that succeeded where nothing can have been.
-func (e *evidence) judgeRevival(k *key, t *history.Operation) {
-	set, ok := k.arrived.before(t.Complete)
+// verifyRemainingTTL checks that the remaining TTL that a get returned is not shorter than what the set and the touches
+// gave (I4). After a touch was acknowledged in this datacentre, the value expires no earlier than the touch asked for,
+// unless another touch came later or was concurrent.
+func (e *evidence) verifyRemainingTTL(k *key, g *history.Operation, s *write) {
+	from, earliest, proof := s.Invoke, s.earliestExpiry, ids(s.ID, g.ID)
+	if t, ok := k.newestTouch(g.DC, g.Invoke); ok && s.DC == g.DC && s.acknowledged() && t.Invoke > s.Complete {
+		from, earliest, proof = t.Invoke, e.touchedUntil(t), ids(s.ID, t.ID, g.ID)
+	}
+	until := g.Complete + k.slowestTouch
+	earliest = min(earliest, k.unansweredTouchExpiry(g.Complete), earliestExpiry(k.touches, func(w *write) bool {
+		since := s.Invoke
+		if w.DC == g.DC {
+			since = from
+		}
+		return w.Answered() && w.Complete >= since && w.Complete <= until
+	}))
+	told := g.Complete + seconds(g.TTL) + ttlRounding + e.expirySkew(s.Invoke, g.Complete)
+	if told < earliest {
+		e.violation("I4", g.Invoke, proof, "get %d in %s returned at %s that set %d has %d s left, although every write that can be current lives until %s",
+			g.ID, g.DC, clock(g.Complete), s.ID, g.TTL, clock(earliest))
+	}
+}
+
+// verifyTouches checks I6 for touches that found nothing, and I4 for touches that found a value.
+func (e *evidence) verifyTouches(k *key) {
+	for _, t := range k.touchAnswers {
+		if !t.Absent() {
+			e.count("I4", 1)
+			e.verifyTouchFoundValue(k, t)
+		} else if !t.Final {
+			e.verifyAbsence(k, t)
+		}
+	}
+}
+
+// verifyTouchFoundValue checks that a touch which succeeded can have found a value (I4).
+func (e *evidence) verifyTouchFoundValue(k *key, t *history.Operation) {
+	set, ok := largest(k.sets, func(w *write) bool { return w.Invoke < t.Complete }, func(w *write) time.Duration { return w.arrivedBy })
 	if !ok {
-		e.broken("I4", t.Invoke, fmt.Sprintf("touch %d of %s in %s succeeded at %s although nothing had been set", t.ID, k.name, t.DC, at(t.Complete)), t.ID)
+		e.violation("I4", t.Invoke, ids(t.ID), "touch %d of %s in %s succeeded at %s although nothing had been set", t.ID, k.name, t.DC, clock(t.Complete))
 		return
 	}
-	if d, ok := e.hider(k, t); ok && set.arrives <= d.hides {
-		e.broken("I4", t.Invoke, fmt.Sprintf("touch %d in %s, begun at %s, succeeded although delete %d in %s had been answered %s at %s, and no set since",
-			t.ID, t.DC, at(t.Invoke), d.ID, d.DC, answer(d.Operation), at(d.Complete)), d.ID, t.ID)
+	if d, ok := e.activeDelete(k, t); ok && set.arrivedBy <= d.shadowEnd {
+		e.violation("I4", t.Invoke, ids(d.ID, t.ID), "touch %d in %s, started at %s, succeeded although delete %d in %s had been answered %s at %s and no set followed",
+			t.ID, t.DC, clock(t.Invoke), d.ID, d.DC, answer(d.Operation), clock(d.Complete))
 		return
 	}
-	// Only writes begun before the touch can have kept the value until then, or sets begun since.
-	longest, ok := k.outlasts.before(t.Invoke)
-	if !ok || k.setIn(t.Invoke, t.Complete) {
-		return
+	if slices.ContainsFunc(k.sets, func(w *write) bool { return w.Invoke >= t.Invoke && w.Invoke < t.Complete }) {
+		return // the touch may have found a set that started meanwhile
 	}
-	if t.Invoke > longest.lasts+rounding+e.expirySkew(0, t.Complete) {
-		e.broken("I4", t.Invoke, fmt.Sprintf("touch %d in %s, begun at %s, succeeded although the value had expired at %s (%s %d)",
-			t.ID, t.DC, at(t.Invoke), at(longest.lasts), longest.Method, longest.ID), longest.ID, t.ID)
+	longest, ok := largest(slices.Concat(k.sets, k.touches), func(w *write) bool { return w.Invoke < t.Invoke }, func(w *write) time.Duration { return w.latestExpiry })
+	if ok && t.Invoke > longest.latestExpiry+ttlRounding+e.expirySkew(0, t.Complete) {
+		e.violation("I4", t.Invoke, ids(longest.ID, t.ID), "touch %d in %s, started at %s, succeeded although the value had expired at %s (%s %d)",
+			t.ID, t.DC, clock(t.Invoke), clock(longest.latestExpiry), longest.Method, longest.ID)
 	}
-}
-
-// setIn tells whether a set was begun at from or later and before to.
-func (k *key) setIn(from, to time.Duration) bool {
-	i := lowerBound(k.sets, from)
-	return i < len(k.sets) && k.sets[i].Invoke < to
 }

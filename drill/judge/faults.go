@@ -1,36 +1,38 @@
 package judge
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"userinfo/drill/history"
 )
 
-// fault is one of the history's with its bounds made definite.
+// fault is a fault of the history with definite limits.
 type fault struct {
 	history.Fault
-	back time.Duration // by when all that it took away had surely returned
+	over time.Duration // when everything that the fault took away had certainly returned, or forever
 }
 
-// orderFaults sorts by Begin. A fault without an end never ends; one without a recovery has none.
+// orderFaults returns the faults ordered by Begin. A fault without an end lasts forever. A fault without a recovery is
+// never over.
 func orderFaults(h *history.History) []fault {
 	var all []fault
 	for _, f := range h.Faults {
 		if f.End < f.Begin {
 			f.End = forever
 		}
-		back := forever
+		over := forever
 		if f.Recovered >= f.End {
-			back = min(f.Recovered, f.End+booting)
+			over = min(f.Recovered, f.End+nodeReturnLimit)
 		}
-		all = append(all, fault{f, back})
+		all = append(all, fault{f, over})
 	}
-	slices.SortStableFunc(all, func(a, b fault) int { return int(a.Begin - b.Begin) })
+	slices.SortStableFunc(all, func(a, b fault) int { return cmp.Compare(a.Begin, b.Begin) })
 	return all
 }
 
-// faultAt names the fault in force, or else the last before.
+// faultAt returns the name of the fault that is active at t, or of the last fault before t.
 func (e *evidence) faultAt(t time.Duration) string {
 	name := ""
 	var end time.Duration = -1
@@ -45,11 +47,11 @@ func (e *evidence) faultAt(t time.Duration) string {
 	return name
 }
 
-// clockSkew is how far two instances' clocks may differ between two times. Timestamps never go back, so that a clock that
-// was ahead counts until the others have come up to it.
+// clockSkew returns the largest difference of two instances' clocks in a period, because of faults. Timestamps never go
+// back. So a clock that was ahead counts until the other clocks have reached it.
 func (e *evidence) clockSkew(from, to time.Duration) time.Duration {
 	most := time.Duration(0)
-	for _, f := range e.clocks {
+	for _, f := range e.faults {
 		if f.Begin <= to && f.End+f.ClockSkew >= from {
 			most = max(most, f.ClockSkew)
 		}
@@ -57,11 +59,11 @@ func (e *evidence) clockSkew(from, to time.Duration) time.Duration {
 	return most
 }
 
-// expirySkew is how much later or earlier than asked for a value may expire for its reader: the clocks of a node that
-// wrote it and of one that read it may both be wrong.
+// expirySkew returns how much too early or too late a value may expire in a period. The clocks of the node that wrote the
+// value and of the node that reads it may both be wrong.
 func (e *evidence) expirySkew(from, to time.Duration) time.Duration {
 	most := time.Duration(0)
-	for _, f := range e.nodes {
+	for _, f := range e.faults {
 		if f.Begin <= to && f.End >= from {
 			most = max(most, f.CassandraSkew)
 		}
@@ -69,39 +71,39 @@ func (e *evidence) expirySkew(from, to time.Duration) time.Duration {
 	return 2 * most
 }
 
-// apart is how far two instances' clocks differ by themselves.
-func (e *evidence) apart() time.Duration {
+// clockTolerance returns the clock difference of two instances without a fault.
+func (e *evidence) clockTolerance() time.Duration {
 	if e.h.Watched {
-		return farApart
+		return watchedClockTolerance
 	}
-	return apart
+	return localClockTolerance
 }
 
-// surelyOlder tells whether every timestamp that older can have is before every one of newer.
-func (e *evidence) surelyOlder(older *write, newer *write) bool {
-	if older.arrives >= newer.Invoke {
+// definitelyOlder reports whether every possible timestamp of older is before every possible timestamp of newer.
+func (e *evidence) definitelyOlder(older, newer *write) bool {
+	if older.arrivedBy >= newer.Invoke {
 		return false
 	}
 	skew := e.clockSkew(older.Invoke, newer.Complete)
 	if skew > 0 || older.Instance != newer.Instance || e.h.Watched {
-		skew += e.apart()
+		skew += e.clockTolerance()
 	}
-	return older.arrives+skew < newer.Invoke
+	return older.arrivedBy+skew < newer.Invoke
 }
 
-// settled is from when a delete that was refused must be everywhere: the first time after it at which the faults that it
-// met, and those that followed, have been over for long enough.
-func (e *evidence) settled(d *history.Operation) time.Duration {
+// replayedBy returns when a delete that was answered 503 must be in every datacentre: replayLimit after the faults that it
+// met are over. A fault that starts before then extends the time.
+func (e *evidence) replayedBy(d *deletion) time.Duration {
 	over := d.Complete
-	for _, f := range e.faults { // in the order of Begin, so that one pass finds the whole chain
-		if f.Begin <= over+carried && f.back > d.Invoke {
-			over = max(over, f.back)
+	for _, f := range e.faults { // in the order of Begin, so one pass finds the whole chain
+		if f.Begin <= over+replayLimit && f.over > d.Invoke {
+			over = max(over, f.over)
 		}
 	}
-	return over + carried
+	return over + replayLimit
 }
 
-// unrepaired tells whether what was written at t may never have reached the other datacentre.
+// unrepaired reports whether a write at t may never reach the other datacentre.
 func (e *evidence) unrepaired(t time.Duration) bool {
-	return slices.ContainsFunc(e.faults, func(f fault) bool { return f.Unrepaired && f.back >= t })
+	return slices.ContainsFunc(e.faults, func(f fault) bool { return f.Unrepaired && f.over >= t })
 }

@@ -6,72 +6,73 @@ import (
 	"userinfo/drill/history"
 )
 
-// judgeFinal is what I3 says of the end: what was acknowledged in one datacentre is there in the others too.
-func (e *evidence) judgeFinal(k *key) {
+// verifyFinalReads checks the part of I3 about the end of a drill: a value that was acknowledged in one datacentre is in all.
+func (e *evidence) verifyFinalReads(k *key) {
 	last := make(map[string]*history.Operation)
-	var order []string
+	var first *history.Operation
 	for _, g := range k.gets {
-		if !g.Final {
-			continue
+		switch {
+		case !g.Final:
+		case g.Absent():
+			e.verifyNotLost(k, g)
+		default:
+			if first == nil || first.DC == g.DC {
+				first = g
+			}
+			last[g.DC] = g
 		}
-		if g.Absent() {
-			e.judgeLost(k, g)
-			continue
-		}
-		if last[g.DC] == nil {
-			order = append(order, g.DC)
-		}
-		last[g.DC] = g
 	}
-	for _, dc := range order {
-		e.judgeAgreement(k, last[order[0]], last[dc])
+	for _, dc := range e.h.Datacentres {
+		if g := last[dc]; g != nil {
+			e.verifyAgreement(k, first, g)
+		}
 	}
 }
 
-// judgeLost is for a Final get that found nothing.
-func (e *evidence) judgeLost(k *key, g *history.Operation) {
-	if k.gone < g.Complete {
+// verifyNotLost checks a final get that found nothing.
+func (e *evidence) verifyNotLost(k *key, g *history.Operation) {
+	if k.firstDelete < g.Complete {
 		return
 	}
-	e.checked("I3")
-	s, ok := e.in(g.DC, k).sets.before(g.Invoke)
-	if !ok || !e.surelyThere(k, s, g) {
-		s, ok = k.everyone.before(g.Invoke - reaching)
-		if !ok || e.unrepaired(s.Invoke) || !e.surelyThere(k, s, g) {
+	e.count("I3", 1)
+	s, ok := k.newestSet(g.DC, g.Invoke)
+	if !ok || !e.definitelyAlive(k, s, g) {
+		s, ok = k.newestSet("", g.Invoke-replicationDelay)
+		if !ok || e.unrepaired(s.Invoke) || !e.definitelyAlive(k, s, g) {
 			return
 		}
 	}
-	e.broken("I3", g.Invoke, fmt.Sprintf("in the end get %d in %s, begun at %s, found nothing, although set %d was acknowledged in %s at %s, nothing has deleted it and it cannot have expired",
-		g.ID, g.DC, at(g.Invoke), s.ID, s.DC, at(s.Complete)), s.ID, g.ID)
+	e.violation("I3", g.Invoke, ids(s.ID, g.ID), "the final get %d in %s, started at %s, found nothing, although set %d was acknowledged in %s at %s, nothing deleted the key and the value cannot have expired",
+		g.ID, g.DC, clock(g.Invoke), s.ID, s.DC, clock(s.Complete))
 }
 
-// judgeAgreement is for the last reads in two datacentres. Of two sets that are both acknowledged, and have reached both, both
-// datacentres must have the same; whether one that is not is anywhere else, nobody has promised.
-func (e *evidence) judgeAgreement(k *key, a, b *history.Operation) {
+// verifyAgreement checks the final reads of two datacentres. They must return the same set if both returned sets were
+// acknowledged and had time to reach both datacentres. A set that was not acknowledged may be in one datacentre only.
+func (e *evidence) verifyAgreement(k *key, a, b *history.Operation) {
 	if a.Version == b.Version {
 		return
 	}
 	for _, g := range []*history.Operation{a, b} {
 		s := e.versions[g.Version]
-		if s == nil || s.Key != k.name || s.outcome != history.OK || s.Complete+reaching > min(a.Invoke, b.Invoke) || e.unrepaired(s.Invoke) {
+		if s == nil || s.Key != k.name || !s.acknowledged() || s.Complete+replicationDelay > min(a.Invoke, b.Invoke) || e.unrepaired(s.Invoke) {
 			return
 		}
 	}
-	e.broken("I3", b.Invoke, fmt.Sprintf("in the end get %d in %s returned set %d and get %d in %s set %d, both acknowledged",
-		a.ID, a.DC, a.Version, b.ID, b.DC, b.Version), a.Version, a.ID, b.Version, b.ID)
+	e.violation("I3", b.Invoke, ids(a.Version, a.ID, b.Version, b.ID), "the final get %d in %s returned set %d and the final get %d in %s returned set %d; both sets were acknowledged",
+		a.ID, a.DC, a.Version, b.ID, b.DC, b.Version)
 }
 
-// held is a version of a key, in a datacentre.
-type held struct {
+// replicaVersion is a version of a key in a datacentre.
+type replicaVersion struct {
 	dc, key string
 	version int64
 }
 
-// judgeCells judges what each replica holds.
-func (e *evidence) judgeCells() {
-	nodes := make(map[string]map[string]bool)
-	replicas := make(map[held]int)
-	var order []held
+// verifyReplicas checks what each replica holds at the end.
+func (e *evidence) verifyReplicas() {
+	nodes := make(map[string]map[string]bool) // by datacentre
+	holding := make(map[replicaVersion]int)
+	var order []replicaVersion
 	behind := 0
 	for i := range e.h.Cells {
 		c := &e.h.Cells[i]
@@ -79,76 +80,46 @@ func (e *evidence) judgeCells() {
 			nodes[c.DC] = make(map[string]bool)
 		}
 		nodes[c.DC][c.Node] = true
-		e.checked("I3")
+		e.count("I3", 1)
 		if e.behind(c) {
 			behind++
 		}
-		if c.Version == history.NoVersion || !e.judgeCell(c) {
+		if c.Version == history.NoVersion {
 			continue
 		}
-		h := held{c.DC, c.Key, c.Version}
-		if replicas[h] == 0 {
-			order = append(order, h)
+		if mistake := e.versionMistake(c.Version, c.Key); mistake != "" {
+			e.violation("I3", e.end, nil, "replica %s in %s holds for key %s %s", c.Node, c.DC, c.Key, mistake)
+			continue
 		}
-		replicas[h]++
+		v := replicaVersion{c.DC, c.Key, c.Version}
+		if holding[v] == 0 {
+			order = append(order, v)
+		}
+		holding[v]++
 	}
-	for _, h := range order {
-		e.judgeReplicas(h, replicas[h], len(nodes[h.dc]))
+	for _, v := range order {
+		e.verifyReplicaDeletes(v, holding[v], len(nodes[v.dc]))
 	}
 	if len(e.h.Cells) > 0 {
-		e.note("I3", fmt.Sprintf("%d of %d cells are behind an acknowledged set, as one replica may be", behind, len(e.h.Cells)))
+		e.note("I3", fmt.Sprintf("%d of %d replica values are older than an acknowledged set; a minority of the replicas may be behind", behind, len(e.h.Cells)))
 	} else {
-		e.note("I3", "no replica was read by itself")
+		e.note("I3", "the replicas were not read one by one")
 	}
 }
 
-// judgeCell tells whether what a replica holds is a version of its key.
-func (e *evidence) judgeCell(c *history.Cell) bool {
-	what := ""
-	s := e.versions[c.Version]
-	switch {
-	case c.Version < 0:
-		what = "what cannot be opened"
-	case s == nil:
-		what = fmt.Sprintf("version %d, which no set has written", c.Version)
-	case s.Key != c.Key:
-		what = fmt.Sprintf("version %d, of the set of %s", c.Version, s.Key)
-	case s.outcome == history.Failed:
-		what = fmt.Sprintf("version %d, whose set was refused (%s)", c.Version, answer(s.Operation))
-	default:
-		return true
-	}
-	e.broken("I3", e.end, fmt.Sprintf("replica %s in %s holds of %s %s", c.Node, c.DC, c.Key, what))
-	return false
-}
-
-// judgeReplicas is I1 and I2 for the replicas of a datacentre: where a quorum has a tombstone, fewer than the rest have not.
-func (e *evidence) judgeReplicas(h held, replicas, all int) {
-	k, s := e.byName[h.key], e.versions[h.version]
-	d, ok := k.ever.before(forever)
-	if !ok {
-		return
-	}
-	e.checked(d.promise())
-	if without := all - (all/2 + 1); replicas > without && s.arrives <= d.hides {
-		e.broken(d.promise(), e.end, fmt.Sprintf("in the end %d of %d replicas in %s hold set %d, although delete %d in %s was answered %s at %s",
-			replicas, all, h.dc, s.ID, d.ID, d.DC, answer(d.Operation), at(d.Complete)), d.ID, s.ID)
-	}
-}
-
-// behind tells whether a replica surely lacks a set that was acknowledged in its datacentre.
+// behind reports whether a replica certainly lacks a set that was acknowledged in its datacentre.
 func (e *evidence) behind(c *history.Cell) bool {
 	k := e.byName[c.Key]
 	if k == nil {
 		return false
 	}
-	newest, ok := e.in(c.DC, k).sets.before(forever)
+	newest, ok := k.newestSet(c.DC, forever)
 	if !ok {
 		return false
 	}
 	if c.Version == history.NoVersion {
-		return k.gone == forever && newest.expires > e.end
+		return k.firstDelete == forever && newest.earliestExpiry > e.end
 	}
 	s := e.versions[c.Version]
-	return s != nil && s.Key == c.Key && e.surelyOlder(s, newest)
+	return s != nil && s.Key == c.Key && e.definitelyOlder(s, newest)
 }

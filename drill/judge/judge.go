@@ -1,52 +1,71 @@
-// Package judge says what a history proves against the service. Check is a pure function of the history, up to the time
-// that it may spend on linearizability.
+// Package judge decides from the history of a drill whether the service broke a promise.
 //
-// It is sound before it is sharp: it blames nothing that a correct service could have done. So it reckons with operations
-// that overlap, with those whose effect is unknown, with clocks that differ as the history says they did, with Cassandra's
-// whole seconds, and with datacentres that hear of each other late.
+// Evaluate is a pure function of the history, except for the time limit of the linearizability search. It reports a
+// violation only if no correct service could have given the recorded answers. So it allows for operations that overlap,
+// operations with an unknown effect, the recorded clock differences, Cassandra's expiry in whole seconds, and the delay
+// of replication between datacentres.
 //
-// Words. A set arrives, and so takes its timestamp, between its Invoke and its Complete; one without an answer arrives at any
-// time after its Invoke; one that has been read had arrived before the first such get was answered. One write is surely older
-// than another if it had arrived, and as much time had passed as the clocks may differ by, when the other was invoked. A
-// delete hides the sets that arrive until the fence has passed since it was answered, or was 3 s old (less a second, and the
-// clocks' differences), and without a fence those that are surely older. It counts in its own datacentre from its answer; in
-// another from its answer too if that is 204, and otherwise from 60 s after the faults that it met are over, and for reads
-// marked Final always.
+// # Terms
 //
-// Invariants:
+// A write has arrived when the service has given it a timestamp. A write that was answered arrived before its Complete. A
+// set without an answer arrived before the first get that returned it was answered; if no get returned it, it may arrive
+// at any time.
 //
-//	I1  After a delete answered 204, where it counts, no later get returns a set that it hides, in any datacentre, and no
-//	    later set that ends within the fence is acknowledged. In the end no quorum of replicas holds a hidden set.
-//	I2  The same after a delete answered 503 not-everywhere, where it counts.
-//	I3  What a get returns is whole, its own key's, of a set that had begun and was not refused. It is not surely older than
-//	    a set acknowledged in the same datacentre before the get began. The Final reads obey this for the sets acknowledged in
-//	    any datacentre, agree on acknowledged sets, and find what has neither been deleted nor expired. No replica holds
-//	    what nobody wrote.
-//	I4  No get begins later than 1 s after the last expiry that its version's set, or a touch that can have reached it, can have
-//	    given it. None is told of a remaining life that is shorter, by more than 1 s, than each of the writes that can be
-//	    current has given. No touch succeeds on a key all of whose sets are hidden by a delete or have expired.
-//	I5  No sample of an instance shows a connection to a Cassandra node of another datacentre.
-//	I6  No get or touch is answered 404 where a set was acknowledged in that datacentre before it began, no delete of the
-//	    key had begun by its end, and none of the writes that can be current can have expired.
-//	I7  While the other datacentre is away, gets, sets and touches have no errors and a p99 within twice that of before.
-//	I8  While one node is away there are no errors after the first second, and within 5 s of its return latency is what it was.
-//	I9  After the last fault, goroutines, descriptors and memory are within the bounds below of what they were before the
-//	    first, and without load no requests and no statements are in flight.
-//	I10 Of every answer that clients have, metrics and log have one; they have no more than clients that had no answer, or
-//	    left, explain. Metrics and log agree.
-//	L   The sets, gets and deletes of each pinned key are linearizable in its datacentre, a deleted key staying deleted.
+// A write is definitely older than another write if it had arrived before the other was invoked, by a margin of more than
+// the possible clock difference.
 //
-// What it does not see: the effect of a set or delete without an answer that nobody reads; order between sets that overlap, or
-// that are closer than the clocks may differ (L sees the former, where clocks agree); staleness across datacentres before the
-// end; an expiry that a touch without an answer may have moved; 404s of keys that some delete may have hit; a delete that is
-// pending for longer than 60 s where faults follow each other faster than that, until the end; errors and latency where faults
-// overlap; anything between two samples; the order of a key that is never at rest for long enough to search it in pieces.
+// A delete shadows the sets that arrived before its shadow ends. The shadow ends one fence after the answer of the delete,
+// or one fence after the delete was 3 s old, whichever is earlier; less 1 s, and less the clock differences. Without a
+// fence, a delete shadows the sets that are definitely older.
 //
-// A set or touch that was answered counts from its answer for I4. An attempt of it that a held-up coordinator carries out later
-// gives the value a longer life than was asked for; if it is read then, that is a violation and not an excuse.
+// A delete is in force in its own datacentre from its answer. In another datacentre it is in force from its answer if that
+// was 204, and otherwise from 60 s after the end of the faults that it met. For the final reads it is always in force.
+//
+// # Invariants
+//
+//	I1  After a delete was answered 204 and is in force, no get returns a set that the delete shadows, and no set that ends
+//	    within the shadow is acknowledged. At the end, no quorum of replicas holds a shadowed set.
+//	I2  The same holds after a delete that was answered 503 not-everywhere.
+//	I3  A get returns an undamaged value of its own key, whose set had started and was not refused. The set is not
+//	    definitely older than a set that was acknowledged in the same datacentre before the get started. The final reads
+//	    obey this rule for the sets of all datacentres, agree on acknowledged sets, and find every value that was neither
+//	    deleted nor expired. No replica holds a value that no client wrote.
+//	I4  No get returns a value more than 1 s after its last possible expiry. No get returns a remaining TTL that is more
+//	    than 1 s shorter than what every possible current write gave. No touch succeeds on a key whose sets are all
+//	    shadowed by a delete or expired.
+//	I5  No instance has a connection to a Cassandra node of another datacentre.
+//	I6  No get or touch is answered 404 if a set was acknowledged in that datacentre before it started, no delete of the
+//	    key had started before it ended, and no possible current write can have expired.
+//	I7  While the other datacentre is lost, get, set and touch have no errors, and their p99 latency is at most twice the
+//	    latency before.
+//	I8  While one node is lost, there are no errors after the first second. Within 5 s of its return the latency is at most
+//	    twice the latency before.
+//	I9  After the last fault, the goroutines, file descriptors and memory of an instance are close to their numbers before
+//	    the first fault. Without load, no request and no CQL statement is in flight.
+//	I10 Metrics and log count every answer that clients received. They count more only where a client received no answer
+//	    or disconnected. Metrics and log agree.
+//	L   The sets, gets and deletes of each pinned key are linearizable in its datacentre. A deleted key stays deleted.
+//
+// # Limits
+//
+// The judge does not detect:
+//
+//   - the effect of a set or delete without an answer, if no get shows it;
+//   - a wrong order of sets that overlap, or that are closer than the clock difference (L detects the first kind);
+//   - stale reads across datacentres before the final reads;
+//   - a wrong expiry of a key that received a touch without an answer;
+//   - a wrong 404 of a key that any delete may have removed;
+//   - a delete that is pending for more than 60 s while faults follow each other faster than that, until the final reads;
+//   - errors and latency while faults overlap;
+//   - anything that happens between two samples.
+//
+// For I4, a set or touch that was answered counts from its answer. If a slow Cassandra coordinator executes an old attempt
+// later, the value lives longer than requested, and a get that shows this is a violation.
 package judge
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -54,64 +73,86 @@ import (
 )
 
 const (
-	// kept is how many violations of each invariant are listed; all are counted.
-	kept = 20
-	// carried is how soon after the faults' end a delete that was refused must be everywhere.
-	carried = 60 * time.Second
-	// booting is how long a node may take to be back after the fault's End.
-	booting = 60 * time.Second
-	// rounding is what whole seconds can hide: Cassandra's expiries are in them.
-	rounding = time.Second
-	// deleting is the part of a delete's time that its tombstone's lead makes up for (store.TombstoneLead).
-	deleting = 3 * time.Second
-	// apart is how far two instances' clocks differ where nothing has been done to them: on one machine little more than
-	// what monotonic timestamps run ahead by in a burst.
-	apart = 50 * time.Millisecond
-	// farApart is the same for an installation of others.
-	farApart = time.Second
-	// reaching is how long an acknowledged set may take to the other datacentre where there is no fault.
-	reaching = 2 * time.Second
+	// maxViolations is how many violations of each invariant are listed. All are counted.
+	maxViolations = 20
+	// replayLimit is the time from the end of the faults until a pending delete must be in every datacentre.
+	replayLimit = 60 * time.Second
+	// nodeReturnLimit is the longest time that a node needs to return after the end of a fault.
+	nodeReturnLimit = 60 * time.Second
+	// ttlRounding is the error of a time to live, because Cassandra stores expiry times in whole seconds.
+	ttlRounding = time.Second
+	// tombstoneLead is the part of a delete's duration that its tombstone compensates (see store.TombstoneLead).
+	tombstoneLead = 3 * time.Second
+	// localClockTolerance is the clock difference of instances on one machine. Monotonic timestamps can run ahead of the
+	// clock in a burst.
+	localClockTolerance = 50 * time.Millisecond
+	// watchedClockTolerance is the clock difference of instances in a watched installation.
+	watchedClockTolerance = time.Second
+	// replicationDelay is the longest time that an acknowledged set needs to reach the other datacentre without a fault.
+	replicationDelay = 2 * time.Second
 )
 
-// forever is later than anything, with room to add to it.
-const forever = time.Duration(1) << 61
+// forever is later than all times of a history. Adding a few forevers does not overflow.
+const forever = time.Duration(1) << 60
 
-// Check judges a history: one verdict for each of I1 to I10, and L.
-func Check(h *history.History) []Verdict {
+// Invariants lists the names of all invariants in the order of the verdicts.
+var Invariants = []string{"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "L"}
+
+// Verdict is the result for one invariant.
+type Verdict struct {
+	Invariant  string      `json:"invariant"`            // I1 to I10, or L
+	Checked    int         `json:"checked"`              // number of observations that could have broken the invariant
+	Broken     int         `json:"broken"`               // number of violations
+	Violations []Violation `json:"violations,omitempty"` // the first violations
+	Figures    []Figures   `json:"figures,omitempty"`    // errors and latency during faults; I7 and I8 only
+	Note       string      `json:"note,omitempty"`       // further figures, or why nothing could be checked
+}
+
+// Violated reports whether the invariant was broken. It fails closed: a listed violation counts even if Broken is 0.
+func (v Verdict) Violated() bool { return v.Broken > 0 || len(v.Violations) > 0 }
+
+// Violation is one proof that an invariant was broken.
+type Violation struct {
+	At         time.Duration `json:"at"`
+	Fault      string        `json:"fault,omitempty"`      // the active fault, or the last fault before
+	Operations []int64       `json:"operations,omitempty"` // IDs of the operations that prove it
+	What       string        `json:"what"`
+}
+
+// Evaluate returns one verdict for each of Invariants, in that order. It does not change h.
+func Evaluate(h *history.History) []Verdict {
 	e := newEvidence(h)
 	for _, k := range e.keys {
-		e.judgeGets(k)
-		e.judgeTouches(k)
-		e.judgeSets(k)
-		e.judgeFinal(k)
+		e.verifyGets(k)
+		e.verifyTouches(k)
+		e.verifySetsAfterDelete(k)
+		e.verifyFinalReads(k)
 	}
-	e.judgeCells()
-	e.judgeConnections()
-	e.judgeFaults()
-	e.judgeResources()
-	e.judgeCounts()
-	e.judgeLinearizability()
-	e.notePending()
-	verdicts := make([]Verdict, 0, len(invariants))
-	for _, name := range invariants {
+	e.verifyReplicas()
+	e.verifyConnections()
+	e.verifyLatency()
+	e.verifyResources()
+	e.verifyCounts()
+	e.verifyLinearizability()
+	e.notePendingDeletes()
+	verdicts := make([]Verdict, 0, len(Invariants))
+	for _, name := range Invariants {
 		verdicts = append(verdicts, e.conclude(name))
 	}
 	return verdicts
 }
 
-var invariants = []string{"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "L"}
+// count counts observations that could have broken an invariant.
+func (e *evidence) count(invariant string, n int) { e.verdict(invariant).Checked += n }
 
-// checked counts an observation that could have broken an invariant.
-func (e *evidence) checked(invariant string) { e.verdict(invariant).Checked++ }
-
-// broken records a violation.
-func (e *evidence) broken(invariant string, at time.Duration, what string, operations ...int64) {
+// violation records a violation.
+func (e *evidence) violation(invariant string, at time.Duration, operations []int64, format string, args ...any) {
 	v := e.verdict(invariant)
 	v.Broken++
-	v.Violations = append(v.Violations, Violation{At: at, Fault: e.faultAt(at), Operations: operations, What: what})
+	v.Violations = append(v.Violations, Violation{At: at, Fault: e.faultAt(at), Operations: operations, What: fmt.Sprintf(format, args...)})
 }
 
-// note adds a figure to a verdict.
+// note adds a text to a verdict.
 func (e *evidence) note(invariant, text string) {
 	v := e.verdict(invariant)
 	if v.Note != "" {
@@ -129,13 +170,27 @@ func (e *evidence) verdict(invariant string) *Verdict {
 	return v
 }
 
-// conclude keeps the first violations in the order of time.
+// conclude returns the verdict with its first violations in the order of time.
 func (e *evidence) conclude(invariant string) Verdict {
 	v := *e.verdict(invariant)
-	slices.SortStableFunc(v.Violations, func(a, b Violation) int { return int(a.At - b.At) })
-	v.Violations = slices.Clip(v.Violations[:min(kept, len(v.Violations))])
+	slices.SortStableFunc(v.Violations, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
+	v.Violations = slices.Clip(v.Violations[:min(maxViolations, len(v.Violations))])
 	if v.Checked == 0 && v.Note == "" {
 		v.Note = "nothing in this history could have broken it"
 	}
 	return v
 }
+
+// ids returns its arguments as a list of operations.
+func ids(operations ...int64) []int64 { return operations }
+
+// answer returns the answer of an operation as text.
+func answer(o *history.Operation) string {
+	if o.Problem != "" {
+		return fmt.Sprintf("%d %s", o.Status, o.Problem)
+	}
+	return fmt.Sprint(o.Status)
+}
+
+// clock returns a time of the history as text.
+func clock(t time.Duration) string { return fmt.Sprintf("%.3f s", t.Seconds()) }

@@ -1,7 +1,7 @@
 package judge
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"sort"
 	"time"
@@ -10,205 +10,212 @@ import (
 )
 
 const (
-	// slower is how many times the latency of before is allowed.
-	slower = 2
-	// quick is a latency under which nothing is slow, whatever it was before.
-	quick = 10 * time.Millisecond
-	// noticing is how long errors are allowed where one node goes away.
-	noticing = time.Second
-	// fullSpeed is how soon after its return all must be as before.
-	fullSpeed = 5 * time.Second
-	// baseline is how long before a fault is looked at, at most; with fewer requests than enough it says nothing.
-	baseline = 30 * time.Second
-	enough   = 50
-	// window is the grain of recovery: of its requests one in fifty may be slow, or one; steady of them in a row make full speed.
-	window = time.Second
-	steady = 3
-	// watching is how long after a fault's end recovery is looked for.
-	watching = 60 * time.Second
+	// slowFactor is how many times the latency before a fault is allowed.
+	slowFactor = 2
+	// alwaysFast is a latency that is never too slow, whatever it was before the fault.
+	alwaysFast = 10 * time.Millisecond
+	// errorGrace is how long errors are allowed after the loss of one node.
+	errorGrace = time.Second
+	// recoveryLimit is the time from the return of a node until latency must be back to normal.
+	recoveryLimit = 5 * time.Second
+	// baselineLength is the longest period before a fault that counts as normal.
+	baselineLength = 30 * time.Second
+	// minBaseline is the number of requests that a baseline needs.
+	minBaseline = 50
+	// window is the resolution of the recovery time. The service has recovered at the start of steadyWindows windows in
+	// which there are no errors and at most 2 % of the requests (or one) are slow.
+	window        = time.Second
+	steadyWindows = 3
+	// recoveryWatch is how long after the end of a fault the recovery is searched.
+	recoveryWatch = 60 * time.Second
 )
 
-// judgeFaults is I7 and I8.
-func (e *evidence) judgeFaults() {
-	byDC := make(map[string][]*history.Operation)
-	for i := range e.h.Operations {
-		if o := &e.h.Operations[i]; !o.Final {
-			byDC[o.DC] = append(byDC[o.DC], o)
-		}
-	}
-	dcs := make([]string, 0, len(byDC))
-	for dc, all := range byDC {
-		dcs = append(dcs, dc)
-		slices.SortStableFunc(all, func(a, b *history.Operation) int { return int(a.Due - b.Due) })
-	}
-	slices.Sort(dcs)
-	for i, f := range e.faults {
-		for _, dc := range dcs {
-			p := e.period(i, byDC[dc])
+// Figures describes what the clients of one datacentre saw of one fault. I7 counts gets, sets and touches; I8 counts all
+// operations.
+type Figures struct {
+	Fault             string        `json:"fault"`
+	DC                string        `json:"dc"`
+	Requests          int           `json:"requests"`            // due while the fault was active
+	FirstSecondErrors int           `json:"first_second_errors"` // errors in the first second of the fault
+	LaterErrors       int           `json:"later_errors"`        // errors from then to the end of the fault
+	Before            Latency       `json:"before"`
+	During            Latency       `json:"during"`
+	After             Latency       `json:"after"`
+	FullSpeedAfter    time.Duration `json:"full_speed_after"` // from the end of the fault; negative if not seen
+	Overlaps          string        `json:"overlaps,omitempty"`
+}
+
+// Latency is measured from the due time of a request until its answer. It is 0 if there were no requests.
+type Latency struct {
+	P50 time.Duration `json:"p50"`
+	P99 time.Duration `json:"p99"`
+}
+
+// verifyLatency checks I7 and I8 for each fault and datacentre.
+func (e *evidence) verifyLatency() {
+	for _, dc := range e.datacentresWithLoad() {
+		all := e.load(dc, func(*history.Operation) bool { return true })
+		withoutDeletes := e.load(dc, func(o *history.Operation) bool { return o.Method != history.Delete })
+		for i, f := range e.faults {
 			switch {
 			case f.Expect == history.OtherDatacentre && f.Datacentre != dc:
-				e.judgeAway(f, dc, p)
+				e.verifyOtherDatacentreLost(f, dc, e.period(i, withoutDeletes))
 			case f.Expect == history.OneNode:
-				e.judgeNode(f, dc, p)
+				e.verifyOneNodeLost(f, dc, e.period(i, all))
 			}
 		}
 	}
 }
 
-// period is a fault as one datacentre's clients saw it.
-type period struct {
-	before, during, after []*history.Operation
-	ends                  time.Duration // of what is after
-	usual                 time.Duration // p99 before; 0 where not known
-	mixed                 string        // another fault that was in force, or not recovered from, meanwhile: then nothing is judged
+func (e *evidence) datacentresWithLoad() []string {
+	var all []string
+	for i := range e.h.Operations {
+		if o := &e.h.Operations[i]; !o.Final && !slices.Contains(all, o.DC) {
+			all = append(all, o.DC)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
-// period cuts the operations of a datacentre, sorted by Due, around a fault: it leaves out what other faults have marked.
-func (e *evidence) period(i int, all []*history.Operation) period {
+// load returns the operations of a datacentre that match, without the final reads, ordered by Due.
+func (e *evidence) load(dc string, match func(*history.Operation) bool) []*history.Operation {
+	var some []*history.Operation
+	for i := range e.h.Operations {
+		if o := &e.h.Operations[i]; !o.Final && o.DC == dc && match(o) {
+			some = append(some, o)
+		}
+	}
+	slices.SortStableFunc(some, func(a, b *history.Operation) int { return cmp.Compare(a.Due, b.Due) })
+	return some
+}
+
+// period holds the operations of one datacentre around a fault.
+type period struct {
+	before, during, after []*history.Operation
+	end                   time.Duration // end of after
+	slow                  time.Duration // a request that takes longer is slow; 0 if there is no baseline
+	overlaps              string        // another fault that was active meanwhile: no verdict is possible
+}
+
+// period divides operations, which are ordered by Due, around fault i. Times that belong to other faults are left out.
+func (e *evidence) period(i int, operations []*history.Operation) period {
 	f := e.faults[i]
-	from, to := f.Begin-baseline, f.End+watching
-	mixed := ""
+	from, to := f.Begin-baselineLength, f.End+recoveryWatch
+	overlaps := ""
 	for j, other := range e.faults {
-		if j != i && other.Begin < f.End && max(other.End, other.Recovered) > f.Begin {
-			mixed = other.Name
+		otherEnd := max(other.End, other.Recovered)
+		if j != i && other.Begin < f.End && otherEnd > f.Begin {
+			overlaps = other.Name
 		}
 		if j < i {
-			from = max(from, min(f.Begin, max(other.End, other.Recovered)))
+			from = max(from, min(f.Begin, otherEnd))
 		} else if j > i {
 			to = min(to, max(f.End, other.Begin))
 		}
 	}
-	p := period{before: due(all, from, f.Begin), during: due(all, f.Begin, f.End), after: due(all, f.End, to), ends: min(to, e.end), mixed: mixed}
-	if len(p.before) >= enough {
-		p.usual = quantile(p.before, 0.99)
+	p := period{before: due(operations, from, f.Begin), during: due(operations, f.Begin, f.End), after: due(operations, f.End, to), end: min(to, e.end), overlaps: overlaps}
+	if len(p.before) >= minBaseline {
+		p.slow = max(alwaysFast, slowFactor*latencyOf(p.before).P99)
 	}
 	return p
 }
 
-func due(all []*history.Operation, from, to time.Duration) []*history.Operation {
-	i := sort.Search(len(all), func(i int) bool { return all[i].Due >= from })
-	j := sort.Search(len(all), func(i int) bool { return all[i].Due >= to })
-	return all[i:max(i, j)]
+// due returns the operations that were due at from or later, and before to.
+func due(operations []*history.Operation, from, to time.Duration) []*history.Operation {
+	i := sort.Search(len(operations), func(i int) bool { return operations[i].Due >= from })
+	j := sort.Search(len(operations), func(i int) bool { return operations[i].Due >= to })
+	return operations[i:max(i, j)]
 }
 
-// errored tells whether an answer is not a right one.
-func errored(o *history.Operation) bool {
-	return o.Outcome() != history.OK && o.Status != 404 && o.Status != 409
-}
-
-func errorsOf(some []*history.Operation) (ids []int64) {
-	for _, o := range some {
-		if errored(o) {
-			ids = append(ids, o.ID)
+func errorsOf(operations []*history.Operation) (failed []int64) {
+	for _, o := range operations {
+		if o.Errored() {
+			failed = append(failed, o.ID)
 		}
 	}
-	return ids
+	return failed
 }
 
-func latency(o *history.Operation) time.Duration { return o.Complete - o.Due }
-
-func quantile(some []*history.Operation, q float64) time.Duration {
-	if len(some) == 0 {
-		return 0
+func latencyOf(operations []*history.Operation) Latency {
+	if len(operations) == 0 {
+		return Latency{}
 	}
-	all := make([]time.Duration, len(some))
-	for i, o := range some {
-		all[i] = latency(o)
+	all := make([]time.Duration, len(operations))
+	for i, o := range operations {
+		all[i] = o.Complete - o.Due
 	}
 	slices.Sort(all)
-	return all[min(len(all)-1, int(q*float64(len(all))))]
+	return Latency{P50: all[len(all)/2], P99: all[min(len(all)-1, len(all)*99/100)]}
 }
 
-// figures are what a report prints of a period.
-func (p period) figures(f fault, dc string) string {
-	text := fmt.Sprintf("%s in %s: %d requests, %d errors, p50/p99 %s before, %s during, %s after", f.Name, dc,
-		len(p.during), len(errorsOf(p.during)), both(p.before), both(p.during), both(p.after))
-	if p.mixed != "" {
-		text += ", not judged because of " + p.mixed
+func (p period) figures(f fault, dc string) Figures {
+	first := len(errorsOf(due(p.during, f.Begin, f.Begin+errorGrace)))
+	recovered, ok := p.recovery(f.End)
+	if !ok {
+		recovered = -1
 	}
-	return text
+	return Figures{
+		Fault: f.Name, DC: dc, Requests: len(p.during), FirstSecondErrors: first, LaterErrors: len(errorsOf(p.during)) - first,
+		Before: latencyOf(p.before), During: latencyOf(p.during), After: latencyOf(p.after), FullSpeedAfter: recovered, Overlaps: p.overlaps,
+	}
 }
 
-func both(some []*history.Operation) string {
-	if len(some) == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.0f/%.0f ms", 1e3*quantile(some, 0.5).Seconds(), 1e3*quantile(some, 0.99).Seconds())
-}
-
-// judgeAway is I7. Deletes are another matter: they need the other datacentre.
-func (e *evidence) judgeAway(f fault, dc string, p period) {
-	deletes := func(o *history.Operation) bool { return o.Method == history.Delete }
-	for _, some := range []*[]*history.Operation{&p.before, &p.during, &p.after} {
-		*some = slices.DeleteFunc(slices.Clone(*some), deletes)
-	}
-	p.usual = 0
-	if len(p.before) >= enough {
-		p.usual = quantile(p.before, 0.99)
-	}
-	e.note("I7", p.figures(f, dc))
-	if p.mixed != "" {
+// verifyOtherDatacentreLost checks I7.
+func (e *evidence) verifyOtherDatacentreLost(f fault, dc string, p period) {
+	v, figures := e.verdict("I7"), p.figures(f, dc)
+	v.Figures = append(v.Figures, figures)
+	if p.overlaps != "" {
 		return
 	}
-	e.verdict("I7").Checked += len(p.during)
-	if ids := errorsOf(p.during); len(ids) > 0 {
-		e.broken("I7", f.Begin, fmt.Sprintf("%d of %d gets, sets and touches in %s had errors while %s was in force", len(ids), len(p.during), dc, f.Name), ids[:min(kept, len(ids))]...)
+	v.Checked += len(p.during)
+	if failed := errorsOf(p.during); len(failed) > 0 {
+		e.violation("I7", f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d gets, sets and touches in %s had errors while %s was active", len(failed), len(p.during), dc, f.Name)
 	}
-	if p99 := quantile(p.during, 0.99); p.usual > 0 && p99 > max(quick, slower*p.usual) {
-		e.broken("I7", f.Begin, fmt.Sprintf("p99 in %s was %s while %s was in force, and %s before", dc, p99.Round(time.Millisecond), f.Name, p.usual.Round(time.Millisecond)))
+	if p.slow > 0 && figures.During.P99 > p.slow {
+		e.violation("I7", f.Begin, nil, "p99 in %s was %s while %s was active, and %s before", dc,
+			figures.During.P99.Round(time.Millisecond), f.Name, figures.Before.P99.Round(time.Millisecond))
 	}
 }
 
-// judgeNode is I8.
-func (e *evidence) judgeNode(f fault, dc string, p period) {
-	text := p.figures(f, dc)
-	if p.mixed == "" {
-		e.verdict("I8").Checked += len(p.during)
-		later := due(slices.Concat(p.during, p.after), f.Begin+noticing, p.ends)
-		if ids := errorsOf(later); len(ids) > 0 {
-			e.broken("I8", f.Begin, fmt.Sprintf("%d of %d requests in %s had errors more than %s after %s began", len(ids), len(later), dc, noticing, f.Name), ids[:min(kept, len(ids))]...)
-		}
-		if p.usual > 0 && f.End < forever {
-			text += e.judgeRecovery(f, dc, p)
-		}
+// verifyOneNodeLost checks I8.
+func (e *evidence) verifyOneNodeLost(f fault, dc string, p period) {
+	v, figures := e.verdict("I8"), p.figures(f, dc)
+	v.Figures = append(v.Figures, figures)
+	if p.overlaps != "" {
+		return
 	}
-	e.note("I8", text)
+	v.Checked += len(p.during)
+	later := due(slices.Concat(p.during, p.after), f.Begin+errorGrace, p.end)
+	if failed := errorsOf(later); len(failed) > 0 {
+		e.violation("I8", f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d requests in %s had errors more than %s after %s began", len(failed), len(later), dc, errorGrace, f.Name)
+	}
+	longEnough := p.end-f.End >= recoveryLimit+steadyWindows*window
+	late := figures.FullSpeedAfter > recoveryLimit || figures.FullSpeedAfter < 0 && longEnough
+	if p.slow > 0 && f.End < forever && late {
+		e.violation("I8", f.End, nil, "requests in %s were not at full speed within %s of the end of %s", dc, recoveryLimit, f.Name)
+	}
 }
 
-// judgeRecovery is the part of I8 after the node's return; it tells how long that took.
-func (e *evidence) judgeRecovery(f fault, dc string, p period) string {
-	took, found := p.recovery(f.End)
-	if !found && p.ends-f.End < fullSpeed+steady*window {
-		return ", not watched for long enough after its end"
-	}
-	if took > fullSpeed {
-		e.broken("I8", f.End, fmt.Sprintf("requests in %s were not at full speed within %s of the end of %s", dc, fullSpeed, f.Name))
-	}
-	if !found {
-		return fmt.Sprintf(", no full speed within %s of its end", (p.ends - f.End).Round(time.Second))
-	}
-	return fmt.Sprintf(", full speed %s after its end", took)
-}
-
-// recovery is how long after a fault's end full speed began; where it did not, more than anything.
-func (p period) recovery(end time.Duration) (took time.Duration, found bool) {
-	for ; end+took+steady*window <= p.ends; took += window {
+// recovery returns the time from the end of the fault until the service is at full speed.
+func (p period) recovery(end time.Duration) (took time.Duration, ok bool) {
+	for ; p.slow > 0 && end+took+steadyWindows*window <= p.end; took += window {
 		if p.steadyFrom(end + took) {
 			return took, true
 		}
 	}
-	return forever, false
+	return 0, false
 }
 
 func (p period) steadyFrom(from time.Duration) bool {
-	for i := range steady {
-		some := due(p.after, from+time.Duration(i)*window, from+time.Duration(i+1)*window)
+	for i := range time.Duration(steadyWindows) {
+		some := due(p.after, from+i*window, from+(i+1)*window)
 		slow := 0
 		for _, o := range some {
-			if errored(o) {
+			if o.Errored() {
 				return false
 			}
-			if latency(o) > max(quick, slower*p.usual) {
+			if o.Complete-o.Due > p.slow {
 				slow++
 			}
 		}

@@ -2,115 +2,77 @@ package judge
 
 import (
 	"fmt"
-	"time"
 
 	"userinfo/drill/history"
 )
 
-func (e *evidence) judgeGets(k *key) {
+// verifyGets checks all invariants that a get can break.
+func (e *evidence) verifyGets(k *key) {
 	for _, g := range k.gets {
 		if g.Absent() {
-			e.judgeHidden(k, g) // counts as checked
+			e.verifyNotShadowed(k, g) // only counts: an absent value breaks neither I1 nor I2
 			if !g.Final {
-				e.judgeAbsence(k, g)
+				e.verifyAbsence(k, g)
 			}
 			continue
 		}
-		e.checked("I3")
-		if s := e.judgeWhole(k, g); s != nil {
-			e.judgeHidden(k, g)
-			e.judgeStale(k, g, s)
-			e.judgeExpired(k, g, s)
-			e.judgeShortened(k, g, s)
+		e.count("I3", 1)
+		if s, ok := e.verifyVersion(k, g); ok {
+			e.verifyNotShadowed(k, g)
+			e.verifyNotStale(k, g, s)
+			e.verifyNotExpired(k, g, s)
+			e.verifyRemainingTTL(k, g, s)
 		}
 	}
 }
 
-// judgeWhole is the part of I3 that needs no other operation than the set; it gives that.
-func (e *evidence) judgeWhole(k *key, g *history.Operation) *write {
-	fault := ""
+// verifyVersion checks that a get returned a value of its own key that a set wrote (I3). It returns that set.
+func (e *evidence) verifyVersion(k *key, g *history.Operation) (*write, bool) {
 	s := e.versions[g.Version]
+	mistake := ""
 	switch {
 	case g.Version <= 0:
-		fault = "what is not whole, or nobody's value"
+		mistake = "a damaged value, or a value that the drill did not write"
 	case g.OfKey != k.name:
-		fault = "a value that was written for " + g.OfKey
-	case s == nil:
-		fault = fmt.Sprintf("version %d, which no set has written", g.Version)
-	case s.Key != k.name:
-		fault = fmt.Sprintf("version %d, of the set of %s", g.Version, s.Key)
-	case s.outcome == history.Failed:
-		fault = fmt.Sprintf("version %d, whose set was refused (%s)", g.Version, answer(s.Operation))
-	case s.Invoke >= g.Complete:
-		fault = fmt.Sprintf("version %d, whose set began at %s, after the get's end", g.Version, at(s.Invoke))
+		mistake = "a value that was written for key " + g.OfKey
+	case s != nil && s.Key == k.name && s.outcome != history.Failed && s.Invoke >= g.Complete:
+		mistake = fmt.Sprintf("version %d, whose set started at %s, after the get ended", g.Version, clock(s.Invoke))
 	default:
-		return s
+		mistake = e.versionMistake(g.Version, k.name)
 	}
-	e.broken("I3", g.Invoke, fmt.Sprintf("get %d of %s in %s at %s returned %s", g.ID, k.name, g.DC, at(g.Invoke), fault), g.ID)
-	return nil
+	if mistake == "" {
+		return s, true
+	}
+	e.violation("I3", g.Invoke, ids(g.ID), "get %d of %s in %s at %s returned %s", g.ID, k.name, g.DC, clock(g.Invoke), mistake)
+	return nil, false
 }
 
-// judgeStale is the part of I3 that a newer acknowledged set decides.
-func (e *evidence) judgeStale(k *key, g *history.Operation, s *write) {
-	newer, ok := e.in(g.DC, k).sets.before(g.Invoke)
-	if ok && e.surelyOlder(s, newer) {
-		e.stale(g, s, newer)
-		return
+// versionMistake returns why a version cannot be a value of a key, or "" if it can.
+func (e *evidence) versionMistake(version int64, key string) string {
+	s := e.versions[version]
+	switch {
+	case version < 0:
+		return "a value that cannot be decrypted"
+	case s == nil:
+		return fmt.Sprintf("version %d, which no set wrote", version)
+	case s.Key != key:
+		return fmt.Sprintf("version %d, which was set for key %s", version, s.Key)
+	case s.outcome == history.Failed:
+		return fmt.Sprintf("version %d, whose set was refused (%s)", version, answer(s.Operation))
 	}
-	if !g.Final {
-		return
-	}
-	newer, ok = k.everyone.before(g.Invoke - reaching)
-	if ok && e.surelyOlder(s, newer) && !e.unrepaired(newer.Invoke) {
-		e.stale(g, s, newer)
-	}
+	return ""
 }
 
-func (e *evidence) stale(g *history.Operation, s, newer *write) {
-	e.broken("I3", g.Invoke, fmt.Sprintf("get %d in %s, begun at %s, returned set %d of %s although set %d in %s, begun at %s, had been acknowledged at %s",
-		g.ID, g.DC, at(g.Invoke), s.ID, at(s.Invoke), newer.ID, newer.DC, at(newer.Invoke), at(newer.Complete)), newer.ID, s.ID, g.ID)
-}
-
-// judgeAbsence is I6.
-func (e *evidence) judgeAbsence(k *key, o *history.Operation) {
-	s, ok := e.in(o.DC, k).sets.before(o.Invoke)
-	if !ok || k.gone < o.Complete {
-		return
+// verifyNotStale checks that no newer set was acknowledged before the get started (I3).
+func (e *evidence) verifyNotStale(k *key, g *history.Operation, s *write) {
+	newer, ok := k.newestSet(g.DC, g.Invoke)
+	stale := ok && e.definitelyOlder(s, newer)
+	if !stale && g.Final {
+		newer, ok = k.newestSet("", g.Invoke-replicationDelay)
+		stale = ok && e.definitelyOlder(s, newer) && !e.unrepaired(newer.Invoke)
 	}
-	e.checked("I6")
-	if e.surelyThere(k, s, o) {
-		e.broken("I6", o.Invoke, fmt.Sprintf("%s %d in %s, begun at %s, was told that there is no value, although set %d was acknowledged there at %s, nothing has deleted it and it cannot have expired",
-			o.Method, o.ID, o.DC, at(o.Invoke), s.ID, at(s.Complete)), s.ID, o.ID)
+	if stale {
+		e.violation("I3", g.Invoke, ids(newer.ID, s.ID, g.ID), "get %d in %s, started at %s, returned set %d of %s although set %d in %s, started at %s, had been acknowledged at %s",
+			g.ID, g.DC, clock(g.Invoke), s.ID, clock(s.Invoke), newer.ID, newer.DC, clock(newer.Invoke), clock(newer.Complete))
 	}
-}
-
-// surelyThere tells whether every write that can be current when o reads, s being acknowledged, still lives at its end.
-func (e *evidence) surelyThere(k *key, s *write, o *history.Operation) bool {
-	return o.Complete+rounding+e.expirySkew(0, o.Complete) < e.earliestEnd(k, s, o)
-}
-
-// earliestEnd is the earliest expiry of all that can be current when o reads, where s had been acknowledged (and reached o's datacentre): s; the sets
-// that are not surely older; and the touches of any of these. A touch t acknowledged in that datacentre since leaves of
-// what was there before it nothing that ends sooner than t wants.
-func (e *evidence) earliestEnd(k *key, s *write, o *history.Operation) time.Duration {
-	v := e.in(s.DC, k)
-	from := s.Invoke - e.apart() - e.clockSkew(0, o.Complete)
-	end := min(v.otherSets.within(from, 2*forever), v.otherTouches.within(from, 2*forever))
-	if u, ok := k.unbounded.before(o.Complete); ok {
-		end = min(end, u.expires)
-	}
-	seen := o.Invoke
-	if s.DC != o.DC {
-		seen -= reaching
-	}
-	if t, ok := v.touches.before(seen); ok && t.Invoke > s.Complete {
-		from = t.Invoke
-		end = min(end, e.wanted(t))
-	}
-	return min(end, v.ownSets.within(from, 2*forever), v.ownTouches.within(from, 2*forever))
-}
-
-// wanted is the least that an acknowledged touch leaves: it may have found the remaining life near enough.
-func (e *evidence) wanted(t *write) time.Duration {
-	return t.Invoke + time.Duration((1-e.h.TouchSlack)*float64(seconds(t.TTL)))
 }
