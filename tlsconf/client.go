@@ -1,95 +1,113 @@
 package tlsconf
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// ClientFiles say where the TLS settings for connections to Cassandra are.
+// ClientFiles is the part of the configuration about TLS connections to Cassandra.
 type ClientFiles struct {
-	CA          string `yaml:"ca"`          // PEM bundle; required
-	Certificate string `yaml:"certificate"` // PEM chain, leaf first, for nodes that ask for one; empty: none
-	Key         string `yaml:"key"`         // PEM, unencrypted; together with Certificate
-	ServerName  string `yaml:"server_name"` // in every node's certificate; empty: each has its own address there
+	// CA is a PEM bundle of the CAs that sign the nodes' certificates. Required.
+	CA string `yaml:"ca"`
+	// Certificate is a PEM file with the service's certificate chain, leaf first, for nodes that require one. Optional.
+	Certificate string `yaml:"certificate"`
+	// Key is a PEM file with the unencrypted private key of Certificate. Required together with Certificate.
+	Key string `yaml:"key"`
+	// ServerName is a name that every node's certificate contains. Without it, each certificate must contain the node's
+	// own address.
+	ServerName string `yaml:"server_name"`
 }
 
-// Client is the TLS of connections to Cassandra. Its methods are safe for concurrent use.
+// Client is the loaded TLS state of connections to Cassandra. It never changes and is safe for concurrent use.
 type Client struct {
-	now        func() time.Time
-	serverName string
-	live       live
+	files    files // without contents
+	digest   [sha256.Size]byte
+	config   *tls.Config
+	expiries []Expiry
 }
 
-// NewClient reads the files. An error is a *FieldError.
-func NewClient(f ClientFiles, now func() time.Time) (*Client, error) {
-	if f.CA == "" {
-		return nil, &FieldError{Field: "ca", Err: errors.New("must name a PEM file with the CA of Cassandra's nodes: they are always verified")}
+// LoadClient reads and checks the files. Certificates are checked against the time that now returns, here and in every
+// handshake. Every error is a *FieldError.
+func LoadClient(f ClientFiles, now func() time.Time) (*Client, error) {
+	c := new(Client)
+	var err error
+	if c.files, err = f.list(); err != nil {
+		return nil, err
 	}
-	if f.Certificate == "" && f.Key != "" {
-		return nil, &FieldError{Field: "certificate", Err: fmt.Errorf("must name the certificate of the key in %s, or leave out both", f.Key)}
+	contents, err := c.files.read()
+	if err != nil {
+		return nil, err
 	}
-	if f.Certificate != "" && f.Key == "" {
-		return nil, &FieldError{Field: "key", Err: fmt.Errorf("must name the private key of the certificate in %s, or leave out both", f.Certificate)}
-	}
-	c := &Client{now: now, serverName: f.ServerName}
-	c.live.files = files{
-		certificate: file{field: "certificate", path: f.Certificate},
-		key:         file{field: "key", path: f.Key},
-		cas:         []file{{field: "ca", path: f.CA}},
-	}
-	c.live.build = c.build
-	if _, err := c.live.load(); err != nil {
+	c.digest = contents.digest()
+	if err := c.load(contents, f.ServerName, now); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// Config is the state in force, as a copy of the caller's own: take one for each connection. Where it has no
-// ServerName the caller sets the node's address, or crypto/tls refuses to connect. TLS is 1.3, or 1.2 with AEAD suites
-// for nodes whose accepted_protocols stop there. Sessions are not resumed, so that every connection is verified
-// against the CAs in force.
-func (c *Client) Config() *tls.Config {
-	return c.live.current.Load().config.Clone()
+// list returns the files that f names. It checks the fields, not the contents.
+func (f ClientFiles) list() (files, error) {
+	if f.CA == "" {
+		return files{}, &FieldError{Field: "ca", Err: errors.New("missing; name a PEM file with the CA of Cassandra's nodes, whose certificates are always verified")}
+	}
+	if f.Certificate == "" && f.Key != "" {
+		return files{}, &FieldError{Field: "certificate", Err: fmt.Errorf("missing; name the certificate of the key in %s, or leave out both", f.Key)}
+	}
+	if f.Certificate != "" && f.Key == "" {
+		return files{}, &FieldError{Field: "key", Err: fmt.Errorf("missing; name the private key of the certificate in %s, or leave out both", f.Certificate)}
+	}
+	return files{
+		certificate: file{field: "certificate", path: f.Certificate},
+		key:         file{field: "key", path: f.Key},
+		cas:         []file{{field: "ca", path: f.CA}},
+	}, nil
 }
 
-// Reload reads all files again and, where any has changed, puts them in force together for new connections. On an
-// error, a *FieldError, the old state stays. Unchanged contents are (false, nil), even where they have expired since.
-func (c *Client) Reload() (changed bool, err error) {
-	return c.live.load()
-}
-
-// Expiries are those of the state in force.
-func (c *Client) Expiries() []Expiry {
-	return c.live.current.Load().expiries
-}
-
-func (c *Client) build(f files) (*state, error) {
-	cas, notAfter, err := f.cas[0].bundle(c.now())
+// load checks the contents and fills in the rest of c.
+func (c *Client) load(f files, serverName string, now func() time.Time) error {
+	cas, notAfter, err := f.cas[0].caBundle(now())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	pool := x509.NewCertPool()
 	for _, ca := range cas {
 		pool.AddCert(ca)
 	}
-	config := &tls.Config{
-		Time:         c.now,
+	c.config = &tls.Config{
+		Time:         now,
 		RootCAs:      pool,
-		ServerName:   c.serverName,
+		ServerName:   serverName,
 		MinVersion:   tls.VersionTLS12,
 		CipherSuites: aeadSuites(),
 	}
-	expiries := []Expiry{{File: "cassandra_ca", NotAfter: notAfter}}
+	c.expiries = []Expiry{{File: "cassandra_ca", NotAfter: notAfter}}
 	if f.certificate.path != "" {
-		pair, notAfter, err := f.pair(x509.ExtKeyUsageClientAuth, c.now())
+		pair, notAfter, err := f.keyPair(x509.ExtKeyUsageClientAuth, now())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		config.Certificates = []tls.Certificate{pair}
-		expiries = append(expiries, Expiry{File: "cassandra_client", NotAfter: notAfter})
+		c.config.Certificates = []tls.Certificate{pair}
+		c.expiries = append(c.expiries, Expiry{File: "cassandra_client", NotAfter: notAfter})
 	}
-	return &state{config: config, expiries: expiries}, nil
+	return nil
 }
+
+// Config returns a new copy of the configuration, which the caller may change. Take one for each connection. If its
+// ServerName is empty, the caller must set the node's address; otherwise crypto/tls refuses to connect.
+//
+// The version is TLS 1.3, or TLS 1.2 with AEAD cipher suites for nodes that do not offer 1.3. Sessions are not resumed,
+// so every connection is verified against the CAs of c.
+func (c *Client) Config() *tls.Config { return c.config.Clone() }
+
+// Changed reads the files again and reports whether their contents differ from what c was loaded from. It does not check
+// the new contents; LoadClient does. An unchanged file is not reported even if its certificate has expired since.
+// Every error is a *FieldError.
+func (c *Client) Changed() (bool, error) { return c.files.changed(c.digest) }
+
+// Expiries returns when Cassandra's CA and the service's own certificate expire.
+func (c *Client) Expiries() []Expiry { return slices.Clone(c.expiries) }

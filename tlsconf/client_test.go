@@ -11,18 +11,17 @@ import (
 	"userinfo/tlsconf"
 )
 
-func newClient(t *testing.T, f tlsconf.ClientFiles) *tlsconf.Client {
+// client is a reloadable Client.
+type cassandraClient struct{ *reloadable[tlsconf.Client] }
+
+func newClient(t *testing.T, f tlsconf.ClientFiles) cassandraClient {
 	t.Helper()
-	c, err := tlsconf.NewClient(f, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return cassandraClient{mustLoad(t, (*tlsconf.Client).Changed, func() (*tlsconf.Client, error) { return tlsconf.LoadClient(f, time.Now) })}
 }
 
 // dial connects to a node as the store does: the node's address is its name unless another is configured.
-func dial(c *tlsconf.Client, address string) error {
-	config := c.Config()
+func dial(c cassandraClient, address string) error {
+	config := c.current.Load().Config()
 	if config.ServerName == "" {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
@@ -141,31 +140,31 @@ func TestACassandraCARotates(t *testing.T) {
 	want("old", "new", false)
 
 	d.write("ca.pem", old.PEM(), next.PEM())
-	mustReload(t, c)
+	c.mustReload(t)
 	want("old and new", "old", true)
 	want("old and new", "new", true)
 
 	d.write("ca.pem", next.PEM())
-	mustReload(t, c)
+	c.mustReload(t)
 	want("new", "old", false)
 	want("new", "new", true)
 
 	d.write("ca.pem", []byte("oops"))
-	_, err := c.Reload()
-	wantFieldError(t, err, "ca", "ca.pem", "holds no certificate")
+	_, err := c.reload()
+	wantFieldError(t, err, "ca", "ca.pem", "contains no certificate")
 	want("broken", "new", true)
 
 	d.write("ca.pem", next.PEM())
-	if changed, err := c.Reload(); changed || err != nil {
-		t.Errorf("Reload() of what is in force = %v, %v; want false, nil", changed, err)
+	if changed, err := c.reload(); changed || err != nil {
+		t.Errorf("reload() of what is in force = %v, %v; want false, nil", changed, err)
 	}
 }
 
 func TestChangingAConfigurationTakenFromAClientChangesNoOther(t *testing.T) {
 	ca := newCA(t, "cassandra")
 	c := newClient(t, tlsconf.ClientFiles{CA: newDir(t).write("ca.pem", ca.PEM())})
-	c.Config().ServerName = "elsewhere"
-	if got := c.Config().ServerName; got != "" {
+	c.current.Load().Config().ServerName = "elsewhere"
+	if got := c.current.Load().Config().ServerName; got != "" {
 		t.Errorf("the next configuration has ServerName %q", got)
 	}
 }
@@ -175,7 +174,7 @@ func TestExpiriesOfAClientAreTheEarliestOfEachFile(t *testing.T) {
 	notAfter := time.Now().Add(48 * time.Hour).Truncate(time.Second).UTC()
 	certPEM, keyPEM := issue(t, ca, devca.Leaf{CommonName: "userinfo", Client: true, NotAfter: notAfter})
 	c := newClient(t, tlsconf.ClientFiles{CA: d.write("ca", ca.PEM()), Certificate: d.write("crt", certPEM), Key: d.write("key", keyPEM)})
-	got := c.Expiries()
+	got := c.current.Load().Expiries()
 	if len(got) != 2 || got[0].File != "cassandra_ca" || !got[0].NotAfter.After(notAfter) ||
 		got[1] != (tlsconf.Expiry{File: "cassandra_client", NotAfter: notAfter}) {
 		t.Errorf("Expiries() = %v", got)

@@ -43,26 +43,26 @@ func TestWrongServerFilesAreNamed(t *testing.T) {
 		field string
 		words []string
 	}{
-		{"no certificate configured", tlsconf.ServerFiles{Key: key}, "certificate", []string{"must name a PEM file"}},
-		{"no key configured", tlsconf.ServerFiles{Certificate: cert}, "key", []string{"must name the private key", cert}},
+		{"no certificate configured", tlsconf.ServerFiles{Key: key}, "certificate", []string{"missing; name a PEM file"}},
+		{"no key configured", tlsconf.ServerFiles{Certificate: cert}, "key", []string{"missing; name the PEM file with the private key", cert}},
 		{"unknown version", tlsconf.ServerFiles{Certificate: cert, Key: key, MinVersion: "1.1"}, "min_version", []string{`"1.1"`, `"1.2"`}},
 		{"no such certificate", tlsconf.ServerFiles{Certificate: missing, Key: key}, "certificate", []string{missing, "no such file"}},
 		{"no such key", tlsconf.ServerFiles{Certificate: cert, Key: missing}, "key", []string{missing, "no such file"}},
 		{"no such CA", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: missing}, "client_ca", []string{missing, "no such file"}},
 		{"another's key", tlsconf.ServerFiles{Certificate: cert, Key: foreignKey}, "key", []string{foreignKey, "does not belong to the certificate in " + cert}},
-		{"key without PEM", tlsconf.ServerFiles{Certificate: cert, Key: text}, "key", []string{text, "is no unencrypted PEM key"}},
+		{"key without PEM", tlsconf.ServerFiles{Certificate: cert, Key: text}, "key", []string{text, "is not an unencrypted PEM key"}},
 		{"files swapped", tlsconf.ServerFiles{Certificate: key, Key: cert}, "certificate", []string{key, "block 1 is a private key"}},
-		{"certificate without PEM", tlsconf.ServerFiles{Certificate: text, Key: key}, "certificate", []string{text, "holds no certificate"}},
+		{"certificate without PEM", tlsconf.ServerFiles{Certificate: text, Key: key}, "certificate", []string{text, "contains no certificate"}},
 		{"certificate damaged", tlsconf.ServerFiles{Certificate: notASN1, Key: key}, "certificate", []string{notASN1, "certificate 1 cannot be parsed"}},
 		{"certificate expired", tlsconf.ServerFiles{Certificate: expired, Key: expiredKey}, "certificate", []string{expired, "expired on 2021-01-02T03:04:05Z", today}},
 		{"certificate not valid yet", tlsconf.ServerFiles{Certificate: early, Key: earlyKey}, "certificate", []string{early, "not valid before 2120-01-02T03:04:05Z", today}},
 		{"certificate for clients only", tlsconf.ServerFiles{Certificate: forClient, Key: forClientKey}, "certificate", []string{forClient, "server authentication"}},
-		{"CA without any certificate", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: text}, "client_ca", []string{text, "holds no certificate"}},
+		{"CA without any certificate", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: text}, "client_ca", []string{text, "contains no certificate"}},
 		{"CA of another PEM type", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: notCertificate}, "client_ca", []string{notCertificate, "not a CERTIFICATE"}},
-		{"CA bundle with a leaf", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: withLeaf}, "client_ca", []string{withLeaf, "certificate 2 (CN=wiki) is not a CA's"}},
+		{"CA bundle with a leaf", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: withLeaf}, "client_ca", []string{withLeaf, "certificate 2 (CN=wiki) is not a CA certificate"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := tlsconf.NewServer(test.files, func() time.Time { return now })
+			_, err := tlsconf.LoadServer(test.files, func() time.Time { return now })
 			wantFieldError(t, err, test.field, test.words...)
 		})
 	}
@@ -88,10 +88,10 @@ func TestWrongClientFilesAreNamed(t *testing.T) {
 		{"certificate without key", tlsconf.ClientFiles{CA: bundle, Certificate: cert}, "key", []string{cert, "or leave out both"}},
 		{"key without certificate", tlsconf.ClientFiles{CA: bundle, Key: key}, "certificate", []string{key, "or leave out both"}},
 		{"another's key", tlsconf.ClientFiles{CA: bundle, Certificate: cert, Key: otherKey}, "key", []string{otherKey, "does not belong"}},
-		{"a leaf for a CA", tlsconf.ClientFiles{CA: leaf}, "ca", []string{leaf, "not a CA's"}},
+		{"a leaf for a CA", tlsconf.ClientFiles{CA: leaf}, "ca", []string{leaf, "not a CA certificate"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := tlsconf.NewClient(test.files, time.Now)
+			_, err := tlsconf.LoadClient(test.files, time.Now)
 			wantFieldError(t, err, test.field, test.words...)
 		})
 	}
@@ -100,12 +100,12 @@ func TestWrongClientFilesAreNamed(t *testing.T) {
 func TestABundleNeedsOneCAThatIsValidNow(t *testing.T) {
 	bundle := newDir(t).write("ca.pem", newCA(t, "ca").PEM(), newCA(t, "next").PEM())
 	clock := newClock()
-	if _, err := tlsconf.NewClient(tlsconf.ClientFiles{CA: bundle}, clock.now); err != nil {
+	if _, err := tlsconf.LoadClient(tlsconf.ClientFiles{CA: bundle}, clock.now); err != nil {
 		t.Fatal(err)
 	}
 	clock.advance(2 * 365 * 24 * time.Hour)
-	_, err := tlsconf.NewClient(tlsconf.ClientFiles{CA: bundle}, clock.now)
-	wantFieldError(t, err, "ca", bundle, "none of its CAs is valid now", "CN=ca expired on", "CN=next expired on")
+	_, err := tlsconf.LoadClient(tlsconf.ClientFiles{CA: bundle}, clock.now)
+	wantFieldError(t, err, "ca", bundle, "no CA in it is valid now", "CN=ca expired on", "CN=next expired on")
 }
 
 func TestNoErrorShowsThePrivateKey(t *testing.T) {
@@ -121,7 +121,7 @@ func TestNoErrorShowsThePrivateKey(t *testing.T) {
 	} {
 		key := d.write("key", contents)
 		for _, files := range []tlsconf.ServerFiles{{Certificate: cert, Key: key}, {Certificate: key, Key: key}, {Certificate: cert, Key: key, ClientCA: key}} {
-			_, err := tlsconf.NewServer(files, time.Now)
+			_, err := tlsconf.LoadServer(files, time.Now)
 			if err == nil {
 				t.Errorf("a key %s was taken", name)
 				continue

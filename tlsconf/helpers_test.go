@@ -76,14 +76,58 @@ func (d dir) serverFiles(ca *devca.CA) tlsconf.ServerFiles {
 	return tlsconf.ServerFiles{Certificate: d.write("server.crt", certPEM), Key: d.write("server.key", keyPEM)}
 }
 
-func newServer(t *testing.T, f tlsconf.ServerFiles) *tlsconf.Server {
+// reloadable is a Server that is replaced when its files change, as the service does it.
+type reloadable[T any] struct {
+	current atomic.Pointer[T]
+	changed func(*T) (bool, error)
+	load    func() (*T, error)
+}
+
+// reload replaces the loaded value if its files have changed.
+func (r *reloadable[T]) reload() (changed bool, err error) {
+	if changed, err = r.changed(r.current.Load()); !changed {
+		return false, err
+	}
+	next, err := r.load()
+	if err != nil {
+		return false, err
+	}
+	r.current.Store(next)
+	return true, nil
+}
+
+func (r *reloadable[T]) mustReload(t *testing.T) {
 	t.Helper()
-	s, err := tlsconf.NewServer(f, time.Now)
+	if changed, err := r.reload(); err != nil || !changed {
+		t.Fatalf("reload() = %v, %v; want true, nil", changed, err)
+	}
+}
+
+func mustLoad[T any](t *testing.T, changed func(*T) (bool, error), load func() (*T, error)) *reloadable[T] {
+	t.Helper()
+	first, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	r := &reloadable[T]{changed: changed, load: load}
+	r.current.Store(first)
+	return r
 }
+
+// server is a reloadable Server and the configuration of its listener.
+type server struct{ *reloadable[tlsconf.Server] }
+
+func newServer(t *testing.T, f tlsconf.ServerFiles) server {
+	t.Helper()
+	return newServerAt(t, f, time.Now)
+}
+
+func newServerAt(t *testing.T, f tlsconf.ServerFiles, now func() time.Time) server {
+	t.Helper()
+	return server{mustLoad(t, (*tlsconf.Server).Changed, func() (*tlsconf.Server, error) { return tlsconf.LoadServer(f, now) })}
+}
+
+func (s server) config() *tls.Config { return tlsconf.ListenerConfig(s.current.Load) }
 
 // clock is a time that the test moves.
 type clock struct{ offset atomic.Int64 }
@@ -91,15 +135,6 @@ type clock struct{ offset atomic.Int64 }
 func newClock() *clock                   { return new(clock) }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
-
-type reloader interface{ Reload() (bool, error) }
-
-func mustReload(t *testing.T, r reloader) {
-	t.Helper()
-	if changed, err := r.Reload(); err != nil || !changed {
-		t.Fatalf("Reload() = %v, %v; want true, nil", changed, err)
-	}
-}
 
 // wantFieldError checks that err is about field and says every one of words.
 func wantFieldError(t *testing.T, err error, field string, words ...string) {

@@ -54,7 +54,7 @@ type peerKey struct{}
 func serveBehind(t *testing.T, current func() *tlsconf.Proxies, timeout time.Duration) *behind {
 	t.Helper()
 	b := &behind{ca: newCA(t, "behind proxies")}
-	config := newServer(t, newDir(t).serverFiles(b.ca)).Config()
+	config := newServer(t, newDir(t).serverFiles(b.ca)).config()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

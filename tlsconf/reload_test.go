@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"userinfo/internal/devca"
-	"userinfo/tlsconf"
 )
 
 func wiki() devca.Leaf { return devca.Leaf{CommonName: "wiki", Client: true} }
@@ -21,7 +20,7 @@ func cached(config *tls.Config) *tls.Config {
 func TestReloadSwapsTheCertificateForNewConnectionsWhileOldOnesLiveOn(t *testing.T) {
 	ca, d := newCA(t, "ca"), newDir(t)
 	server := newServer(t, d.serverFiles(ca))
-	address := serve(t, server.Config())
+	address := serve(t, server.config())
 	kept := connection(t, client(ca, nil))
 	before, err := get(kept, address)
 	if err != nil {
@@ -29,7 +28,7 @@ func TestReloadSwapsTheCertificateForNewConnectionsWhileOldOnesLiveOn(t *testing
 	}
 
 	d.serverFiles(ca)
-	mustReload(t, server)
+	server.mustReload(t)
 
 	if after := mustRequest(t, address, client(ca, nil)); after.Server == before.Server {
 		t.Error("a new connection still gets the old certificate")
@@ -43,10 +42,7 @@ func TestReloadOfUnchangedContentsChangesNothing(t *testing.T) {
 	ca, d := newCA(t, "ca"), newDir(t)
 	files := d.serverFiles(ca)
 	clock := newClock()
-	server, err := tlsconf.NewServer(files, clock.now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := newServerAt(t, files, clock.now)
 	data, err := os.ReadFile(files.Certificate)
 	if err != nil {
 		t.Fatal(err)
@@ -54,8 +50,8 @@ func TestReloadOfUnchangedContentsChangesNothing(t *testing.T) {
 	d.write("server.crt", data)
 	for _, step := range []time.Duration{0, 365 * 24 * time.Hour} { // even once it has expired
 		clock.advance(step)
-		if changed, err := server.Reload(); changed || err != nil {
-			t.Errorf("Reload() = %v, %v; want false, nil", changed, err)
+		if changed, err := server.reload(); changed || err != nil {
+			t.Errorf("reload() = %v, %v; want false, nil", changed, err)
 		}
 	}
 }
@@ -88,19 +84,19 @@ func TestAFailedReloadKeepsTheOldStateAndTheNextOneMends(t *testing.T) {
 			d.write("server.crt", newCert)
 			d.write("server.key", newKey)
 			d.write("clients.pem")
-		}, "client_ca", []string{"clients.pem", "holds no certificate"}},
+		}, "client_ca", []string{"clients.pem", "contains no certificate"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := newDir(t)
 			files := d.serverFiles(ca)
 			files.ClientCA = d.write("clients.pem", ca.PEM())
 			server := newServer(t, files)
-			address, config := serve(t, server.Config()), client(ca, pair(t, ca, wiki()))
-			before, expiries := mustRequest(t, address, config), server.Expiries()
+			address, config := serve(t, server.config()), client(ca, pair(t, ca, wiki()))
+			before, expiries := mustRequest(t, address, config), server.current.Load().Expiries()
 
 			test.spoil(d)
 			for range 2 { // it goes on failing as long as the files are wrong
-				changed, err := server.Reload()
+				changed, err := server.reload()
 				if changed {
 					t.Error("a failed reload says that something changed")
 				}
@@ -109,14 +105,14 @@ func TestAFailedReloadKeepsTheOldStateAndTheNextOneMends(t *testing.T) {
 			if after := mustRequest(t, address, config); after != before {
 				t.Errorf("after the failed reload %+v, before it %+v", after, before)
 			}
-			if got := server.Expiries(); got[0] != expiries[0] || got[1] != expiries[1] {
+			if got := server.current.Load().Expiries(); got[0] != expiries[0] || got[1] != expiries[1] {
 				t.Errorf("after the failed reload the expiries are %v, before it %v", got, expiries)
 			}
 
 			d.write("server.crt", newCert)
 			d.write("server.key", newKey)
 			d.write("clients.pem", ca.PEM())
-			mustReload(t, server)
+			server.mustReload(t)
 			if after := mustRequest(t, address, config); after.Server == before.Server {
 				t.Error("the mended files are not in force")
 			}
@@ -129,7 +125,7 @@ func TestClientCARotation(t *testing.T) {
 	files := d.serverFiles(ca)
 	files.ClientCA = d.write("clients.pem", old.PEM())
 	server := newServer(t, files)
-	address := serve(t, server.Config())
+	address := serve(t, server.config())
 	of := map[string]*tls.Config{"old": client(ca, pair(t, old, wiki())), "new": client(ca, pair(t, next, wiki()))}
 	for _, step := range []struct {
 		bundle   string
@@ -143,7 +139,7 @@ func TestClientCARotation(t *testing.T) {
 	} {
 		if step.contents != nil {
 			d.write("clients.pem", step.contents...)
-			mustReload(t, server)
+			server.mustReload(t)
 		}
 		for name, want := range step.letIn {
 			if !want {
@@ -160,7 +156,7 @@ func TestSessionTicketsOutliveAReloadButNotTheirCA(t *testing.T) {
 	files := d.serverFiles(ca)
 	files.ClientCA = d.write("clients.pem", old.PEM())
 	server := newServer(t, files)
-	address := serve(t, server.Config())
+	address := serve(t, server.config())
 	certified, anonymous := cached(client(ca, pair(t, old, wiki()))), cached(client(ca, nil))
 	wantResumed := func(when string, config *tls.Config, peer string) {
 		t.Helper()
@@ -174,16 +170,16 @@ func TestSessionTicketsOutliveAReloadButNotTheirCA(t *testing.T) {
 	wantResumed("before any reload", anonymous, "")
 
 	d.serverFiles(ca)
-	mustReload(t, server)
+	server.mustReload(t)
 	wantResumed("after a new server certificate", certified, "wiki")
 	wantResumed("after a new server certificate", anonymous, "")
 
 	d.write("clients.pem", old.PEM(), next.PEM())
-	mustReload(t, server)
+	server.mustReload(t)
 	wantResumed("with a second CA", certified, "wiki")
 
 	d.write("clients.pem", next.PEM())
-	mustReload(t, server)
+	server.mustReload(t)
 	wantRefused(t, address, certified, "unknown certificate authority")
 	wantResumed("without the CA of others", anonymous, "")
 }
@@ -193,14 +189,14 @@ func TestASessionOfARemovedCAComesBackAsNobodyWhenItsClientShowsNoCertificate(t 
 	files := d.serverFiles(ca)
 	files.ClientCA = d.write("clients.pem", old.PEM())
 	server := newServer(t, files)
-	address := serve(t, server.Config())
+	address := serve(t, server.config())
 	config := cached(client(ca, nil))
 	config.Certificates = []tls.Certificate{*pair(t, old, wiki())} // shown only to a server that takes its CA
 	if got := mustRequest(t, address, config); got.Peer != "wiki" {
 		t.Fatalf("before the reload: %+v", got)
 	}
 	d.write("clients.pem", next.PEM())
-	mustReload(t, server)
+	server.mustReload(t)
 	if got := mustRequest(t, address, config); got.Resumed || got.Peer != "" {
 		t.Errorf("after its CA was taken away: %+v; want a new session of nobody", got)
 	}
@@ -211,7 +207,7 @@ func TestReloadsUnderLoadFailNoHandshake(t *testing.T) {
 	files := d.serverFiles(ca)
 	files.ClientCA = d.write("clients.pem", ca.PEM())
 	server := newServer(t, files)
-	address, certificate := serve(t, server.Config()), pair(t, ca, wiki())
+	address, certificate := serve(t, server.config()), pair(t, ca, wiki())
 
 	const workers, handshakes = 4, 50
 	var load sync.WaitGroup
@@ -243,8 +239,8 @@ func TestReloadsUnderLoadFailNoHandshake(t *testing.T) {
 			return
 		default:
 			d.serverFiles(ca)
-			mustReload(t, server)
-			_ = server.Expiries()
+			server.mustReload(t)
+			_ = server.current.Load().Expiries()
 		}
 	}
 }

@@ -1,81 +1,107 @@
 package tlsconf
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// ServerFiles say where the listener's TLS settings are.
+// ServerFiles is the listener's part of the configuration.
 type ServerFiles struct {
-	Certificate string `yaml:"certificate"` // PEM chain, leaf first
-	Key         string `yaml:"key"`         // PEM, unencrypted
-	// ClientCA is a PEM bundle, named client_ca. Without it and ClientCAs no client certificates are asked for.
+	// Certificate is a PEM file with the server's certificate chain, leaf first. Required.
+	Certificate string `yaml:"certificate"`
+	// Key is a PEM file with the certificate's unencrypted private key. Required.
+	Key string `yaml:"key"`
+	// ClientCA is a PEM bundle of CAs that sign client certificates. Its name is DefaultClientCA. Without ClientCA and
+	// ClientCAs, the server asks for no client certificate.
 	ClientCA string `yaml:"client_ca"`
-	// ClientCAs are bundles of other meanings.
+	// ClientCAs are further CA bundles, each with a name of its own.
 	ClientCAs []ClientCA `yaml:"client_cas"`
-	// CRLs are files of revocation lists (PEM, or one in DER) of those CAs.
+	// CRLs are files with revocation lists of the client CAs: PEM, or a single list in DER.
 	CRLs []string `yaml:"crls"`
-	// Denied is a file with a line for each certificate that is not to be believed; see parseDenied.
-	Denied     string `yaml:"denied_certificates"`
-	MinVersion string `yaml:"min_version"` // "1.3" (also when empty) or "1.2"
-	// HTTP2 is offered beside HTTP/1.1; also when nil.
+	// Denied is a text file that lists revoked client certificates, one a line:
+	//
+	//	serial=4F1A…                    a serial number in hexadecimal; applies to every client CA
+	//	sha256 Fingerprint=AB:CD:…      the SHA-256 of the certificate in hexadecimal
+	//
+	// The lines are what `openssl x509 -noout -serial` and `-noout -fingerprint -sha256` print. Empty lines and text after
+	// a # are ignored.
+	Denied string `yaml:"denied_certificates"`
+	// MinVersion is the lowest TLS version: "1.3" (the default) or "1.2".
+	MinVersion string `yaml:"min_version"`
+	// HTTP2 offers HTTP/2 in addition to HTTP/1.1. Nil means true.
 	HTTP2 *bool `yaml:"http2"`
-	// TicketKey is a file with a TicketKey, which its owner alone can read. Instances that have the same resume each
-	// other's sessions. Without it each resumes its own.
+	// TicketKey is a file with a TicketKey that only its owner can read. Instances with the same key resume each other's
+	// sessions. Without it, an instance resumes only its own sessions.
 	TicketKey string `yaml:"session_ticket_key"`
 }
 
-// ClientCA is a bundle of CAs that sign one kind of client.
+// ClientCA is a named bundle of CAs that sign client certificates.
 type ClientCA struct {
-	Name string `yaml:"name"` // by which clients' certificates say whose they are
+	Name string `yaml:"name"` // the name that the certificates of clients in the configuration refer to
 	File string `yaml:"file"` // PEM bundle
 }
 
-// DefaultClientCA is the name of ClientCA.
+// DefaultClientCA is the name of the bundle in ServerFiles.ClientCA.
 const DefaultClientCA = "client_ca"
 
-// Server is the listener's TLS. Its methods are safe for concurrent use, beside handshakes too.
+// Server is the loaded TLS state of the listener. It never changes and is safe for concurrent use.
 type Server struct {
-	now         func() time.Time
-	minVersion  uint16
-	protocols   []string // of ALPN
-	authorities []string // by bundle
-	live        live
+	now       func() time.Time
+	files     files // without contents
+	digest    [sha256.Size]byte
+	base      *tls.Config // what does not come from a file
+	tls13     *tls.Config // for clients that offer TLS 1.3
+	tls12     *tls.Config // for older clients
+	ticketKey *TicketKey  // nil if there is no ticket key file
+	trust     *clientTrust
+	expiries  []Expiry
 }
 
-// NewServer reads the files. An error is a *FieldError.
-func NewServer(f ServerFiles, now func() time.Time) (*Server, error) {
+// LoadServer reads and checks the files. Certificates are checked against the time that now returns, here and in the
+// methods of the Server. Every error is a *FieldError.
+func LoadServer(f ServerFiles, now func() time.Time) (*Server, error) {
+	s := &Server{now: now}
+	var err error
+	if s.base, err = f.baseConfig(now); err != nil {
+		return nil, err
+	}
+	if s.files, err = f.list(); err != nil {
+		return nil, err
+	}
+	contents, err := s.files.read()
+	if err != nil {
+		return nil, err
+	}
+	s.digest = contents.digest()
+	if err := s.load(contents, f.clientCANames()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// baseConfig returns the settings that come from no file.
+func (f ServerFiles) baseConfig(now func() time.Time) (*tls.Config, error) {
 	minVersion, err := parseVersion(f.MinVersion)
 	if err != nil {
 		return nil, err
 	}
-	if f.Certificate == "" {
-		return nil, &FieldError{Field: "certificate", Err: errors.New("must name a PEM file: the service speaks TLS only")}
-	}
-	if f.Key == "" {
-		return nil, &FieldError{Field: "key", Err: fmt.Errorf("must name the private key of the certificate in %s", f.Certificate)}
-	}
-	s := &Server{now: now, minVersion: minVersion, protocols: []string{"h2", "http/1.1"}}
+	protocols := []string{"h2", "http/1.1"}
 	if f.HTTP2 != nil && !*f.HTTP2 {
-		s.protocols = []string{"http/1.1"}
+		protocols = []string{"http/1.1"}
 	}
-	s.live.files = files{
-		certificate: file{field: "certificate", path: f.Certificate},
-		key:         file{field: "key", path: f.Key},
-		denied:      file{field: "denied_certificates", path: f.Denied},
-		ticketKey:   file{field: "session_ticket_key", path: f.TicketKey, secret: true},
-	}
-	if err := s.addTrust(f); err != nil {
-		return nil, err
-	}
-	s.live.build = s.build
-	if _, err := s.live.load(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return &tls.Config{
+		Time:         now,
+		MinVersion:   minVersion,
+		CipherSuites: aeadSuites(),
+		NextProtos:   protocols,
+		// Send a response of a few KB as one record, and so with one system call, also on a new connection.
+		DynamicRecordSizingDisabled: true,
+	}, nil
 }
 
 func parseVersion(text string) (uint16, error) {
@@ -85,71 +111,114 @@ func parseVersion(text string) (uint16, error) {
 	case "1.2":
 		return tls.VersionTLS12, nil
 	}
-	return 0, &FieldError{Field: "min_version", Err: fmt.Errorf(`%q is not offered: write "1.3" or "1.2"`, text)}
+	return 0, &FieldError{Field: "min_version", Err: fmt.Errorf(`%q is not supported; write "1.3" or "1.2"`, text)}
 }
 
-// Config is for one listener, and the caller's own. Every handshake takes the state in force when it begins.
-//
-// Session tickets are encrypted by keys that are derived from the TicketKey in force, or, without one, by keys of this
-// configuration, not of the state; so they outlive a reload. On
-// resumption crypto/tls itself asks again for a client certificate within its dates and for a chain that ends in a CA
-// now in the bundle; otherwise there is a full handshake. Over TLS 1.2 there are none.
-func (s *Server) Config() *tls.Config {
-	config := s.settings()
-	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		return s.live.current.Load().configFor(hello, s.now()), nil
+// list returns the files that f names. It checks the fields, not the contents.
+func (f ServerFiles) list() (files, error) {
+	if f.Certificate == "" {
+		return files{}, &FieldError{Field: "certificate", Err: errors.New("missing; name a PEM file with the server's certificate")}
 	}
-	return config
-}
-
-// settings are those that no file says. net/http wants to see them in the outer configuration too.
-func (s *Server) settings() *tls.Config {
-	return &tls.Config{
-		Time:         s.now,
-		MinVersion:   s.minVersion,
-		CipherSuites: aeadSuites(),
-		NextProtos:   s.protocols,
-		// An answer of a few KB is one record, and so one system call, on a new connection, too.
-		DynamicRecordSizingDisabled: true,
+	if f.Key == "" {
+		return files{}, &FieldError{Field: "key", Err: fmt.Errorf("missing; name the PEM file with the private key of the certificate in %s", f.Certificate)}
 	}
-}
-
-// Reload reads all files again and, where any has changed, puts them in force together for new connections. On an
-// error, a *FieldError, the old state stays. Unchanged contents are (false, nil), even where they have expired since.
-func (s *Server) Reload() (changed bool, err error) {
-	return s.live.load()
-}
-
-// Expiries are those of the state in force.
-func (s *Server) Expiries() []Expiry {
-	return s.live.current.Load().expiries
-}
-
-func (s *Server) build(f files) (*state, error) {
-	pair, notAfter, err := f.pair(x509.ExtKeyUsageServerAuth, s.now())
-	if err != nil {
-		return nil, err
+	all := files{
+		certificate: file{field: "certificate", path: f.Certificate},
+		key:         file{field: "key", path: f.Key},
+		denied:      file{field: "denied_certificates", path: f.Denied},
+		ticketKey:   file{field: "session_ticket_key", path: f.TicketKey, secret: true},
 	}
-	config := s.settings()
-	config.Certificates = []tls.Certificate{pair}
-	expiries := []Expiry{{File: "server", NotAfter: notAfter}}
-	next := &state{config: config, expiries: expiries}
-	if len(f.cas) > 0 {
-		trust, more, err := s.trust(f)
-		if err != nil {
-			return nil, err
+	if err := f.checkClientCAs(); err != nil {
+		return files{}, err
+	}
+	if f.ClientCA != "" {
+		all.cas = append(all.cas, file{field: "client_ca", path: f.ClientCA})
+	}
+	for i, ca := range f.ClientCAs {
+		all.cas = append(all.cas, file{field: fmt.Sprintf("client_cas[%d].file", i), path: ca.File})
+	}
+	for i, path := range f.CRLs {
+		all.crls = append(all.crls, file{field: fmt.Sprintf("crls[%d]", i), path: path})
+	}
+	return all, nil
+}
+
+// clientCANames returns the names of the client CA bundles, in the order of files.cas.
+func (f ServerFiles) clientCANames() []string {
+	var names []string
+	if f.ClientCA != "" {
+		names = append(names, DefaultClientCA)
+	}
+	for _, ca := range f.ClientCAs {
+		names = append(names, ca.Name)
+	}
+	return names
+}
+
+// checkClientCAs checks that every bundle has a file and a unique name.
+func (f ServerFiles) checkClientCAs() error {
+	names := f.clientCANames()
+	first := len(names) - len(f.ClientCAs)
+	for i, ca := range f.ClientCAs {
+		at := fmt.Sprintf("client_cas[%d]", i)
+		switch {
+		case ca.Name == "":
+			return &FieldError{Field: at + ".name", Err: errors.New("missing; choose a name that the certificates of clients refer to")}
+		case slices.Contains(names[:first+i], ca.Name):
+			return &FieldError{Field: at + ".name", Err: fmt.Errorf("%q is already the name of another CA; choose another name", ca.Name)}
+		case ca.File == "":
+			return &FieldError{Field: at + ".file", Err: errors.New("missing; name a PEM file with the certificate of the CA")}
 		}
-		config.ClientAuth = tls.VerifyClientCertIfGiven
-		config.ClientCAs = trust.pool
-		next.trust, next.expiries = trust, append(expiries, more...)
 	}
-	next.old = withoutTickets(config)
+	if len(names) == 0 && (len(f.CRLs) > 0 || f.Denied != "") {
+		return &FieldError{Field: "client_ca", Err: errors.New("missing; crls and denied_certificates have no effect without a client CA")}
+	}
+	return nil
+}
+
+// load checks the contents and fills in the rest of s.
+func (s *Server) load(f files, clientCANames []string) error {
+	pair, notAfter, err := f.keyPair(x509.ExtKeyUsageServerAuth, s.now())
+	if err != nil {
+		return err
+	}
+	s.tls13 = s.base.Clone()
+	s.tls13.Certificates = []tls.Certificate{pair}
+	s.expiries = []Expiry{{File: "server", NotAfter: notAfter}}
+	if len(f.cas) > 0 {
+		var expiries []Expiry
+		if s.trust, expiries, err = loadTrust(f, clientCANames, s.now()); err != nil {
+			return err
+		}
+		s.tls13.ClientAuth = tls.VerifyClientCertIfGiven
+		s.tls13.ClientCAs = s.trust.pool
+		s.expiries = append(s.expiries, expiries...)
+	}
+	// A TLS 1.2 ticket contains the keys of the connection: with the ticket key, a recorded connection could be decrypted.
+	s.tls12 = s.tls13.Clone()
+	s.tls12.SessionTicketsDisabled = true
 	if f.ticketKey.path != "" {
 		key, err := ParseTicketKey(f.ticketKey.data)
 		if err != nil {
-			return nil, f.ticketKey.fail(err)
+			return f.ticketKey.fail(err)
 		}
-		next.tickets.key, next.tickets.config = &key, config
+		s.ticketKey = &key
 	}
-	return next, nil
+	return nil
+}
+
+// Changed reads the files again and reports whether their contents differ from what s was loaded from. It does not check
+// the new contents; LoadServer does. An unchanged file is not reported even if its certificate has expired since.
+// Every error is a *FieldError.
+func (s *Server) Changed() (bool, error) { return s.files.changed(s.digest) }
+
+// Expiries returns when the server's certificate, the client CAs and the revocation lists expire.
+func (s *Server) Expiries() []Expiry { return slices.Clone(s.expiries) }
+
+// ClientPool returns the client CAs, or nil if there are none. The pool never changes.
+func (s *Server) ClientPool() *x509.CertPool {
+	if s.trust == nil {
+		return nil
+	}
+	return s.trust.pool
 }

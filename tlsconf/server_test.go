@@ -37,7 +37,7 @@ func TestVersions(t *testing.T) {
 			files.MinVersion = test.minVersion
 			config := client(ca, nil)
 			config.MinVersion, config.MaxVersion = tls.VersionTLS10, test.offered
-			address := serve(t, newServer(t, files).Config())
+			address := serve(t, newServer(t, files).config())
 			if test.accepted {
 				mustRequest(t, address, config)
 			} else {
@@ -96,7 +96,7 @@ func TestTLS12HasOnlyAEADSuitesWithEphemeralKeys(t *testing.T) {
 		certPEM, keyPEM, pool := selfSigned(t, kind.public, kind.private)
 		address := serve(t, newServer(t, tlsconf.ServerFiles{
 			Certificate: d.write("crt", certPEM), Key: d.write("key", keyPEM), MinVersion: "1.2",
-		}).Config())
+		}).config())
 		for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 			if strings.HasPrefix(suite.Name, "TLS_AES") || strings.HasPrefix(suite.Name, "TLS_CHACHA20") {
 				continue // TLS 1.3's
@@ -121,7 +121,7 @@ func TestHTTP2IsNegotiatedAndHTTP11IsServed(t *testing.T) {
 	files := newDir(t).serverFiles(ca)
 	for _, minVersion := range []string{"1.2", "1.3"} {
 		files.MinVersion = minVersion
-		address := serve(t, newServer(t, files).Config())
+		address := serve(t, newServer(t, files).config())
 		if got := mustRequest(t, address, client(ca, nil)).Proto; got != "HTTP/2.0" {
 			t.Errorf("min_version %s: a client of both is served %s, want HTTP/2.0", minVersion, got)
 		}
@@ -146,7 +146,7 @@ func TestHTTP2IsNotOfferedWhereItIsTurnedOff(t *testing.T) {
 		proto string
 	}{{nil, "HTTP/2.0"}, {new(true), "HTTP/2.0"}, {new(false), "HTTP/1.1"}} {
 		files.HTTP2 = test.http2
-		if got := mustRequest(t, serve(t, newServer(t, files).Config()), client(ca, nil)); got.Proto != test.proto {
+		if got := mustRequest(t, serve(t, newServer(t, files).config()), client(ca, nil)); got.Proto != test.proto {
 			t.Errorf("a client that takes both speaks %s; want %s", got.Proto, test.proto)
 		}
 	}
@@ -163,7 +163,7 @@ func TestClientCertificates(t *testing.T) {
 	early.NotBefore = time.Now().Add(time.Hour)
 	for _, version := range []string{"1.2", "1.3"} {
 		files.MinVersion = version
-		address := serve(t, newServer(t, files).Config())
+		address := serve(t, newServer(t, files).config())
 		for _, test := range []struct {
 			name        string
 			certificate *tls.Certificate
@@ -199,7 +199,7 @@ func TestWithoutAClientCANoCertificateIsAskedFor(t *testing.T) {
 		asked = true
 		return &tls.Certificate{}, nil
 	}
-	mustRequest(t, serve(t, newServer(t, newDir(t).serverFiles(ca)).Config()), config)
+	mustRequest(t, serve(t, newServer(t, newDir(t).serverFiles(ca)).config()), config)
 	if asked {
 		t.Error("the server asked for a certificate it has no CA for")
 	}
@@ -210,11 +210,8 @@ func TestACertificateThatExpiresBetweenConnectionsIsNotResumed(t *testing.T) {
 	files := d.serverFiles(ca)
 	files.ClientCA = d.write("clients.pem", ca.PEM())
 	clock := newClock()
-	server, err := tlsconf.NewServer(files, clock.now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := serve(t, server.Config())
+	server := newServerAt(t, files, clock.now)
+	address := serve(t, server.config())
 	config := client(ca, pair(t, ca, devca.Leaf{CommonName: "wiki", Client: true, NotAfter: time.Now().Add(time.Hour)}))
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	mustRequest(t, address, config)
@@ -234,7 +231,7 @@ func TestExpiriesOfAServerAreTheEarliestOfEachFile(t *testing.T) {
 	server := newServer(t, tlsconf.ServerFiles{
 		Certificate: d.write("crt", certPEM, ca.PEM()), Key: d.write("key", keyPEM), ClientCA: d.write("ca", ca.PEM()),
 	})
-	got := server.Expiries()
+	got := server.current.Load().Expiries()
 	if len(got) != 2 || got[0] != (tlsconf.Expiry{File: "server", NotAfter: notAfter}) ||
 		got[1].File != "client_ca" || !got[1].NotAfter.After(notAfter) {
 		t.Errorf("Expiries() = %v", got)

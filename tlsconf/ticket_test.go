@@ -29,7 +29,7 @@ type shared struct {
 	dir
 	ca      *devca.CA
 	clock   *clock
-	servers []*tlsconf.Server
+	servers []server
 	at      []string
 	client  *tls.Config
 }
@@ -48,12 +48,9 @@ func newShared(t *testing.T, instances int) *shared {
 	files.ClientCA = s.write("clients.pem", s.ca.PEM())
 	files.TicketKey = s.write("ticket", ticketKey(t, 1))
 	for range instances {
-		server, err := tlsconf.NewServer(files, s.clock.now)
-		if err != nil {
-			t.Fatal(err)
-		}
+		server := newServerAt(t, files, s.clock.now)
 		s.servers = append(s.servers, server)
-		s.at = append(s.at, serve(t, server.Config()))
+		s.at = append(s.at, serve(t, server.config()))
 	}
 	s.client = cached(client(s.ca, pair(t, s.ca, wiki())))
 	s.client.Time = s.clock.now
@@ -82,7 +79,7 @@ func TestInstancesWithoutATicketKeyDoNot(t *testing.T) {
 	files := s.serverFiles(s.ca)
 	files.ClientCA = s.path("clients.pem")
 	for range 2 {
-		s.at = append(s.at, serve(t, newServer(t, files).Config()))
+		s.at = append(s.at, serve(t, newServer(t, files).config()))
 	}
 	s.want("at first", 0, false)
 	s.want("its own", 0, true)
@@ -105,11 +102,8 @@ func TestAnInstanceResumesTheSessionsOfOneWhoseClockIsAhead(t *testing.T) {
 	s := newShared(t, 1)
 	files := s.serverFiles(s.ca)
 	files.ClientCA, files.TicketKey = s.path("clients.pem"), s.path("ticket")
-	ahead, err := tlsconf.NewServer(files, func() time.Time { return s.clock.now().Add(time.Hour) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.at = append(s.at, serve(t, ahead.Config()))
+	ahead := newServerAt(t, files, func() time.Time { return s.clock.now().Add(time.Hour) })
+	s.at = append(s.at, serve(t, ahead.config()))
 	s.want("at first", 1, false)
 	s.want("of the one that is ahead", 0, true)
 	s.want("of the one that is behind", 1, true)
@@ -119,11 +113,11 @@ func TestAnotherTicketKeyMakesOlderSessionsNew(t *testing.T) {
 	s := newShared(t, 2)
 	s.want("at first", 0, false)
 	s.write("ticket", ticketKey(t, 2))
-	mustReload(t, s.servers[0])
+	s.servers[0].mustReload(t)
 	s.want("with another key", 0, false)
 	s.want("with another key", 0, true)
 	s.want("by one that has not read it yet", 1, false)
-	mustReload(t, s.servers[1])
+	s.servers[1].mustReload(t)
 	s.want("by one that has", 1, false)
 	s.want("then", 0, true)
 }
@@ -132,7 +126,7 @@ func TestATicketKeyThatCannotBeUsedChangesNothing(t *testing.T) {
 	s := newShared(t, 1)
 	s.want("at first", 0, false)
 	s.write("ticket", []byte("userinfo-ticket-key-1:planted\n"))
-	_, err := s.servers[0].Reload()
+	_, err := s.servers[0].reload()
 	wantFieldError(t, err, "session_ticket_key", "userinfo key new ticket")
 	s.want("after a reload that failed", 0, true)
 }
@@ -161,7 +155,7 @@ func TestTicketKeysRotateWithoutARefusedHandshake(t *testing.T) {
 		s.clock.advance(time.Hour)
 		s.write("ticket", ticketKey(t, byte(step+2)))
 		for i := range s.servers {
-			mustReload(t, s.servers[i])
+			s.servers[i].mustReload(t)
 			mustRequest(t, s.at[i], client(s.ca, nil))
 		}
 	}
@@ -188,14 +182,14 @@ func TestARevokedCertificateIsOfNobodyInAResumedSession(t *testing.T) {
 	files.Denied = s.write("denied", nil)
 	server := newServer(t, files)
 	judged := make(chan error, 1)
-	config := server.Config()
+	config := server.config()
 	inner := config.GetConfigForClient
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		c, err := inner(hello)
 		if err == nil {
 			c = c.Clone() // with its ticket keys
 			c.VerifyConnection = func(state tls.ConnectionState) error {
-				_, err := server.Authorities(state.VerifiedChains)
+				_, err := server.current.Load().VerifyChains(state.VerifiedChains)
 				judged <- fmt.Errorf("resumed %v: %w", state.DidResume, err)
 				return nil
 			}
@@ -211,7 +205,7 @@ func TestARevokedCertificateIsOfNobodyInAResumedSession(t *testing.T) {
 	} {
 		if step.denied != "" {
 			s.write("denied", []byte(step.denied))
-			mustReload(t, server)
+			server.mustReload(t)
 		}
 		mustRequest(t, s.at[0], s.client)
 		if got := (<-judged).Error(); got != step.want {
@@ -228,7 +222,7 @@ func TestOverTLS12ThereAreNoTickets(t *testing.T) {
 		if shared {
 			files.TicketKey = d.write("ticket", ticketKey(t, 1))
 		}
-		address := serve(t, newServer(t, files).Config())
+		address := serve(t, newServer(t, files).config())
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			config := cached(client(ca, nil))
 			config.MaxVersion = version
@@ -262,7 +256,7 @@ func TestATicketKeyIsForItsOwnerAlone(t *testing.T) {
 			}
 		}
 		files.TicketKey = test.file
-		_, err := tlsconf.NewServer(files, time.Now)
+		_, err := tlsconf.LoadServer(files, time.Now)
 		wantFieldError(t, err, "session_ticket_key", test.says)
 		if err != nil && (strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), "AQEB")) {
 			t.Errorf("%s: the error tells too much: %v", test.name, err)

@@ -1,22 +1,33 @@
-// Package tlsconf holds the TLS settings of the service's listener and of its connections to Cassandra, and, under TLS,
-// the PROXY protocol. They come from files and can be read again while connections are made.
+// Package tlsconf loads the TLS settings of the service's listener and of its connections to Cassandra. It also reads
+// the PROXY protocol header, which a load balancer sends in front of TLS.
+//
+//	files ──LoadServer──▶ *Server ──ListenerConfig──▶ *tls.Config of the listener
+//	                         └─────VerifyChains─────▶ names of the client CAs, at each request
+//	files ──LoadClient──▶ *Client ──Config──────────▶ *tls.Config of one connection to Cassandra
+//
+// A Server and a Client never change after they are loaded. To reload, call Changed; if it reports true, load again and
+// replace the old value with the new one.
 //
 // Invariants:
-//   - What is in force was read and checked as a whole: the key belongs to the certificate, every certificate is
-//     within its dates, a CA bundle holds CAs only. A reload that fails in any file changes nothing.
-//   - A peer is always verified: there is no setting that turns it off. A client of the listener may come without a
-//     certificate (it then needs another credential, which is not decided here), never with one that does not verify.
-//   - A client's certificate is judged again at each request (Authorities): its CA may have been taken away since its
-//     connection was made, and it may have expired or been revoked.
-//   - TLS 1.2, where it is allowed, is allowed with ephemeral keys and AEAD suites only, and without session tickets.
-//   - Whoever has the ticket key can be any client that is known by a certificate; a resumed session is otherwise worth no
-//     more than a new one: the certificate in it is judged again, by TLS and at each request.
-//   - A private key is in memory only as crypto/tls holds it, and in no error.
-//   - A PROXY protocol header is believed from listed addresses alone; what another sends never has a meaning.
 //
-// It does not defend against: a key file that others can read; a CA that issues no further revocation list, so that the
-// service goes on with the last (Expiries tells); a listed proxy that lies about addresses, or passes on what clients send
-// without a header of its own; somebody who can send from its address.
+//  1. All files are checked together before a Server or a Client exists: the key belongs to the certificate, every
+//     certificate is within its validity period, and a CA bundle contains only CA certificates.
+//  2. The peer's certificate is always verified. No setting turns this off. A client of the listener may connect
+//     without a certificate (and must then send another credential), but never with one that fails verification.
+//  3. A client's certificate is verified again at each request, by Server.VerifyChains, because it may have expired or
+//     been revoked, and its CA may have been removed, since the connection was made.
+//  4. TLS 1.2, if allowed, uses only ephemeral keys and AEAD cipher suites, and no session tickets.
+//  5. A resumed session is verified like a new one: crypto/tls checks the certificate in the ticket again.
+//  6. A private key is in memory only inside crypto/tls values. It is never part of an error.
+//  7. A PROXY protocol header is accepted only from the listed networks.
+//
+// The package does not defend against:
+//
+//   - a private key or ticket key that somebody else can read. The ticket key is as sensitive as a CA key: with it,
+//     anybody can forge the session of any client that authenticates with a certificate;
+//   - a CA that stops publishing revocation lists. The last list stays in use, and Expiries shows its age;
+//   - a listed proxy that sends wrong addresses or passes on PROXY headers from its clients, and a host that can send
+//     packets from a listed address.
 package tlsconf
 
 import (
@@ -24,23 +35,29 @@ import (
 	"time"
 )
 
-// FieldError is an error in what one field of a ServerFiles or ClientFiles says or points to.
+// FieldError is an error in one field of a ServerFiles, a ClientFiles or a ProxySource, or in the file that the field
+// names.
 type FieldError struct {
-	Field string // as in the configuration, such as "client_ca"
+	Field string // the field's name in the configuration, such as "client_ca"
 	Err   error
 }
 
+// Error returns the field name and the error text.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns e.Err.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// Expiry says when something in force stops being valid.
+// Expiry is the time when a loaded file stops being valid.
 type Expiry struct {
-	File     string    // its role: "server", "client_ca", "client_ca_NAME", "crls[N]", "cassandra_ca" or "cassandra_client"
-	NotAfter time.Time // of a chain or bundle, the earliest
+	// File is the file's role: "server", "client_ca", "client_ca_NAME", "crls[N]", "cassandra_ca" or "cassandra_client".
+	File string
+	// NotAfter is the earliest expiry in the file. For a revocation list it is the time of its next update.
+	NotAfter time.Time
 }
 
-// aeadSuites are the TLS 1.2 suites with forward secrecy and an AEAD cipher, which are those that RFC 9113 (appendix A)
-// does not forbid for HTTP/2. TLS 1.3 has no others and takes no list.
+// aeadSuites returns the TLS 1.2 cipher suites with forward secrecy and an AEAD cipher. They are also the suites that
+// HTTP/2 allows (RFC 9113, appendix A). TLS 1.3 has only such suites, and crypto/tls does not let them be configured.
 func aeadSuites() []uint16 {
 	return []uint16{
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,

@@ -53,7 +53,7 @@ type twoCAs struct {
 	ofA, ofB       person
 	files          tlsconf.ServerFiles
 	clock          *clock
-	server         *tlsconf.Server
+	server         server
 	chainA, chainB [][]*x509.Certificate // as they were found when the connection began
 }
 
@@ -72,10 +72,7 @@ func newTwoCAs(t *testing.T) *twoCAs {
 
 func (w *twoCAs) start() {
 	w.t.Helper()
-	var err error
-	if w.server, err = tlsconf.NewServer(w.files, w.clock.now); err != nil {
-		w.t.Fatal(err)
-	}
+	w.server = newServerAt(w.t, w.files, w.clock.now)
 }
 
 func (w *twoCAs) crl(ca *devca.CA, revoked ...person) []byte {
@@ -93,7 +90,7 @@ func (w *twoCAs) crl(ca *devca.CA, revoked ...person) []byte {
 
 func (w *twoCAs) chains(p person) [][]*x509.Certificate {
 	w.t.Helper()
-	chains, err := w.server.Verify(p.cert, nil)
+	chains, err := w.server.current.Load().BuildChains(p.cert, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -103,7 +100,7 @@ func (w *twoCAs) chains(p person) [][]*x509.Certificate {
 // want checks of which CAs what was verified long ago is now.
 func (w *twoCAs) want(step string, chains [][]*x509.Certificate, names string, reason error) {
 	w.t.Helper()
-	got, err := w.server.Authorities(chains)
+	got, err := w.server.current.Load().VerifyChains(chains)
 	if strings.Join(got, ",") != names || !errors.Is(err, reason) {
 		w.t.Errorf("%s: of %q, %v; want %q, %v", step, got, err, names, reason)
 	}
@@ -118,21 +115,21 @@ func TestACertificateIsOfTheCAThatSignedItAndOfNoOther(t *testing.T) {
 	w.want("an empty chain", [][]*x509.Certificate{{}}, "", tlsconf.ErrUntrusted)
 	w.want("a chain without its root", [][]*x509.Certificate{{w.ofA.cert}}, "", tlsconf.ErrUntrusted)
 	w.want("b's, and a chain to nowhere", [][]*x509.Certificate{{w.ofA.cert}, w.chainB[0]}, "b", nil)
-	if _, err := w.server.Verify(newPerson(t, newCA(t, "c"), "alice").cert, nil); !errors.Is(err, tlsconf.ErrUntrusted) {
+	if _, err := w.server.current.Load().BuildChains(newPerson(t, newCA(t, "c"), "alice").cert, nil); !errors.Is(err, tlsconf.ErrUntrusted) {
 		t.Errorf("another CA's certificate verifies: %v", err)
 	}
 	serverPEM, _ := issue(t, w.a, devca.Loopback())
 	block, _ := pem.Decode(serverPEM)
 	if cert, err := x509.ParseCertificate(block.Bytes); err != nil {
 		t.Fatal(err)
-	} else if _, err := w.server.Verify(cert, nil); err != nil {
+	} else if _, err := w.server.current.Load().BuildChains(cert, nil); err != nil {
 		t.Errorf("a certificate for either use: %v", err)
 	}
 	none := newServer(t, w.serverFiles(newCA(t, "servers")))
-	if _, err := none.Authorities(w.chainA); !errors.Is(err, tlsconf.ErrUntrusted) {
+	if _, err := none.current.Load().VerifyChains(w.chainA); !errors.Is(err, tlsconf.ErrUntrusted) {
 		t.Errorf("without CAs: %v", err)
 	}
-	if _, err := none.Verify(w.ofA.cert, nil); !errors.Is(err, tlsconf.ErrUntrusted) || none.ClientPool() != nil {
+	if _, err := none.current.Load().BuildChains(w.ofA.cert, nil); !errors.Is(err, tlsconf.ErrUntrusted) || none.current.Load().ClientPool() != nil {
 		t.Errorf("without CAs it verifies: %v", err)
 	}
 }
@@ -141,11 +138,11 @@ func TestWhatATakenAwayCAHasSignedIsNotBelievedOnOpenConnections(t *testing.T) {
 	w := newTwoCAs(t)
 	next := newCA(t, "next a")
 	w.write("a.crt", w.a.PEM(), next.PEM())
-	mustReload(t, w.server)
+	w.server.mustReload(t)
 	w.want("beside the next", w.chainA, "a", nil)
 	w.write("a.crt", next.PEM())
 	w.write("a.crl", w.crl(next))
-	mustReload(t, w.server)
+	w.server.mustReload(t)
 	w.want("taken away", w.chainA, "", tlsconf.ErrUntrusted)
 	w.want("the other CA's", w.chainB, "b", nil)
 }
@@ -170,13 +167,13 @@ func TestWhatIsDeniedOrRevokedIsNotBelievedFromThenOn(t *testing.T) {
 		w := newTwoCAs(t)
 		w.want(name+", before", w.chainA, "a", nil)
 		revoke(w)
-		mustReload(t, w.server)
+		w.server.mustReload(t)
 		w.want(name, w.chainA, "", tlsconf.ErrRevoked)
 		w.want(name+", beside a chain that is not", [][]*x509.Certificate{w.chainB[0], w.chainA[0]}, "", tlsconf.ErrRevoked)
 		w.want(name+", somebody else", w.chainB, "b", nil) // though a's list has b's serial number
 		w.write("denied", nil)
 		w.write("a.crl", w.crl(w.a))
-		mustReload(t, w.server)
+		w.server.mustReload(t)
 		w.want(name+", taken back", w.chainA, "a", nil)
 	}
 }
@@ -184,18 +181,18 @@ func TestWhatIsDeniedOrRevokedIsNotBelievedFromThenOn(t *testing.T) {
 func TestARevocationListThatRunsOutGoesOnCounting(t *testing.T) {
 	w := newTwoCAs(t)
 	w.write("a.crl", w.crl(w.a, w.ofA))
-	mustReload(t, w.server)
+	w.server.mustReload(t)
 	w.clock.advance(2 * time.Hour)
 	w.want("past its date", w.chainA, "", tlsconf.ErrRevoked)
-	i := slices.IndexFunc(w.server.Expiries(), func(e tlsconf.Expiry) bool { return e.File == "crls[0]" })
-	if i < 0 || w.server.Expiries()[i].NotAfter.After(w.clock.now()) {
-		t.Errorf("nothing tells that it ran out: %v", w.server.Expiries())
+	i := slices.IndexFunc(w.server.current.Load().Expiries(), func(e tlsconf.Expiry) bool { return e.File == "crls[0]" })
+	if i < 0 || w.server.current.Load().Expiries()[i].NotAfter.After(w.clock.now()) {
+		t.Errorf("nothing tells that it ran out: %v", w.server.current.Load().Expiries())
 	}
 	w.write("a.crt", w.a.PEM(), newCA(t, "another").PEM()) // read again, with everything beside it
-	if _, err := w.server.Reload(); err == nil {
+	if _, err := w.server.reload(); err == nil {
 		t.Error("it was taken anew")
 	} else {
-		wantFieldError(t, err, "crls[0]", "was to be replaced by")
+		wantFieldError(t, err, "crls[0]", "is out of date since")
 	}
 	w.want("after a reload that failed", w.chainA, "", tlsconf.ErrRevoked)
 }
@@ -209,13 +206,13 @@ func TestEachMistakeInWhatClientsAreTrustedByIsNamedWithItsField(t *testing.T) {
 		says   string
 	}{
 		{"a CA without a name", func(w *twoCAs) { w.files.ClientCAs[1].Name = "" }, "client_cas[1].name", "missing"},
-		{"two of one name", func(w *twoCAs) { w.files.ClientCAs[1].Name = "a" }, "client_cas[1].name", `"a" is another CA's already`},
-		{"one with the name of the other field", func(w *twoCAs) { w.files.ClientCA = w.path("b.crt"); w.files.ClientCAs[1].Name = "client_ca" }, "client_cas[1].name", "another CA's"},
+		{"two of one name", func(w *twoCAs) { w.files.ClientCAs[1].Name = "a" }, "client_cas[1].name", `"a" is already the name of another CA`},
+		{"one with the name of the other field", func(w *twoCAs) { w.files.ClientCA = w.path("b.crt"); w.files.ClientCAs[1].Name = "client_ca" }, "client_cas[1].name", "already the name of another CA"},
 		{"a CA without a file", func(w *twoCAs) { w.files.ClientCAs[1].File = "" }, "client_cas[1].file", "missing"},
-		{"a file that is not there", func(w *twoCAs) { w.files.ClientCAs[1].File = "nowhere" }, "client_cas[1].file", "cannot be read"},
-		{"one CA under two names", func(w *twoCAs) { w.write("b.crt", w.b.PEM(), w.a.PEM()) }, "client_cas[1].file", `has the key of a CA in "a"`},
-		{"a leaf", func(w *twoCAs) { w.write("b.crt", w.ofB.pem) }, "client_cas[1].file", "is not a CA's"},
-		{"a list by nobody", func(w *twoCAs) { w.write("a.crl", w.crl(stranger)) }, "crls[0]", "signed by none of the client CAs"},
+		{"a file that is not there", func(w *twoCAs) { w.files.ClientCAs[1].File = "nowhere" }, "client_cas[1].file", "cannot read the file"},
+		{"one CA under two names", func(w *twoCAs) { w.write("b.crt", w.b.PEM(), w.a.PEM()) }, "client_cas[1].file", `has the same key as a CA in "a"`},
+		{"a leaf", func(w *twoCAs) { w.write("b.crt", w.ofB.pem) }, "client_cas[1].file", "is not a CA certificate"},
+		{"a list by nobody", func(w *twoCAs) { w.write("a.crl", w.crl(stranger)) }, "crls[0]", "not signed by a client CA"},
 		{"a list that is cut off", func(w *twoCAs) { w.write("a.crl", w.crl(w.a), w.crl(w.a)[:100]) }, "crls[0]", "damaged or half-written"},
 		{"a list that is none", func(w *twoCAs) { w.write("a.crl", w.a.PEM()) }, "crls[0]", "is not an X509 CRL"},
 		{"an empty file for a list", func(w *twoCAs) { w.write("a.crl", nil) }, "crls[0]", "cannot be parsed"},
@@ -232,11 +229,11 @@ func TestEachMistakeInWhatClientsAreTrustedByIsNamedWithItsField(t *testing.T) {
 		{"too long a serial number", func(w *twoCAs) { w.write("denied", []byte("serial="+strings.Repeat("A", 42)+"\n")) }, "denied_certificates", "1 to 40"},
 		{"SHA-1", func(w *twoCAs) { w.write("denied", []byte("sha1 Fingerprint=00:11\n")) }, "denied_certificates", "write serial="},
 		{"a short fingerprint", func(w *twoCAs) { w.write("denied", []byte("sha256 Fingerprint=00:11\n")) }, "denied_certificates", "32 bytes"},
-		{"revocations without CAs", func(w *twoCAs) { w.files.ClientCAs = nil }, "client_ca", "no certificates to revoke"},
+		{"revocations without CAs", func(w *twoCAs) { w.files.ClientCAs = nil }, "client_ca", "no effect without a client CA"},
 	} {
 		w := newTwoCAs(t)
 		test.change(w)
-		_, err := tlsconf.NewServer(w.files, w.clock.now)
+		_, err := tlsconf.LoadServer(w.files, w.clock.now)
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v; want %q", test.name, err, test.says)
 			continue

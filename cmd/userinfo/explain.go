@@ -169,9 +169,9 @@ func (q *question) readCertificate(file string, f *files) error {
 		return fmt.Errorf("%s holds no certificate in PEM", file)
 	}
 	q.evidence.Certificate = chain[0]
-	chains, err := f.server.Verify(chain[0], chain[1:])
+	chains, err := f.server.Load().BuildChains(chain[0], chain[1:])
 	if err == nil {
-		q.evidence.ClientCAs, err = f.server.Authorities(chains)
+		q.evidence.ClientCAs, err = f.server.Load().VerifyChains(chains)
 	}
 	q.distrust = err
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -21,8 +22,8 @@ const driverTimeout = 2300 * time.Millisecond
 
 // files is what the configuration points to.
 type files struct {
-	server    *tlsconf.Server
-	cassandra *tlsconf.Client // nil where there is no Cassandra
+	server    atomic.Pointer[tlsconf.Server]
+	cassandra atomic.Pointer[tlsconf.Client] // nil without Cassandra
 	password  string
 	keys      *store.Keys // nil where nothing is sealed
 	signers   signers     // of the configuration at the start
@@ -52,14 +53,17 @@ func (f *files) openAudit(a Audit) (changed bool, err error) {
 func openFiles(c *Config, withCassandra bool) (*files, error) {
 	var f files
 	var errs []error
-	var err error
-	if f.server, err = tlsconf.NewServer(c.TLS, time.Now); err != nil {
+	server, err := tlsconf.LoadServer(c.TLS, time.Now)
+	if err != nil {
 		errs = append(errs, under("tls", err))
 	}
+	f.server.Store(server)
 	if withCassandra {
-		if f.cassandra, err = tlsconf.NewClient(c.Cassandra.TLS, time.Now); err != nil {
+		cassandra, err := tlsconf.LoadClient(c.Cassandra.TLS, time.Now)
+		if err != nil {
 			errs = append(errs, under("cassandra.tls", err))
 		}
+		f.cassandra.Store(cassandra)
 		if f.password, err = readPassword(c.Cassandra.PasswordFile); err != nil {
 			errs = append(errs, &field.Error{Path: "cassandra.password_file", Err: err})
 		}
@@ -78,6 +82,32 @@ func openFiles(c *Config, withCassandra bool) (*files, error) {
 		}
 	}
 	return &f, errors.Join(errs...)
+}
+
+// reloadServer loads the listener's TLS files again if they have changed.
+func (f *files) reloadServer(c tlsconf.ServerFiles) (changed bool, err error) {
+	if changed, err = f.server.Load().Changed(); !changed {
+		return false, err
+	}
+	next, err := tlsconf.LoadServer(c, time.Now)
+	if err != nil {
+		return false, err
+	}
+	f.server.Store(next)
+	return true, nil
+}
+
+// reloadCassandra loads the TLS files of connections to Cassandra again if they have changed.
+func (f *files) reloadCassandra(c tlsconf.ClientFiles) (changed bool, err error) {
+	if changed, err = f.cassandra.Load().Changed(); !changed {
+		return false, err
+	}
+	next, err := tlsconf.LoadClient(c, time.Now)
+	if err != nil {
+		return false, err
+	}
+	f.cassandra.Store(next)
+	return true, nil
 }
 
 // under makes a tlsconf error, or a tree of them, one of the configuration's.
@@ -117,7 +147,7 @@ func (f *files) cassandraConfig(c Cassandra) store.CassandraConfig {
 		LocalDatacentre: c.LocalDatacentre,
 		Username:        c.Username,
 		Password:        f.password,
-		TLS:             f.cassandra.Config,
+		TLS:             func() *tls.Config { return f.cassandra.Load().Config() },
 		Timeout:         driverTimeout,
 	}
 }

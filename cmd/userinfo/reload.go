@@ -91,9 +91,9 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 // all looks at every file. With now, none is taken for half written.
 func (r *reloader) all(now bool) {
 	f := r.service.files
-	r.part("tls", f.server.Reload)
-	if f.cassandra != nil {
-		r.part("cassandra_tls", f.cassandra.Reload)
+	r.part("tls", func() (bool, error) { return f.reloadServer(r.service.config.TLS) })
+	if f.cassandra.Load() != nil {
+		r.part("cassandra_tls", func() (bool, error) { return f.reloadCassandra(r.service.config.Cassandra.TLS) })
 	}
 	if file := r.service.config.Audit; file.KeyFile != "" {
 		r.part("audit", func() (bool, error) { return f.openAudit(file) })
@@ -194,8 +194,8 @@ func sameButReloaded(a, b Config) bool {
 
 // measure says how long each certificate in force has yet to live.
 func (r *reloader) measure() {
-	all := r.service.files.server.Expiries()
-	if c := r.service.files.cassandra; c != nil {
+	all := r.service.files.server.Load().Expiries()
+	if c := r.service.files.cassandra.Load(); c != nil {
 		all = append(all, c.Expiries()...)
 	}
 	for _, e := range all {

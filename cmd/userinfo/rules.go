@@ -14,7 +14,6 @@ import (
 
 // rules are who may do what, as it is in force. Its methods are safe for concurrent use.
 type rules struct {
-	server    *tlsconf.Server
 	policy    atomic.Pointer[access.Policy]
 	signers   atomic.Pointer[signers]
 	front     atomic.Pointer[front]
@@ -56,9 +55,9 @@ func (r *rules) setSigners(s signers) (changed bool) {
 
 func (r *rules) proxies() *tlsconf.Proxies { return r.front.Load().proxies }
 
-// forwardedNow are made anew where the client CAs have changed.
-func (r *rules) forwardedNow() *forwarded.Rules {
-	pool, field := r.server.ClientPool(), r.front.Load().dnField
+// forwardedNow returns the rules for the client CAs in pool. They are made anew if the client CAs have changed.
+func (r *rules) forwardedNow(pool *x509.CertPool) *forwarded.Rules {
+	field := r.front.Load().dnField
 	if f := r.forwarded.Load(); f != nil && f.pool == pool && f.dnField == field {
 		return f.Rules
 	}

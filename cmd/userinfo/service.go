@@ -55,7 +55,6 @@ func newService(c *Config, f *files, w io.Writer) (*service, error) {
 		audit:    slog.New(slog.NewJSONHandler(w, nil)),
 		registry: prometheus.NewRegistry(),
 	}
-	s.server = f.server
 	if err := s.set(c, f.signers, now); err != nil {
 		return nil, err
 	}
@@ -86,7 +85,7 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 	})
 	server := api.NewServer(api.ServerConfig{
 		API:            handler,
-		TLS:            s.files.server.Config(),
+		TLS:            tlsconf.ListenerConfig(s.files.server.Load),
 		MaxConnections: s.config.Limits.MaxConnections,
 		Drain:          *s.config.Shutdown.Drain,
 		Grace:          s.config.Shutdown.Grace,
@@ -102,10 +101,11 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 
 // requestRules returns the rules that are in force.
 func (s *service) requestRules() *api.Rules {
+	server := s.files.server.Load()
 	return &api.Rules{
 		Policy:        s.policy.Load(),
-		ClientCAs:     s.files.server.Authorities,
-		Forwarded:     s.forwardedNow(),
+		ClientCAs:     server.VerifyChains,
+		Forwarded:     s.forwardedNow(server.ClientPool()),
 		SignatureKeys: *s.signers.Load(),
 		AuditKey:      s.files.auditKey(),
 	}

@@ -117,7 +117,7 @@ func policy(t *testing.T, s setting) *access.Policy {
 // serve starts a service that ends with the test.
 func (w *world) serve(t *testing.T, s setting) *service {
 	t.Helper()
-	server, err := tlsconf.NewServer(tlsconf.ServerFiles{Certificate: w.file("userinfo.crt"), Key: w.file("userinfo.key"), ClientCA: w.file("clients-ca.crt")}, time.Now)
+	server, err := tlsconf.LoadServer(tlsconf.ServerFiles{Certificate: w.file("userinfo.crt"), Key: w.file("userinfo.key"), ClientCA: w.file("clients-ca.crt")}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,14 +137,14 @@ func (w *world) serve(t *testing.T, s setting) *service {
 	v := &service{address: l.Addr().String(), checks: make(chan record)}
 	v.api = api.New(api.Config{
 		Collections: []api.Collection{{Name: "sessions", Path: "/sessions/v1", Store: full{}, DefaultTTL: time.Hour, MaxTTL: time.Hour, MaxValueBytes: 1 << 20}},
-		Rules:       func() *api.Rules { return &api.Rules{Policy: p, ClientCAs: server.Authorities, Forwarded: rules} },
+		Rules:       func() *api.Rules { return &api.Rules{Policy: p, ClientCAs: server.VerifyChains, Forwarded: rules} },
 		Ready:       func(context.Context) error { return nil },
 		Signatures:  signature.NewVerifier(signature.Config{}),
 		Audit:       slog.New(slog.DiscardHandler),
 		MaxInFlight: 1000, RequestTimeout: api.RequestTimeout, Registry: prometheus.NewRegistry(), Log: slog.New(seeing{slog.DiscardHandler}), Now: time.Now, Random: rand.Reader,
 	})
 	h := &http.Server{
-		Handler: v, TLSConfig: server.Config(), ErrorLog: log.New(io.Discard, "", 0),
+		Handler: v, TLSConfig: tlsconf.ListenerConfig(func() *tlsconf.Server { return server }), ErrorLog: log.New(io.Discard, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			v.connections.Add(1)
 			return context.WithValue(ctx, peerKey{}, tlsconf.PeerOf(c).String())
