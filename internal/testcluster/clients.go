@@ -6,28 +6,28 @@ import (
 	"strings"
 )
 
-// CutClients closes the client port of nodes to everybody, also to CQL and CQLAt, on connections that are open too; the
-// nodes go on talking to each other, and hold each other for up. With reject, connections are reset at once. Otherwise
-// requests and answers vanish: what a client had sent before may have been applied, and it is not told.
+// CutClients closes the client port of nodes to every client, including CQL and CQLAt, and on open connections too. The
+// nodes still talk to each other and see each other as up. If reject is true, connections are reset immediately.
+// Otherwise packets are dropped in both directions: Cassandra may have applied a request whose answer is lost.
 func (c *Cluster) CutClients(ctx context.Context, nodes []*Node, reject bool) error {
-	return c.change(ctx, nodes, func() {
+	return c.updateFilters(ctx, nodes, func() {
 		for _, n := range nodes {
-			c.closed[n] = closing(reject)
+			c.clientRules[n] = clientPortRules(reject)
 		}
 	})
 }
 
 // HealClients opens the client port of nodes again.
 func (c *Cluster) HealClients(ctx context.Context, nodes []*Node) error {
-	return c.change(ctx, nodes, func() {
+	return c.updateFilters(ctx, nodes, func() {
 		for _, n := range nodes {
-			delete(c.closed, n)
+			delete(c.clientRules, n)
 		}
 	})
 }
 
-// closing are the rules that close the client port.
-func closing(reject bool) []string {
+// clientPortRules returns the iptables rules that close the client port.
+func clientPortRules(reject bool) []string {
 	if reject {
 		return []string{fmt.Sprintf("-A %s -p tcp --dport %d -j REJECT --reject-with tcp-reset", chain, Port)}
 	}
@@ -37,23 +37,23 @@ func closing(reject bool) []string {
 	}
 }
 
-// serves waits until n takes clients, or, where its client port is closed to us, until its log says that it would.
-func (c *Cluster) serves(ctx context.Context, n *Node) error {
+// waitStarted waits until n answers CQL. If n's client port is closed, it waits until n's log says that it has started.
+func (c *Cluster) waitStarted(ctx context.Context, n *Node) error {
 	c.mu.Lock()
-	_, closed := c.closed[n]
+	_, closed := c.clientRules[n]
 	c.mu.Unlock()
 	if !closed {
-		return c.answers(ctx, n)
+		return c.waitCQL(ctx, n)
 	}
-	err := poll(ctx, viewInterval, func() (bool, error) {
-		if err := n.running(ctx); err != nil {
+	err := poll(ctx, logInterval, func() (bool, error) {
+		if err := n.checkRunning(ctx); err != nil {
 			return false, err
 		}
 		log, err := n.log(ctx)
 		return strings.Contains(log, "Startup complete"), err
 	})
 	if err != nil {
-		return fmt.Errorf("waiting until node %s, whose client port is cut, has started: %w", n.Name, err)
+		return fmt.Errorf("waiting until node %s, whose client port is closed, has started: %w", n.Name, err)
 	}
 	return nil
 }

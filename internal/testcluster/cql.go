@@ -12,45 +12,46 @@ import (
 	"github.com/gocql/gocql"
 )
 
-// nodeLocal is Cassandra's consistency level NODE_LOCAL, which the driver has no name for.
+// nodeLocal is Cassandra's consistency level NODE_LOCAL. The driver has no constant for it.
 const nodeLocal = gocql.Consistency(0x0B)
 
 const (
 	connectTimeout = 5 * time.Second
-	// longer than any of Cassandra's own timeouts, so that its answer is what the caller gets
-	answerTimeout = 15 * time.Second
+	// queryTimeout is longer than any of Cassandra's own timeouts, so that the caller gets Cassandra's error.
+	queryTimeout = 15 * time.Second
 )
 
-// CQL runs a statement on one node, as Username and at LOCAL_QUORUM. It returns a line per row, each of
-// "column=value" in the order of the statement, tab between them; blobs in hexadecimal as 0x…, no value as null.
-// Every call has a connection of its own: CQL is for setting up and for looking, not for load.
+// CQL runs a statement on one node, as Username and at LOCAL_QUORUM. It returns one line for each row. A line consists of
+// "column=value" in the order of the statement, separated by tabs. A blob is written in hexadecimal as 0x…, a missing
+// value as null. Every call opens a connection, so CQL is for setup and inspection, not for load.
 func (c *Cluster) CQL(ctx context.Context, node *Node, statement string) (string, error) {
 	return c.CQLAt(ctx, node, "LOCAL_QUORUM", statement)
 }
 
-// CQLAt is CQL at another consistency level, in Cassandra's words. At NODE_LOCAL (SELECT only) the node tells what it
-// has itself and asks nobody, so that one replica can be looked into, and no read repair happens.
-// Where no connection comes about within 5 s, the error is an ErrNoConnection.
+// CQLAt runs a statement as CQL does, at another consistency level, which is given by Cassandra's name. At NODE_LOCAL
+// (SELECT only) the node reads its own replica only and does no read repair. If the node accepts no connection within
+// 5 s, CQLAt returns ErrNoConnection.
 func (c *Cluster) CQLAt(ctx context.Context, node *Node, consistency, statement string) (string, error) {
-	return c.cqlAs(ctx, gocql.PasswordAuthenticator{Username: Username, Password: c.password}, node, consistency, statement)
+	return c.query(ctx, gocql.PasswordAuthenticator{Username: Username, Password: c.password}, node, consistency, statement)
 }
 
-// superuser is Cassandra's own. It only serves to set up the roles: its logins, and its alone, need a QUORUM of all
-// datacentres together.
+// superuser is Cassandra's default role. It is used only to create the roles, because its logins, unlike other logins,
+// need a QUORUM of all datacentres.
 var superuser = gocql.PasswordAuthenticator{Username: "cassandra", Password: "cassandra"}
 
-// PendingHints lists the nodes, by their ids, for which n has hints on its disk: writes that they missed, and that it is to
-// bring them. What n has noted since hints_flush_period is not among them.
+// PendingHints returns the ids of the nodes for which n has hints on its disk, that is, writes that they have missed. It
+// does not see hints of the last hints_flush_period.
 func (n *Node) PendingHints(ctx context.Context) (string, error) {
 	return n.cluster.CQLAt(ctx, n, "ONE", "SELECT host_id FROM system_views.pending_hints")
 }
 
-// BackgroundTasks lists what n does to its tables in the background, such as compaction; empty where it does nothing.
+// BackgroundTasks returns what n does with its tables in the background, such as compaction. It returns an empty string
+// if n does nothing.
 func (n *Node) BackgroundTasks(ctx context.Context) (string, error) {
 	return n.cluster.CQLAt(ctx, n, "ONE", "SELECT kind FROM system_views.sstable_tasks")
 }
 
-func (c *Cluster) cqlAs(ctx context.Context, who gocql.PasswordAuthenticator, node *Node, consistency, statement string) (string, error) {
+func (c *Cluster) query(ctx context.Context, who gocql.PasswordAuthenticator, node *Node, consistency, statement string) (string, error) {
 	level := nodeLocal
 	if consistency != "NODE_LOCAL" {
 		var err error
@@ -62,28 +63,28 @@ func (c *Cluster) cqlAs(ctx context.Context, who gocql.PasswordAuthenticator, no
 	if err != nil {
 		return "", err
 	}
-	defer func() { go session.Close() }() // gocql v1.7.0 can wait there for ever: see store's closeSession
-	rows, err := read(session.Query(statement).Consistency(level).WithContext(ctx).Iter())
+	defer func() { go session.Close() }() // with gocql v1.7.0, Close can block forever (gocql issue 1752)
+	rows, err := formatRows(session.Query(statement).Consistency(level).WithContext(ctx).Iter())
 	if err != nil {
-		return "", fmt.Errorf("asking node %s at %s: %w", node.Name, consistency, err)
+		return "", fmt.Errorf("querying node %s at %s: %w", node.Name, consistency, err)
 	}
 	return rows, nil
 }
 
-// ErrNoConnection says that a node took no CQL connection.
-var ErrNoConnection = errors.New("the node takes no CQL connection")
+// ErrNoConnection is the error of CQL and CQLAt if the node accepts no CQL connection.
+var ErrNoConnection = errors.New("the node accepts no CQL connection")
 
 func (c *Cluster) connect(ctx context.Context, who gocql.PasswordAuthenticator, node *Node) (*gocql.Session, error) {
 	config := gocql.NewCluster(node.Address)
 	config.Port = Port
 	config.ProtoVersion = 4
-	config.DisableInitialHostLookup = true // this node and no other
+	config.DisableInitialHostLookup = true // connect to this node only
 	config.NumConns = 1
 	config.ConnectTimeout = connectTimeout
-	config.Timeout = answerTimeout
+	config.Timeout = queryTimeout
 	config.Authenticator = who
 	config.HostDialer = dialer{ctx: ctx, tls: &tls.Config{RootCAs: c.CAPool(), MinVersion: tls.VersionTLS12}}
-	config.Logger = silent{}
+	config.Logger = discardLogger{}
 	session, err := config.CreateSession()
 	if err != nil {
 		return nil, fmt.Errorf("%w (%s): %w", ErrNoConnection, node.Name, err)
@@ -91,9 +92,9 @@ func (c *Cluster) connect(ctx context.Context, who gocql.PasswordAuthenticator, 
 	return session, nil
 }
 
-// dialer bounds the TLS handshake: with the driver's own, a paused node holds its caller for ever.
+// dialer dials with a time limit for the TLS handshake. The driver's own dialer would wait for a paused node forever.
 type dialer struct {
-	ctx context.Context // of the call, whose connection this is
+	ctx context.Context // of the call that needs the connection
 	tls *tls.Config
 }
 
@@ -107,22 +108,22 @@ func (d dialer) DialHost(_ context.Context, host *gocql.HostInfo) (*gocql.Dialed
 	return &gocql.DialedHost{Conn: conn, DisableCoalesce: true}, nil
 }
 
-// answers waits until n answers a query.
-func (c *Cluster) answers(ctx context.Context, n *Node) error {
-	return c.until(ctx, n, func() error {
+// waitCQL waits until n answers a query.
+func (c *Cluster) waitCQL(ctx context.Context, n *Node) error {
+	return c.retry(ctx, n, func() error {
 		_, err := c.CQLAt(ctx, n, "ONE", "SELECT key FROM system.local")
 		return err
 	})
 }
 
-// until tries again until it works, or n's process ends.
-func (c *Cluster) until(ctx context.Context, n *Node, try func() error) error {
+// retry calls query until it succeeds. It gives up when n's process has ended.
+func (c *Cluster) retry(ctx context.Context, n *Node, query func() error) error {
 	var last error
 	err := poll(ctx, pollInterval, func() (bool, error) {
-		if err := n.running(ctx); err != nil {
+		if err := n.checkRunning(ctx); err != nil {
 			return false, err
 		}
-		last = try()
+		last = query()
 		return last == nil, nil
 	})
 	if err != nil {
@@ -131,7 +132,8 @@ func (c *Cluster) until(ctx context.Context, n *Node, try func() error) error {
 	return nil
 }
 
-func read(rows *gocql.Iter) (string, error) {
+// formatRows returns the text that CQL describes.
+func formatRows(rows *gocql.Iter) (string, error) {
 	columns := rows.Columns()
 	cells := make([]cell, len(columns))
 	into := make([]any, len(columns))
@@ -151,7 +153,7 @@ func read(rows *gocql.Iter) (string, error) {
 	return text.String(), rows.Close()
 }
 
-// cell is a value of any type as text.
+// cell is a value of any CQL type, as text.
 type cell string
 
 // UnmarshalCQL implements gocql.Unmarshaler.
@@ -175,9 +177,9 @@ func (c *cell) UnmarshalCQL(info gocql.TypeInfo, data []byte) error {
 	return nil
 }
 
-// silent keeps the driver from writing to standard error what its callers get as an error anyway.
-type silent struct{}
+// discardLogger discards the driver's log. Callers get the same information as errors.
+type discardLogger struct{}
 
-func (silent) Print(...any)          {}
-func (silent) Printf(string, ...any) {}
-func (silent) Println(...any)        {}
+func (discardLogger) Print(...any)          {}
+func (discardLogger) Printf(string, ...any) {}
+func (discardLogger) Println(...any)        {}

@@ -123,7 +123,7 @@ func (f faults) lost(tries int) int {
 	var lost atomic.Int32
 	for range tries {
 		wait.Go(func() {
-			if err := within(state.Pid, "net", func() error {
+			if err := inNamespace(state.Pid, "net", func() error {
 				conn, err := net.DialTimeout("tcp", f.b.Address+":7000", 900*time.Millisecond)
 				if err != nil {
 					return err
@@ -237,7 +237,7 @@ func (f faults) connect(n *Node, address string) time.Duration {
 	state, err := n.state(f.ctx)
 	f.must(err)
 	var took time.Duration
-	f.must(within(state.Pid, "net", func() error {
+	f.must(inNamespace(state.Pid, "net", func() error {
 		began := time.Now()
 		conn, err := net.Dial("tcp", address)
 		took = time.Since(began)
@@ -257,7 +257,7 @@ func (f faults) send(from, to *Node, bytes int64) time.Duration {
 	receiver, err := to.state(f.ctx)
 	f.must(err)
 	var listener net.Listener
-	f.must(within(receiver.Pid, "net", func() (err error) {
+	f.must(inNamespace(receiver.Pid, "net", func() (err error) {
 		listener, err = net.Listen("tcp", to.Address+":7001")
 		return err
 	}))
@@ -272,7 +272,7 @@ func (f faults) send(from, to *Node, bytes int64) time.Duration {
 		received <- err
 	}()
 	var conn net.Conn
-	f.must(within(sender.Pid, "net", func() (err error) {
+	f.must(inNamespace(sender.Pid, "net", func() (err error) {
 		conn, err = net.Dial("tcp", listener.Addr().String())
 		return err
 	}))

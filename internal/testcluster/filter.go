@@ -10,29 +10,29 @@ import (
 )
 
 const (
-	// chain holds our rules in a node's network namespace, and nothing else. It sees what comes in and what goes out:
-	// each rule names an address or a port that only one of the two can have.
+	// chain is the iptables chain, in a node's network namespace, that contains our rules and nothing else. INPUT and
+	// OUTPUT both jump to it. Every rule names an address or a port that occurs in one of the two directions only.
 	chain = "USERINFO-CUT"
-	// internodePorts are those between nodes: plain and TLS.
+	// internodePorts are the ports between nodes: plain and TLS.
 	internodePorts = "7000,7001"
 )
 
-// change changes what is to hold, and then makes it so at nodes.
-func (c *Cluster) change(ctx context.Context, nodes []*Node, apply func()) error {
+// updateFilters calls update, which changes what is cut or shaped, and then applies the new state to nodes.
+func (c *Cluster) updateFilters(ctx context.Context, nodes []*Node, update func()) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	apply()
-	return each(nodes, func(n *Node) error { return c.obey(ctx, n) })
+	update()
+	return forEach(nodes, func(n *Node) error { return c.applyFilter(ctx, n) })
 }
 
-// enforce makes what is to hold so at n, after n got a network namespace anew.
-func (c *Cluster) enforce(ctx context.Context, n *Node) error {
-	return c.change(ctx, []*Node{n}, func() {})
+// reapplyFilter applies the current state to n, which has a new network namespace after a start.
+func (c *Cluster) reapplyFilter(ctx context.Context, n *Node) error {
+	return c.updateFilters(ctx, []*Node{n}, func() {})
 }
 
-// obey brings n's queues and filter in line with the cuts and lines. A node that does not run has no network namespace;
-// Start comes back. The caller holds c.mu; several nodes may obey at once.
-func (c *Cluster) obey(ctx context.Context, n *Node) error {
+// applyFilter makes n's queues and iptables rules agree with the current cuts and shapers. It does nothing if n does not
+// run; Start calls it again. The caller holds c.mu. It may run for several nodes at the same time.
+func (c *Cluster) applyFilter(ctx context.Context, n *Node) error {
 	state, err := n.state(ctx)
 	if err != nil || !state.Running {
 		return err
@@ -40,37 +40,37 @@ func (c *Cluster) obey(ctx context.Context, n *Node) error {
 	if err := c.openQueues(n, state.Pid); err != nil {
 		return err
 	}
-	if err := n.filter(ctx, state.Pid, c.rules(n)); err != nil {
+	if err := n.loadRules(ctx, state.Pid, c.rules(n)); err != nil {
 		return err
 	}
-	return c.closeQueues(n)
+	return c.closeUnusedQueues(n)
 }
 
-// rules is the whole of n's chain: first what is cut, then what is slow. The caller holds c.mu.
+// rules returns the content of n's chain for iptables-restore. Cuts come before shapers. The caller holds c.mu.
 func (c *Cluster) rules(n *Node) string {
-	var cuts, lines []string
-	for p, how := range c.cuts {
-		if p.to == n {
-			cuts = append(cuts, fmt.Sprintf("-A %s -s %s -p tcp -m multiport %s", chain, p.from.Address, how))
+	var cuts, shapes []string
+	for d, cut := range c.cuts {
+		if d.to == n {
+			cuts = append(cuts, fmt.Sprintf("-A %s -s %s -p tcp -m multiport %s", chain, d.from.Address, cut))
 		}
 	}
-	for p, l := range c.lines {
-		if p.to == n {
-			// bypass: where nobody reads the queue, packets pass, so that a drill that died leaves no node cut off.
-			lines = append(lines, fmt.Sprintf("-A %s -s %s -p tcp -m multiport --ports %s -j NFQUEUE --queue-num %d --queue-bypass",
-				chain, p.from.Address, internodePorts, l.number))
+	for d, s := range c.shapers {
+		if d.to == n {
+			// With queue-bypass, packets pass when no process reads the queue, for example after a drill was killed.
+			shapes = append(shapes, fmt.Sprintf("-A %s -s %s -p tcp -m multiport --ports %s -j NFQUEUE --queue-num %d --queue-bypass",
+				chain, d.from.Address, internodePorts, s.number))
 		}
 	}
 	slices.Sort(cuts)
-	slices.Sort(lines)
-	all := slices.Concat([]string{"*filter", ":" + chain + " - [0:0]"}, cuts, c.closed[n], lines, []string{"COMMIT", ""})
+	slices.Sort(shapes)
+	all := slices.Concat([]string{"*filter", ":" + chain + " - [0:0]"}, cuts, c.clientRules[n], shapes, []string{"COMMIT", ""})
 	return strings.Join(all, "\n")
 }
 
-// filter replaces n's chain at one stroke, and makes sure that what comes in and goes out passes it. Neither image has
-// iptables, so it is this machine's, inside the network namespace of the node.
-func (n *Node) filter(ctx context.Context, pid int, rules string) error {
-	inside := func(stdin string, command ...string) error {
+// loadRules replaces n's chain in one step and makes INPUT and OUTPUT jump to it. It runs this machine's iptables in
+// the node's network namespace, because the images contain none.
+func (n *Node) loadRules(ctx context.Context, pid int, rules string) error {
+	runInside := func(stdin string, command ...string) error {
 		args := append([]string{"-t", strconv.Itoa(pid), "-n"}, command...)
 		run := exec.CommandContext(ctx, "nsenter", args...)
 		run.Stdin = strings.NewReader(stdin)
@@ -80,14 +80,14 @@ func (n *Node) filter(ctx context.Context, pid int, rules string) error {
 		}
 		return nil
 	}
-	if err := inside(rules, "iptables-restore", "--wait", "--noflush"); err != nil {
+	if err := runInside(rules, "iptables-restore", "--wait", "--noflush"); err != nil {
 		return err
 	}
-	for _, way := range []string{"INPUT", "OUTPUT"} {
-		if inside("", "iptables", "--wait", "--check", way, "-j", chain) == nil {
+	for _, builtIn := range []string{"INPUT", "OUTPUT"} {
+		if runInside("", "iptables", "--wait", "--check", builtIn, "-j", chain) == nil {
 			continue
 		}
-		if err := inside("", "iptables", "--wait", "--insert", way, "-j", chain); err != nil {
+		if err := runInside("", "iptables", "--wait", "--insert", builtIn, "-j", chain); err != nil {
 			return err
 		}
 	}

@@ -7,110 +7,114 @@ import (
 	"slices"
 )
 
-// Link is what nodes of one set send to nodes of another over the ports between nodes (7000 and 7001), and, unless it
-// is one way, what those send back. Client ports stay open whatever is cut.
+// Link is the traffic that the nodes From send to the nodes To on the ports between nodes (7000 and 7001) and, unless
+// OneWay, the traffic in the other direction. Client ports are never part of a link.
 //
-// Cassandra opens a connection of its own for each direction, and answers travel on the other one. So one way means:
-// To hears nothing from From, neither requests nor answers, while From hears all that To says. Since To's questions
-// are never answered, To soon holds From for down, and, as liveness is told in answers too, often so does From To.
+// Cassandra opens a connection for each direction, and an answer travels on the connection of the other direction. If
+// a one-way link is cut, To receives neither requests nor answers of From, while From receives everything that To sends.
+// To's requests are not answered, so To soon sees From as down. Often From sees To as down too, because nodes also learn
+// from answers who is up.
 type Link struct {
 	From, To []*Node
 	OneWay   bool
-	Reject   bool // connections are reset at once; otherwise packets vanish, as with a broken line
-	// Loss, where it is not 0, is the share of packets that vanish at random, above 0 and below 1; all others arrive.
-	// Unlike a whole cut, it hits whatever From sends to To, also the acknowledgements of what To says.
+	Reject   bool // reset connections at once; otherwise packets are dropped, as on a broken line
+	// Loss is the share of packets that are dropped at random, above 0 and below 1. If it is 0, all packets are dropped or
+	// rejected. Unlike a full cut, it also drops TCP acknowledgements of what To sends.
 	Loss float64
 }
 
-// LinkBetween links the nodes of two datacentres.
+// LinkBetween returns the link between all nodes of two datacentres.
 func (c *Cluster) LinkBetween(dc, other string) Link {
 	return Link{From: c.Nodes(dc), To: c.Nodes(other)}
 }
 
-// LinkAround links n and all other nodes. Cut, it leaves n "half joined": n serves clients, but has no peers.
+// LinkAround returns the link between n and all other nodes. If it is cut, n is "half joined": it serves clients and
+// has no peers.
 func (c *Cluster) LinkAround(n *Node) Link {
 	return Link{From: []*Node{n}, To: c.Others(n)}
 }
 
 type (
-	pair    struct{ from, to *Node }
-	verdict string // the end of an iptables rule: what of the traffic, and what becomes of it
+	// direction is the traffic that one node sends to another.
+	direction struct{ from, to *Node }
+	// rule is the end of an iptables rule: which packets it matches, and what happens to them.
+	rule string
 )
 
 const (
-	drop   verdict = "--dports " + internodePorts + " -j DROP"
-	reject verdict = "--dports " + internodePorts + " -j REJECT --reject-with tcp-reset"
+	dropRule   rule = "--dports " + internodePorts + " -j DROP"
+	rejectRule rule = "--dports " + internodePorts + " -j REJECT --reject-with tcp-reset"
 )
 
-// verdict is what Cut makes of the link's packets.
-func (l Link) verdict() (verdict, error) {
+// rule returns what Cut does with the link's packets.
+func (l Link) rule() (rule, error) {
 	switch {
 	case l.Loss < 0 || l.Loss >= 1:
-		return "", fmt.Errorf("a link's Loss is %v: it must be at least 0 and below 1; leave it out to lose everything", l.Loss)
+		return "", fmt.Errorf("a link has Loss %v: it must be at least 0 and below 1; leave it out to lose everything", l.Loss)
 	case l.Loss > 0 && l.Reject:
-		return "", errors.New("a link has both Loss and Reject: packets are either lost at random or refused; set one of them")
+		return "", errors.New("a link has both Loss and Reject: set only one of them")
 	case l.Loss > 0:
-		return verdict(fmt.Sprintf("--ports %s -m statistic --mode random --probability %.6f -j DROP", internodePorts, l.Loss)), nil
+		return rule(fmt.Sprintf("--ports %s -m statistic --mode random --probability %.6f -j DROP", internodePorts, l.Loss)), nil
 	case l.Reject:
-		return reject, nil
+		return rejectRule, nil
 	}
-	return drop, nil
+	return dropRule, nil
 }
 
-func (l Link) pairs() []pair {
-	var pairs []pair
+func (l Link) directions() []direction {
+	var all []direction
 	for _, from := range l.From {
 		for _, to := range l.To {
 			if from == to {
 				continue
 			}
-			pairs = append(pairs, pair{from, to})
+			all = append(all, direction{from, to})
 			if !l.OneWay {
-				pairs = append(pairs, pair{to, from})
+				all = append(all, direction{to, from})
 			}
 		}
 	}
-	return pairs
+	return all
 }
 
-// Cut cuts a link, or makes it lossy. What was cut before stays cut; a pair of nodes cut anew is cut in the new way.
-// Where it fails, part of it may be in force.
+// Cut cuts a link, or makes it lose packets if link.Loss is set. Earlier cuts stay, but for the same pair of nodes the
+// new cut replaces the old one. After an error, a part of the cut may apply.
 func (c *Cluster) Cut(ctx context.Context, link Link) error {
-	how, err := link.verdict()
+	rule, err := link.rule()
 	if err != nil {
 		return err
 	}
-	return c.change(ctx, receivers(link.pairs()), func() {
-		for _, p := range link.pairs() {
-			c.cuts[p] = how
+	return c.updateFilters(ctx, receivers(link.directions()), func() {
+		for _, d := range link.directions() {
+			c.cuts[d] = rule
 		}
 	})
 }
 
-// Heal takes back the cuts between the nodes of link, whichever call of Cut made them.
+// Heal ends every cut between the nodes of link.
 func (c *Cluster) Heal(ctx context.Context, link Link) error {
-	return c.change(ctx, receivers(link.pairs()), func() {
-		for _, p := range link.pairs() {
-			delete(c.cuts, p)
+	return c.updateFilters(ctx, receivers(link.directions()), func() {
+		for _, d := range link.directions() {
+			delete(c.cuts, d)
 		}
 	})
 }
 
-// HealAll takes back whatever Cut, CutClients and Shape have done.
+// HealAll ends everything that Cut, CutClients and Shape have done.
 func (c *Cluster) HealAll(ctx context.Context) error {
-	return c.change(ctx, c.nodes, func() {
+	return c.updateFilters(ctx, c.nodes, func() {
 		clear(c.cuts)
-		clear(c.closed)
-		clear(c.lines)
+		clear(c.clientRules)
+		clear(c.shapers)
 	})
 }
 
-// receivers are the nodes that the pairs lead to, each once: what holds for a pair is done there.
-func receivers(pairs []pair) []*Node {
+// receivers returns the receiving nodes of directions, each once. Filters are installed at the receiver.
+func receivers(directions []direction) []*Node {
 	var nodes []*Node
-	for _, p := range pairs {
-		if !slices.Contains(nodes, p.to) {
-			nodes = append(nodes, p.to)
+	for _, d := range directions {
+		if !slices.Contains(nodes, d.to) {
+			nodes = append(nodes, d.to)
 		}
 	}
 	return nodes

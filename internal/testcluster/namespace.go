@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// within runs do inside a namespace of process pid: kind is its name in /proc, "net" or "mnt". What do opens there stays
-// usable from anywhere. It must not start goroutines, nor wait for any, that are to be inside too.
-func within(pid int, kind string, do func() error) error {
+// inNamespace calls do inside a namespace of process pid. kind is the name of the namespace in /proc: "net" or "mnt".
+// Sockets and files that do opens can be used outside. Goroutines that do starts run outside.
+func inNamespace(pid int, kind string, do func() error) error {
 	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
 	if err != nil {
 		return err
@@ -18,8 +18,8 @@ func within(pid int, kind string, do func() error) error {
 	defer namespace.Close()
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine, and nobody else gets it
-		// A thread that shares its working directory with others is not let into a mount namespace.
+		runtime.LockOSThread() // never unlocked, so that the thread ends with this goroutine
+		// A thread that shares its working directory with others must not enter a mount namespace.
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			done <- fmt.Errorf("unshare: %w", err)
 			return

@@ -12,12 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel's netfilter queue (linux/netfilter/nfnetlink_queue.h) hands the packets of an NFQUEUE rule to a netlink
-// socket, one message each, and holds them until it is told a verdict. Every message, both ways:
+// The kernel's netfilter queue (linux/netfilter/nfnetlink_queue.h) sends the packets of an NFQUEUE rule to a netlink
+// socket, each in one message, and keeps them until it receives a verdict. Numbers in brackets are bytes. Every message,
+// in both directions, is:
 //
-//	length(4) type(2: subsystem 3, then one of msg…) flags(2) sequence(4) port(4)   the machine's byte order
-//	family(1) version(1) queue(2)                                                   the network's, as is all that follows
-//	then attributes: length(2) type(2) (the machine's order) value, padded to 4
+//	length(4) type(2: subsystem 3, then one of msg…) flags(2) sequence(4) port(4)   in the machine's byte order
+//	family(1) version(1) queue(2)                                                   in network byte order
+//	attributes, each: length(2) type(2) in the machine's byte order,
+//	                  then a value in network byte order, padded to a multiple of 4
 const (
 	msgPacket  = 0
 	msgVerdict = 1
@@ -25,10 +27,10 @@ const (
 
 	attrPacketHeader  = 1  // id(4) protocol(2) hook(1)
 	attrVerdictHeader = 2  // verdict(4) id(4)
-	attrPayload       = 10 // the packet, cut off after as much as was asked for
-	attrCommand       = 1  // of a config: command(1) 0(1) family(2)
-	attrParams        = 2  // of a config: how much of each packet(4) mode(1)
-	attrMaxLength     = 3  // of a config: packets(4)
+	attrPayload       = 10 // the first bytes of the packet, as many as attrParams requested
+	attrCommand       = 1  // in a config message: command(1) 0(1) family(2)
+	attrParams        = 2  // in a config message: bytes of each packet to copy(4) mode(1)
+	attrMaxLength     = 3  // in a config message: maximum number of queued packets(4)
 
 	commandBind = 1
 	copyPacket  = 2
@@ -38,29 +40,30 @@ const (
 	netlinkHeader = 16
 	queueHeader   = netlinkHeader + 4
 	ipv4Header    = 20
-	// queueLength bounds the packets that may be on their way to one node: over 20 MB at full size.
+	// queueLength is the maximum number of packets under way to one node: more than 20 MB at full packet size.
 	queueLength = 16384
 )
 
-// queue is where a line's packets to one node wait: at the receiver, for a sender's TCP holds back while its packets are
-// still in its own machine. It owns its socket and two goroutines, all gone after close.
+// queue delays a shaper's packets to one node. It is at the receiver, because a sender's TCP would wait while its packets
+// are still on its own machine. It owns a socket and two goroutines; close ends them.
 type queue struct {
-	line   *line
+	shaper *shaper
 	socket *os.File
-	onWay  chan held // what is to be let go, in order; never full, for the kernel holds at most queueLength
+	queued chan queuedPacket // in the order of arrival; never full, because the kernel keeps at most queueLength packets
 	closed chan struct{}
 	wait   sync.WaitGroup
 }
 
-// held is a packet that the kernel holds.
-type held struct {
-	id  uint32
-	due time.Time
+// queuedPacket is a packet that the kernel keeps until release sends a verdict.
+type queuedPacket struct {
+	id      uint32
+	arrival time.Time
 }
 
-func openQueue(pid int, l *line) (*queue, error) {
+// openQueue opens the queue with s's number in the network namespace of process pid.
+func openQueue(pid int, s *shaper) (*queue, error) {
 	var fd int
-	err := within(pid, "net", func() (err error) {
+	err := inNamespace(pid, "net", func() (err error) {
 		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
 		return err
 	})
@@ -68,27 +71,27 @@ func openQueue(pid int, l *line) (*queue, error) {
 		return nil, err
 	}
 	q := &queue{
-		line:   l,
+		shaper: s,
 		socket: os.NewFile(uintptr(fd), "netfilter queue"),
-		onWay:  make(chan held, queueLength),
+		queued: make(chan queuedPacket, queueLength),
 		closed: make(chan struct{}),
 	}
 	if err := errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20),
-		// A full buffer loses the packet, as a line does, and is no error to the reader.
+		// When the socket's buffer is full, the packet is lost, and Read returns no error.
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS, 1),
 		q.bind(),
 	); err != nil {
 		return nil, errors.Join(err, q.socket.Close())
 	}
-	q.wait.Go(q.take)
+	q.wait.Go(q.receive)
 	q.wait.Go(q.release)
 	return q, nil
 }
 
-// bind asks for the queue's packets, of each no more than tells its length.
+// bind requests the queue's packets. Of each packet it requests the IP header only, which contains the length.
 func (q *queue) bind() error {
-	config := message(msgConfig, unix.NLM_F_REQUEST|unix.NLM_F_ACK, q.line.number,
+	config := message(msgConfig, unix.NLM_F_REQUEST|unix.NLM_F_ACK, q.shaper.number,
 		attribute{attrCommand, []byte{commandBind, 0, 0, unix.AF_INET}},
 		attribute{attrParams, append(binary.BigEndian.AppendUint32(nil, ipv4Header), copyPacket)},
 		attribute{attrMaxLength, binary.BigEndian.AppendUint32(nil, queueLength)},
@@ -102,7 +105,7 @@ func (q *queue) bind() error {
 		return err
 	}
 	if n < netlinkHeader+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
-		return fmt.Errorf("the kernel answered %x", answer[:n])
+		return fmt.Errorf("unexpected answer of the kernel to a bind of a netfilter queue: %x", answer[:n])
 	}
 	if code := int32(binary.NativeEndian.Uint32(answer[netlinkHeader:])); code != 0 {
 		return syscall.Errno(-code)
@@ -110,9 +113,9 @@ func (q *queue) bind() error {
 	return nil
 }
 
-// take reads the packets and finds out when they are due. It ends when the socket is closed.
-func (q *queue) take() {
-	defer close(q.onWay)
+// receive reads packets and computes when they arrive. It returns when the socket is closed.
+func (q *queue) receive() {
+	defer close(q.queued)
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := q.socket.Read(buffer)
@@ -122,38 +125,39 @@ func (q *queue) take() {
 		if err != nil {
 			continue
 		}
-		id, bytes, ok := packet(buffer[:n])
+		id, bytes, ok := parsePacket(buffer[:n])
 		if !ok {
 			continue
 		}
-		due, ok := q.line.due(time.Now(), bytes)
+		arrival, ok := q.shaper.arrival(time.Now(), bytes)
 		if !ok {
-			q.decide(id, verdictDrop)
+			q.sendVerdict(id, verdictDrop)
 			continue
 		}
-		q.onWay <- held{id, due}
+		q.queued <- queuedPacket{id, arrival}
 	}
 }
 
-// release lets each packet go when it is due.
+// release lets each packet pass when it arrives.
 func (q *queue) release() {
-	for p := range q.onWay {
+	for p := range q.queued {
 		select {
-		case <-time.After(time.Until(p.due)):
-			q.decide(p.id, verdictPass)
+		case <-time.After(time.Until(p.arrival)):
+			q.sendVerdict(p.id, verdictPass)
 		case <-q.closed:
 			return
 		}
 	}
 }
 
-// decide does not look at the error: where the node or the queue is gone, so is the packet.
-func (q *queue) decide(id uint32, verdict uint32) {
+// sendVerdict tells the kernel what to do with a packet. It ignores errors: if the node or the queue no longer exists, the
+// packet does not exist either.
+func (q *queue) sendVerdict(id uint32, verdict uint32) {
 	value := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, verdict), id)
-	_, _ = q.socket.Write(message(msgVerdict, unix.NLM_F_REQUEST, q.line.number, attribute{attrVerdictHeader, value}))
+	_, _ = q.socket.Write(message(msgVerdict, unix.NLM_F_REQUEST, q.shaper.number, attribute{attrVerdictHeader, value}))
 }
 
-// close ends the queue; the kernel drops what it held.
+// close ends the queue. The kernel drops the queued packets.
 func (q *queue) close() error {
 	close(q.closed)
 	err := q.socket.Close()
@@ -166,7 +170,7 @@ type attribute struct {
 	value []byte
 }
 
-// message makes a message for the kernel.
+// message encodes a message to the kernel.
 func message(kind, flags, queueNumber uint16, attributes ...attribute) []byte {
 	m := make([]byte, queueHeader)
 	binary.NativeEndian.PutUint16(m[4:], unix.NFNL_SUBSYS_QUEUE<<8|kind)
@@ -182,9 +186,9 @@ func message(kind, flags, queueNumber uint16, attributes ...attribute) []byte {
 	return m
 }
 
-// packet reads a message of the kernel: the packet's id and its length on the wire, IP header included. false: it is not
-// about a packet.
-func packet(m []byte) (id uint32, bytes int, ok bool) {
+// parsePacket decodes a message of the kernel. It returns the packet's id and its length in bytes, including the IP
+// header. ok is false if the message is not about a packet.
+func parsePacket(m []byte) (id uint32, bytes int, ok bool) {
 	if len(m) < queueHeader || binary.NativeEndian.Uint16(m[4:]) != unix.NFNL_SUBSYS_QUEUE<<8|msgPacket {
 		return 0, 0, false
 	}

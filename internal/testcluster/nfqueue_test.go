@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// aPacket is what the kernel says of one: a header, a time stamp that we do not look at, an IPv4 packet cut off after its header.
-func aPacket(id uint32, length uint16) []byte {
+// packetMessage returns a message of the kernel about a packet: a packet header, a time stamp, which the parser ignores,
+// and the first 20 bytes of an IPv4 packet.
+func packetMessage(id uint32, length uint16) []byte {
 	ip := make([]byte, ipv4Header)
 	ip[0] = 0x45
 	binary.BigEndian.PutUint16(ip[2:], length)
@@ -19,26 +20,26 @@ func aPacket(id uint32, length uint16) []byte {
 	)
 }
 
-func TestAPacketsIdAndLengthAreRead(t *testing.T) {
-	id, bytes, ok := packet(aPacket(0x01020304, 1500))
+func TestParsePacket_ReturnsIDAndLength(t *testing.T) {
+	id, bytes, ok := parsePacket(packetMessage(0x01020304, 1500))
 	if id != 0x01020304 || bytes != 1500 || !ok {
 		t.Errorf("got id %#x, %d bytes, %v", id, bytes, ok)
 	}
 }
 
-func TestWhatIsNotAWholePacketIsNone(t *testing.T) {
-	whole := aPacket(1, 40)
+func TestParsePacket_RejectsIncompleteAndOtherMessages(t *testing.T) {
+	whole := packetMessage(1, 40)
 	for length := range whole[:len(whole)-3] {
-		if _, _, ok := packet(whole[:length]); ok {
-			t.Errorf("the first %d of %d bytes pass for a packet", length, len(whole))
+		if _, _, ok := parsePacket(whole[:length]); ok {
+			t.Errorf("the first %d of %d bytes are accepted as a packet", length, len(whole))
 		}
 	}
-	if _, _, ok := packet(message(msgConfig, 0, 3)); ok {
-		t.Error("another message passes for a packet")
+	if _, _, ok := parsePacket(message(msgConfig, 0, 3)); ok {
+		t.Error("a config message is accepted as a packet")
 	}
 }
 
-func TestAVerdictIsWrittenAsTheKernelReadsIt(t *testing.T) {
+func TestMessage_EncodesVerdict(t *testing.T) {
 	got := message(msgVerdict, unix.NLM_F_REQUEST, 0x0102, attribute{attrVerdictHeader, []byte{0, 0, 0, 1, 0, 0, 0, 9}})
 	want := binary.NativeEndian.AppendUint32(nil, 32)
 	want = binary.NativeEndian.AppendUint16(want, 0x0301)
@@ -52,12 +53,12 @@ func TestAVerdictIsWrittenAsTheKernelReadsIt(t *testing.T) {
 	}
 }
 
-func FuzzPacket(f *testing.F) {
-	f.Add(aPacket(1, 60))
-	f.Add(aPacket(2, 1500)[:40])
+func FuzzParsePacket(f *testing.F) {
+	f.Add(packetMessage(1, 60))
+	f.Add(packetMessage(2, 1500)[:40])
 	f.Add(message(msgConfig, 0, 3, attribute{attrPayload, nil}))
 	f.Fuzz(func(t *testing.T, m []byte) {
-		if _, bytes, ok := packet(m); ok && (bytes < 0 || bytes > 0xffff) {
+		if _, bytes, ok := parsePacket(m); ok && (bytes < 0 || bytes > 0xffff) {
 			t.Errorf("a packet of %d bytes", bytes)
 		}
 	})

@@ -30,21 +30,22 @@ var (
 	loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 )
 
-// images are tried in this order, as in internal/testenv/image.sh.
+// images are the names of Cassandra images, in the order of preference. internal/testenv/image.sh uses the same.
 var images = []string{"cassandra:5.0", "userinfo-cassandra:5.0"}
 
 // Node is one Cassandra node. Name, Datacentre and Address never change.
 type Node struct {
-	Name       string // such as dc1-2
+	Name       string // for example dc1-2
 	Datacentre string
-	Address    string // IPv4, reached from this machine; the client port is Port
+	Address    string // IPv4 address, reachable from this machine
 
 	cluster *Cluster
-	id      string // of the container
+	id      string // container id
 
-	// Guarded by the cluster's mu: the queues for its lines, and the process in whose network namespace they are.
-	queues   map[*line]*queue
-	queuesOf int
+	// The queues of the shapers that delay packets to this node, and the process whose network namespace they are in.
+	// Guarded by the cluster's mu.
+	queues   map[*shaper]*queue
+	queuePID int
 }
 
 func findImage(ctx context.Context, docker *testcontainers.DockerClient) (string, error) {
@@ -53,12 +54,12 @@ func findImage(ctx context.Context, docker *testcontainers.DockerClient) (string
 			return image, nil
 		}
 	}
-	return "", fmt.Errorf("the engine has none of the images %q; internal/testenv/image.sh pulls or makes one", images)
+	return "", fmt.Errorf("the container engine has no image of %q; internal/testenv/image.sh pulls or builds one", images)
 }
 
-// create makes and starts n's container. It does not wait for Cassandra.
+// create creates and starts n's container. It does not wait until Cassandra answers.
 func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Node) error {
-	files, err := c.files(n, opts)
+	files, err := c.configFiles(n, opts)
 	if err != nil {
 		return err
 	}
@@ -72,22 +73,22 @@ func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Nod
 			return err
 		}
 	}
-	// The official entry point would otherwise make each node its own seed.
+	// Without this variable, the official entry point makes each node its own seed.
 	environment := map[string]string{"CASSANDRA_SEEDS": c.seeds(opts)}
 	if opts.SettableClocks {
-		library, binding, variables, err := n.fakeClock()
+		library, binding, variables, err := n.makeClock()
 		if err != nil {
 			return err
 		}
 		files, bindings = append(files, library), append(bindings, binding)
 		maps.Copy(environment, variables)
 	}
-	made, err := testcontainers.Run(ctx, image,
+	started, err := testcontainers.Run(ctx, image,
 		testcontainers.WithName(c.run.name+"-"+n.Name),
 		testcontainers.WithLabels(map[string]string{runLabel: c.run.dir}),
 		testcontainers.WithFiles(files...),
 		testcontainers.WithEnv(environment),
-		// Left to itself, the library publishes every port of the image on all of this machine's addresses.
+		// By default, testcontainers publishes every port of the image on all addresses of this machine.
 		testcontainers.WithExposedPorts(cqlPort),
 		testcontainers.WithConfigModifier(func(config *container.Config) { config.Hostname = n.Name }),
 		testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
@@ -104,12 +105,12 @@ func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Nod
 	if err != nil {
 		return fmt.Errorf("starting node %s: %w", n.Name, err)
 	}
-	n.id = made.GetContainerID()
+	n.id = started.GetContainerID()
 	return nil
 }
 
-// files are n's configuration, certificate and key.
-func (c *Cluster) files(n *Node, opts Options) ([]testcontainers.ContainerFile, error) {
+// configFiles returns n's configuration, certificate and key.
+func (c *Cluster) configFiles(n *Node, opts Options) ([]testcontainers.ContainerFile, error) {
 	cert, key, err := c.ca.Issue(n.leaf())
 	if err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func (c *Cluster) files(n *Node, opts Options) ([]testcontainers.ContainerFile, 
 	values := struct {
 		Cluster, Seeds, Address, Datacentre string
 		Port, HeapMB                        int
-		Crowded                             bool
+		SharedMachine                       bool
 		TunedYAML, TunedOptions             string
 	}{c.run.name, c.seeds(opts), n.Address, n.Datacentre, Port, opts.HeapMB, len(c.nodes) > 1, "", ""}
 	if opts.Tuned {
@@ -142,7 +143,8 @@ func (c *Cluster) files(n *Node, opts Options) ([]testcontainers.ContainerFile, 
 	return files, nil
 }
 
-// seeds are the first node of each datacentre, so that either can bring up the rest after a cut.
+// seeds returns the addresses of the first node of each datacentre. A datacentre that is cut off can restart its nodes,
+// because it has a seed of its own.
 func (c *Cluster) seeds(opts Options) string {
 	var seeds []string
 	for i := 0; i < len(c.nodes); i += opts.NodesPerDC {
@@ -151,17 +153,17 @@ func (c *Cluster) seeds(opts Options) string {
 	return strings.Join(seeds, ",")
 }
 
-// state is the container's, from the engine.
+// state asks the engine for the state of n's container.
 func (n *Node) state(ctx context.Context) (*container.State, error) {
 	got, err := n.cluster.docker.ContainerInspect(ctx, n.id, client.ContainerInspectOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("looking at node %s: %w", n.Name, err)
+		return nil, fmt.Errorf("inspecting the container of node %s: %w", n.Name, err)
 	}
 	return got.Container.State, nil
 }
 
-// started is when n's process was last started.
-func (n *Node) started(ctx context.Context) (time.Time, error) {
+// startTime returns when n's process was last started.
+func (n *Node) startTime(ctx context.Context) (time.Time, error) {
 	state, err := n.state(ctx)
 	if err != nil {
 		return time.Time{}, err
@@ -169,8 +171,8 @@ func (n *Node) started(ctx context.Context) (time.Time, error) {
 	return time.Parse(time.RFC3339Nano, state.StartedAt)
 }
 
-// running is an error with the end of the node's log where its process has ended.
-func (n *Node) running(ctx context.Context) error {
+// checkRunning returns an error if n's process has ended. The error contains the end of n's log.
+func (n *Node) checkRunning(ctx context.Context) error {
 	state, err := n.state(ctx)
 	if err != nil || state.Running {
 		return err
@@ -179,13 +181,13 @@ func (n *Node) running(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("node %s does not run (exit code %d); the end of its log:\n%s",
+	return fmt.Errorf("node %s has ended with exit code %d; the end of its log:\n%s",
 		n.Name, state.ExitCode, log[max(0, len(log)-4000):])
 }
 
-// log is what n wrote since it was last started, each line behind its time in RFC 3339.
+// log returns what n has logged since its last start. Each line begins with its time in RFC 3339.
 func (n *Node) log(ctx context.Context) (string, error) {
-	started, err := n.started(ctx)
+	started, err := n.startTime(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -10,9 +10,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Nodetool runs Cassandra's nodetool inside the node and returns what it prints. It takes about a second and a half, for
-// it starts a JVM. The node has to run. What it sets (disablehandoff, setmaxhintwindow MS, …) lasts until the node's
-// process ends.
+// Nodetool runs Cassandra's nodetool inside the node and returns its output. It takes about 1.5 s, because it starts a
+// JVM. The node must run. Settings such as disablehandoff and setmaxhintwindow last until the node's process ends.
 func (n *Node) Nodetool(ctx context.Context, args ...string) (string, error) {
 	out, code, err := n.exec(ctx, append([]string{"nodetool"}, args...))
 	if err == nil && code != 0 {
@@ -24,21 +23,21 @@ func (n *Node) Nodetool(ctx context.Context, args ...string) (string, error) {
 	return out, nil
 }
 
-// exec runs a command in the node's container.
+// exec runs a command in the node's container and returns its output and exit code.
 func (n *Node) exec(ctx context.Context, command []string) (out string, code int, err error) {
 	docker := n.cluster.docker
-	made, err := docker.ExecCreate(ctx, n.id, client.ExecCreateOptions{
+	created, err := docker.ExecCreate(ctx, n.id, client.ExecCreateOptions{
 		Cmd: command, AttachStdout: true, AttachStderr: true,
-		Env: []string{"LD_PRELOAD="}, // a command's own clock is the true one (Options.SettableClocks)
+		Env: []string{"LD_PRELOAD="}, // the command uses the true clock, also with SettableClocks
 	})
 	if err != nil {
 		return "", 0, err
 	}
-	attached, err := docker.ExecAttach(ctx, made.ID, client.ExecAttachOptions{})
+	attached, err := docker.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
 	if err != nil {
 		return "", 0, err
 	}
-	// The stream does not know ctx; closing it ends the read.
+	// The stream has no context. Closing it ends the read.
 	detach := context.AfterFunc(ctx, attached.Close)
 	defer func() {
 		detach()
@@ -51,6 +50,6 @@ func (n *Node) exec(ctx context.Context, command []string) (out string, code int
 	if err := ctx.Err(); err != nil {
 		return "", 0, err
 	}
-	ended, err := docker.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
+	ended, err := docker.ExecInspect(ctx, created.ID, client.ExecInspectOptions{})
 	return text.String(), ended.ExitCode, err
 }

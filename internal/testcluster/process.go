@@ -8,7 +8,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Pause freezes the node's process: the kernel still accepts connections for it, and nothing answers.
+// Pause freezes the node's process. The kernel still accepts connections for it, and no request is answered.
 func (n *Node) Pause(ctx context.Context) error {
 	if _, err := n.cluster.docker.ContainerPause(ctx, n.id, client.ContainerPauseOptions{}); err != nil {
 		return fmt.Errorf("pausing node %s: %w", n.Name, err)
@@ -16,7 +16,7 @@ func (n *Node) Pause(ctx context.Context) error {
 	return nil
 }
 
-// Unpause lets a paused node go on where it stood.
+// Unpause continues a paused node.
 func (n *Node) Unpause(ctx context.Context) error {
 	if _, err := n.cluster.docker.ContainerUnpause(ctx, n.id, client.ContainerUnpauseOptions{}); err != nil {
 		return fmt.Errorf("unpausing node %s: %w", n.Name, err)
@@ -24,16 +24,16 @@ func (n *Node) Unpause(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends the node's process with SIGKILL, and returns when it has ended. Its data stays, but for what it acknowledged
-// in its last moments: with commitlog_sync: periodic, as by default, Cassandra marks what is to be replayed every
-// 100 ms (CASSANDRA-13987), and what was written after the last mark is lost to this replica.
+// Kill ends the node's process with SIGKILL and returns when it has ended. The data stays, except writes of the last
+// 100 ms: with the default commitlog_sync: periodic, Cassandra marks the end of the commit log every 100 ms
+// (CASSANDRA-13987), and does not replay what follows the last mark.
 func (n *Node) Kill(ctx context.Context) error { return n.end(ctx, "SIGKILL") }
 
-// Terminate ends the node's process with SIGTERM, upon which Cassandra takes leave of its peers and writes out what
-// it holds, and returns when it has ended. Its data stays.
+// Terminate ends the node's process with SIGTERM and returns when it has ended. Cassandra tells its peers and flushes
+// its commit log before it ends. The data stays.
 func (n *Node) Terminate(ctx context.Context) error { return n.end(ctx, "SIGTERM") }
 
-// PID is the number that Cassandra's process has on this machine, where the engine is on it; 0 where it does not run.
+// PID returns the id of Cassandra's process on the engine's machine, or 0 if the node does not run.
 func (n *Node) PID(ctx context.Context) (int, error) {
 	state, err := n.state(ctx)
 	if err != nil {
@@ -42,6 +42,7 @@ func (n *Node) PID(ctx context.Context) (int, error) {
 	return state.Pid, nil
 }
 
+// end sends a signal that ends the node's process, and waits until it has ended.
 func (n *Node) end(ctx context.Context, signal string) error {
 	ended := n.cluster.docker.ContainerWait(ctx, n.id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	if _, err := n.cluster.docker.ContainerKill(ctx, n.id, client.ContainerKillOptions{Signal: signal}); err != nil {
@@ -49,22 +50,24 @@ func (n *Node) end(ctx context.Context, signal string) error {
 	}
 	select {
 	case <-ended.Result:
-		return n.unqueue()
+		return n.closeQueues()
 	case err := <-ended.Error:
-		return fmt.Errorf("waiting until node %s has ended after %s: %w", n.Name, signal, err)
+		return fmt.Errorf("waiting for node %s to end after %s: %w", n.Name, signal, err)
 	}
 }
 
-// Start starts the process of a node that was killed or terminated, at the same address and with the same data, and
-// returns when it answers CQL (or, where its clients are cut, would). It may not have met its peers again then (WaitUp): Cassandra opens the client port
-// without waiting for them here. Cuts that concern the node hold from before its first message; where they leave it
-// none of the seeds (the first node of each datacentre), Cassandra gives up, and so does Start.
+// Start starts a node again after Kill or Terminate, with the same address and data. It returns when the node answers
+// CQL; if CutClients has closed its client port, when its log says that it has started.
+//
+// The node may not see its peers yet: WaitUp waits for that. Cuts and shapes of the node's links apply before its first
+// message. If the cuts leave it no seed (the first node of each datacentre), Cassandra does not start and Start returns
+// an error.
 func (n *Node) Start(ctx context.Context) error {
 	if _, err := n.cluster.docker.ContainerStart(ctx, n.id, client.ContainerStartOptions{}); err != nil {
-		return fmt.Errorf("starting node %s again: %w", n.Name, err)
+		return fmt.Errorf("restarting node %s: %w", n.Name, err)
 	}
-	if err := n.cluster.enforce(ctx, n); err != nil {
+	if err := n.cluster.reapplyFilter(ctx, n); err != nil {
 		return err
 	}
-	return n.cluster.serves(ctx, n)
+	return n.cluster.waitStarted(ctx, n)
 }

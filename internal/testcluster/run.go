@@ -17,13 +17,12 @@ import (
 )
 
 const (
-	// runLabel is on everything a run makes in the engine; its value is the run's directory.
+	// runLabel is the label of a run's containers and networks. Its value is the run's directory.
 	runLabel  = "userinfo.testcluster.run"
 	dirPrefix = "userinfo-testcluster-"
 )
 
-// run is what sets one run apart from others: a directory (locked while the process lives, whatever ends it), a
-// network, and a name.
+// run is what one run has for itself: a directory, a network and a name. The directory is locked while the process lives.
 type run struct {
 	dir    string
 	name   string
@@ -32,27 +31,28 @@ type run struct {
 }
 
 func newRun(ctx context.Context, docker *testcontainers.DockerClient) (*run, error) {
-	// It gets the name that others look for only once it is locked, so that nobody takes it for a left-over.
-	making, err := os.MkdirTemp("", "."+dirPrefix)
+	// Another process may look for abandoned runs now. It ignores the directory until the rename, and by then it is locked.
+	hidden, err := os.MkdirTemp("", "."+dirPrefix)
 	if err != nil {
-		return nil, fmt.Errorf("making the run's directory: %w", err)
+		return nil, fmt.Errorf("creating the directory of a test cluster: %w", err)
 	}
-	name := strings.TrimPrefix(filepath.Base(making), ".")
-	r := &run{dir: filepath.Join(filepath.Dir(making), name), name: name}
-	if r.lock, err = tryLock(making); err == nil {
-		err = os.Rename(making, r.dir)
+	name := strings.TrimPrefix(filepath.Base(hidden), ".")
+	r := &run{dir: filepath.Join(filepath.Dir(hidden), name), name: name}
+	if r.lock, err = tryLock(hidden); err == nil {
+		err = os.Rename(hidden, r.dir)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("locking the run's directory: %w", err), os.RemoveAll(making))
+		return nil, errors.Join(fmt.Errorf("locking the directory of a test cluster: %w", err), os.RemoveAll(hidden))
 	}
-	if err := r.makeNetwork(ctx, docker); err != nil {
+	if err := r.createNetwork(ctx, docker); err != nil {
 		return nil, errors.Join(err, r.remove(ctx, docker))
 	}
 	return r, nil
 }
 
-// makeNetwork takes the first free one of 256 networks. The engine knows which are taken, also by other projects.
-func (r *run) makeNetwork(ctx context.Context, docker *testcontainers.DockerClient) error {
+// createNetwork creates a network in the first free subnet of 10.213.0.0/24 to 10.213.255.0/24. The engine refuses a
+// subnet that is in use.
+func (r *run) createNetwork(ctx context.Context, docker *testcontainers.DockerClient) error {
 	var err error
 	for i := range 256 {
 		r.subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 213, byte(i), 0}), 24)
@@ -66,18 +66,19 @@ func (r *run) makeNetwork(ctx context.Context, docker *testcontainers.DockerClie
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("making network %s of the test cluster: %w", r.subnet, err)
+		return fmt.Errorf("creating network %s of a test cluster: %w", r.subnet, err)
 	}
 	return nil
 }
 
-// address of the i-th node; the engine itself takes the first of the network.
+// address returns the address of the node with index i. The engine uses the first address of the network itself.
 func (r *run) address(i int) string {
 	four := r.subnet.Addr().As4()
 	four[3] = byte(11 + i)
 	return netip.AddrFrom4(four).String()
 }
 
+// remove removes everything that the run has made and releases the lock.
 func (r *run) remove(ctx context.Context, docker *testcontainers.DockerClient) error {
 	if err := removeRun(ctx, docker, r.dir); err != nil {
 		return err
@@ -85,11 +86,11 @@ func (r *run) remove(ctx context.Context, docker *testcontainers.DockerClient) e
 	return r.lock.Close()
 }
 
-// removeLeftOvers removes all runs whose process is gone.
-func removeLeftOvers(ctx context.Context, docker *testcontainers.DockerClient, log *slog.Logger) error {
+// removeAbandonedRuns removes the runs whose process has ended.
+func removeAbandonedRuns(ctx context.Context, docker *testcontainers.DockerClient, log *slog.Logger) error {
 	dirs, err := runDirs(ctx, docker)
 	if err != nil {
-		return fmt.Errorf("looking for left-overs of aborted runs: %w", err)
+		return fmt.Errorf("looking for abandoned test clusters: %w", err)
 	}
 	for dir := range dirs {
 		lock, err := tryLock(dir)
@@ -97,21 +98,21 @@ func removeLeftOvers(ctx context.Context, docker *testcontainers.DockerClient, l
 			continue
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("looking whether run %s still lives: %w", dir, err)
+			return fmt.Errorf("checking whether test cluster %s is in use: %w", dir, err)
 		}
-		log.Info("removing what an aborted run left behind", "run", dir)
+		log.Info("removing an abandoned test cluster", "run", dir)
 		err = removeRun(ctx, docker, dir)
 		if lock != nil {
 			err = errors.Join(err, lock.Close())
 		}
 		if err != nil {
-			return fmt.Errorf("removing what run %s left behind: %w", dir, err)
+			return fmt.Errorf("removing the abandoned test cluster %s: %w", dir, err)
 		}
 	}
 	return nil
 }
 
-// runDirs are the directories of all runs, from the engine's labels and from the file system.
+// runDirs returns the directories of all runs, found by the engine's labels and in the file system.
 func runDirs(ctx context.Context, docker *testcontainers.DockerClient) (map[string]bool, error) {
 	dirs := map[string]bool{}
 	containers, err := docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelled("")})
@@ -135,7 +136,7 @@ func runDirs(ctx context.Context, docker *testcontainers.DockerClient) (map[stri
 	return dirs, err
 }
 
-// removeRun removes whatever carries the run's label, then its directory.
+// removeRun removes a run's containers, networks and disks, and last its directory, by which a run is found.
 func removeRun(ctx context.Context, docker *testcontainers.DockerClient, dir string) error {
 	containers, err := docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelled(dir)})
 	if err != nil {
@@ -161,7 +162,7 @@ func removeRun(ctx context.Context, docker *testcontainers.DockerClient, dir str
 	return os.RemoveAll(dir)
 }
 
-// labelled selects one run, or all where dir is empty.
+// labelled returns a filter for one run, or for all runs if dir is empty.
 func labelled(dir string) client.Filters {
 	if dir == "" {
 		return client.Filters{}.Add("label", runLabel)
@@ -169,7 +170,7 @@ func labelled(dir string) client.Filters {
 	return client.Filters{}.Add("label", runLabel+"="+dir)
 }
 
-// tryLock locks a run's directory. The kernel releases the lock when the process ends, however it ends.
+// tryLock locks a run's directory, or fails with EWOULDBLOCK. The kernel releases the lock when the process ends.
 func tryLock(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {

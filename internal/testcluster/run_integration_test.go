@@ -13,38 +13,38 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 )
 
-func TestARunWhoseProcessIsGoneIsRemovedAndALivingOneIsNot(t *testing.T) {
-	if err := setUpLibrary(); err != nil {
+func TestRun_IsRemovedOnlyIfItsProcessHasEnded(t *testing.T) {
+	if err := configureTestcontainers(); err != nil {
 		t.Fatal(err)
 	}
 	docker, err := testcontainers.NewDockerClientWithOpts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead, living := mustRun(t, docker), mustRun(t, docker)
-	if dead.subnet == living.subnet {
-		t.Errorf("two runs at once have the same network %s", dead.subnet)
+	abandoned, active := mustRun(t, docker), mustRun(t, docker)
+	if abandoned.subnet == active.subnet {
+		t.Errorf("two runs have the same network %s", abandoned.subnet)
 	}
-	if err := dead.lock.Close(); err != nil { // as the kernel does when a process ends
+	if err := abandoned.lock.Close(); err != nil { // the kernel does this when a process ends
 		t.Fatal(err)
 	}
-	if err := removeLeftOvers(t.Context(), docker, slog.New(slog.DiscardHandler)); err != nil {
+	if err := removeAbandonedRuns(t.Context(), docker, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []struct {
-		run  *run
-		left bool
-	}{{dead, false}, {living, true}} {
+		run    *run
+		exists bool
+	}{{abandoned, false}, {active, true}} {
 		_, err := os.Stat(want.run.dir)
 		networks, listErr := docker.NetworkList(t.Context(), client.NetworkListOptions{Filters: labelled(want.run.dir)})
 		if listErr != nil {
 			t.Fatal(listErr)
 		}
-		if got := !errors.Is(err, os.ErrNotExist); got != want.left {
-			t.Errorf("directory left: %v, want %v", got, want.left)
+		if got := !errors.Is(err, os.ErrNotExist); got != want.exists {
+			t.Errorf("directory exists: %v, want %v", got, want.exists)
 		}
-		if got := len(networks.Items) == 1; got != want.left {
-			t.Errorf("network left: %v, want %v", got, want.left)
+		if got := len(networks.Items) == 1; got != want.exists {
+			t.Errorf("network exists: %v, want %v", got, want.exists)
 		}
 	}
 }

@@ -1,20 +1,23 @@
-// Package testcluster runs real Cassandra clusters in containers for tests, benchmarks and drills: by default two
-// datacentres of three Cassandra 5.0 nodes, with TLS and passwords on the client port, and faults to inflict on them.
+// Package testcluster runs real Cassandra clusters in containers, for tests, benchmarks and drills. The default is two
+// datacentres of three Cassandra 5.0 nodes, with TLS and passwords on the client port. Its methods inject faults: they
+// pause and kill nodes, cut and slow down links, fill disks, and set clocks.
 //
-// It needs a container engine on this machine and an image; internal/testenv's engine.sh and image.sh see to both.
-// It uses the official cassandra:5.0 where that is present, else userinfo-cassandra:5.0, which image.sh makes. Every
-// node gets its whole configuration from package conf/ here, in /etc/cassandra, where both images look for it; the
-// official entry point then rewrites a few lines of cassandra.yaml with the values that they have already. The
-// official image starts as root and steps down to user cassandra, keeps its data in an anonymous volume (removed with
-// the container), and has cqlsh; the local one has neither.
+// The package needs a container engine and a Cassandra image on this machine. internal/testenv/engine.sh starts the
+// engine and internal/testenv/image.sh provides the image: the official cassandra:5.0, or userinfo-cassandra:5.0, which
+// the script builds. The files of conf/ are the whole configuration of a node. Both images read them from
+// /etc/cassandra. The official image starts as root and changes to user cassandra, keeps its data in an anonymous
+// volume, which is removed with the container, and contains cqlsh. The local image does neither and has no cqlsh.
 //
-// Invariants: every run has a cluster name, a network and a directory of its own, and each node keeps its address for
-// the whole run, also across a restart. Runs may overlap. What an aborted run left behind is removed at the next
-// Start: a run holds a lock on its directory for as long as its process lives.
+// Invariants:
 //
-// It does not defend against anything: the superuser is cassandra/cassandra, authorization is off, traffic between nodes is
-// in the clear, and whoever reaches the bridge network of this machine reaches the nodes.
-// Cutting links and most other faults need root here, because they enter the nodes' namespaces.
+//  1. Every run has its own cluster name, network and directory. Runs may overlap.
+//  2. A node keeps its address for the whole run, also across a restart.
+//  3. A run holds a lock on its directory while its process lives. The next Start removes the containers, networks and
+//     directories of runs whose process has ended.
+//
+// The package does not defend against anything. The superuser is cassandra/cassandra, authorization is off, traffic
+// between nodes is not encrypted, and every user of this machine can reach the nodes. Most faults need root, because
+// they enter the nodes' namespaces.
 package testcluster
 
 import (
@@ -26,7 +29,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -37,25 +39,25 @@ import (
 )
 
 const (
-	// Port is where nodes speak CQL: over TLS only.
+	// Port is the CQL port of the nodes. It accepts TLS only.
 	Port = 9042
-	// Username is the role that the service is to use; it has the right to everything, for authorization is off.
+	// Username is the role for the service. Authorization is off, so it may do everything.
 	Username = "userinfo"
 )
 
-// Options say what to start. The zero value is two datacentres, dc1 and dc2, of three nodes each.
+// Options describe a cluster. The zero value is two datacentres, dc1 and dc2, of three nodes each.
 type Options struct {
-	Datacentres []string // names, as Cassandra is to know them; default dc1, dc2
-	NodesPerDC  int      // default 3
-	HeapMB      int      // of each node; default 512, with which a node takes about 0.5 GB in all
-	Log         *slog.Logger
+	Datacentres []string     // names of the datacentres; default: dc1, dc2
+	NodesPerDC  int          // default: 3
+	HeapMB      int          // heap of each node in MB; default: 512, with which a node takes about 0.5 GB in all
+	Log         *slog.Logger // default: nothing is logged
 
-	// Tuned gives every node the settings of deploy/cassandra.
+	// Tuned applies the settings of deploy/cassandra to every node.
 	Tuned bool
-	// SmallDisk gives every node a disk of its own, 768 MB in this machine's memory, and its commit log another of 512 MB,
-	// so that FillDisk can fill it. Only what is used of them takes memory.
+	// SmallDisk gives every node a data disk of 768 MB and a commit log disk of 512 MB, both in this machine's memory, so
+	// that FillDisk can fill the data disk. Only what is written takes memory.
 	SmallDisk bool
-	// Clocks lets SetClock set each node's wall clock, by libfaketime.
+	// SettableClocks loads libfaketime into every node, so that SetClock can set its wall clock.
 	SettableClocks bool
 }
 
@@ -68,14 +70,14 @@ type Cluster struct {
 	nodes    []*Node
 	log      *slog.Logger
 
-	mu       sync.Mutex
-	cuts     map[pair]verdict   // what Cut has asked for and Heal has not taken back
-	closed   map[*Node][]string // the same for CutClients: the rules
-	lines    map[pair]*line     // the same for Shape
-	lastLine uint16             // the last number given
+	mu          sync.Mutex            // guards the fields below and the nodes' queues
+	cuts        map[direction]rule    // set by Cut, removed by Heal
+	clientRules map[*Node][]string    // set by CutClients, removed by HealClients
+	shapers     map[direction]*shaper // set by Shape, removed by Unshape
+	lastShaper  uint16                // number of the newest shaper
 }
 
-// OneNode are the options of the quickest cluster there is: datacentre dc1, one node.
+// OneNode returns the options of the smallest cluster: datacentre dc1 with one node. It starts in a few seconds.
 func OneNode() Options {
 	return Options{Datacentres: []string{"dc1"}, NodesPerDC: 1}
 }
@@ -96,11 +98,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Start starts a cluster and waits until every node sees every other as up and CQL answers on each. ctx bounds the
-// start; a cluster of six takes about a minute on two cores. Where it fails, nothing is left behind.
+// Start starts a cluster. It returns when every node sees every other node as up and answers CQL; six nodes take about a
+// minute on two cores. If it fails, nothing is left behind. ctx limits the start.
 //
-// It sets TESTCONTAINERS_RYUK_DISABLED (the reaper's image may not be had; Start does that work) and, where it is not
-// set, TESTCONTAINERS_HOST_OVERRIDE in this process's environment, and silences testcontainers' own log.
+// Start changes this process: it sets the environment variable TESTCONTAINERS_RYUK_DISABLED, because the image of
+// testcontainers' reaper may not be available and Start removes abandoned runs itself; it sets
+// TESTCONTAINERS_HOST_OVERRIDE to 127.0.0.1 unless it is set; and it discards testcontainers' log.
 func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	opts = opts.withDefaults()
 	began := time.Now()
@@ -117,33 +120,34 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Check tells what Start would lack: an engine that answers, or an image. It sets the environment as Start does.
+// Check returns an error if Start would find no container engine or no Cassandra image. It changes this process as
+// Start does.
 func Check(ctx context.Context) error {
-	if err := setUpLibrary(); err != nil {
+	if err := configureTestcontainers(); err != nil {
 		return err
 	}
 	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
 	if err != nil {
-		return noEngine(err)
+		return noEngineError(err)
 	}
 	_, err = findImage(ctx, docker)
 	return errors.Join(err, docker.Close())
 }
 
-func noEngine(err error) error {
+func noEngineError(err error) error {
 	return fmt.Errorf("no container engine answers (internal/testenv/engine.sh starts one): %w", err)
 }
 
-// prepare makes everything but the containers.
+// prepare makes the run's directory, network, CA and password. It starts no container.
 func prepare(ctx context.Context, opts Options) (*Cluster, error) {
-	if err := setUpLibrary(); err != nil {
+	if err := configureTestcontainers(); err != nil {
 		return nil, err
 	}
 	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
 	if err != nil {
-		return nil, noEngine(err)
+		return nil, noEngineError(err)
 	}
-	if err := removeLeftOvers(ctx, docker, opts.Log); err != nil {
+	if err := removeAbandonedRuns(ctx, docker, opts.Log); err != nil {
 		return nil, err
 	}
 	ca, err := devca.New("userinfo test cluster")
@@ -155,7 +159,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{docker: docker, run: r, ca: ca, password: rand.Text(), log: opts.Log,
-		cuts: map[pair]verdict{}, closed: map[*Node][]string{}, lines: map[pair]*line{}}
+		cuts: map[direction]rule{}, clientRules: map[*Node][]string{}, shapers: map[direction]*shaper{}}
 	if err := errors.Join(
 		os.WriteFile(c.CAFile(), ca.PEM(), 0o600),
 		os.WriteFile(c.PasswordFile(), []byte(c.password+"\n"), 0o600),
@@ -165,7 +169,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
-func setUpLibrary() error {
+func configureTestcontainers() error {
 	tclog.SetDefault(tclog.NewNoopLogger())
 	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil {
 		return err
@@ -176,75 +180,9 @@ func setUpLibrary() error {
 	return os.Setenv("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
 }
 
-// boot starts one seed and then all other nodes at once, which is the quickest order that always makes one ring.
-func (c *Cluster) boot(ctx context.Context, opts Options) error {
-	image, err := findImage(ctx, c.docker)
-	if err != nil {
-		return err
-	}
-	c.layOut(opts)
-	if err := c.create(ctx, image, opts, c.nodes[0]); err != nil {
-		return err
-	}
-	if err := c.until(ctx, c.nodes[0], func() error {
-		_, err := c.cqlAs(ctx, superuser, c.nodes[0], "ONE", "SELECT key FROM system.local")
-		return err
-	}); err != nil {
-		return err
-	}
-	if err := each(c.nodes[1:], func(n *Node) error { return c.create(ctx, image, opts, n) }); err != nil {
-		return err
-	}
-	if err := c.WaitAllUp(ctx); err != nil {
-		return err
-	}
-	if err := c.makeRoles(ctx, opts); err != nil {
-		return err
-	}
-	return each(c.nodes, func(n *Node) error { return c.answers(ctx, n) })
-}
-
-// layOut names the nodes: by datacentre, seeds first in each.
-func (c *Cluster) layOut(opts Options) {
-	for _, dc := range opts.Datacentres {
-		for i := range opts.NodesPerDC {
-			c.nodes = append(c.nodes, &Node{
-				Name:       fmt.Sprintf("%s-%d", dc, i+1),
-				Datacentre: dc,
-				Address:    c.run.address(len(c.nodes)),
-				cluster:    c,
-			})
-		}
-	}
-}
-
-// makeRoles gives every node a copy of the roles and makes the service's. The first node wrote the superuser for
-// itself alone; reading it at ALL repairs the others' replicas, as nodetool repair would. Each statement is tried again
-// until it takes: Cassandra refuses the first while it sees any node still taking its place in the ring.
-func (c *Cluster) makeRoles(ctx context.Context, opts Options) error {
-	replication := []string{"'class': 'NetworkTopologyStrategy'"}
-	for _, dc := range opts.Datacentres {
-		replication = append(replication, fmt.Sprintf("'%s': %d", dc, opts.NodesPerDC))
-	}
-	for _, step := range []struct{ consistency, statement string }{
-		{"ONE", "ALTER KEYSPACE system_auth WITH replication = {" + strings.Join(replication, ", ") + "}"},
-		{"ALL", "SELECT * FROM system_auth.roles"},
-		{"ALL", fmt.Sprintf("CREATE ROLE IF NOT EXISTS %s WITH PASSWORD = '%s' AND LOGIN = true", Username, c.password)},
-	} {
-		err := c.until(ctx, c.nodes[0], func() error {
-			_, err := c.cqlAs(ctx, superuser, c.nodes[0], step.consistency, step.statement)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("setting up the roles: %w", err)
-		}
-	}
-	return nil
-}
-
 // Stop removes the cluster with its data, network and files.
 func (c *Cluster) Stop(ctx context.Context) error {
-	if err := each(c.nodes, (*Node).unqueue); err != nil {
+	if err := forEach(c.nodes, (*Node).closeQueues); err != nil {
 		return err
 	}
 	if err := c.run.remove(ctx, c.docker); err != nil {
@@ -253,7 +191,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	return c.docker.Close()
 }
 
-// Nodes lists the nodes of one datacentre, or of all where dc is empty.
+// Nodes returns the nodes of one datacentre, or all nodes if dc is empty.
 func (c *Cluster) Nodes(dc string) []*Node {
 	var nodes []*Node
 	for _, n := range c.nodes {
@@ -264,7 +202,7 @@ func (c *Cluster) Nodes(dc string) []*Node {
 	return nodes
 }
 
-// Others lists all nodes but n.
+// Others returns all nodes except n.
 func (c *Cluster) Others(n *Node) []*Node {
 	var nodes []*Node
 	for _, other := range c.nodes {
@@ -275,7 +213,7 @@ func (c *Cluster) Others(n *Node) []*Node {
 	return nodes
 }
 
-// Hosts are the addresses of the nodes of dc, as a client's contact points.
+// Hosts returns the addresses of the nodes of a datacentre, or of all nodes if dc is empty.
 func (c *Cluster) Hosts(dc string) []string {
 	var hosts []string
 	for _, n := range c.Nodes(dc) {
@@ -284,20 +222,21 @@ func (c *Cluster) Hosts(dc string) []string {
 	return hosts
 }
 
-// CAFile holds the certificate of the CA that signed the nodes' certificates, PEM. Each is for the node's address.
+// CAFile returns the path of the certificate of the CA that signs the nodes' certificates, in PEM. A node's certificate
+// is valid for the node's address.
 func (c *Cluster) CAFile() string { return filepath.Join(c.run.dir, "ca.pem") }
 
-// CAPool holds the same CA.
+// CAPool returns a pool with the certificate of CAFile.
 func (c *Cluster) CAPool() *x509.CertPool { return c.ca.Pool() }
 
-// Password is that of Username.
+// Password returns the password of Username.
 func (c *Cluster) Password() string { return c.password }
 
-// PasswordFile holds Password and a line feed.
+// PasswordFile returns the path of a file that contains Password and a line feed.
 func (c *Cluster) PasswordFile() string { return filepath.Join(c.run.dir, "password") }
 
-// each runs do for all nodes at once and joins what goes wrong.
-func each(nodes []*Node, do func(*Node) error) error {
+// forEach calls do for all nodes at the same time and joins the errors.
+func forEach(nodes []*Node, do func(*Node) error) error {
 	var wait sync.WaitGroup
 	errs := make([]error, len(nodes))
 	for i, n := range nodes {

@@ -10,16 +10,15 @@ import (
 	"syscall"
 )
 
-// Wipe ends n's process with SIGKILL, takes away what it has of the data, and starts it again: a replica that has lost
-// all tables of all keyspaces but Cassandra's own, its commit log, hints and saved caches. It returns when n answers
-// CQL, as Start does. n has to run.
+// Wipe kills n, deletes its data, and starts it again. It returns when n answers CQL, as Start does. n must run.
 //
-// What is kept is what system keyspaces hold: n's host id and tokens, the schema and the roles. So n takes its own place
-// in the ring at once, as a node does whose data disk was lost and whose system disk was not, and nothing is streamed to
-// it: until hints, read repair or nodetool repair bring it what it lacks, it answers that there is nothing. Cassandra's
-// own way back from a lost node (replace_address) streams before it serves; this is the harder fault.
+// Wipe deletes the tables of all keyspaces except Cassandra's own, the commit log, the hints and the saved caches. The
+// system keyspaces stay: n's host id, its tokens, the schema and the roles. So n takes its old place in the ring
+// immediately, like a node that has lost its data disk and not its system disk. Cassandra streams nothing to n. Until
+// hints, read repair or nodetool repair bring the data back, n answers that it has none. This fault is harder than
+// Cassandra's procedure for a lost node (replace_address), which streams the data before it serves.
 func (n *Node) Wipe(ctx context.Context) error {
-	// What is to be kept may yet be in memory and the commit log only.
+	// Data of the system keyspaces may only be in memory and in the commit log.
 	if _, err := n.Nodetool(ctx, "flush"); err != nil {
 		return fmt.Errorf("wiping node %s: %w", n.Name, err)
 	}
@@ -27,7 +26,7 @@ func (n *Node) Wipe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Stopped, it cannot write anew what is being taken away.
+	// A stopped process cannot write the files again that removeData removes.
 	if err := syscall.Kill(state.Pid, syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("stopping node %s to wipe it (needs root, on the engine's machine): %w", n.Name, err)
 	}
@@ -38,19 +37,19 @@ func (n *Node) Wipe(ctx context.Context) error {
 	return n.Start(ctx)
 }
 
-// removeData empties a Cassandra's directory, but for its system keyspaces.
+// removeData removes everything from a data directory except the system keyspaces.
 func removeData(dir string) error {
-	var lost []string
+	var paths []string
 	for _, pattern := range []string{"data/*", "commitlog/*", "hints/*", "saved_caches/*"} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return err
 		}
-		lost = append(lost, found...)
+		paths = append(paths, found...)
 	}
 	var errs []error
-	for _, path := range lost {
-		if keyspace := filepath.Base(path); filepath.Base(filepath.Dir(path)) == "data" && systemKeyspace(keyspace) {
+	for _, path := range paths {
+		if keyspace := filepath.Base(path); filepath.Base(filepath.Dir(path)) == "data" && isSystemKeyspace(keyspace) {
 			continue
 		}
 		errs = append(errs, os.RemoveAll(path))
@@ -58,7 +57,7 @@ func removeData(dir string) error {
 	return errors.Join(errs...)
 }
 
-// systemKeyspace tells whether a keyspace is one of Cassandra's own: system, system_auth, …
-func systemKeyspace(name string) bool {
+// isSystemKeyspace reports whether a keyspace is one of Cassandra's own, for example system or system_auth.
+func isSystemKeyspace(name string) bool {
 	return name == "system" || strings.HasPrefix(name, "system_")
 }

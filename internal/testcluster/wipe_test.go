@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsWipedIsAllButTheSystemKeyspaces(t *testing.T) {
+func TestRemoveData_KeepsSystemKeyspaces(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
 		"data/system/local-1/a.db", "data/system_auth/roles-1/a.db", "data/userinfo/sessions-1/a.db",
@@ -25,10 +25,10 @@ func TestWhatIsWipedIsAllButTheSystemKeyspaces(t *testing.T) {
 	if err := removeData(dir); err != nil {
 		t.Fatal(err)
 	}
-	var left []string
+	var kept []string
 	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
 		if !d.IsDir() {
-			left = append(left, name)
+			kept = append(kept, name)
 		}
 		return err
 	})
@@ -36,7 +36,7 @@ func TestWhatIsWipedIsAllButTheSystemKeyspaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"data/system/local-1/a.db", "data/system_auth/roles-1/a.db", "elsewhere/a"}
-	if !slices.Equal(left, want) {
-		t.Errorf("left: %q, want %q", left, want)
+	if !slices.Equal(kept, want) {
+		t.Errorf("kept %q, want %q", kept, want)
 	}
 }

@@ -1,10 +1,9 @@
-// Command testcluster keeps a Cassandra test cluster up until it is interrupted, and prints what userinfo.yaml needs
-// to know of it.
+// Command testcluster runs a Cassandra test cluster until it is interrupted. It prints the cassandra section of
+// userinfo.yaml for an instance in each datacentre.
 //
 //	go run ./internal/testcluster/cmd/testcluster [-datacentres dc1,dc2] [-nodes 3]
 //
-// It takes the cluster down on SIGINT and SIGTERM. What a killed one left behind is removed by the next start of any
-// test cluster.
+// SIGINT and SIGTERM remove the cluster. After SIGKILL, the next start of any test cluster removes it.
 package main
 
 import (
@@ -22,15 +21,14 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// startLimit bounds the start on a slow machine; stopLimit the clearing up.
 const (
-	startLimit = 5 * time.Minute
-	stopLimit  = time.Minute
+	startTimeout = 5 * time.Minute
+	stopTimeout  = time.Minute
 )
 
 func main() {
-	datacentres := flag.String("datacentres", "dc1,dc2", "names of the datacentres, with commas between")
-	nodes := flag.Int("nodes", 3, "nodes in each datacentre")
+	datacentres := flag.String("datacentres", "dc1,dc2", "names of the datacentres, separated by commas")
+	nodes := flag.Int("nodes", 3, "number of nodes in each datacentre")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "testcluster: unexpected argument %q\n", flag.Arg(0))
@@ -38,7 +36,7 @@ func main() {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	err := keepUp(ctx, testcluster.Options{
+	err := run(ctx, testcluster.Options{
 		Datacentres: strings.Split(*datacentres, ","),
 		NodesPerDC:  *nodes,
 		Log:         slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -49,26 +47,28 @@ func main() {
 	}
 }
 
-func keepUp(ctx context.Context, opts testcluster.Options, out io.Writer) error {
-	startCtx, cancel := context.WithTimeout(ctx, startLimit)
+// run starts a cluster, describes it on out, and stops it when ctx ends.
+func run(ctx context.Context, opts testcluster.Options, out io.Writer) error {
+	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	fmt.Fprintln(out, "Starting; a cluster of six takes about a minute.")
+	fmt.Fprintln(out, "Starting a cluster. Six nodes take about a minute.")
 	cluster, err := testcluster.Start(startCtx, opts)
 	if err != nil {
 		return err
 	}
 	for _, dc := range opts.Datacentres {
-		describe(out, cluster, dc, opts)
+		printDatacentre(out, cluster, dc, opts)
 	}
-	fmt.Fprintln(out, "Interrupt (Ctrl-C) takes the cluster down.")
+	fmt.Fprintln(out, "Press Ctrl-C to stop the cluster.")
 	<-ctx.Done()
-	fmt.Fprintln(out, "Taking the cluster down.")
-	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	fmt.Fprintln(out, "Stopping the cluster.")
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return cluster.Stop(stopCtx)
 }
 
-func describe(out io.Writer, cluster *testcluster.Cluster, dc string, opts testcluster.Options) {
+// printDatacentre prints the nodes of a datacentre and the cassandra section for an instance in it.
+func printDatacentre(out io.Writer, cluster *testcluster.Cluster, dc string, opts testcluster.Options) {
 	for _, n := range cluster.Nodes(dc) {
 		fmt.Fprintf(out, "node %s in %s: %s:%d\n", n.Name, n.Datacentre, n.Address, testcluster.Port)
 	}

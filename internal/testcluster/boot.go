@@ -1,0 +1,75 @@
+package testcluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// boot starts the first node, and when it answers, all other nodes at the same time. This is the fastest order in which
+// the nodes always form one ring.
+func (c *Cluster) boot(ctx context.Context, opts Options) error {
+	image, err := findImage(ctx, c.docker)
+	if err != nil {
+		return err
+	}
+	c.addNodes(opts)
+	first := c.nodes[0]
+	if err := c.create(ctx, image, opts, first); err != nil {
+		return err
+	}
+	if err := c.retry(ctx, first, func() error {
+		_, err := c.query(ctx, superuser, first, "ONE", "SELECT key FROM system.local")
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := forEach(c.nodes[1:], func(n *Node) error { return c.create(ctx, image, opts, n) }); err != nil {
+		return err
+	}
+	if err := c.WaitAllUp(ctx); err != nil {
+		return err
+	}
+	if err := c.createRoles(ctx, opts); err != nil {
+		return err
+	}
+	return forEach(c.nodes, func(n *Node) error { return c.waitCQL(ctx, n) })
+}
+
+// addNodes names the nodes of every datacentre and gives them addresses.
+func (c *Cluster) addNodes(opts Options) {
+	for _, dc := range opts.Datacentres {
+		for i := range opts.NodesPerDC {
+			c.nodes = append(c.nodes, &Node{
+				Name:       fmt.Sprintf("%s-%d", dc, i+1),
+				Datacentre: dc,
+				Address:    c.run.address(len(c.nodes)),
+				cluster:    c,
+			})
+		}
+	}
+}
+
+// createRoles replicates the roles to every node and creates the service's role. The first node has written the
+// superuser to itself only; reading it at ALL repairs the other replicas, as nodetool repair would. Cassandra refuses
+// these statements while it sees a node join, so each is retried until it succeeds.
+func (c *Cluster) createRoles(ctx context.Context, opts Options) error {
+	replication := []string{"'class': 'NetworkTopologyStrategy'"}
+	for _, dc := range opts.Datacentres {
+		replication = append(replication, fmt.Sprintf("'%s': %d", dc, opts.NodesPerDC))
+	}
+	for _, step := range []struct{ consistency, statement string }{
+		{"ONE", "ALTER KEYSPACE system_auth WITH replication = {" + strings.Join(replication, ", ") + "}"},
+		{"ALL", "SELECT * FROM system_auth.roles"},
+		{"ALL", fmt.Sprintf("CREATE ROLE IF NOT EXISTS %s WITH PASSWORD = '%s' AND LOGIN = true", Username, c.password)},
+	} {
+		err := c.retry(ctx, c.nodes[0], func() error {
+			_, err := c.query(ctx, superuser, c.nodes[0], step.consistency, step.statement)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("creating the roles: %w", err)
+		}
+	}
+	return nil
+}
