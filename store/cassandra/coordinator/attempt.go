@@ -1,0 +1,151 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gocql/gocql"
+)
+
+// attempt is one try of a statement on one node.
+type attempt struct {
+	runner *Runner
+	policy CallPolicy
+	asked  *askedNodes // of the call
+	began  time.Time
+	hedge  bool
+	cancel context.CancelFunc
+
+	node atomic.Pointer[node] // nil until the driver has picked the node
+
+	mu    sync.Mutex // guards the fields below
+	slow  bool       // marked as slow
+	ended bool       // the driver has returned
+}
+
+// isOpen reports whether nothing is known about the attempt yet: it has neither ended nor been marked as slow.
+func (a *attempt) isOpen() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.ended && !a.slow
+}
+
+// markSlow records once that the attempt is slow. It does nothing after the attempt has ended.
+func (a *attempt) markSlow() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.slow || a.ended {
+		return
+	}
+	a.slow = true
+	a.record(errSlow)
+}
+
+// end records how the attempt ended. ctx is the context of the attempt. An attempt that was cancelled records nothing.
+func (a *attempt) end(ctx context.Context, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return
+	}
+	a.record(err)
+}
+
+// record updates the metrics, the hedge delay and the node's circuit breaker. The caller holds mu.
+//
+// A success after the attempt was marked as slow does not close the breaker: it shows that the node is alive, not that
+// it is well.
+func (a *attempt) record(err error) {
+	a.runner.metrics.attempts[outcomeOf(err)].Inc()
+	if a.policy.Read && err == nil {
+		a.runner.readDelay.observe(time.Since(a.began))
+	}
+	n := a.node.Load()
+	if n == nil || a.policy.EachQuorum {
+		return
+	}
+	switch {
+	case err != nil && !isPermanent(err):
+		n.breaker.recordFailure(a.runner.nodes.now())
+	case err == nil && !a.slow:
+		n.breaker.recordSuccess()
+	}
+}
+
+// pick returns the nodes that this attempt may ask: first those that the call has not asked yet and whose breaker
+// allows a request, in the driver's order; then the others, the one that was asked longest ago first. The driver takes
+// the first node to which it has a connection.
+func (a *attempt) pick(ns *nodes, q gocql.ExecutableQuery) gocql.NextHost {
+	next := ns.HostSelectionPolicy.Pick(routedQuery{q, a.policy.PartitionKey})
+	var deferred []gocql.SelectedHost
+	return func() gocql.SelectedHost {
+		for host := next(); host != nil; host = next() {
+			if n := ns.node(host.Info().HostID()); a.asked.addNew(n, ns.now()) {
+				a.node.Store(n)
+				return host
+			}
+			deferred = append(deferred, host)
+		}
+		if len(deferred) == 0 {
+			return nil
+		}
+		turn := func(h gocql.SelectedHost) int { return a.asked.lastTurn(ns.node(h.Info().HostID())) }
+		host := slices.MinFunc(deferred, func(x, y gocql.SelectedHost) int { return turn(x) - turn(y) })
+		deferred = slices.DeleteFunc(deferred, func(h gocql.SelectedHost) bool { return h == host })
+		n := ns.node(host.Info().HostID())
+		a.asked.add(n)
+		a.node.Store(n)
+		return host
+	}
+}
+
+// askedNodes lists the nodes that one call has asked, in order. The attempts of the call share it.
+type askedNodes struct {
+	mu    sync.Mutex
+	nodes []*node
+}
+
+// add appends n.
+func (l *askedNodes) add(n *node) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.nodes = append(l.nodes, n)
+}
+
+// addNew appends n and returns true if the call has not asked n yet and the node's breaker allows a request.
+func (l *askedNodes) addNew(n *node, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.Contains(l.nodes, n) || !n.breaker.allow(now) {
+		return false
+	}
+	l.nodes = append(l.nodes, n)
+	return true
+}
+
+// lastTurn returns the position at which n was asked last, or -1 if it was not asked.
+func (l *askedNodes) lastTurn(n *node) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, asked := range slices.Backward(l.nodes) {
+		if asked == n {
+			return i
+		}
+	}
+	return -1
+}
+
+// routedQuery is a query whose partition key is known. gocql v1.7.0 has Query.RoutingKey for this, but nothing for a
+// Batch.
+type routedQuery struct {
+	gocql.ExecutableQuery
+	partitionKey []byte
+}
+
+// GetRoutingKey implements gocql.ExecutableQuery.
+func (q routedQuery) GetRoutingKey() ([]byte, error) { return q.partitionKey, nil }

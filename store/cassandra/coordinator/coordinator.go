@@ -1,0 +1,143 @@
+// Package coordinator runs a CQL statement on the nodes of the local datacentre until one of them succeeds.
+//
+// A call of Run starts with one attempt, on the node that the driver's token-aware policy puts first. Another attempt,
+// on another node, starts when
+//
+//   - an attempt fails with an error that another node might not return (lost connection, Unavailable, timeout):
+//     immediately. When every node has been tried, the next round starts after a pause of 50 ms, which doubles with
+//     each further round.
+//   - a read takes longer than 98 % of recent reads (at least 5 ms, at most 200 ms): a hedged attempt, if the hedge
+//     budget allows it.
+//   - an attempt takes longer than 200 ms: the attempt is slow. Its node's circuit breaker counts a failure, and a
+//     hedged attempt starts if the hedge budget allows it.
+//   - a statement at EACH_QUORUM takes longer than 700 ms: a hedged attempt, which needs no budget. Such a call tries
+//     each node once only.
+//
+// The first success is the result. Run fails when the statement itself is wrong (a syntax error, a missing permission),
+// when an EACH_QUORUM call has failed on every node, or when its context ends.
+//
+//	caller ── attempt 1 ──▶ node A        (slow)
+//	  │ timer
+//	  └────── attempt 2 ──▶ node B ──▶ result
+//
+// # Who decides
+//
+// Only the goroutine that called Run decides: it waits for results, for one timer and for its context. Every attempt
+// runs in a goroutine of its own. When the driver returns, that goroutine first records the outcome (in the circuit
+// breaker of its node, the metrics, and the hedge delay of reads), then sends the result to the caller.
+//
+// # What happens after the decision
+//
+// Run cancels the remaining attempts when it returns. A cancelled attempt ends when the driver notices, records nothing,
+// and its result is dropped. An attempt that ended at the same moment still records its outcome. No attempt changes
+// anything else.
+//
+// There is one exception. When a read was hedged before its first attempt was slow, nothing is known yet about the node
+// of that first attempt. The superseded attempt keeps running until 200 ms after its start. If it ends before, its
+// goroutine records the outcome as usual. Otherwise a timer records it as slow and cancels it. So a dead node is noticed
+// although other nodes answer in its place, and a node that is late for a moment is not suspected.
+//
+// # Invariants
+//
+//  1. A repeated statement has the same effect as one that runs once, because the caller gives it a fixed write
+//     timestamp. The package does not check this: its callers only pass statements that may be repeated and that may
+//     run twice at the same time.
+//  2. Each call adds a tenth of a hedged attempt to the hedge budget, which holds at most 100. So hedged attempts are at
+//     most 10 % of calls in the long run, and when all nodes are slow almost no load is added. Three kinds of hedged
+//     attempt do not need the budget: EACH_QUORUM calls; attempts beside a node whose circuit breaker is open while
+//     another node's is closed; and one attempt of a call that has waited 1.2 s for slow nodes.
+//  3. A node is never excluded. A node whose circuit breaker is open is tried last, and probed once a second.
+//  4. No node of another datacentre is ever asked. This needs the driver's host filter as well: see HostPolicy.
+//
+// # What it does not defend against
+//
+// Run cannot stop a statement that a node has received: a cancelled attempt, or one that failed with a timeout, may
+// still take effect.
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gocql/gocql"
+)
+
+// SlowAfter is how long an attempt may take before it counts as slow. Statements at EACH_QUORUM have 700 ms instead.
+const SlowAfter = 200 * time.Millisecond
+
+// slowAfterEachQuorum replaces SlowAfter at EACH_QUORUM, because the answer takes a round trip to the other datacentres.
+const slowAfterEachQuorum = 700 * time.Millisecond
+
+// CallPolicy describes a statement as far as hedging and retries depend on it.
+type CallPolicy struct {
+	// PartitionKey is the serialized partition key. The first attempt goes to one of its replicas. Without it, the
+	// driver would have to prepare the statement first to find the replicas, perhaps on a node that does not answer.
+	PartitionKey []byte
+	// Read is set for a read of one row by its key at LOCAL_QUORUM. Such reads take similar time, so that a hedged
+	// attempt can start when one takes longer than usual.
+	Read bool
+	// EachQuorum is set when the statement needs the other datacentres. Each node is tried once only, hedged attempts
+	// need no budget, and outcomes do not change circuit breakers, because a failure says nothing about the node asked.
+	EachQuorum bool
+}
+
+// slowAfter returns how long an attempt may take before it counts as slow.
+func (p CallPolicy) slowAfter() time.Duration {
+	if p.EachQuorum {
+		return slowAfterEachQuorum
+	}
+	return SlowAfter
+}
+
+// Runner holds what the calls of one Cassandra session share: the nodes with their circuit breakers, the hedge budget
+// and the hedge delay. All methods are safe for concurrent use.
+type Runner struct {
+	nodes     *nodes
+	budget    hedgeBudget
+	readDelay hedgeDelay
+	metrics   *Metrics
+}
+
+// NewRunner returns a Runner for the nodes of localDatacentre. keyspace is the session's keyspace. now is the clock of
+// the circuit breakers.
+func NewRunner(localDatacentre, keyspace string, now func() time.Time, m *Metrics) *Runner {
+	r := &Runner{nodes: newNodes(localDatacentre, keyspace, now, m), metrics: m}
+	r.budget.fill()
+	return r
+}
+
+// HostPolicy returns the host selection policy for the driver's session. The session also needs a
+// gocql.DataCentreHostFilter for the local datacentre: without it, the driver falls back to nodes of other
+// datacentres, and LOCAL_QUORUM means their datacentre.
+func (r *Runner) HostPolicy() gocql.HostSelectionPolicy { return r.nodes }
+
+// Addresses returns the IP addresses of the local nodes that are up, sorted as text.
+func (r *Runner) Addresses() []string { return r.nodes.addresses() }
+
+// WithNode returns a context whose statements go only to the local node with this IP address. It returns an error if
+// that node is not up. Use the context with the driver directly, not with Run.
+func (r *Runner) WithNode(ctx context.Context, address string) (context.Context, error) {
+	host := r.nodes.at(address)
+	if host == nil {
+		return nil, fmt.Errorf("node %s is not up", address)
+	}
+	return withChoice(ctx, singleNode{host}), nil
+}
+
+// Run calls statement until it succeeds on one node, and returns its value. It may call statement several times, also
+// at the same time. See the package comment for the rules.
+//
+// statement must run one CQL statement with the context that it gets. That context chooses the node and has the values
+// of ctx, but not its deadline.
+//
+// If ctx ends, the error wraps ctx.Err and the error of the last failed attempt. Otherwise it is the error of the last
+// attempt.
+func Run[T any](ctx context.Context, r *Runner, p CallPolicy, statement func(context.Context) (T, error)) (T, error) {
+	if err := ctx.Err(); err != nil {
+		var zero T
+		return zero, err
+	}
+	r.budget.add()
+	return newHedgedCall(ctx, r, p, statement).run()
+}

@@ -1,0 +1,38 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestRun_AsksNoNodeIfContextHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newFakeCluster(map[string]reply{"a": quick})
+		if got, err := c.run(CallPolicy{}, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got an answer from %q and error %v, want context.DeadlineExceeded", got, err)
+		}
+		wantAsked(t, c.takeAsked())
+	})
+}
+
+func TestRun_GivesStatementValuesButNoDeadline(t *testing.T) {
+	type key struct{}
+	c := newFakeCluster(nil)
+	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "value"), time.Minute)
+	defer cancel()
+	_, err := Run(ctx, c.Runner, CallPolicy{}, func(ctx context.Context) (struct{}, error) {
+		if got := ctx.Value(key{}); got != "value" {
+			t.Errorf("the statement's context has value %v", got)
+		}
+		if _, ok := ctx.Deadline(); ok {
+			t.Error("the statement's context has a deadline")
+		}
+		return struct{}{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,80 @@
+package coordinator
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
+	for name, took := range map[string]func() time.Duration{
+		"even latencies":          func() time.Duration { return time.Duration(random.Int64N(int64(100 * time.Millisecond))) },
+		"latencies with a tail":   func() time.Duration { return time.Duration(random.ExpFloat64() * float64(20*time.Millisecond)) },
+		"latencies of two kinds":  func() time.Duration { return []time.Duration{10, 10, 150}[random.IntN(3)] * time.Millisecond },
+		"equal latencies":         func() time.Duration { return 10*time.Millisecond + time.Duration(random.IntN(1000)) },
+		"very long, but very few": func() time.Duration { return []time.Duration{9, 3000}[random.IntN(200)/199] * time.Millisecond },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d hedgeDelay
+			const reads = 20_000
+			hedged := 0
+			for n := range 2 * reads {
+				latency := took()
+				if n >= reads && latency > d.get() {
+					hedged++
+				}
+				d.observe(latency)
+			}
+			if hedged > reads/40 {
+				t.Errorf("%d of %d reads would be hedged", hedged, reads)
+			}
+		})
+	}
+}
+
+func TestHedgeDelay_IsSlowAfterBeforeFirstRead(t *testing.T) {
+	var d hedgeDelay
+	if got := d.get(); got != SlowAfter {
+		t.Errorf("got %v, want %v", got, SlowAfter)
+	}
+}
+
+func TestHedgeDelay_ReachesSlowAfterWhenAllReadsAreSlow(t *testing.T) {
+	var d hedgeDelay
+	observeReads(&d, 10*time.Millisecond, 40*time.Millisecond)
+	for range 40 {
+		d.observe(300 * time.Millisecond)
+	}
+	if got := d.get(); got != SlowAfter {
+		t.Errorf("got %v, want %v", got, SlowAfter)
+	}
+}
+
+func TestHedgeDelay_IgnoresWritesAndFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := usualReads(t)
+		before := c.readDelay.get()
+		setAll := func(r reply) {
+			for _, id := range []string{"a", "b", "c"} {
+				c.set(id, r)
+			}
+		}
+		for _, r := range []reply{quick, {after: 100 * time.Millisecond}} {
+			setAll(r)
+			for range 20 {
+				if _, err := c.run(CallPolicy{}, time.Minute); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		setAll(fails)
+		for range 20 {
+			_, _ = c.run(CallPolicy{Read: true}, 20*time.Millisecond)
+		}
+		if after := c.readDelay.get(); after != before {
+			t.Errorf("the hedge delay was %v and is %v after writes and failures", before, after)
+		}
+	})
+}

@@ -1,0 +1,63 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gocql/gocql"
+)
+
+// errSlow is recorded for an attempt that has no answer yet and is slow.
+var errSlow = errors.New("slow coordinator")
+
+// outcome is how an attempt ended, for the metric.
+type outcome int
+
+const (
+	outcomeOK          outcome = iota
+	outcomeSlow                // no answer yet; the attempt may end with another outcome later
+	outcomeUnavailable         // too few replicas are up; nothing was written
+	outcomeTimeout             // too few replicas have answered in time
+	outcomeRefused             // any other error of Cassandra's
+	outcomeNoResponse          // no answer within the driver's timeout
+	outcomeConnection          // no connection, or it was lost
+)
+
+// outcomeNames are the label values of the metric, by outcome.
+var outcomeNames = [...]string{"ok", "slow", "unavailable", "timeout", "refused", "no_response", "connection"}
+
+// outcomeOf returns the outcome of an attempt that ended with err.
+func outcomeOf(err error) outcome {
+	if err == nil {
+		return outcomeOK
+	}
+	var refused gocql.RequestError
+	switch {
+	case errors.Is(err, errSlow):
+		return outcomeSlow
+	case errors.As(err, &refused):
+		switch refused.Code() {
+		case gocql.ErrCodeUnavailable:
+			return outcomeUnavailable
+		case gocql.ErrCodeReadTimeout, gocql.ErrCodeWriteTimeout:
+			return outcomeTimeout
+		}
+		return outcomeRefused
+	case errors.Is(err, gocql.ErrTimeoutNoResponse), errors.Is(err, context.DeadlineExceeded):
+		return outcomeNoResponse
+	}
+	return outcomeConnection
+}
+
+// isPermanent reports whether every node would return the same error: the statement is wrong, or it is not permitted.
+func isPermanent(err error) bool {
+	var refused gocql.RequestError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code() {
+	case gocql.ErrCodeSyntax, gocql.ErrCodeInvalid, gocql.ErrCodeConfig, gocql.ErrCodeUnauthorized, gocql.ErrCodeCredentials:
+		return true
+	}
+	return false
+}
