@@ -16,6 +16,7 @@ import (
 
 	"userinfo/access"
 	"userinfo/access/signature"
+	"userinfo/internal/config"
 	"userinfo/internal/devca"
 	"userinfo/store"
 	"userinfo/tlsconf"
@@ -89,7 +90,7 @@ func serveDev(ctx context.Context, listen string, keep, debug, open bool, stdout
 
 // openToAnybody replaces every audience's protections with none.
 func (s *service) openToAnybody() error {
-	rules := s.config.rules(time.Now)
+	rules := s.config.PolicyConfig(time.Now)
 	rules.Dev, rules.Audiences = true, make(access.Audiences)
 	for _, name := range append(rules.Collections, access.Metrics, access.OpenAPI, access.Health) {
 		rules.Audiences[name] = []access.Alternative{{Allow: ptr(true)}}
@@ -102,7 +103,7 @@ func (s *service) openToAnybody() error {
 }
 
 // devConfig makes what a client and the service need in dir, and a configuration with one client, who may come by each way.
-func devConfig(dir string) (*Config, error) {
+func devConfig(dir string) (*config.Config, error) {
 	ca, err := devca.New("userinfo dev")
 	if err != nil {
 		return nil, err
@@ -130,12 +131,12 @@ func devConfig(dir string) (*Config, error) {
 		return nil, err
 	}
 	proven := []access.Alternative{{Certificate: ptr(true)}, {Token: ptr(true)}, {Signed: ptr(true)}}
-	c := &Config{
+	c := &config.Config{
 		Audiences: access.Audiences{
 			"sessions": proven, access.Metrics: proven, access.OpenAPI: proven, access.Health: {{Allow: ptr(true)}},
 		},
 		TLS:         tlsconf.ServerFiles{Certificate: serverCert, Key: serverKey, ClientCA: caFile},
-		Collections: []Collection{{Name: "sessions"}},
+		Collections: []config.Collection{{Name: "sessions"}},
 		Clients: []access.Client{{
 			Name:          "dev",
 			Certificates:  []access.CertificateName{{CN: "dev"}},
@@ -144,9 +145,9 @@ func devConfig(dir string) (*Config, error) {
 			Grants:        []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get"},
 			Keys:          []string{"*"},
 		}},
-		Shutdown: Shutdown{Drain: ptr(time.Duration(0))},
+		Shutdown: config.Shutdown{Drain: ptr(time.Duration(0))},
 	}
-	c.applyDefaults()
+	c.ApplyDefaults()
 	return c, nil
 }
 
@@ -176,3 +177,5 @@ A deleted key stays deleted for a minute: to go through this again, take another
 Ctrl-C stops it.
 `, dir, base, fate)
 }
+
+func ptr[T any](v T) *T { return &v }

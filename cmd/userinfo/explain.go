@@ -30,13 +30,13 @@ func checkConfig(_ context.Context, args []string, stdout, stderr io.Writer) int
 	if !ok {
 		return exitUsage
 	}
-	policy, err := c.policy(time.Now)
+	policy, err := c.Policy(time.Now)
 	if err != nil {
-		fmt.Fprintln(stderr, c.explain(err))
+		fmt.Fprintln(stderr, c.Locate(err))
 		return exitUsage
 	}
 	if *as == "" && *may == "" && *keyFile == "" {
-		fmt.Fprintf(stdout, "%s is right: %d collections, %d clients\n\n", c.file, len(c.Collections), len(c.Clients))
+		fmt.Fprintf(stdout, "%s is right: %d collections, %d clients\n\n", c.Name, len(c.Collections), len(c.Clients))
 		explain(stdout, policy)
 		return exitOK
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/internal/config"
 	"userinfo/internal/field"
 	"userinfo/internal/keyfile"
 	"userinfo/store"
@@ -39,7 +40,7 @@ func (f *files) auditKey() access.AuditKey {
 }
 
 // openAudit reads the audit key again.
-func (f *files) openAudit(a Audit) (changed bool, err error) {
+func (f *files) openAudit(a config.Audit) (changed bool, err error) {
 	k, err := keyfile.Read(a.KeyFile, access.ParseAuditKey)
 	if err != nil {
 		return false, &field.Error{Path: "audit.key_file", Err: err}
@@ -50,7 +51,7 @@ func (f *files) openAudit(a Audit) (changed bool, err error) {
 }
 
 // openFiles reads all files that c names. Its errors are field.Error.
-func openFiles(c *Config, withCassandra bool) (*files, error) {
+func openFiles(c *config.Config, withCassandra bool) (*files, error) {
 	var f files
 	var errs []error
 	server, err := tlsconf.LoadServer(c.TLS, time.Now)
@@ -67,8 +68,8 @@ func openFiles(c *Config, withCassandra bool) (*files, error) {
 		if f.password, err = readPassword(c.Cassandra.PasswordFile); err != nil {
 			errs = append(errs, &field.Error{Path: "cassandra.password_file", Err: err})
 		}
-		if c.Seal.given() {
-			if f.keys, err = c.Seal.open(); err != nil {
+		if c.Seal.IndexKey != "" {
+			if f.keys, err = openSealKeys(c.Seal); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -139,7 +140,7 @@ func readPassword(file string) (string, error) {
 	return string(text), nil
 }
 
-func (f *files) cassandraConfig(c Cassandra) store.CassandraConfig {
+func (f *files) cassandraConfig(c config.Cassandra) store.CassandraConfig {
 	return store.CassandraConfig{
 		Hosts:           c.Hosts,
 		Port:            c.Port,

@@ -10,21 +10,12 @@ import (
 
 	"userinfo/access"
 	"userinfo/access/signature"
+	"userinfo/internal/config"
 	"userinfo/internal/field"
 	"userinfo/internal/keyfile"
 	"userinfo/store"
 	"userinfo/tlsconf"
 )
-
-// Seal names the files of the keys that seal rows; each is made by `userinfo key new`, and for its owner alone.
-type Seal struct {
-	// IndexKey makes the row keys. It must never change: no session would be found any more, nor any delete.
-	IndexKey string `yaml:"index_key"`
-	// Keys seal the values: the first seals, all open. This list and its files are read again when they change.
-	Keys []string `yaml:"keys"`
-}
-
-func (s Seal) given() bool { return s.IndexKey != "" || s.Keys != nil }
 
 // key makes a key. It is on stdout alone, for a file.
 func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
@@ -97,7 +88,7 @@ func newKeys() (*store.Keys, error) {
 }
 
 // read reads all key files. Its errors are field.Error.
-func (s Seal) read() (index store.IndexKey, seals []store.SealKey, err error) {
+func readSealKeys(s config.Seal) (index store.IndexKey, seals []store.SealKey, err error) {
 	var errs []error
 	index, err = keyfile.Read(s.IndexKey, store.ParseIndexKey)
 	if err != nil {
@@ -114,8 +105,8 @@ func (s Seal) read() (index store.IndexKey, seals []store.SealKey, err error) {
 }
 
 // open makes Keys of what the files hold.
-func (s Seal) open() (*store.Keys, error) {
-	index, seals, err := s.read()
+func openSealKeys(s config.Seal) (*store.Keys, error) {
+	index, seals, err := readSealKeys(s)
 	if err != nil {
 		return nil, err
 	}

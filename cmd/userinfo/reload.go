@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/internal/config"
 	"userinfo/tlsconf"
 )
 
@@ -25,8 +26,8 @@ const reloadInterval = 2 * time.Second
 // is mended.
 type reloader struct {
 	service *service
-	config  *source           // nil where the configuration came from no file
-	seal    Seal              // the key files of the configuration in force
+	config  *config.File      // nil where the configuration came from no file
+	seal    config.Seal       // the key files of the configuration in force
 	signing []access.Client   // whose signature keys are in force
 	seen    []byte            // the configuration when it was last looked at, if that is not what is in force
 	told    map[string]string // by part, the last failure that was logged
@@ -52,7 +53,7 @@ func newReloader(s *service) *reloader {
 }
 
 // follow has parts of a configuration read again when its file changes. It is called before start.
-func (r *reloader) follow(c *source) { r.config, r.seal, r.signing = c, c.Seal, c.Clients }
+func (r *reloader) follow(c *config.File) { r.config, r.seal, r.signing = c, c.Seal, c.Clients }
 
 // start compares until ctx ends or stop is called; stop returns when it has ended. From the return of start on, SIGHUP
 // does not end the program.
@@ -129,7 +130,7 @@ func (r *reloader) part(name string, reload func() (changed bool, err error)) {
 
 // keys reads the key files again and puts the keys into force.
 func (r *reloader) keys() (changed bool, err error) {
-	index, seals, err := r.seal.read()
+	index, seals, err := readSealKeys(r.seal)
 	if err != nil {
 		return false, err
 	}
@@ -142,11 +143,11 @@ func (r *reloader) keys() (changed bool, err error) {
 // clients reads the configuration again and puts its clients, audiences and proxies into force.
 // A file that changed is believed once it has been the same twice, or, with now, at once.
 func (r *reloader) clients(now bool) (changed bool, err error) {
-	text, err := os.ReadFile(r.config.file)
+	text, err := os.ReadFile(r.config.Name)
 	if err != nil {
 		return false, err
 	}
-	if bytes.Equal(text, r.config.text) {
+	if bytes.Equal(text, r.config.Text) {
 		r.seen = nil
 		return false, nil
 	}
@@ -155,23 +156,23 @@ func (r *reloader) clients(now bool) (changed bool, err error) {
 	if half {
 		return false, nil
 	}
-	c, err := parseConfig(r.config.file, text)
+	c, err := config.Parse(r.config.Name, text)
 	if err != nil {
 		return false, err
 	}
-	if !sameButReloaded(*c, *r.config.Config) {
+	if !sameButReloaded(*c.Config, *r.config.Config) {
 		// The new clients may be meant for the new collections, which are not the ones being served.
 		return false, errors.New("the configuration changed in other parts than clients, audiences, proxies and seal.keys: restart, or undo the other changes")
 	}
 	keys, err := readSigners(c.Clients)
 	if err != nil {
-		return false, withLines(r.config.file, text, err)
+		return false, c.Locate(err)
 	}
-	if err := r.service.set(c, keys, r.service.now); err != nil {
+	if err := r.service.set(c.Config, keys, r.service.now); err != nil {
 		return false, err
 	}
 	r.seal, r.signing = c.Seal, c.Clients
-	r.config.text = text
+	r.config.Text = text
 	return true, nil
 }
 
@@ -184,10 +185,10 @@ func (r *reloader) signers() (changed bool, err error) {
 	return r.service.setSigners(keys), nil
 }
 
-func sameButReloaded(a, b Config) bool {
+func sameButReloaded(a, b config.Config) bool {
 	a.Clients, b.Clients = nil, nil
 	a.Audiences, b.Audiences = nil, nil
-	a.Proxies, b.Proxies = Proxies{}, Proxies{}
+	a.Proxies, b.Proxies = config.Proxies{}, config.Proxies{}
 	a.Seal.Keys, b.Seal.Keys = nil, nil
 	return reflect.DeepEqual(a, b)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"userinfo/access"
+	"userinfo/internal/config"
 	"userinfo/internal/devca"
 )
 
@@ -26,6 +27,19 @@ const (
 	inside   = "198.51.100.1"
 	outside  = "192.0.2.1"
 )
+
+// minimal is the part of a configuration before its clients.
+const minimal = `listen: 127.0.0.1:8443
+tls: {certificate: server.crt, key: server.key}
+cassandra:
+  hosts: [127.0.0.1]
+  local_datacentre: dc1
+  username: userinfo
+  password_file: password
+  tls: {ca: ca.crt}
+collections:
+  - name: sessions
+`
 
 // edited is a service and the configuration file that tests write over.
 type edited struct {
@@ -46,23 +60,22 @@ func newEdited(t *testing.T) *edited {
 	if err != nil {
 		t.Fatal(err)
 	}
-	common, _, _ := strings.Cut(minimal, "clients:")
-	common = strings.NewReplacer("server.crt", certificate, "server.key", key).Replace(common)
+	common := strings.NewReplacer("server.crt", certificate, "server.key", key).Replace(minimal)
 	common += "seal: {index_key: index.key, keys: [seal.key]}\naudiences: {sessions: [{token: true}]}\n"
 	e := &edited{t: t, common: common, file: filepath.Join(dir, "userinfo.yaml")}
 	e.write(common + client(oldToken))
-	config, err := loadConfig(e.file)
+	file, err := config.Load(e.file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := openFiles(config.Config, false)
+	f, err := openFiles(file.Config, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.service, err = newService(config.Config, f, io.Discard); err != nil {
+	if e.service, err = newService(file.Config, f, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	e.reload.follow(config)
+	e.reload.follow(file)
 	return e
 }
 

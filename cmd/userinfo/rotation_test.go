@@ -21,6 +21,7 @@ import (
 
 	"userinfo/access"
 	"userinfo/access/signature"
+	"userinfo/internal/config"
 	"userinfo/internal/devca"
 	"userinfo/store"
 )
@@ -181,13 +182,13 @@ func newRotated(t *testing.T) *rotated {
 	w.signer.Store(&signer)
 	file := w.write("userinfo.yaml", []byte(w.rules("{sha256: "+token.HashText()+"}", "127.0.0.0/8", "{id: s-1, file: "+w.dir+"/s-1.key}", "")))
 
-	config, err := loadConfig(file)
+	loaded, err := config.Load(file)
 	w.must("configuration", err)
-	f, err := openFiles(config.Config, false)
+	f, err := openFiles(loaded.Config, false)
 	w.must("files", err)
-	w.service, err = newService(config.Config, f, &w.log)
+	w.service, err = newService(loaded.Config, f, &w.log)
 	w.must("service", err)
-	w.reload.follow(config)
+	w.reload.follow(loaded)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	w.must("listen", err)
 	w.address = l.Addr().String()

@@ -9,6 +9,7 @@ import (
 	"userinfo/access"
 	"userinfo/access/forwarded"
 	"userinfo/access/signature"
+	"userinfo/internal/config"
 	"userinfo/tlsconf"
 )
 
@@ -28,8 +29,8 @@ type forwardedRules struct {
 }
 
 // set puts the rules of c in force, all or none. Keys come before the policy that needs them.
-func (r *rules) set(c *Config, s signers, now func() time.Time) error {
-	policy, err := c.policy(now)
+func (r *rules) set(c *config.Config, s signers, now func() time.Time) error {
+	policy, err := c.Policy(now)
 	if err != nil {
 		return err
 	}

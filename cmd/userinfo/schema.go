@@ -22,7 +22,7 @@ func schemaCommand(ctx context.Context, args []string, stdout, stderr io.Writer)
 		if !ok {
 			return exitUsage
 		}
-		return schemaPrint(c.spec(), stdout, stderr)
+		return schemaPrint(c.SchemaSpec(), stdout, stderr)
 	}
 	c, f, ok := configured("schema "+args[0], args[1:], stderr)
 	if !ok {
@@ -35,7 +35,7 @@ func schemaCommand(ctx context.Context, args []string, stdout, stderr io.Writer)
 		return exitFailed
 	}
 	defer db.Close()
-	return verbs[args[0]](ctx, db, c.spec(), stdout, stderr)
+	return verbs[args[0]](ctx, db, c.SchemaSpec(), stdout, stderr)
 }
 
 func schemaPrint(s schema.Spec, stdout, stderr io.Writer) int {
@@ -71,13 +71,4 @@ func schemaCheck(ctx context.Context, db schema.DB, s schema.Spec, stdout, stder
 	}
 	fmt.Fprintln(stdout, "the schema is as the configuration wants it")
 	return exitOK
-}
-
-// spec is what the schema must be for c.
-func (c *Config) spec() schema.Spec {
-	s := schema.Spec{Keyspace: c.Cassandra.Keyspace, Replication: c.Cassandra.Replication, LocalDatacentre: c.Cassandra.LocalDatacentre}
-	for _, k := range c.Collections {
-		s.Tables = append(s.Tables, schema.Table{Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: store.TombstoneLead(*k.Fence)})
-	}
-	return s
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"userinfo/internal/config"
 	"userinfo/schema"
 	"userinfo/store"
 )
@@ -31,12 +32,12 @@ func parseFlags(flags *flag.FlagSet, args []string, stderr io.Writer) (ok bool) 
 }
 
 // configuredAlone reads the flags of a command that has only --config, and the configuration.
-func configuredAlone(name string, args []string, stderr io.Writer) (*source, bool) {
+func configuredAlone(name string, args []string, stderr io.Writer) (*config.File, bool) {
 	return readConfigured(flag.NewFlagSet(name, flag.ContinueOnError), args, stderr)
 }
 
 // readConfigured adds --config to flags, reads them, and the configuration.
-func readConfigured(flags *flag.FlagSet, args []string, stderr io.Writer) (*source, bool) {
+func readConfigured(flags *flag.FlagSet, args []string, stderr io.Writer) (*config.File, bool) {
 	file := flags.String("config", "", "the configuration `FILE` (required)")
 	if !parseFlags(flags, args, stderr) {
 		return nil, false
@@ -45,7 +46,7 @@ func readConfigured(flags *flag.FlagSet, args []string, stderr io.Writer) (*sour
 		fmt.Fprintf(stderr, "userinfo %s: --config FILE is missing\n", flags.Name())
 		return nil, false
 	}
-	c, err := loadConfig(*file)
+	c, err := config.Load(*file)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return nil, false
@@ -54,19 +55,19 @@ func readConfigured(flags *flag.FlagSet, args []string, stderr io.Writer) (*sour
 }
 
 // configured is configuredAlone with the files that the configuration names.
-func configured(name string, args []string, stderr io.Writer) (*source, *files, bool) {
+func configured(name string, args []string, stderr io.Writer) (*config.File, *files, bool) {
 	return configuredWith(flag.NewFlagSet(name, flag.ContinueOnError), args, stderr)
 }
 
 // configuredWith is configured for a command that has other flags, too.
-func configuredWith(flags *flag.FlagSet, args []string, stderr io.Writer) (*source, *files, bool) {
+func configuredWith(flags *flag.FlagSet, args []string, stderr io.Writer) (*config.File, *files, bool) {
 	c, ok := readConfigured(flags, args, stderr)
 	if !ok {
 		return nil, nil, false
 	}
 	f, err := openFiles(c.Config, true)
 	if err != nil {
-		fmt.Fprintln(stderr, c.explain(err))
+		fmt.Fprintln(stderr, c.Locate(err))
 		return nil, nil, false
 	}
 	return c, f, true
@@ -80,7 +81,7 @@ func serve(ctx context.Context, args []string, _, stderr io.Writer) int {
 	}
 	s, err := newService(c.Config, f, stderr)
 	if err != nil {
-		fmt.Fprintln(stderr, c.explain(err))
+		fmt.Fprintln(stderr, c.Locate(err))
 		return exitUsage
 	}
 	s.reload.follow(c)
@@ -115,7 +116,7 @@ func (s *service) serveCassandra(ctx context.Context) error {
 func (s *service) carry(ctx context.Context, c *store.Cassandra) (stop func()) {
 	var collections []store.CollectionConfig
 	for _, k := range s.config.Collections {
-		collections = append(collections, k.store())
+		collections = append(collections, k.StoreConfig())
 	}
 	carrier := c.Replayer(collections, store.ReplayerOptions{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
 	return inBackground(ctx, carrier.Run)
@@ -184,7 +185,7 @@ func (s *service) compare(ctx context.Context, config store.CassandraConfig) ([]
 		return nil, err
 	}
 	defer admin.Close()
-	return schema.Check(ctx, admin, s.config.spec())
+	return schema.Check(ctx, admin, s.config.SchemaSpec())
 }
 
 func schemaError(differences []schema.Difference) error {

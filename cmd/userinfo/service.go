@@ -16,13 +16,14 @@ import (
 
 	"userinfo/access/signature"
 	"userinfo/api"
+	"userinfo/internal/config"
 	"userinfo/store"
 	"userinfo/tlsconf"
 )
 
 // service is one instance, from its configuration to its listener.
 type service struct {
-	config           *Config
+	config           *config.Config
 	files            *files
 	log              *slog.Logger
 	audit            *slog.Logger // to the same place, whatever the level
@@ -41,17 +42,13 @@ const proxyTimeout = 2 * time.Second
 type opener func(store.CollectionConfig, store.Options) *store.Collection
 
 // newService makes a service of a checked configuration; logs go to w.
-func newService(c *Config, f *files, w io.Writer) (*service, error) {
-	level, err := parseLevel(c.LogLevel)
-	if err != nil {
-		return nil, err
-	}
+func newService(c *config.Config, f *files, w io.Writer) (*service, error) {
 	now := time.Now
 	s := &service{
 		config:   c,
 		files:    f,
 		now:      now,
-		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})),
+		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.Level()})),
 		audit:    slog.New(slog.NewJSONHandler(w, nil)),
 		registry: prometheus.NewRegistry(),
 	}
@@ -123,18 +120,11 @@ func (s *service) collections(open opener) ([]api.Collection, func(context.Conte
 	var all []api.Collection
 	var ready func(context.Context) error
 	for _, k := range s.config.Collections {
-		c := open(k.store(), store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Keys: s.files.keys, Random: rand.Reader})
+		c := open(k.StoreConfig(), store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Keys: s.files.keys, Random: rand.Reader})
 		ready = c.Ready
 		all = append(all, api.Collection{
 			Name: k.Name, Path: k.Path, Store: c, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,
 		})
 	}
 	return all, ready
-}
-
-// store is what the store needs to know of the collection.
-func (k Collection) store() store.CollectionConfig {
-	return store.CollectionConfig{
-		Name: k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, TouchSlack: *k.TouchSlack,
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -16,13 +16,13 @@ import (
 
 const exampleFile = "../../deploy/userinfo.yaml"
 
-func readExample(t *testing.T) (text []byte, c *Config) {
+func readExample(t *testing.T) (text []byte, c *File) {
 	t.Helper()
 	text, err := os.ReadFile(exampleFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err = parseConfig(exampleFile, text); err != nil {
+	if c, err = Parse(exampleFile, text); err != nil {
 		t.Fatal(err)
 	}
 	return text, c
@@ -90,7 +90,7 @@ func TestTheExampleShowsTheDefaults(t *testing.T) {
 		if n := len(line.FindAll(text, -1)); n != 1 {
 			t.Errorf("%s is there %d times", name, n)
 		}
-		c, err := parseConfig(exampleFile, line.ReplaceAll(text, nil))
+		c, err := Parse(exampleFile, line.ReplaceAll(text, nil))
 		if err != nil {
 			t.Errorf("without %s: %v", name, err)
 			continue
@@ -98,7 +98,7 @@ func TestTheExampleShowsTheDefaults(t *testing.T) {
 		if name == "min_version" && c.TLS.MinVersion == "" {
 			c.TLS.MinVersion = "1.3" // tlsconf's default, which its own tests hold
 		}
-		if !reflect.DeepEqual(c, whole) {
+		if !reflect.DeepEqual(c.Config, whole.Config) {
 			t.Errorf("%s does not show its default", name)
 		}
 	}
@@ -113,7 +113,7 @@ func TestTheExampleLetsNobodyInWithAToken(t *testing.T) {
 			}
 		}
 	}
-	policy, err := c.policy(time.Now)
+	policy, err := c.Policy(time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

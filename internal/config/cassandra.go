@@ -1,0 +1,63 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"userinfo/internal/field"
+	"userinfo/store"
+	"userinfo/tlsconf"
+)
+
+// Cassandra says how to reach the cluster. Connections always use verified TLS and a password.
+type Cassandra struct {
+	// Hosts are contact points in the local datacentre: host names or IP addresses, without a port.
+	Hosts []string `yaml:"hosts"`
+	// Port of the native protocol; default 9042.
+	Port int `yaml:"port"`
+	// LocalDatacentre is the datacentre's name in Cassandra. The service sends requests to nodes of this datacentre only.
+	LocalDatacentre string `yaml:"local_datacentre"`
+	// Keyspace holds the tables of all collections; default userinfo.
+	Keyspace string `yaml:"keyspace"`
+	// Replication is the number of replicas in each datacentre. `schema apply` creates the keyspace with it; `schema check`
+	// and `serve` compare it with the cluster. Without it they only check that the local datacentre has replicas.
+	Replication map[string]int `yaml:"replication"`
+	// Username is the role that the service logs in as.
+	Username string `yaml:"username"`
+	// PasswordFile holds the role's password. A line end after the password is ignored.
+	PasswordFile string `yaml:"password_file"`
+	// TLS names the CA of the nodes' certificates and, optionally, a client certificate.
+	TLS tlsconf.ClientFiles `yaml:"tls"`
+}
+
+func (c Cassandra) validate() error {
+	var errs []error
+	bad := func(name, format string, args ...any) {
+		errs = append(errs, field.Errorf("cassandra."+name, format, args...))
+	}
+	if len(c.Hosts) == 0 {
+		bad("hosts", "missing: list contact points in the local datacentre")
+	}
+	for i, host := range c.Hosts {
+		if _, _, err := net.SplitHostPort(host); err == nil {
+			bad(fmt.Sprintf("hosts[%d]", i), "give a host name or an IP address without a port; cassandra.port is the port of all hosts")
+		}
+	}
+	if c.Port < 1 || c.Port > 65535 {
+		bad("port", "must be from 1 to 65535")
+	}
+	if !store.IsIdentifier(c.Keyspace) {
+		bad("keyspace", identifierRule)
+	}
+	for _, required := range []struct{ name, value, hint string }{
+		{"local_datacentre", c.LocalDatacentre, "the name of the datacentre, as `nodetool status` shows it"},
+		{"username", c.Username, "the service does not use a Cassandra without authentication"},
+		{"password_file", c.PasswordFile, "name the file that holds the password"},
+	} {
+		if required.value == "" {
+			bad(required.name, "missing: %s", required.hint)
+		}
+	}
+	return errors.Join(errs...)
+}

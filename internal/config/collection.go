@@ -1,0 +1,135 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"userinfo/access"
+	"userinfo/internal/field"
+	"userinfo/schema"
+	"userinfo/store"
+)
+
+// Collection is one kind of data.
+type Collection struct {
+	// Name is the collection's name in grants, metrics and logs.
+	Name string `yaml:"name"`
+	// Path is the URL path below which keys are; default /NAME/v1.
+	Path string `yaml:"path"`
+	// Table is the table in the keyspace; default NAME.
+	Table string `yaml:"table"`
+	// Layout is userinfo (default), which is sealed, or kask, which is not sealed, for a table that Kask created.
+	Layout store.Layout `yaml:"layout"`
+	// DefaultTTL is the TTL of a value that is set without a TTL header; whole seconds, default 24h.
+	DefaultTTL time.Duration `yaml:"default_ttl"`
+	// MaxTTL is the longest TTL that a client may ask for; whole seconds, default DefaultTTL. The table's gc_grace_seconds
+	// must be at least as long.
+	MaxTTL time.Duration `yaml:"max_ttl"`
+	// Fence is the time after a delete during which the key stays deleted; whole seconds up to 1h, default 60s. 0s turns the
+	// fence off, for data whose keys are used again.
+	Fence *time.Duration `yaml:"fence"`
+	// TouchSlack is a fraction of the TTL that a touch asks for. A touch writes nothing if the remaining TTL differs by at
+	// most this fraction. From 0 (every touch writes) to 0.5; default 0.01.
+	TouchSlack *float64 `yaml:"touch_slack"`
+	// MaxValueBytes is the largest size of a value in bytes, up to 16777216; default 1048576.
+	MaxValueBytes int64 `yaml:"max_value_bytes"`
+}
+
+func (k *Collection) applyDefaults() {
+	setDefault(&k.Path, "/"+k.Name+"/v1")
+	setDefault(&k.Table, k.Name)
+	setDefault(&k.Layout, store.LayoutUserInfo)
+	setDefault(&k.DefaultTTL, 24*time.Hour)
+	setDefault(&k.MaxTTL, k.DefaultTTL)
+	setDefault(&k.MaxValueBytes, 1<<20)
+	setDefaultPointer(&k.Fence, time.Minute)
+	setDefaultPointer(&k.TouchSlack, 0.01)
+}
+
+// StoreConfig returns the settings that package store needs.
+func (k Collection) StoreConfig() store.CollectionConfig {
+	return store.CollectionConfig{
+		Name: k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, TouchSlack: *k.TouchSlack,
+	}
+}
+
+// validateCollections checks each collection, and that no two share a name, a path or a table.
+func (c *Config) validateCollections() error {
+	if len(c.Collections) == 0 {
+		return field.Errorf("collections", "missing: list at least one collection")
+	}
+	var errs []error
+	seen := make(map[string]bool)
+	for i, k := range c.Collections {
+		at := fmt.Sprintf("collections[%d]", i)
+		errs = append(errs, k.validate(at))
+		for _, unique := range []struct{ field, value string }{{"name", k.Name}, {"path", k.Path}, {"table", k.Table}} {
+			if seen[unique.field+unique.value] {
+				errs = append(errs, field.Errorf(at+"."+unique.field, "another collection has %q already", unique.value))
+			}
+			seen[unique.field+unique.value] = true
+		}
+		for _, other := range c.Collections {
+			if strings.HasPrefix(k.Path, other.Path+"/") {
+				errs = append(errs, field.Errorf(at+".path", "%q is below %q, which is another collection's path", k.Path, other.Path))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// identifierRule says what store.IsIdentifier accepts.
+const identifierRule = "must be of " + store.IdentifierRule
+
+// reservedNames are names of the service's own resources.
+var reservedNames = map[string]bool{access.Metrics: true, access.OpenAPI: true, access.Health: true, "healthz": true, "readyz": true}
+
+func (k Collection) validate(at string) error {
+	var errs []error
+	bad := func(name, format string, args ...any) {
+		errs = append(errs, field.Errorf(at+"."+name, format, args...))
+	}
+	if !store.IsIdentifier(k.Name) || reservedNames[k.Name] {
+		bad("name", identifierRule+"; metrics, openapi, health, healthz and readyz are reserved")
+	}
+	if !store.IsIdentifier(k.Table) {
+		bad("table", identifierRule)
+	}
+	if schema.Reserved(k.Table) {
+		bad("table", "%q is one of the service's own tables; choose another name", k.Table)
+	}
+	if !isPath(k.Path) {
+		bad("path", "must begin with /, must not end with /, and may contain only a-z, 0-9, _, - and single slashes")
+	}
+	if !k.Layout.IsValid() {
+		bad("layout", "must be userinfo or kask")
+	}
+	for _, ttl := range []struct {
+		name string
+		d    time.Duration
+	}{{"default_ttl", k.DefaultTTL}, {"max_ttl", k.MaxTTL}} {
+		if !store.IsTTL(ttl.d) || ttl.d%time.Second != 0 {
+			bad(ttl.name, "must be whole seconds, from 1s to %v", store.LargestTTL)
+		}
+	}
+	if k.DefaultTTL > k.MaxTTL {
+		bad("default_ttl", "must not be longer than max_ttl (%v)", k.MaxTTL)
+	}
+	if *k.Fence < 0 || *k.Fence > time.Hour || *k.Fence%time.Second != 0 {
+		bad("fence", "must be whole seconds, from 0s (no fence) to 1h")
+	}
+	if !(*k.TouchSlack >= 0 && *k.TouchSlack <= store.MaxTouchSlack) { // written so that NaN fails
+		bad("touch_slack", "must be from 0 (every touch writes) to %v", store.MaxTouchSlack)
+	}
+	if k.MaxValueBytes < 1 || k.MaxValueBytes > 16<<20 {
+		bad("max_value_bytes", "must be from 1 to 16777216, Cassandra's default limit of a mutation")
+	}
+	return errors.Join(errs...)
+}
+
+func isPath(s string) bool {
+	return strings.HasPrefix(s, "/") && !strings.HasSuffix(s, "/") && !strings.Contains(s, "//") &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-/") == ""
+}

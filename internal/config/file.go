@@ -1,0 +1,125 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"userinfo/internal/field"
+)
+
+// File is a configuration and the file that it was read from.
+type File struct {
+	*Config
+	// Name is the name of the file.
+	Name string
+
+	Text []byte
+	root *yaml.Node
+}
+
+// Mistake is one mistake in a configuration file.
+type Mistake struct {
+	File string
+	Line int    // from 1; 0 if the mistake has no line
+	Path string // of the field, such as collections[0].fence; may be empty
+	Err  error
+}
+
+// Error returns FILE:LINE: FIELD: REASON.
+func (m *Mistake) Error() string {
+	at := m.File
+	if m.Line > 0 {
+		at = fmt.Sprintf("%s:%d", m.File, m.Line)
+	}
+	if m.Path != "" {
+		at += ": " + m.Path
+	}
+	return at + ": " + m.Err.Error()
+}
+
+// Unwrap returns the reason.
+func (m *Mistake) Unwrap() error { return m.Err }
+
+// Load reads a configuration file, applies defaults and checks it. Its error joins one *Mistake for each mistake in the
+// file, in the order of lines.
+func Load(name string) (*File, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return Parse(name, text)
+}
+
+// Parse does what Load does, with text as the content of the file called name.
+func Parse(name string, text []byte) (*File, error) {
+	f := &File{Config: new(Config), Name: name, Text: text}
+	var err error
+	if f.root, err = parseYAML(name, text); err != nil {
+		return nil, err
+	}
+	d := decoder{file: name}
+	d.decode("", f.root, f.Config)
+	f.ApplyDefaults()
+	mistakes := d.mistakes
+	for _, m := range f.mistakes(f.validate()) {
+		if !d.explains(m.Path) {
+			mistakes = append(mistakes, m)
+		}
+	}
+	if len(mistakes) == 0 {
+		mistakes = f.mistakes(f.validateSchema())
+	}
+	if len(mistakes) > 0 {
+		return nil, join(mistakes)
+	}
+	f.resolveFileNames(filepath.Dir(name))
+	return f, nil
+}
+
+// parseYAML returns the root of the only document in text.
+func parseYAML(name string, text []byte) (*yaml.Node, error) {
+	var document yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	if err := d.Decode(&document); errors.Is(err, io.EOF) {
+		return nil, &Mistake{File: name, Err: errors.New("the file is empty")}
+	} else if err != nil {
+		return nil, syntaxMistake(name, text)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, &Mistake{File: name, Err: errors.New("the file has more than one document; remove the --- line and what follows")}
+	}
+	return document.Content[0], nil
+}
+
+// Locate returns err with file and line before each field.Error in it.
+func (f *File) Locate(err error) error { return join(f.mistakes(err)) }
+
+func (f *File) mistakes(err error) []*Mistake {
+	var all []*Mistake
+	for _, e := range field.All(err) {
+		m := &Mistake{File: f.Name, Path: e.Path, Err: e.Err}
+		if e.Path != "" {
+			m.Line = lineOf(f.root, e.Path)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// join returns the mistakes as one error, in the order of lines.
+func join(mistakes []*Mistake) error {
+	slices.SortStableFunc(mistakes, func(a, b *Mistake) int { return cmp.Compare(a.Line, b.Line) })
+	errs := make([]error, len(mistakes))
+	for i, m := range mistakes {
+		errs[i] = m
+	}
+	return errors.Join(errs...)
+}
