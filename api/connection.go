@@ -111,7 +111,7 @@ func (c *connection) ask() {
 	c.listener.newcomers.Done()
 }
 
-// NetConn is what was accepted, for tlsconf.PeerOf.
+// NetConn is what was accepted, for tlsconf.PeerAddr.
 func (c *connection) NetConn() net.Conn { return c.Conn }
 
 // Close implements net.Conn.

@@ -105,7 +105,7 @@ func (x *exchange) peer() netip.Addr {
 	if x.conn == nil {
 		return remote(x.r)
 	}
-	if tcp, ok := tlsconf.PeerOf(x.conn).(*net.TCPAddr); ok {
+	if tcp, ok := tlsconf.PeerAddr(x.conn).(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}

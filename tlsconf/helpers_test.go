@@ -47,7 +47,7 @@ func pair(t *testing.T, ca *devca.CA, leaf devca.Leaf) *tls.Certificate {
 	return &pair
 }
 
-// dir is a directory of files, written and named by their base names.
+// dir is a temporary directory whose files are named by their base names.
 type dir struct {
 	t    *testing.T
 	root string
@@ -69,7 +69,7 @@ func (d dir) write(name string, contents ...[]byte) string {
 	return d.path(name)
 }
 
-// serverFiles issues a loopback certificate of ca and writes it as server.crt and server.key.
+// serverFiles issues a certificate for loopback and writes server.crt and server.key.
 func (d dir) serverFiles(ca *devca.CA) tlsconf.ServerFiles {
 	d.t.Helper()
 	certPEM, keyPEM := issue(d.t, ca, devca.Loopback())
@@ -129,39 +129,41 @@ func newServerAt(t *testing.T, f tlsconf.ServerFiles, now func() time.Time) serv
 
 func (s server) config() *tls.Config { return tlsconf.ListenerConfig(s.current.Load) }
 
-// clock is a time that the test moves.
+// clock is a clock that the test advances.
 type clock struct{ offset atomic.Int64 }
 
-func newClock() *clock                   { return new(clock) }
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func newClock() *clock { return new(clock) }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
+
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
-// wantFieldError checks that err is about field and says every one of words.
+// wantFieldError checks that err is a *FieldError of field and contains all words.
 func wantFieldError(t *testing.T, err error, field string, words ...string) {
 	t.Helper()
 	var fe *tlsconf.FieldError
 	if !errors.As(err, &fe) {
-		t.Fatalf("error %v; want a *FieldError of %s", err, field)
+		t.Fatalf("error %v; want a *FieldError for %s", err, field)
 	}
 	if fe.Field != field {
-		t.Errorf("error %q is of field %q, want %q", err, fe.Field, field)
+		t.Errorf("error %q is for field %q, want %q", err, fe.Field, field)
 	}
 	for _, word := range append(words, field+": ") {
 		if !strings.Contains(err.Error(), word) {
-			t.Errorf("error %q does not say %q", err, word)
+			t.Errorf("error %q does not contain %q", err, word)
 		}
 	}
 }
 
-// seen is what the server saw of a request's connection, and the client of the server.
+// seen is what the server saw of a connection, and what the client saw of the server.
 type seen struct {
-	Proto   string // HTTP's
-	Peer    string // common name of the client's certificate; empty without one
+	Proto   string // HTTP version
+	Peer    string // common name of the client's certificate, or empty
 	Resumed bool
 	Server  string // serial number of the server's certificate
 }
 
-// serve runs a real HTTPS server with config on loopback, which answers with what it saw.
+// serve runs an HTTPS server on loopback. It answers every request with what it saw.
 func serve(t *testing.T, config *tls.Config) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -176,14 +178,14 @@ func serve(t *testing.T, config *tls.Config) (address string) {
 			if len(r.TLS.VerifiedChains) > 0 {
 				s.Peer = r.TLS.PeerCertificates[0].Subject.CommonName
 			}
-			_ = json.NewEncoder(w).Encode(s) // a failure shows at the client
+			_ = json.NewEncoder(w).Encode(s) // the client sees a failure
 		}),
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("the test's server: %v", err)
+			t.Errorf("test server: %v", err)
 			_ = listener.Close()
 		}
 	}()
@@ -194,7 +196,7 @@ func serve(t *testing.T, config *tls.Config) (address string) {
 	return listener.Addr().String()
 }
 
-// client presents certificate, where there is one, whatever CAs the server says it takes.
+// client returns a client configuration. It presents certificate, if any, even if the server lists other CAs.
 func client(ca *devca.CA, certificate *tls.Certificate) *tls.Config {
 	config := &tls.Config{RootCAs: ca.Pool()}
 	if certificate != nil {
@@ -205,7 +207,7 @@ func client(ca *devca.CA, certificate *tls.Certificate) *tls.Config {
 	return config
 }
 
-// connection is an HTTP client that keeps its connection.
+// connection returns an HTTP client that keeps its connection open.
 func connection(t *testing.T, config *tls.Config) *http.Client {
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -226,7 +228,7 @@ func get(c *http.Client, address string) (seen, error) {
 	return s, nil
 }
 
-// request makes one request on a connection of its own.
+// request makes one request on a new connection.
 func request(t *testing.T, address string, config *tls.Config) (seen, error) {
 	t.Helper()
 	c := connection(t, config)
@@ -243,7 +245,8 @@ func mustRequest(t *testing.T, address string, config *tls.Config) seen {
 	return s
 }
 
-// handshake connects and waits for a byte of the server's: in TLS 1.3 its refusal comes after the client's side is done.
+// handshake connects and waits for one byte from the server. In TLS 1.3 the server rejects a certificate only after the
+// client has finished its handshake.
 func handshake(address string, config *tls.Config) error {
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", address, config)
 	if err != nil {
@@ -259,11 +262,18 @@ func handshake(address string, config *tls.Config) error {
 	return nil
 }
 
-// wantRefused checks that the server refuses a client, with an alert that says why.
+// wantRefused checks that the server rejects the client with an alert that contains why.
 func wantRefused(t *testing.T, address string, config *tls.Config, why string) {
 	t.Helper()
 	err := handshake(address, config)
 	if err == nil || !strings.Contains(err.Error(), "remote error: tls: "+why) {
-		t.Errorf("error %v; want the server to refuse with %q", err, why)
+		t.Errorf("error %v; want the server's alert %q", err, why)
 	}
+}
+
+func wiki() devca.Leaf { return devca.Leaf{CommonName: "wiki", Client: true} }
+
+func cached(config *tls.Config) *tls.Config {
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	return config
 }

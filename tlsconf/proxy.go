@@ -10,54 +10,57 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// ProxySource is a network whose connections may begin with a PROXY protocol header, which says for whom they are.
+// ProxySource is a network of proxies that send a PROXY protocol header.
 //
-// Every connection that a proxy there makes for a client must begin with a header of the proxy's own, in either mode:
-// through one that only passes on what it is sent, the client can send the header itself.
+// A listed proxy must begin every connection that it makes for a client with a header of its own, whatever the mode. If
+// it only passes on what it receives, its clients can send a header themselves and claim any address.
 type ProxySource struct {
-	// Network such as 10.0.0.7/32. Of several that an address is in, the longest decides.
+	// Network is a CIDR network, such as 10.0.0.7/32. If several networks contain an address, the longest prefix decides.
 	Network string `yaml:"network"`
-	// Mode is required (also when empty): a connection without a header fails; or optional: it is the proxy's own.
+	// Mode is "required" (the default) or "optional". Without a header, a connection fails if the header is required, and
+	// is the proxy's own connection if it is optional.
 	Mode string `yaml:"mode"`
 }
 
-// Proxies are the addresses whose PROXY headers are believed. They never change; nil believes nobody.
+// Proxies are the networks from which PROXY protocol headers are accepted. They never change. A nil *Proxies accepts no
+// header.
 type Proxies struct {
 	sources []proxySource
 }
 
 type proxySource struct {
 	network netip.Prefix
-	trust   trust
+	mode    proxyMode
 }
 
-// trust is what a peer's address says of a PROXY header. Its zero value is that of a stranger.
-type trust int
+// proxyMode says what to do with a PROXY protocol header. The zero value is the safe one.
+type proxyMode int
 
 const (
-	neverBelieved trust = iota
-	believed            // where there is one
-	required
+	headerIgnored  proxyMode = iota // not a listed proxy: the header is not parsed
+	headerOptional                  // use the header if there is one
+	headerRequired                  // fail without a header
 )
 
-// NewProxies checks sources. An error is a *FieldError; its field is such as [0].network.
+// NewProxies checks sources. An error is a *FieldError whose field begins with the index of the source, such as
+// "[0].network".
 func NewProxies(sources []ProxySource) (*Proxies, error) {
 	p := new(Proxies)
 	seen := make(map[netip.Prefix]bool)
 	for i, s := range sources {
 		network, err := parseProxyNetwork(s.Network)
 		if err == nil && seen[network] {
-			err = fmt.Errorf("%s is listed twice", network)
+			err = fmt.Errorf("%s is listed twice; remove one entry", network)
 		}
 		if err != nil {
 			return nil, &FieldError{Field: fmt.Sprintf("[%d].network", i), Err: err}
 		}
 		seen[network] = true
-		t, err := parseProxyMode(s.Mode)
+		mode, err := parseProxyMode(s.Mode)
 		if err != nil {
 			return nil, &FieldError{Field: fmt.Sprintf("[%d].mode", i), Err: err}
 		}
-		p.sources = append(p.sources, proxySource{network, t})
+		p.sources = append(p.sources, proxySource{network, mode})
 	}
 	return p, nil
 }
@@ -65,62 +68,63 @@ func NewProxies(sources []ProxySource) (*Proxies, error) {
 func parseProxyNetwork(text string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(text)
 	switch {
-	case err != nil: // which quotes the text
-		return network, errors.New("not a network; write one as 10.0.0.7/32 or 2001:db8::7/128")
+	case err != nil: // not wrapped, because it quotes the text
+		return network, errors.New("not a network; write it like 10.0.0.7/32 or 2001:db8::7/128")
 	case network.Addr().Is4In6():
-		return network, errors.New("an IPv4 network in IPv6's form; write it as 10.0.0.7/32")
+		return network, errors.New("an IPv4 network in IPv6 notation; write it like 10.0.0.7/32")
 	case network.Bits() == 0:
-		return network, fmt.Errorf("%s is everybody, who could then claim any address: list the proxies", network)
+		return network, fmt.Errorf("%s contains every address, so every client could claim any address; list the proxies", network)
 	case network != network.Masked():
-		return network, fmt.Errorf("%s has bits beyond its length; did you mean %s?", network, network.Masked())
+		return network, fmt.Errorf("%s has bits set after its prefix; did you mean %s?", network, network.Masked())
 	}
 	return network, nil
 }
 
-func parseProxyMode(text string) (trust, error) {
+func parseProxyMode(text string) (proxyMode, error) {
 	switch text {
 	case "", "required":
-		return required, nil
+		return headerRequired, nil
 	case "optional":
-		return believed, nil
+		return headerOptional, nil
 	}
-	return neverBelieved, fmt.Errorf("%q is no mode: write required or optional", text)
+	return headerIgnored, fmt.Errorf("unknown mode %q; write required or optional", text)
 }
 
-// trust of a connection from peer. It fails closed: nil Proxies, and an address that is not listed or cannot be told,
-// are never believed.
-func (p *Proxies) trust(peer net.Addr) trust {
+// mode returns what to do with a header from peer. It fails closed: a nil *Proxies, an address that is not listed and an
+// address that is not TCP are headerIgnored.
+func (p *Proxies) mode(peer net.Addr) proxyMode {
 	tcp, ok := peer.(*net.TCPAddr)
 	if p == nil || !ok {
-		return neverBelieved
+		return headerIgnored
 	}
 	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
-	found, bits := neverBelieved, -1
+	mode, bits := headerIgnored, -1
 	for _, s := range p.sources {
 		if s.network.Contains(addr) && s.network.Bits() > bits {
-			found, bits = s.trust, s.network.Bits()
+			mode, bits = s.mode, s.network.Bits()
 		}
 	}
-	return found
+	return mode
 }
 
-// NewProxyListener takes the PROXY protocol header, version 1 or 2 (haproxy's proxy-protocol.txt), off connections of
-// l that come from proxies. It belongs under TLS. current is asked once for each connection.
+// NewProxyListener returns a listener that accepts connections from l and removes the PROXY protocol header, version 1
+// or 2 (haproxy's proxy-protocol.txt), from connections of listed proxies. TLS must run on top of it. It calls current
+// once for each connection.
 //
-//	peer               header           RemoteAddr is
-//	listed             TCP4, TCP6       the client's, as the header says
-//	listed             v2 LOCAL         the peer's: the proxy's own connection, such as a health check
-//	listed             any other        unknown: no IP address, so in no network
-//	listed, optional   none             the peer's
+//	peer               header           RemoteAddr of the connection
+//	listed             TCP4, TCP6       the client's address from the header
+//	listed             v2 LOCAL         the peer's address: the proxy's own connection, such as a health check
+//	listed             any other        "unknown", which is not an IP address and so is in no network
+//	listed, optional   none             the peer's address
 //	listed, required   none             reading fails
-//	not listed         never looked at  the peer's; a header is read as TLS, which fails
+//	not listed         not parsed       the peer's address; TLS then fails on the bytes of a header
 //
-// Reading fails, too, after a header that is malformed, more than 107 (version 1) or 4112 (version 2) bytes long, or
-// not complete within timeout; one of version 2 whose command is PROXY and whose family is unspecified; and a second
-// header. (Where it is optional, silence is no header: TLS's own deadline then counts.) What a header says beside
-// addresses (TLVs) is skipped: a proxy cannot vouch for a certificate by it.
+// Reading also fails after a malformed header, a header longer than 107 bytes (version 1) or 4112 bytes (version 2), a
+// header that is not complete within timeout, a version 2 header with command PROXY and an unspecified family, and a
+// second header. If the header is optional, a silent peer has sent no header, and the deadline of the TLS handshake
+// applies. TLVs are skipped: a proxy cannot vouch for a certificate in them.
 //
-// Accept never waits for a header. The connection's first Read or RemoteAddr does.
+// Accept never waits for a header. The first Read or RemoteAddr of the connection does.
 func NewProxyListener(l net.Listener, current func() *Proxies, timeout time.Duration) net.Listener {
 	return &proxyListener{Listener: l, current: current, timeout: timeout}
 }
@@ -138,32 +142,32 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	policy := proxyproto.USE
-	switch l.current().trust(c.RemoteAddr()) {
-	case required:
+	switch l.current().mode(c.RemoteAddr()) {
+	case headerRequired:
 		policy = proxyproto.REQUIRE
-	case believed:
+	case headerOptional:
 	default:
 		return c, nil
 	}
-	headed := proxyproto.NewConn(c, proxyproto.WithPolicy(policy), proxyproto.SetReadHeaderTimeout(l.timeout))
-	return &proxiedConn{Conn: headed, tcp: c, headed: headed}, nil
+	parser := proxyproto.NewConn(c, proxyproto.WithPolicy(policy), proxyproto.SetReadHeaderTimeout(l.timeout))
+	return &proxiedConn{Conn: parser, tcp: c, parser: parser}, nil
 }
 
-// proxiedConn is a connection from a proxy.
+// proxiedConn is a connection from a listed proxy.
 type proxiedConn struct {
-	net.Conn                  // what follows the header
-	tcp      net.Conn         // with the header
-	headed   *proxyproto.Conn // Conn's own
+	net.Conn                  // the data after the header
+	tcp      net.Conn         // the connection to the proxy, including the header
+	parser   *proxyproto.Conn // the same value as Conn
 }
 
-// RemoteAddr is the client's address. It waits for the header. After one that cannot be used it is the peer's, and
-// nothing can be read.
+// RemoteAddr returns the client's address. It waits for the header. If the header is bad it returns the proxy's address,
+// and reading fails.
 func (c *proxiedConn) RemoteAddr() net.Addr {
-	h := c.headed.ProxyHeader()
+	h := c.parser.ProxyHeader()
 	if h == nil || h.Version == 2 && h.Command.IsLocal() {
 		return c.tcp.RemoteAddr()
 	}
-	client, ok := h.SourceAddr.(*net.TCPAddr) // nil of version 1's UNKNOWN
+	client, ok := h.SourceAddr.(*net.TCPAddr) // nil for UNKNOWN in version 1
 	if !ok {
 		return unknownAddr{}
 	}
@@ -171,21 +175,21 @@ func (c *proxiedConn) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
 }
 
-// LocalAddr is this end's, not what the proxy was called by.
+// LocalAddr returns the service's own address, not the address that the client connected to.
 func (c *proxiedConn) LocalAddr() net.Addr { return c.tcp.LocalAddr() }
 
-// NetConn is the connection to the proxy.
+// NetConn returns the connection to the proxy.
 func (c *proxiedConn) NetConn() net.Conn { return c.tcp }
 
-// unknownAddr is that of a client whose proxy does not know it either.
+// unknownAddr is the address of a client that the proxy does not know.
 type unknownAddr struct{}
 
 func (unknownAddr) Network() string { return "unknown" }
 func (unknownAddr) String() string  { return "unknown" }
 
-// PeerOf is the address at the other end of the TCP connection under c, whatever a PROXY header has said. It looks
-// through every connection with the method NetConn, as *tls.Conn is.
-func PeerOf(c net.Conn) net.Addr {
+// PeerAddr returns the address of the peer of the TCP connection under c: the proxy's address if there is a proxy. A PROXY
+// protocol header does not change it. PeerAddr unwraps every connection that has a NetConn method, as *tls.Conn has.
+func PeerAddr(c net.Conn) net.Addr {
 	for {
 		inner, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,36 +19,7 @@ import (
 	"userinfo/tlsconf"
 )
 
-func TestVersions(t *testing.T) {
-	ca, d := newCA(t, "ca"), newDir(t)
-	files := d.serverFiles(ca)
-	for _, test := range []struct {
-		name, minVersion string
-		offered          uint16
-		accepted         bool
-	}{
-		{"1.3 is accepted by default", "", tls.VersionTLS13, true},
-		{"1.2 is refused by default", "", tls.VersionTLS12, false},
-		{"1.2 is refused where 1.3 is configured", "1.3", tls.VersionTLS12, false},
-		{"1.2 is accepted where it is configured", "1.2", tls.VersionTLS12, true},
-		{"1.3 is accepted where 1.2 is configured", "1.2", tls.VersionTLS13, true},
-		{"1.1 is refused where 1.2 is configured", "1.2", tls.VersionTLS11, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			files.MinVersion = test.minVersion
-			config := client(ca, nil)
-			config.MinVersion, config.MaxVersion = tls.VersionTLS10, test.offered
-			address := serve(t, newServer(t, files).config())
-			if test.accepted {
-				mustRequest(t, address, config)
-			} else {
-				wantRefused(t, address, config, "protocol version not supported")
-			}
-		})
-	}
-}
-
-// selfSigned makes a certificate for 127.0.0.1 that is its own CA.
+// selfSigned returns a certificate for localhost that is its own CA.
 func selfSigned(t *testing.T, public, private any) (certPEM, keyPEM []byte, pool *x509.CertPool) {
 	t.Helper()
 	template := &x509.Certificate{
@@ -76,7 +48,36 @@ func selfSigned(t *testing.T, public, private any) (certPEM, keyPEM []byte, pool
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), pool
 }
 
-func TestTLS12HasOnlyAEADSuitesWithEphemeralKeys(t *testing.T) {
+func TestServer_MinVersion(t *testing.T) {
+	ca, d := newCA(t, "ca"), newDir(t)
+	files := d.serverFiles(ca)
+	for _, test := range []struct {
+		name, minVersion string
+		offered          uint16
+		accepted         bool
+	}{
+		{"accepts 1.3 by default", "", tls.VersionTLS13, true},
+		{"rejects 1.2 by default", "", tls.VersionTLS12, false},
+		{"rejects 1.2 if 1.3 is configured", "1.3", tls.VersionTLS12, false},
+		{"accepts 1.2 if 1.2 is configured", "1.2", tls.VersionTLS12, true},
+		{"accepts 1.3 if 1.2 is configured", "1.2", tls.VersionTLS13, true},
+		{"rejects 1.1 if 1.2 is configured", "1.2", tls.VersionTLS11, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			files.MinVersion = test.minVersion
+			config := client(ca, nil)
+			config.MinVersion, config.MaxVersion = tls.VersionTLS10, test.offered
+			address := serve(t, newServer(t, files).config())
+			if test.accepted {
+				mustRequest(t, address, config)
+			} else {
+				wantRefused(t, address, config, "protocol version not supported")
+			}
+		})
+	}
+}
+
+func TestServer_TLS12HasOnlyEphemeralAEADSuites(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func TestTLS12HasOnlyAEADSuitesWithEphemeralKeys(t *testing.T) {
 		}).config())
 		for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 			if strings.HasPrefix(suite.Name, "TLS_AES") || strings.HasPrefix(suite.Name, "TLS_CHACHA20") {
-				continue // TLS 1.3's
+				continue // a suite of TLS 1.3
 			}
 			aead := strings.Contains(suite.Name, "_GCM_") || strings.Contains(suite.Name, "_POLY1305_")
 			want := aead && strings.HasPrefix(suite.Name, kind.prefix)
@@ -116,14 +117,14 @@ func TestTLS12HasOnlyAEADSuitesWithEphemeralKeys(t *testing.T) {
 	}
 }
 
-func TestHTTP2IsNegotiatedAndHTTP11IsServed(t *testing.T) {
+func TestServer_NegotiatesHTTP2AndHTTP11(t *testing.T) {
 	ca := newCA(t, "ca")
 	files := newDir(t).serverFiles(ca)
 	for _, minVersion := range []string{"1.2", "1.3"} {
 		files.MinVersion = minVersion
 		address := serve(t, newServer(t, files).config())
 		if got := mustRequest(t, address, client(ca, nil)).Proto; got != "HTTP/2.0" {
-			t.Errorf("min_version %s: a client of both is served %s, want HTTP/2.0", minVersion, got)
+			t.Errorf("min_version %s: a client of both versions gets %s, want HTTP/2.0", minVersion, got)
 		}
 		old := client(ca, nil)
 		old.NextProtos = []string{"http/1.1"}
@@ -132,13 +133,13 @@ func TestHTTP2IsNegotiatedAndHTTP11IsServed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := conn.ConnectionState().NegotiatedProtocol; got != "http/1.1" {
-			t.Errorf("min_version %s: a client of HTTP/1.1 is served %q", minVersion, got)
+			t.Errorf("min_version %s: a client of HTTP/1.1 gets %q", minVersion, got)
 		}
 		_ = conn.Close()
 	}
 }
 
-func TestHTTP2IsNotOfferedWhereItIsTurnedOff(t *testing.T) {
+func TestServer_HTTP2CanBeTurnedOff(t *testing.T) {
 	ca, d := newCA(t, "ca"), newDir(t)
 	files := d.serverFiles(ca)
 	for _, test := range []struct {
@@ -147,13 +148,13 @@ func TestHTTP2IsNotOfferedWhereItIsTurnedOff(t *testing.T) {
 	}{{nil, "HTTP/2.0"}, {new(true), "HTTP/2.0"}, {new(false), "HTTP/1.1"}} {
 		files.HTTP2 = test.http2
 		if got := mustRequest(t, serve(t, newServer(t, files).config()), client(ca, nil)); got.Proto != test.proto {
-			t.Errorf("a client that takes both speaks %s; want %s", got.Proto, test.proto)
+			t.Errorf("a client of both versions gets %s; want %s", got.Proto, test.proto)
 		}
 	}
 }
 
-func TestClientCertificates(t *testing.T) {
-	ca, foreign, d := newCA(t, "ours"), newCA(t, "ours"), newDir(t) // the same name, another key
+func TestServer_VerifiesClientCertificates(t *testing.T) {
+	ca, foreign, d := newCA(t, "ours"), newCA(t, "ours"), newDir(t) // same name, different keys
 	files := d.serverFiles(ca)
 	files.ClientCA = d.write("clients.pem", ca.PEM())
 	wiki := devca.Leaf{CommonName: "wiki", Client: true}
@@ -168,21 +169,21 @@ func TestClientCertificates(t *testing.T) {
 			name        string
 			certificate *tls.Certificate
 			peer        string
-			refusal     string // what the alert says; empty: let in
+			alert       string // the server's alert; empty if it accepts the client
 		}{
-			{"without one gets in", nil, "", ""},
-			{"of the CA gets in by name", pair(t, ca, wiki), "wiki", ""},
-			{"of a foreign CA is refused", pair(t, foreign, wiki), "", "unknown certificate authority"},
-			{"that has expired is refused", pair(t, ca, expired), "", "expired certificate"},
-			{"that is not valid yet is refused", pair(t, ca, early), "", "expired certificate"},
+			{"accepts a client without certificate", nil, "", ""},
+			{"accepts a certificate of the CA", pair(t, ca, wiki), "wiki", ""},
+			{"rejects a certificate of another CA", pair(t, foreign, wiki), "", "unknown certificate authority"},
+			{"rejects an expired certificate", pair(t, ca, expired), "", "expired certificate"},
+			{"rejects a certificate that is not valid yet", pair(t, ca, early), "", "expired certificate"},
 		} {
 			t.Run(version+" "+test.name, func(t *testing.T) {
 				config := client(ca, test.certificate)
 				if version == "1.2" {
 					config.MaxVersion = tls.VersionTLS12
 				}
-				if test.refusal != "" {
-					wantRefused(t, address, config, test.refusal)
+				if test.alert != "" {
+					wantRefused(t, address, config, test.alert)
 				} else if got := mustRequest(t, address, config); got.Peer != test.peer {
 					t.Errorf("the server sees %q, want %q", got.Peer, test.peer)
 				}
@@ -191,7 +192,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-func TestWithoutAClientCANoCertificateIsAskedFor(t *testing.T) {
+func TestServer_AsksForNoCertificateWithoutClientCA(t *testing.T) {
 	ca := newCA(t, "ca")
 	asked := false
 	config := client(ca, nil)
@@ -201,28 +202,11 @@ func TestWithoutAClientCANoCertificateIsAskedFor(t *testing.T) {
 	}
 	mustRequest(t, serve(t, newServer(t, newDir(t).serverFiles(ca)).config()), config)
 	if asked {
-		t.Error("the server asked for a certificate it has no CA for")
+		t.Error("the server asked for a certificate without a client CA")
 	}
 }
 
-func TestACertificateThatExpiresBetweenConnectionsIsNotResumed(t *testing.T) {
-	ca, d := newCA(t, "ca"), newDir(t)
-	files := d.serverFiles(ca)
-	files.ClientCA = d.write("clients.pem", ca.PEM())
-	clock := newClock()
-	server := newServerAt(t, files, clock.now)
-	address := serve(t, server.config())
-	config := client(ca, pair(t, ca, devca.Leaf{CommonName: "wiki", Client: true, NotAfter: time.Now().Add(time.Hour)}))
-	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	mustRequest(t, address, config)
-	if !mustRequest(t, address, config).Resumed {
-		t.Fatal("the session was not resumed while the certificate was valid")
-	}
-	clock.advance(2 * time.Hour)
-	wantRefused(t, address, config, "expired certificate")
-}
-
-func TestExpiriesOfAServerAreTheEarliestOfEachFile(t *testing.T) {
+func TestServer_ExpiriesAreTheFirstOfEachFile(t *testing.T) {
 	ca, d := newCA(t, "ca"), newDir(t)
 	notAfter := time.Now().Add(48 * time.Hour).Truncate(time.Second).UTC()
 	leaf := devca.Loopback()
@@ -236,4 +220,82 @@ func TestExpiriesOfAServerAreTheEarliestOfEachFile(t *testing.T) {
 		got[1].File != "client_ca" || !got[1].NotAfter.After(notAfter) {
 		t.Errorf("Expiries() = %v", got)
 	}
+}
+
+func TestServer_ChangedIgnoresExpiryOfUnchangedFiles(t *testing.T) {
+	ca, d := newCA(t, "ca"), newDir(t)
+	files := d.serverFiles(ca)
+	clock := newClock()
+	server := newServerAt(t, files, clock.now)
+	data, err := os.ReadFile(files.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.write("server.crt", data)
+	for _, step := range []time.Duration{0, 365 * 24 * time.Hour} { // also after it has expired
+		clock.advance(step)
+		if changed, err := server.reload(); changed || err != nil {
+			t.Errorf("reload() = %v, %v; want false, nil", changed, err)
+		}
+	}
+}
+
+func TestLoadServer_NamesFieldOfBadFile(t *testing.T) {
+	ca, other, d := newCA(t, "ca"), newCA(t, "other"), newDir(t)
+	now := time.Now()
+	leaf := func(change func(*devca.Leaf)) (cert, key string) {
+		l := devca.Loopback()
+		change(&l)
+		certPEM, keyPEM := issue(t, ca, l)
+		return d.write(t.Name()+l.CommonName+".crt", certPEM), d.write(t.Name()+l.CommonName+".key", keyPEM)
+	}
+	cert, key := leaf(func(l *devca.Leaf) { l.CommonName = "good" })
+	_, foreignKey := leaf(func(l *devca.Leaf) { l.CommonName = "foreign" })
+	expired, expiredKey := leaf(func(l *devca.Leaf) {
+		l.CommonName, l.NotBefore, l.NotAfter = "expired", time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2021, 1, 2, 3, 4, 5, 0, time.UTC)
+	})
+	early, earlyKey := leaf(func(l *devca.Leaf) {
+		l.CommonName, l.NotBefore, l.NotAfter = "early", time.Date(2120, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2121, 1, 2, 3, 4, 5, 0, time.UTC)
+	})
+	forClient, forClientKey := leaf(func(l *devca.Leaf) { l.CommonName, l.Client = "client", true })
+	bundle := d.write("bundle.pem", ca.PEM(), other.PEM())
+	leafPEM, _ := issue(t, ca, wiki())
+	withLeaf := d.write("with-leaf.pem", ca.PEM(), leafPEM)
+	notCertificate := d.write("trusted.pem", pem.EncodeToMemory(&pem.Block{Type: "TRUSTED CERTIFICATE", Bytes: []byte{1}}))
+	notASN1 := d.write("damaged.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}))
+	text := d.write("text.pem", []byte("nothing here\n"))
+	missing := d.path("missing.pem")
+	today := now.UTC().Format("2006-01-02")
+	for _, test := range []struct {
+		name  string
+		files tlsconf.ServerFiles
+		field string
+		words []string
+	}{
+		{"no certificate configured", tlsconf.ServerFiles{Key: key}, "certificate", []string{"missing; name a PEM file"}},
+		{"no key configured", tlsconf.ServerFiles{Certificate: cert}, "key", []string{"missing; name the PEM file with the private key", cert}},
+		{"unknown version", tlsconf.ServerFiles{Certificate: cert, Key: key, MinVersion: "1.1"}, "min_version", []string{`"1.1"`, `"1.2"`}},
+		{"no such certificate", tlsconf.ServerFiles{Certificate: missing, Key: key}, "certificate", []string{missing, "no such file"}},
+		{"no such key", tlsconf.ServerFiles{Certificate: cert, Key: missing}, "key", []string{missing, "no such file"}},
+		{"no such CA", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: missing}, "client_ca", []string{missing, "no such file"}},
+		{"key of another certificate", tlsconf.ServerFiles{Certificate: cert, Key: foreignKey}, "key", []string{foreignKey, "does not belong to the certificate in " + cert}},
+		{"key without PEM", tlsconf.ServerFiles{Certificate: cert, Key: text}, "key", []string{text, "is not an unencrypted PEM key"}},
+		{"files swapped", tlsconf.ServerFiles{Certificate: key, Key: cert}, "certificate", []string{key, "block 1 is a private key"}},
+		{"certificate without PEM", tlsconf.ServerFiles{Certificate: text, Key: key}, "certificate", []string{text, "contains no certificate"}},
+		{"certificate damaged", tlsconf.ServerFiles{Certificate: notASN1, Key: key}, "certificate", []string{notASN1, "certificate 1 cannot be parsed"}},
+		{"certificate expired", tlsconf.ServerFiles{Certificate: expired, Key: expiredKey}, "certificate", []string{expired, "expired on 2021-01-02T03:04:05Z", today}},
+		{"certificate not valid yet", tlsconf.ServerFiles{Certificate: early, Key: earlyKey}, "certificate", []string{early, "not valid before 2120-01-02T03:04:05Z", today}},
+		{"certificate for clients only", tlsconf.ServerFiles{Certificate: forClient, Key: forClientKey}, "certificate", []string{forClient, "server authentication"}},
+		{"CA without any certificate", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: text}, "client_ca", []string{text, "contains no certificate"}},
+		{"CA of another PEM type", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: notCertificate}, "client_ca", []string{notCertificate, "not a CERTIFICATE"}},
+		{"CA bundle with a leaf", tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: withLeaf}, "client_ca", []string{withLeaf, "certificate 2 (CN=wiki) is not a CA certificate"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := tlsconf.LoadServer(test.files, func() time.Time { return now })
+			wantFieldError(t, err, test.field, test.words...)
+		})
+	}
+	t.Run("accepts correct files", func(t *testing.T) {
+		newServer(t, tlsconf.ServerFiles{Certificate: cert, Key: key, ClientCA: bundle})
+	})
 }

@@ -14,7 +14,7 @@ import (
 	"userinfo/tlsconf"
 )
 
-// ticketKey is a key file's text, another for each seed.
+// ticketKey returns the contents of a key file, different for each seed.
 func ticketKey(t testing.TB, seed byte) []byte {
 	t.Helper()
 	k, err := tlsconf.NewTicketKey(bytes.NewReader(bytes.Repeat([]byte{seed}, 32)))
@@ -24,7 +24,7 @@ func ticketKey(t testing.TB, seed byte) []byte {
 	return []byte(k.Text() + "\n")
 }
 
-// shared are instances that share a ticket key, and a client of both.
+// shared is a set of instances with the same ticket key, and a client that connects to them.
 type shared struct {
 	dir
 	ca      *devca.CA
@@ -34,7 +34,7 @@ type shared struct {
 	client  *tls.Config
 }
 
-// startOfHour has the clock of a test show a quarter past an hour, so that what the test does takes place within it.
+// startOfHour returns a clock that shows a quarter past an hour, so that a test does not cross into the next hour.
 func startOfHour() *clock {
 	c := newClock()
 	now := time.Now()
@@ -57,81 +57,81 @@ func newShared(t *testing.T, instances int) *shared {
 	return s
 }
 
-// want connects to an instance, whose answer says whether the session was resumed.
+// want connects to an instance and checks whether the session was resumed.
 func (s *shared) want(when string, instance int, resumed bool) {
 	s.t.Helper()
 	if got := mustRequest(s.t, s.at[instance], s.client); got.Resumed != resumed || got.Peer != "wiki" {
-		s.t.Errorf("%s, instance %d: %+v; want resumed: %v, of wiki", when, instance, got, resumed)
+		s.t.Errorf("%s, instance %d: %+v; want resumed: %v, client wiki", when, instance, got, resumed)
 	}
 }
 
-func TestInstancesWithOneTicketKeyResumeEachOthersSessions(t *testing.T) {
+func TestTicketKey_InstancesResumeEachOthersSessions(t *testing.T) {
 	s := newShared(t, 2)
-	s.want("at first", 0, false)
+	s.want("first connection", 0, false)
 	for range 2 {
-		s.want("of the other", 1, true)
-		s.want("and back", 0, true)
+		s.want("session of the other instance", 1, true)
+		s.want("back at the first instance", 0, true)
 	}
 }
 
-func TestInstancesWithoutATicketKeyDoNot(t *testing.T) {
+func TestTicketKey_InstancesWithoutKeyResumeOnlyTheirOwn(t *testing.T) {
 	s := newShared(t, 0)
 	files := s.serverFiles(s.ca)
 	files.ClientCA = s.path("clients.pem")
 	for range 2 {
 		s.at = append(s.at, serve(t, newServer(t, files).config()))
 	}
-	s.want("at first", 0, false)
-	s.want("its own", 0, true)
-	s.want("of the other", 1, false)
+	s.want("first connection", 0, false)
+	s.want("own session", 0, true)
+	s.want("session of the other instance", 1, false)
 }
 
-func TestASessionIsResumedAcrossHoursUntilItIsEightHoursOld(t *testing.T) {
+func TestTicketKey_ResumesForEightHours(t *testing.T) {
 	s := newShared(t, 2)
-	s.want("at first", 0, false)
+	s.want("first connection", 0, false)
 	s.clock.advance(time.Hour)
-	s.want("across a boundary", 1, true) // and there is a new ticket
+	s.want("one hour later", 1, true) // the client gets a new ticket
 	s.clock.advance(8 * time.Hour)
-	s.want("eight hours later", 0, true)
+	s.want("another eight hours later", 0, true)
 	s.clock.advance(9 * time.Hour)
-	s.want("nine hours later", 1, false)
-	s.want("then", 0, true)
+	s.want("another nine hours later", 1, false)
+	s.want("after the full handshake", 0, true)
 }
 
-func TestAnInstanceResumesTheSessionsOfOneWhoseClockIsAhead(t *testing.T) {
+func TestTicketKey_AcceptsTicketOfClockAhead(t *testing.T) {
 	s := newShared(t, 1)
 	files := s.serverFiles(s.ca)
 	files.ClientCA, files.TicketKey = s.path("clients.pem"), s.path("ticket")
 	ahead := newServerAt(t, files, func() time.Time { return s.clock.now().Add(time.Hour) })
 	s.at = append(s.at, serve(t, ahead.config()))
-	s.want("at first", 1, false)
-	s.want("of the one that is ahead", 0, true)
-	s.want("of the one that is behind", 1, true)
+	s.want("first connection", 1, false)
+	s.want("session of the instance that is ahead", 0, true)
+	s.want("session of the instance that is behind", 1, true)
 }
 
-func TestAnotherTicketKeyMakesOlderSessionsNew(t *testing.T) {
+func TestTicketKey_NewKeyRejectsOldTickets(t *testing.T) {
 	s := newShared(t, 2)
-	s.want("at first", 0, false)
+	s.want("first connection", 0, false)
 	s.write("ticket", ticketKey(t, 2))
 	s.servers[0].mustReload(t)
 	s.want("with another key", 0, false)
 	s.want("with another key", 0, true)
-	s.want("by one that has not read it yet", 1, false)
+	s.want("instance with the old key", 1, false)
 	s.servers[1].mustReload(t)
-	s.want("by one that has", 1, false)
-	s.want("then", 0, true)
+	s.want("instance that has reloaded", 1, false)
+	s.want("after the full handshake", 0, true)
 }
 
-func TestATicketKeyThatCannotBeUsedChangesNothing(t *testing.T) {
+func TestTicketKey_BadFileKeepsOldKey(t *testing.T) {
 	s := newShared(t, 1)
-	s.want("at first", 0, false)
+	s.want("first connection", 0, false)
 	s.write("ticket", []byte("userinfo-ticket-key-1:planted\n"))
 	_, err := s.servers[0].reload()
 	wantFieldError(t, err, "session_ticket_key", "userinfo key new ticket")
-	s.want("after a reload that failed", 0, true)
+	s.want("after a failed reload", 0, true)
 }
 
-func TestTicketKeysRotateWithoutARefusedHandshake(t *testing.T) {
+func TestTicketKey_RotationFailsNoHandshake(t *testing.T) {
 	s := newShared(t, 2)
 	var clients sync.WaitGroup
 	stop := make(chan struct{})
@@ -163,34 +163,34 @@ func TestTicketKeysRotateWithoutARefusedHandshake(t *testing.T) {
 	clients.Wait()
 }
 
-func TestAResumedSessionsCertificateIsJudgedAgain(t *testing.T) {
+func TestTicketKey_CertificateOfResumedSessionIsVerified(t *testing.T) {
 	s := newShared(t, 2)
 	soon := devca.Leaf{CommonName: "wiki", Client: true, NotAfter: s.clock.now().Add(30 * time.Minute)}
 	s.client.GetClientCertificate = nil
 	s.client.Certificates = []tls.Certificate{*pair(t, s.ca, soon)}
-	s.want("at first", 0, false)
-	s.want("while it is good", 1, true)
-	s.clock.advance(40 * time.Minute) // not beyond the hour's ticket key
+	s.want("first connection", 0, false)
+	s.want("while the certificate is valid", 1, true)
+	s.clock.advance(40 * time.Minute) // stays within the hour of the ticket key
 	wantRefused(t, s.at[0], s.client, "expired certificate")
 }
 
-// TestARevokedCertificateIsOfNobodyInAResumedSession asks what api asks at each request.
-func TestARevokedCertificateIsOfNobodyInAResumedSession(t *testing.T) {
+// TestTicketKey_RevokedCertificateOfResumedSessionIsRejected asks what api asks at each request.
+func TestTicketKey_RevokedCertificateOfResumedSessionIsRejected(t *testing.T) {
 	s := newShared(t, 0)
 	files := s.serverFiles(s.ca)
 	files.ClientCA, files.TicketKey = s.path("clients.pem"), s.path("ticket")
 	files.Denied = s.write("denied", nil)
 	server := newServer(t, files)
-	judged := make(chan error, 1)
+	verified := make(chan error, 1)
 	config := server.config()
 	inner := config.GetConfigForClient
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		c, err := inner(hello)
 		if err == nil {
-			c = c.Clone() // with its ticket keys
+			c = c.Clone() // the clone keeps the ticket keys
 			c.VerifyConnection = func(state tls.ConnectionState) error {
 				_, err := server.current.Load().VerifyChains(state.VerifiedChains)
-				judged <- fmt.Errorf("resumed %v: %w", state.DidResume, err)
+				verified <- fmt.Errorf("resumed %v: %w", state.DidResume, err)
 				return nil
 			}
 		}
@@ -208,13 +208,13 @@ func TestARevokedCertificateIsOfNobodyInAResumedSession(t *testing.T) {
 			server.mustReload(t)
 		}
 		mustRequest(t, s.at[0], s.client)
-		if got := (<-judged).Error(); got != step.want {
+		if got := (<-verified).Error(); got != step.want {
 			t.Errorf("%q; want %q", got, step.want)
 		}
 	}
 }
 
-func TestOverTLS12ThereAreNoTickets(t *testing.T) {
+func TestTicketKey_NoTicketsWithTLS12(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		ca, d := newCA(t, "ca"), newDir(t)
 		files := d.serverFiles(ca)
@@ -228,13 +228,13 @@ func TestOverTLS12ThereAreNoTickets(t *testing.T) {
 			config.MaxVersion = version
 			mustRequest(t, address, config)
 			if got := mustRequest(t, address, config); got.Resumed != (version == tls.VersionTLS13) {
-				t.Errorf("%s, a shared key: %v: resumed: %v", tls.VersionName(version), shared, got.Resumed)
+				t.Errorf("%s, with a ticket key: %v: resumed: %v", tls.VersionName(version), shared, got.Resumed)
 			}
 		}
 	}
 }
 
-func TestATicketKeyIsForItsOwnerAlone(t *testing.T) {
+func TestTicketKey_FileMustBeReadableByOwnerOnly(t *testing.T) {
 	ca, d := newCA(t, "ca"), newDir(t)
 	files := d.serverFiles(ca)
 	for _, test := range []struct {
@@ -243,12 +243,12 @@ func TestATicketKeyIsForItsOwnerAlone(t *testing.T) {
 		mode os.FileMode
 		says string
 	}{
-		{"others can read it", d.write("readable", ticketKey(t, 1)), 0o640, "mode 0640"},
-		{"it is not there", d.path("planted-missing"), 0, "cannot be opened"},
-		{"it is a directory", d.root, 0, "regular file"},
-		{"it holds another key", d.write("other", bytes.Replace(ticketKey(t, 1), []byte("ticket"), []byte("audit"), 1)), 0o600, "userinfo key new ticket"},
-		{"it is empty", d.write("empty"), 0o600, "userinfo key new ticket"},
-		{"it is nothing but zeros", d.write("zeros", ticketKey(t, 0)), 0o600, "nothing but zeros"},
+		{"readable by others", d.write("readable", ticketKey(t, 1)), 0o640, "mode 0640"},
+		{"missing", d.path("planted-missing"), 0, "cannot be opened"},
+		{"a directory", d.root, 0, "regular file"},
+		{"another kind of key", d.write("other", bytes.Replace(ticketKey(t, 1), []byte("ticket"), []byte("audit"), 1)), 0o600, "userinfo key new ticket"},
+		{"empty", d.write("empty"), 0o600, "userinfo key new ticket"},
+		{"zero key", d.write("zeros", ticketKey(t, 0)), 0o600, "nothing but zeros"},
 	} {
 		if test.mode != 0 {
 			if err := os.Chmod(test.file, test.mode); err != nil {
@@ -259,12 +259,12 @@ func TestATicketKeyIsForItsOwnerAlone(t *testing.T) {
 		_, err := tlsconf.LoadServer(files, time.Now)
 		wantFieldError(t, err, "session_ticket_key", test.says)
 		if err != nil && (strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), "AQEB")) {
-			t.Errorf("%s: the error tells too much: %v", test.name, err)
+			t.Errorf("%s: the error shows the file or the key: %v", test.name, err)
 		}
 	}
 }
 
-func TestATicketKeyPrintsAsNothing(t *testing.T) {
+func TestTicketKey_PrintsRedacted(t *testing.T) {
 	k, err := tlsconf.ParseTicketKey(ticketKey(t, 7))
 	if err != nil {
 		t.Fatal(err)
@@ -284,7 +284,7 @@ func FuzzParseTicketKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		k, err := tlsconf.ParseTicketKey(text)
 		if err == nil && k.Text() != strings.TrimRight(string(text), "\r\n") {
-			t.Errorf("%q was read as another key", text)
+			t.Errorf("%q was parsed as another key", text)
 		}
 	})
 }

@@ -147,7 +147,7 @@ func (w *world) serve(t *testing.T, s setting) *service {
 		Handler: v, TLSConfig: tlsconf.ListenerConfig(func() *tlsconf.Server { return server }), ErrorLog: log.New(io.Discard, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			v.connections.Add(1)
-			return context.WithValue(ctx, peerKey{}, tlsconf.PeerOf(c).String())
+			return context.WithValue(ctx, peerKey{}, tlsconf.PeerAddr(c).String())
 		},
 	}
 	ended := make(chan struct{})
