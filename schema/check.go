@@ -11,17 +11,17 @@ import (
 	"userinfo/store"
 )
 
-// Check compares the live schema with what the service relies on and returns every difference; none means that the
-// service may run. It changes nothing. An error means that it could not tell.
+// Check compares the live schema with s and returns every difference. If it returns no difference and no error, the
+// service may start. Check changes nothing. An error means that the schema could not be read.
 //
-// A default_time_to_live on a table is no difference: it holds only for writes without a TTL, and the service makes
-// none. Nor are further columns.
+// A default_time_to_live of a table is not a difference: it applies to writes without a TTL, and the service always sets
+// a TTL. Additional columns are not a difference.
 func Check(ctx context.Context, db DB, s Spec) ([]Difference, error) {
-	all, err := newScripts(s)
+	scripts, err := newScripts(s)
 	if err != nil {
 		return nil, fmt.Errorf("checking the schema: %w", err)
 	}
-	found, err := inspect(ctx, db, s, all)
+	found, err := inspect(ctx, db, s, scripts)
 	if err != nil {
 		return nil, fmt.Errorf("checking the schema: %w", err)
 	}
@@ -32,29 +32,29 @@ func Check(ctx context.Context, db DB, s Spec) ([]Difference, error) {
 	return out, nil
 }
 
-// inspect is the one comparison that Check reports and Apply acts on. Findings come in the order in which their fixes
-// have to run.
-func inspect(ctx context.Context, db DB, s Spec, all scripts) ([]finding, error) {
+// inspect compares the live schema with s, for both Check and Apply. It returns findings in the order in which their
+// statements must run.
+func inspect(ctx context.Context, db DB, s Spec, scripts scripts) ([]finding, error) {
 	ks, err := readKeyspace(ctx, db, s.Keyspace)
 	if err != nil {
 		return nil, err
 	}
-	found := inspectKeyspace(s, ks, all.keyspace)
+	found := inspectKeyspace(s, ks, scripts.keyspace)
 	for i, t := range s.Tables {
 		live, err := readTable(ctx, db, s.Keyspace, t.Name)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, inspectTable(s.Keyspace, t, live, all.tables[i])...)
+		found = append(found, inspectTable(s.Keyspace, t, live, scripts.tables[i])...)
 	}
-	for i, o := range owns {
-		differs, err := o.inspect(ctx, db, s.Keyspace, all.own[i])
+	for i, t := range serviceTables {
+		differs, err := t.inspect(ctx, db, s.Keyspace, scripts.serviceTables[i])
 		if err != nil {
 			return nil, err
 		}
 		found = append(found, differs...)
 	}
-	settings, err := inspectSettings(ctx, db, s)
+	settings, err := inspectGuardrails(ctx, db, s)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +84,8 @@ func inspectKeyspace(s Spec, live *keyspace, create string) []finding {
 	return found
 }
 
-// inspectDatacentres holds the keyspace against the Replication, where that is given; the local datacentre is one of
-// them (Validate). Otherwise all that is asked is that the local datacentre has replicas.
+// inspectDatacentres compares the keyspace's replication with s.Replication, which contains the local datacentre
+// (Validate). If s.Replication is empty, only the local datacentre must have replicas.
 func inspectDatacentres(s Spec, live *keyspace) (found []finding) {
 	object := "keyspace " + s.Keyspace + " datacentre "
 	const none = "no replicas"
@@ -110,8 +110,8 @@ func inspectDatacentres(s Spec, live *keyspace) (found []finding) {
 	return found
 }
 
-// alterReplication is the advice to alter a keyspace to what s wants; what live has beside that stays. Altering is the
-// operator's, since data are missing on the new replicas until they have been repaired.
+// alterReplication returns the advice to change a keyspace's replication to that of s, keeping other datacentres of live.
+// An operator must do this, because new replicas have no data until they are repaired.
 func alterReplication(s Spec, live map[string]string) string {
 	want := map[string]string{s.LocalDatacentre: "<replicas>"}
 	maps.Copy(want, live)
@@ -123,7 +123,7 @@ func alterReplication(s Spec, live map[string]string) string {
 		fmt.Fprintf(&options, ", '%s': %s", name, want[name])
 	}
 	return fmt.Sprintf("run ALTER KEYSPACE %q WITH replication = {'class': '%s'%s} and then `nodetool repair --full %s` "+
-		"on every node (until that is done, reads may miss rows)", s.Keyspace, networkTopology, options.String(), s.Keyspace)
+		"on every node (until then, reads may miss rows)", s.Keyspace, networkTopology, options.String(), s.Keyspace)
 }
 
 func inspectTable(keyspace string, t Table, live *table, script tableScripts) []finding {
@@ -132,9 +132,9 @@ func inspectTable(keyspace string, t Table, live *table, script tableScripts) []
 		return []finding{fixable("table "+name, "a table", "none", script.create)}
 	}
 	found := inspectColumns(name, t, live, script)
-	if live.gcGrace < t.longest() {
+	if live.gcGrace < t.largestTTL() {
 		found = append(found, fixable("table "+name+" gc_grace_seconds",
-			fmt.Sprintf("at least %d, the largest TTL", t.longest()), strconv.Itoa(live.gcGrace), script.raiseGrace))
+			fmt.Sprintf("at least %d, the largest TTL", t.largestTTL()), strconv.Itoa(live.gcGrace), script.raiseGrace))
 	}
 	if live.readRepair != "BLOCKING" {
 		found = append(found, finding{Difference: Difference{"table " + name + " read_repair", "BLOCKING", live.readRepair,
@@ -146,7 +146,7 @@ func inspectTable(keyspace string, t Table, live *table, script tableScripts) []
 func inspectColumns(name string, t Table, live *table, script tableScripts) (found []finding) {
 	refuse := func(object, want, have string) {
 		found = append(found, finding{Difference: Difference{object, want, have,
-			"name another table in the configuration, or another layout, for this cannot be changed without losing rows"}})
+			"configure another table or another layout, because this cannot be changed without losing rows"}})
 	}
 	if live.primaryKey != "(key)" {
 		refuse("table "+name+" primary key", "(key)", live.primaryKey)
@@ -155,7 +155,7 @@ func inspectColumns(name string, t Table, live *table, script tableScripts) (fou
 	if t.Layout == store.LayoutKask {
 		keyType = "text"
 	}
-	// A missing key column shows in the primary key.
+	// The primary key check reports a missing key column.
 	if have, ok := live.types["key"]; ok && have != keyType {
 		refuse("column "+name+".key", keyType, have)
 	}
@@ -164,9 +164,9 @@ func inspectColumns(name string, t Table, live *table, script tableScripts) (fou
 	} else if have != "blob" {
 		refuse("column "+name+".value", "blob", have)
 	}
-	if have, ok := live.types["gone"]; t.gone() && !ok {
-		found = append(found, fixable("column "+name+".gone", "boolean", "none", script.addGone))
-	} else if t.gone() && have != "boolean" {
+	if have, ok := live.types["gone"]; t.hasMarker() && !ok {
+		found = append(found, fixable("column "+name+".gone", "boolean", "none", script.addMarker))
+	} else if t.hasMarker() && have != "boolean" {
 		refuse("column "+name+".gone", "boolean", have)
 	}
 	return found

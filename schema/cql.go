@@ -15,16 +15,16 @@ import (
 //go:embed cql/*.cql
 var files embed.FS
 
-// scripts are the files of cql/, filled in for one Spec, with their comments.
+// scripts are the files of cql/ with their comments, filled in for one Spec.
 type scripts struct {
-	keyspace string // empty where the Spec has no replication
-	tables   []tableScripts
-	own      []string // of owns
+	keyspace      string // empty if the Spec has no replication
+	tables        []tableScripts
+	serviceTables []string // in the order of the variable serviceTables
 }
 
-type tableScripts struct{ create, addGone, raiseGrace string }
+type tableScripts struct{ create, addMarker, raiseGrace string }
 
-// newScripts validates s and fills in every file.
+// newScripts validates s and fills in the templates.
 func newScripts(s Spec) (scripts, error) {
 	if err := s.Validate(); err != nil {
 		return scripts{}, err
@@ -47,17 +47,17 @@ func newScripts(s Spec) (scripts, error) {
 	}
 	for i, t := range s.Tables {
 		data := map[string]any{
-			"First": i == 0, "Keyspace": s.Keyspace, "Table": t.Name, "Kask": t.Layout == store.LayoutKask, "Gone": t.gone(),
-			"Longest": t.longest(), "GCGrace": t.gcGrace(),
+			"First": i == 0, "Keyspace": s.Keyspace, "Table": t.Name, "Kask": t.Layout == store.LayoutKask, "Marker": t.hasMarker(),
+			"LargestTTL": t.largestTTL(), "GCGrace": t.gcGrace(),
 		}
 		out.tables = append(out.tables, tableScripts{
 			create:     fill("002_table.cql", data),
-			addGone:    fill("003_gone.cql", data),
+			addMarker:  fill("003_marker.cql", data),
 			raiseGrace: fill("004_gc_grace.cql", data),
 		})
 	}
-	for _, o := range owns {
-		out.own = append(out.own, fill(o.file, map[string]any{"Keyspace": s.Keyspace, "Table": o.name}))
+	for _, t := range serviceTables {
+		out.serviceTables = append(out.serviceTables, fill(t.file, map[string]any{"Keyspace": s.Keyspace, "Table": t.name}))
 	}
 	return out, errors.Join(errs...)
 }
@@ -74,29 +74,29 @@ func keyspaceData(s Spec) map[string]any {
 	return map[string]any{"Keyspace": s.Keyspace, "Datacentres": list}
 }
 
-// Print returns the CQL that makes the schema of s from nothing, for somebody to read and to run by hand; all of it may
-// be run again. What only tables need that were there before follows as comments. s needs its Replication.
+// Print returns the CQL that creates the schema of s, for an operator to read and to run by hand. All statements may run
+// again. Statements for tables that existed before follow as comments. s must have a Replication.
 func Print(s Spec) (string, error) {
-	all, err := newScripts(s)
+	scripts, err := newScripts(s)
 	if err != nil {
 		return "", fmt.Errorf("printing the schema: %w", err)
 	}
-	if all.keyspace == "" {
+	if scripts.keyspace == "" {
 		return "", errors.New("printing the schema: the replication is missing: give each datacentre its number of replicas")
 	}
-	parts := []string{all.keyspace}
-	for i, t := range all.tables {
+	parts := []string{scripts.keyspace}
+	for i, t := range scripts.tables {
 		parts = append(parts, t.create)
-		alter := "-- Only where \"" + s.Tables[i].Name + "\" was there before, and only what the check names:\n"
-		if s.Tables[i].gone() {
-			alter += commentOut(t.addGone)
+		alter := "-- Only if \"" + s.Tables[i].Name + "\" existed before, and only if the check asks for it:\n"
+		if s.Tables[i].hasMarker() {
+			alter += commentOut(t.addMarker)
 		}
 		parts = append(parts, alter+commentOut(t.raiseGrace))
 	}
-	return strings.Join(append(parts, all.own...), "\n"), nil
+	return strings.Join(append(parts, scripts.serviceTables...), "\n"), nil
 }
 
-// statement is the statement of a script alone, on one line and without its semicolon.
+// statement returns the statement of a script on one line, without comments and semicolon.
 func statement(script string) string {
 	var lines []string
 	for line := range strings.Lines(script) {
@@ -107,6 +107,7 @@ func statement(script string) string {
 	return strings.TrimSuffix(strings.Join(lines, " "), ";")
 }
 
+// commentOut makes every line of a script a comment.
 func commentOut(script string) string {
 	var b strings.Builder
 	for line := range strings.Lines(script) {

@@ -10,17 +10,16 @@ import (
 	"testing"
 )
 
-// fake is a Cassandra that has nothing but a system_schema and settings, and knows only the statements of this package:
-// any other fails the test. It is here so that every difference can be had; that a real Cassandra agrees is what the
-// integration test shows.
-type fake struct {
+// fakeCassandra has a system_schema and settings, and accepts only the statements of this package; any other statement
+// fails the test. With it, tests can set up every difference. The integration test checks that a real Cassandra agrees.
+type fakeCassandra struct {
 	t         *testing.T
 	keyspaces map[string]*fakeKeyspace
 	settings  map[string]any
-	changes   []string        // every statement that was not a SELECT
-	queries   int             // how many statements came
-	before    func(int) error // called with the number of a statement, before it; may be nil
-	swallow   bool            // changes succeed and change nothing
+	changes   []string        // all statements except SELECT
+	queries   int             // number of statements
+	before    func(int) error // called before each statement with its number, from 1; may be nil
+	swallow   bool            // changes succeed without changing anything
 }
 
 type fakeKeyspace struct {
@@ -33,13 +32,13 @@ type fakeTable struct {
 	columns map[string]map[string]any
 }
 
-func newFake(t *testing.T) *fake {
-	return &fake{t: t, keyspaces: map[string]*fakeKeyspace{}, settings: map[string]any{
+func newFake(t *testing.T) *fakeCassandra {
+	return &fakeCassandra{t: t, keyspaces: map[string]*fakeKeyspace{}, settings: map[string]any{
 		"maximum_timestamp_fail_threshold": "", "minimum_timestamp_fail_threshold": "",
 	}}
 }
 
-func (f *fake) Query(_ context.Context, cql string, args ...any) ([]map[string]any, error) {
+func (f *fakeCassandra) Query(_ context.Context, cql string, args ...any) ([]map[string]any, error) {
 	f.queries++
 	if f.before != nil {
 		if err := f.before(f.queries); err != nil {
@@ -56,7 +55,7 @@ func (f *fake) Query(_ context.Context, cql string, args ...any) ([]map[string]a
 	return nil, f.change(cql)
 }
 
-func (f *fake) read(from string, args []any) []map[string]any {
+func (f *fakeCassandra) read(from string, args []any) []map[string]any {
 	if from == "system_views.settings" {
 		if value, ok := f.settings[args[0].(string)]; ok {
 			return []map[string]any{{"value": value}}
@@ -83,11 +82,11 @@ func (f *fake) read(from string, args []any) []map[string]any {
 		}
 		return rows
 	}
-	f.t.Fatalf("the fake knows no table %s", from)
+	f.t.Fatalf("the fake has no table %s", from)
 	return nil
 }
 
-func (f *fake) change(cql string) error {
+func (f *fakeCassandra) change(cql string) error {
 	match := func(pattern string) []string { return regexp.MustCompile("^" + pattern + "$").FindStringSubmatch(cql) }
 	if m := match(`CREATE KEYSPACE IF NOT EXISTS "(\w+)" WITH replication = \{'class': '(\w+)'(.*)\} AND durable_writes = true`); m != nil {
 		return f.createKeyspace(m[1], m[2], m[3])
@@ -119,11 +118,11 @@ func (f *fake) change(cql string) error {
 		f.keyspaces[m[1]].tables[m[2]].row["gc_grace_seconds"], _ = strconv.Atoi(m[3])
 		return nil
 	}
-	f.t.Fatalf("not a statement that this package may run: %s", cql)
+	f.t.Fatalf("this package may not run: %s", cql)
 	return nil
 }
 
-func (f *fake) createKeyspace(name, class, options string) error {
+func (f *fakeCassandra) createKeyspace(name, class, options string) error {
 	if f.keyspaces[name] != nil {
 		return nil
 	}
@@ -144,8 +143,8 @@ var pendingDeletes = []string{"bucket int partition_key", "collection text clust
 var instanceClocks = []string{"board int partition_key", "instance text clustering 0", "datacentre text regular",
 	"wrote bigint regular", "heard frozen<map<text, bigint>> regular"}
 
-// createTable takes columns as "name type kind" or "name type kind position"; a type may have a space in it.
-func (f *fake) createTable(keyspace, name, gcGrace string, columns ...string) error {
+// createTable creates a table. A column is "name type kind" or "name type kind position".
+func (f *fakeCassandra) createTable(keyspace, name, gcGrace string, columns ...string) error {
 	ks := f.keyspaces[keyspace]
 	if ks == nil {
 		return fmt.Errorf("keyspace %s does not exist", keyspace)

@@ -19,22 +19,22 @@ import (
 	"userinfo/store"
 )
 
-// That the fake of the other tests tells the truth: the same claims, held against a real Cassandra.
-func TestOnARealCassandra(t *testing.T) {
+// TestSchema_OnCassandra checks on a real Cassandra what the other tests check on a fake.
+func TestSchema_OnCassandra(t *testing.T) {
 	db := openCassandra(t)
-	t.Run("Apply makes what Check asks for, and a second Apply changes nothing", func(t *testing.T) {
+	t.Run("Apply satisfies Check, and a second Apply changes nothing", func(t *testing.T) {
 		s := oneNode("applied")
 		applyCleanly(t, db, s)
 		before := tableRows(t, db, s.Keyspace)
 		applyCleanly(t, db, s)
 		if after := tableRows(t, db, s.Keyspace); !reflect.DeepEqual(before, after) {
-			t.Errorf("the second Apply made of\n%v\nthis:\n%v", before, after)
+			t.Errorf("the second Apply changed\n%v\nto\n%v", before, after)
 		}
 		if class := before["sessions"]["compaction"].(map[string]string)["class"]; !strings.HasSuffix(class, ".LeveledCompactionStrategy") {
-			t.Errorf("compaction is %s, want the leveled one", class)
+			t.Errorf("compaction is %s, want leveled", class)
 		}
 	})
-	t.Run("what Print says, run by hand, is what Apply makes", func(t *testing.T) {
+	t.Run("the output of Print creates the same as Apply", func(t *testing.T) {
 		s, applied := oneNode("printed"), oneNode("applied_too")
 		for range 2 {
 			for _, statement := range strings.SplitAfter(print(t, s), ";\n") {
@@ -44,19 +44,19 @@ func TestOnARealCassandra(t *testing.T) {
 			}
 		}
 		applyCleanly(t, db, applied)
-		if found := check(t, db, s); found.said != nil {
-			t.Errorf("Check says %q", found.said)
+		if found := check(t, db, s); found.texts != nil {
+			t.Errorf("Check says %q", found.texts)
 		}
 		if have, want := tableRows(t, db, s.Keyspace), tableRows(t, db, applied.Keyspace); !reflect.DeepEqual(have, want) {
-			t.Errorf("by hand:\n%v\nby Apply:\n%v", have, want)
+			t.Errorf("Print:\n%v\nApply:\n%v", have, want)
 		}
 	})
-	t.Run("names that are reserved words are names", func(t *testing.T) {
+	t.Run("names may be reserved words", func(t *testing.T) {
 		s := oneNode("select")
 		s.Tables[0].Name, s.Tables[1].Name = "table", "values"
 		applyCleanly(t, db, s)
 	})
-	t.Run("a datacentre that the cluster does not have is Cassandra's to refuse", func(t *testing.T) {
+	t.Run("Cassandra refuses an unknown datacentre", func(t *testing.T) {
 		s := oneNode("elsewhere")
 		s.Replication["dc9"] = 3
 		err := schema.Apply(t.Context(), db, s, slog.New(slog.DiscardHandler))
@@ -64,10 +64,11 @@ func TestOnARealCassandra(t *testing.T) {
 			t.Errorf("error %v, want one that names dc9", err)
 		}
 	})
-	t.Run("a table of Kask's is taken over with its rows", func(t *testing.T) { takeOver(t, db) })
-	t.Run("differences are named and refused", func(t *testing.T) { refuseReal(t, db) })
+	t.Run("a table of Kask keeps its rows", func(t *testing.T) { adoptKaskTable(t, db) })
+	t.Run("Check names differences and Apply refuses them", func(t *testing.T) { refuseDifferences(t, db) })
 }
 
+// openCassandra starts a cluster of one node and connects to it.
 func openCassandra(t *testing.T) *store.Admin {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -92,6 +93,7 @@ func openCassandra(t *testing.T) *store.Admin {
 	return db
 }
 
+// oneNode returns twoTables with one replica, in another keyspace.
 func oneNode(keyspace string) schema.Spec {
 	s := twoTables()
 	s.Keyspace, s.Replication = keyspace, map[string]int{"dc1": 1}
@@ -112,13 +114,13 @@ func applyCleanly(t *testing.T, db schema.DB, s schema.Spec) {
 	if err := schema.Apply(t.Context(), db, s, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	if found := check(t, db, s); found.said != nil {
-		t.Errorf("after Apply, Check says %q", found.said)
+	if found := check(t, db, s); found.texts != nil {
+		t.Errorf("after Apply, Check returns %q", found.texts)
 	}
 }
 
-// tableRows returns what system_schema says of each table and its columns, without what differs between two tables that
-// are alike.
+// tableRows returns the rows of system_schema about the tables of a keyspace and their columns, without ids and the
+// keyspace's name.
 func tableRows(t *testing.T, db schema.DB, keyspace string) map[string]map[string]any {
 	t.Helper()
 	out := map[string]map[string]any{}
@@ -137,7 +139,7 @@ func tableRows(t *testing.T, db schema.DB, keyspace string) map[string]map[strin
 	return out
 }
 
-func takeOver(t *testing.T, db schema.DB) {
+func adoptKaskTable(t *testing.T, db schema.DB) {
 	s := oneNode("kask")
 	s.Tables = []schema.Table{{Name: "values", Layout: store.LayoutKask, MaxTTL: day, Fence: time.Minute}}
 	run(t, db, `CREATE KEYSPACE kask WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 1}`)
@@ -150,17 +152,17 @@ func takeOver(t *testing.T, db schema.DB) {
 		"table kask.pending_deletes: want a table, have none",
 		"table kask.instance_clocks: want a table, have none",
 	}
-	if !slices.Equal(found.said, want) {
-		t.Errorf("Check says %q, want %q", found.said, want)
+	if !slices.Equal(found.texts, want) {
+		t.Errorf("Check says %q, want %q", found.texts, want)
 	}
 	applyCleanly(t, db, s)
 	rows := run(t, db, `SELECT value, gone FROM kask.values WHERE key = 'a'`)
 	if len(rows) != 1 || string(rows[0]["value"].([]byte)) != "b" {
-		t.Errorf("the row that was there is now %v", rows)
+		t.Errorf("the existing row is now %v", rows)
 	}
 }
 
-func refuseReal(t *testing.T, db schema.DB) {
+func refuseDifferences(t *testing.T, db schema.DB) {
 	run(t, db, `CREATE KEYSPACE simple WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`)
 	run(t, db, `CREATE KEYSPACE different WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 2} AND durable_writes = false`)
 	run(t, db, `CREATE TABLE different.sessions (wiki text, key blob, at timestamp, value text, gone int,
@@ -195,8 +197,8 @@ func refuseReal(t *testing.T, db schema.DB) {
 			"column different.instance_clocks.heard: want frozen<map<text, bigint>>, have map<text, bigint>",
 		},
 	} {
-		if found := check(t, db, oneNode(keyspace)); !slices.Equal(found.said, want) {
-			t.Errorf("Check says\n  %s\nwant\n  %s", strings.Join(found.said, "\n  "), strings.Join(want, "\n  "))
+		if found := check(t, db, oneNode(keyspace)); !slices.Equal(found.texts, want) {
+			t.Errorf("Check says\n  %s\nwant\n  %s", strings.Join(found.texts, "\n  "), strings.Join(want, "\n  "))
 		}
 		if err := schema.Apply(t.Context(), db, oneNode(keyspace), slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("Apply on keyspace %s succeeded, want it refused", keyspace)

@@ -12,7 +12,7 @@ import (
 	"userinfo/store"
 )
 
-var update = flag.Bool("update", false, "write testdata anew")
+var update = flag.Bool("update", false, "write testdata/print.cql")
 
 func print(t *testing.T, s schema.Spec) string {
 	t.Helper()
@@ -23,7 +23,7 @@ func print(t *testing.T, s schema.Spec) string {
 	return text
 }
 
-func TestPrintedSchema(t *testing.T) {
+func TestPrint_MatchesTestdata(t *testing.T) {
 	s := twoTables()
 	s.Tables = append(s.Tables, schema.Table{Name: "kask", Layout: store.LayoutKask, MaxTTL: day, Fence: time.Minute})
 	have := print(t, s)
@@ -38,11 +38,11 @@ func TestPrintedSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	if have != string(want) {
-		t.Errorf("Print differs from %s (go test ./schema -update writes it anew):\n%s", file, have)
+		t.Errorf("Print differs from %s (go test ./schema -update writes it):\n%s", file, have)
 	}
 }
 
-func TestPrintNeedsTheReplication(t *testing.T) {
+func TestPrint_NeedsReplication(t *testing.T) {
 	s := twoTables()
 	s.Replication = nil
 	if text, err := schema.Print(s); err == nil || !strings.Contains(err.Error(), "replication is missing") {
@@ -50,8 +50,8 @@ func TestPrintNeedsTheReplication(t *testing.T) {
 	}
 }
 
-// byHand runs CQL as cqlsh does: without comments, each statement by itself, and with any white space.
-func byHand(t *testing.T, f *fake, text string) {
+// runScript runs CQL as cqlsh does: without comments, statement by statement.
+func runScript(t *testing.T, f *fakeCassandra, text string) {
 	t.Helper()
 	text = regexp.MustCompile(`(?m)^--.*$`).ReplaceAllString(text, "")
 	for _, statement := range strings.Split(text, ";") {
@@ -65,16 +65,17 @@ func byHand(t *testing.T, f *fake, text string) {
 	}
 }
 
-func TestWhatPrintSaysRunByHandAndTwiceLeavesNothingToApply(t *testing.T) {
+func TestPrint_OutputCanRunTwiceAndSatisfiesApply(t *testing.T) {
 	f := newFake(t)
-	byHand(t, f, print(t, twoTables()))
-	byHand(t, f, print(t, twoTables()))
+	runScript(t, f, print(t, twoTables()))
+	runScript(t, f, print(t, twoTables()))
 	f.changes = nil
-	mends(t, f, twoTables(), 0)
+	applyFixes(t, f, twoTables(), 0)
 }
 
-// Names that Validate lets through change nothing in the text but the names; others never come into any text.
-func FuzzNamesStayNames(f *testing.F) {
+// FuzzPrint_InjectsNoCQL checks that names which Validate accepts change nothing in the output except the names, and that
+// Print rejects all other names.
+func FuzzPrint_InjectsNoCQL(f *testing.F) {
 	f.Add("people", "sessions", "dc1")
 	f.Add("select", "values", "us-east_1.a")
 	f.Add(`a"; DROP KEYSPACE b; --`, "a b", "it's")
@@ -90,18 +91,18 @@ func FuzzNamesStayNames(f *testing.F) {
 		s := spec(keyspace, table, datacentre)
 		if s.Validate() != nil {
 			if text, err := schema.Print(s); err == nil || text != "" {
-				t.Fatalf("Validate refuses it, yet Print returns %q, %v", text, err)
+				t.Fatalf("Validate rejects it, but Print returns %q, %v", text, err)
 			}
 			return
 		}
 		name := regexp.MustCompile(`\A[a-z][a-z0-9_]{0,47}\z`)
 		if !name.MatchString(keyspace) || !name.MatchString(table) || !regexp.MustCompile(`\A[\w.-]{1,64}\z`).MatchString(datacentre) {
-			t.Fatalf("Validate lets through %q, %q, %q", keyspace, table, datacentre)
+			t.Fatalf("Validate accepts %q, %q, %q", keyspace, table, datacentre)
 		}
 		want := strings.NewReplacer(`"kkkk"`, `"`+keyspace+`"`, `"tttt"`, `"`+table+`"`, `'dddd'`, `'`+datacentre+`'`).
 			Replace(print(t, spec("kkkk", "tttt", "dddd")))
 		if have := print(t, s); have != want {
-			t.Fatalf("the names change more than names:\n%s", have)
+			t.Fatalf("names change other parts of the output:\n%s", have)
 		}
 	})
 }

@@ -1,19 +1,20 @@
-// Package schema creates the tables that UserInfo keeps its rows in, and says where a live schema is not what the
-// service relies on. It is for Cassandra 4.0 and later.
+// Package schema creates UserInfo's keyspace and tables in Cassandra 4.0 or later, and checks that a live schema is what
+// the service needs.
 //
-// The schema is the numbered statements in cql/: a file is one statement with its reasons, the numbers are the order
-// in which they are run, and a number is never used again. There is no table of migrations: what is needed is found by
-// looking at what is there.
+// The schema consists of the numbered files in cql/. A file is one CQL statement with comments that explain it. The
+// statements run in the order of their numbers, and a number is never used again. There is no table of migrations: the
+// package compares the live schema with the wanted one.
 //
 // Invariants:
-//   - Nothing is ever dropped, no type is changed, no replication is altered, and gc_grace_seconds is never lowered.
-//   - Apply changes nothing unless it can change everything that differs, and a second Apply changes nothing.
-//   - Check and Print only read. What Apply leaves behind is what Check finds no fault with: both use one inspection.
-//   - Only names that Validate let through, and numbers, come into the text of a statement.
 //
-// It does not defend against two Apply at once: CREATE TABLE IF NOT EXISTS is not atomic in Cassandra, so run it from
-// one place. It sees the settings of the one node that answers, not of every node. It does not see clocks, disks or
-// whether a repair is due.
+//  1. Apply never drops anything, never changes a type or a replication, and never lowers gc_grace_seconds.
+//  2. Apply changes nothing unless it can remove every difference. A second Apply changes nothing.
+//  3. Check and Print change nothing. After Apply, Check finds no difference: both use the same comparison.
+//  4. A statement contains only names that Validate accepts, and numbers.
+//
+// The package does not defend against two Apply at the same time, because CREATE TABLE IF NOT EXISTS is not atomic in
+// Cassandra: run it from one place. It sees the settings of one node only. It does not see clocks, disks, or whether a
+// repair is overdue.
 package schema
 
 import (
@@ -28,35 +29,34 @@ import (
 	"userinfo/store"
 )
 
-// DB is the little of Cassandra that schema needs. A statement that changes the schema returns once the nodes agree on
-// it; the implementation sees to that.
+// DB runs CQL statements. Its implementation must return from a statement that changes the schema only when the live
+// nodes agree on the new schema.
 type DB interface {
-	// Query runs one statement and returns its rows by column name, in Go's counterparts of the CQL types: text is
-	// string, int is int, boolean is bool, map<text,text> is map[string]string. A null is the zero value.
+	// Query runs one statement and returns its rows. A row maps column names to values: text is a string, int an int,
+	// boolean a bool, and map<text,text> a map[string]string. A null is the zero value.
 	Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error)
 }
 
-// Table is one table and what the service does with it. MaxTTL is the largest TTL that it writes, from 1 s to 20 years;
-// Fence is for how long it keeps a deleted key deleted, 0 for no fence.
+// Table is the table of one collection.
 type Table struct {
 	Name   string
 	Layout store.Layout
-	MaxTTL time.Duration
-	Fence  time.Duration
+	MaxTTL time.Duration // the largest TTL that the service writes, from 1 s to 20 years
+	Fence  time.Duration // how long a deleted key stays deleted; 0: no fence
 }
 
-// Spec is the schema that a configuration asks for.
+// Spec is the schema that a configuration needs.
 type Spec struct {
 	Keyspace string
-	// Replication is replicas by datacentre. Print and the creation of a keyspace need it; where it is given, a keyspace
-	// that exists is held against it. A keyspace may have further datacentres.
+	// Replication is the number of replicas by datacentre. Print and the creation of a keyspace need it. If it is empty, an
+	// existing keyspace may have any replication with replicas in LocalDatacentre. A keyspace may have more datacentres.
 	Replication     map[string]int
 	LocalDatacentre string
 	Tables          []Table
 }
 
-// Validate says what in s is wrong, all of it in one error. Keyspace and tables are [a-z][a-z0-9_]{0,47}; not every such
-// name is free of CQL's reserved words, so statements quote them.
+// Validate returns an error that names every mistake in s, or nil. Names of keyspaces and tables match
+// [a-z][a-z0-9_]{0,47}. Such a name may be a reserved word of CQL, so statements quote it.
 func (s Spec) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -64,7 +64,7 @@ func (s Spec) Validate() error {
 	case !store.IsIdentifier(s.Keyspace):
 		bad("keyspace %q: use a name of %s", s.Keyspace, store.IdentifierRule)
 	case s.Keyspace == "system" || strings.HasPrefix(s.Keyspace, "system_"):
-		bad("keyspace %q is Cassandra's own: use another", s.Keyspace)
+		bad("keyspace %q is reserved by Cassandra: use another name", s.Keyspace)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Replication)) {
 		if !isDatacentre(name) {
@@ -85,7 +85,7 @@ func (s Spec) Validate() error {
 	seen := map[string]bool{}
 	for _, t := range s.Tables {
 		if seen[t.Name] {
-			bad("table %q is named twice: give each collection a table of its own", t.Name)
+			bad("table %q is named twice: give each collection its own table", t.Name)
 		}
 		seen[t.Name] = true
 		errs = append(errs, t.validate())
@@ -105,7 +105,7 @@ func (t Table) validate() error {
 		bad("use a name of %s", store.IdentifierRule)
 	}
 	if Reserved(t.Name) {
-		bad("is a table of the service's own: use another name")
+		bad("is reserved for the service: use another name")
 	}
 	if !t.Layout.IsValid() {
 		bad("layout %q: use %q or %q", t.Layout, store.LayoutUserInfo, store.LayoutKask)
@@ -119,22 +119,24 @@ func (t Table) validate() error {
 	return errors.Join(errs...)
 }
 
-// gone says whether the table has the marker column.
-func (t Table) gone() bool { return t.Layout.HasMarker(t.Fence) }
+// hasMarker reports whether the table needs the marker column.
+func (t Table) hasMarker() bool { return t.Layout.HasMarker(t.Fence) }
 
-// longest is the largest TTL in the table, in seconds: of its values, or of its markers, which live as long as the fence.
-func (t Table) longest() int {
+// largestTTL returns the largest TTL in the table, in seconds, rounded up. Markers live as long as the fence, which may be
+// longer than the largest TTL of a value.
+func (t Table) largestTTL() int {
 	return int((max(t.MaxTTL, t.Fence) + time.Second - 1) / time.Second)
 }
 
-// gcGrace is the gc_grace_seconds that a table is given; cql/002_table.cql says why so many.
+// gcGrace returns the gc_grace_seconds of a new table. cql/002_table.cql explains the value.
 func (t Table) gcGrace() int {
 	const hour = 3600
-	return (t.longest()+hour-1)/hour*hour + hour
+	return (t.largestTTL()+hour-1)/hour*hour + hour
 }
 
-// isDatacentre is wider than store.IsIdentifier, since snitches make names such as "us-east_1" and "DC1". In CQL a datacentre
-// stands in a quoted string, beside the two options of that map that are not datacentres.
+// isDatacentre reports whether a datacentre can have this name. It allows more than store.IsIdentifier, because snitches
+// create names such as "us-east_1" and "DC1". CQL writes a datacentre as a quoted key in the replication map, whose other
+// keys are class and replication_factor.
 func isDatacentre(name string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 	return len(name) >= 1 && len(name) <= 64 && strings.Trim(name, allowed) == "" &&

@@ -9,18 +9,18 @@ import (
 	"userinfo/schema"
 )
 
-func TestASpecWithAMistakeReachesNoCassandra(t *testing.T) {
+func TestSpec_ValidateRejectsMistakes(t *testing.T) {
 	for _, c := range []struct {
-		claim string
-		spec  func(*schema.Spec)
-		want  string
+		name string
+		spec func(*schema.Spec)
+		want string
 	}{
 		{"no keyspace", func(s *schema.Spec) { s.Keyspace = "" }, `keyspace ""`},
 		{"a quote in the keyspace", func(s *schema.Spec) { s.Keyspace = `a"b` }, `keyspace "a\"b"`},
 		{"an upper-case keyspace", func(s *schema.Spec) { s.Keyspace = "People" }, `keyspace "People"`},
 		{"a keyspace of 49 letters", func(s *schema.Spec) { s.Keyspace = strings.Repeat("a", 49) }, "at most 48"},
-		{"Cassandra's own keyspace", func(s *schema.Spec) { s.Keyspace = "system" }, "Cassandra's own"},
-		{"another of Cassandra's own", func(s *schema.Spec) { s.Keyspace = "system_auth" }, "Cassandra's own"},
+		{"Cassandra's own keyspace", func(s *schema.Spec) { s.Keyspace = "system" }, "reserved by Cassandra"},
+		{"another of Cassandra's own", func(s *schema.Spec) { s.Keyspace = "system_auth" }, "reserved by Cassandra"},
 		{"no local datacentre", func(s *schema.Spec) { s.LocalDatacentre = "" }, `local datacentre ""`},
 		{"a local datacentre without replicas", func(s *schema.Spec) { s.LocalDatacentre = "dc3" }, `local datacentre "dc3" is not in the replication`},
 		{"a datacentre with a quote", func(s *schema.Spec) { s.Replication["d'c"] = 1 }, `datacentre "d'c"`},
@@ -31,23 +31,23 @@ func TestASpecWithAMistakeReachesNoCassandra(t *testing.T) {
 		{"a table twice", func(s *schema.Spec) { s.Tables[1].Name = "sessions" }, `table "sessions" is named twice`},
 		{"a table that begins with a digit", func(s *schema.Spec) { s.Tables[0].Name = "1a" }, `table "1a": use a name`},
 		{"a table that begins with _", func(s *schema.Spec) { s.Tables[0].Name = "_a" }, `table "_a": use a name`},
-		{"a table that is the pending deletes'", func(s *schema.Spec) { s.Tables[0].Name = "pending_deletes" }, `table "pending_deletes": is a table of the service's own`},
-		{"a table that is the clocks'", func(s *schema.Spec) { s.Tables[0].Name = "instance_clocks" }, `table "instance_clocks": is a table of the service's own`},
+		{"a table that is the pending deletes'", func(s *schema.Spec) { s.Tables[0].Name = "pending_deletes" }, `table "pending_deletes": is reserved for the service`},
+		{"a table that is the clocks'", func(s *schema.Spec) { s.Tables[0].Name = "instance_clocks" }, `table "instance_clocks": is reserved for the service`},
 		{"an unknown layout", func(s *schema.Spec) { s.Tables[0].Layout = "wide" }, `layout "wide": use "userinfo" or "kask"`},
 		{"no largest TTL", func(s *schema.Spec) { s.Tables[0].MaxTTL = 0 }, "largest TTL 0s"},
 		{"a TTL beyond 20 years", func(s *schema.Spec) { s.Tables[0].MaxTTL = 20*365*day + 1 }, "1 second to 20 years"},
 		{"a negative fence", func(s *schema.Spec) { s.Tables[0].Fence = -time.Second }, "fence -1s"},
 		{"a fence beyond 20 years", func(s *schema.Spec) { s.Tables[0].Fence = 20*365*day + 1 }, "0 (none) to 20 years"},
 	} {
-		t.Run(c.claim, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			s, f := twoTables(), newFake(t)
 			c.spec(&s)
 			_, printed := schema.Print(s)
 			_, checked := schema.Check(t.Context(), f, s)
 			applied := schema.Apply(t.Context(), f, s, slog.New(slog.DiscardHandler))
-			for what, err := range map[string]error{"Validate": s.Validate(), "Print": printed, "Check": checked, "Apply": applied} {
+			for function, err := range map[string]error{"Validate": s.Validate(), "Print": printed, "Check": checked, "Apply": applied} {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
-					t.Errorf("%s: error %v, want one with %q", what, err, c.want)
+					t.Errorf("%s: error %v, want one with %q", function, err, c.want)
 				}
 			}
 			if f.queries > 0 {
@@ -57,7 +57,7 @@ func TestASpecWithAMistakeReachesNoCassandra(t *testing.T) {
 	}
 }
 
-func TestValidateNamesEveryMistakeAtOnce(t *testing.T) {
+func TestSpec_ValidateNamesEveryMistake(t *testing.T) {
 	s := schema.Spec{Keyspace: "K", LocalDatacentre: "'", Tables: []schema.Table{{Name: "T"}}}
 	err := s.Validate()
 	for _, want := range []string{`keyspace "K"`, `local datacentre "'"`, `table "T": use a name`, "layout", "largest TTL"} {

@@ -1,6 +1,6 @@
 //go:build integration
 
-package testcluster_test
+package testcluster
 
 import (
 	"context"
@@ -11,62 +11,67 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"userinfo/internal/testcluster"
 )
 
-// TestCluster is one script on one cluster, because a cluster of six takes a minute to start. Every part leaves the
-// cluster whole.
-func TestCluster(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+// TestCluster_InjectsFaults tests every fault on one cluster of six nodes, because a start takes almost a minute. Each
+// step repairs what it breaks. A step that fails ends the test, because the cluster may be broken.
+//
+// Cassandra takes 10 to 20 s to see a node as down, and a restart takes about 10 s of CPU time. Therefore steps share
+// these waits and restarts where their faults do not influence each other.
+func TestCluster_InjectsFaults(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	began := time.Now()
-	c, err := testcluster.Start(ctx, testcluster.Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	c, err := Start(ctx, Options{SmallDisk: true, SettableClocks: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-		if _, err := os.Stat(c.CAFile()); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("after Stop, the run's files are still there: %v", err)
-		}
-	})
+	t.Cleanup(func() { stopAndCheckRemoved(t, c) })
 	t.Logf("up after %s", time.Since(began).Round(time.Second))
 
 	s := script{t: t, ctx: ctx, c: c, dc1: c.Nodes("dc1"), dc2: c.Nodes("dc2")}
-	s.cql(s.dc1[0], "ONE", `CREATE KEYSPACE t WITH replication =
-		{'class': 'NetworkTopologyStrategy', 'dc1': 3, 'dc2': 3}`)
+	s.cql(s.dc1[0], "ONE", "CREATE KEYSPACE t WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3, 'dc2': 3}")
 	s.cql(s.dc1[0], "ONE", "CREATE TABLE t.kv (k text PRIMARY KEY, v blob) WITH speculative_retry = 'NONE'")
-	for _, part := range []struct {
-		claim string
-		play  func(script)
+	for _, step := range []struct {
+		name string
+		run  func(script)
 	}{
-		{"six nodes in two datacentres know each other by their fixed addresses", everyNodeKnowsAll},
-		{"an EACH_QUORUM write reaches replicas in both datacentres", writesReachBoth},
-		{"a paused node answers no CQL, and does again", pause},
-		{"a link cut one way loses what one side sends and carries what the other sends", oneWay},
-		{"a half joined node takes clients, has no peers, and is whole after healing", halfJoined},
-		{"datacentres cut apart serve themselves, refuse EACH_QUORUM, and meet again", apart},
-		{"a killed node comes back at its address with its data, and cuts still hold for it", killed},
-		{"a terminated node takes leave, and comes back", terminated},
+		{"six nodes know each other by their fixed addresses", knowEachOther},
+		{"an EACH_QUORUM write reaches replicas in both datacentres", writeEverywhere},
+		{"a one-way cut stops one direction only", cutOneWay},
+		{"a link with loss loses some packets", loseSome},
+		{"a shaped link is delayed and limited", shapeLink},
+		{"faults of single nodes", faultsOfSingleNodes},
+		{"cut datacentres, a half joined node and a node with a read-only commit log", partition},
+		{"restarts after a read-only commit log, a full disk, SIGTERM and a wipe", restart},
 	} {
-		whole := t.Run(part.claim, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		ok := t.Run(step.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 			defer cancel()
-			s := s
-			s.t, s.ctx = t, ctx
-			part.play(s)
-			t.Logf("%s since the test began", time.Since(began).Round(time.Second))
+			step.run(s.with(t, ctx))
+			t.Logf("%s since the start", time.Since(began).Round(time.Second))
 		})
-		if !whole {
-			t.Fatal("the cluster may not be whole: the rest is not played")
+		if !ok {
+			t.Fatal("the cluster may be broken, so the remaining steps do not run")
 		}
 	}
 }
 
-func everyNodeKnowsAll(s script) {
+// stopAndCheckRemoved stops the cluster and checks that its files and mounts are gone.
+func stopAndCheckRemoved(t *testing.T, c *Cluster) {
+	if err := c.Stop(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(c.CAFile()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after Stop, the run's files exist: %v", err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), c.run.dir) {
+		t.Errorf("after Stop, disks are still mounted (or %v):\n%s", err, mounts)
+	}
+}
+
+func knowEachOther(s script) {
 	for _, n := range s.c.Nodes("") {
 		peers := s.cql(n, "ONE", "SELECT peer, data_center FROM system.peers_v2")
 		for _, other := range s.c.Others(n) {
@@ -78,187 +83,151 @@ func everyNodeKnowsAll(s script) {
 	}
 }
 
-func writesReachBoth(s script) {
+func writeEverywhere(s script) {
 	s.cql(s.dc1[0], "EACH_QUORUM", "UPDATE t.kv SET v = 0x00ff WHERE k = 'both'")
-	for _, dc := range [][]*testcluster.Node{s.dc1, s.dc2} {
-		have := 0
+	for _, dc := range [][]*Node{s.dc1, s.dc2} {
+		replicas := 0
 		for _, n := range dc {
 			if s.cql(n, "NODE_LOCAL", "SELECT v FROM t.kv WHERE k = 'both'") == "v=0x00ff\n" {
-				have++
+				replicas++
 			}
 		}
-		if have < 2 {
-			s.t.Errorf("only %d replicas in %s have it", have, dc[0].Datacentre)
+		if replicas < 2 {
+			s.t.Errorf("only %d replicas in %s have the value", replicas, dc[0].Datacentre)
 		}
 	}
 }
 
-func pause(s script) {
-	s.do(s.dc1[1].Pause)
-	if _, err := s.c.CQLAt(s.ctx, s.dc1[1], "ONE", "SELECT key FROM system.local"); !errors.Is(err, testcluster.ErrNoConnection) {
-		s.t.Errorf("a paused node answered with %v, want no connection", err)
-	}
-	s.do(s.dc1[1].Unpause)
-	s.cql(s.dc1[1], "ONE", "SELECT key FROM system.local")
-	s.wholeAgain(s.dc1[1])
-}
-
-func oneWay(s script) {
-	link := testcluster.Link{From: s.dc1, To: s.dc2, OneWay: true}
-	s.cut(link)
-	s.cql(s.dc1[0], "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x01 WHERE k = 'from dc1'")
-	s.cql(s.dc2[0], "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x02 WHERE k = 'from dc2'")
-	s.until("dc1 hears what dc2 wrote after it", func() bool {
-		return s.has(s.dc1[0], "from dc2") && s.has(s.dc1[1], "from dc2") && s.has(s.dc1[2], "from dc2")
+// partition cuts the datacentres apart, cuts one node of dc1 off from all others, and makes the commit log of one node
+// of dc2 read-only. Each datacentre still has two of three nodes. The last node stays broken for restart.
+func partition(s script) {
+	halfJoined, readOnly := s.dc1[1], s.dc2[2]
+	s.do(readOnly.MakeCommitLogReadOnly)
+	s.noConnection(readOnly)
+	between := s.c.LinkBetween("dc1", "dc2")
+	between.Reject = true
+	s.cut(between)
+	s.cut(s.c.LinkAround(halfJoined))
+	s.waitDown(map[*Node][]*Node{
+		s.dc1[0]:   append([]*Node{halfJoined}, s.dc2...),
+		s.dc2[0]:   append([]*Node{readOnly}, s.dc1...),
+		halfJoined: {s.dc1[0], s.dc1[2]},
 	})
-	for _, n := range s.dc2 {
-		if s.has(n, "from dc1") {
-			s.t.Errorf("%s heard what dc1 wrote while dc1 was cut off from it", n.Name)
-		}
-	}
-	s.heal(link)
-	s.until("dc2 gets what it missed", func() bool {
-		s.cql(s.dc2[0], "ALL", "SELECT v FROM t.kv WHERE k = 'from dc1'")
-		return s.has(s.dc2[0], "from dc1") && s.has(s.dc2[1], "from dc1") && s.has(s.dc2[2], "from dc1")
-	})
-	s.wholeAgain(s.dc1[0])
-}
 
-func halfJoined(s script) {
-	n := s.dc1[1]
-	s.cut(s.c.LinkAround(n))
-	s.down(n, s.dc1[0])
-	s.down(n, s.dc1[2])
-	s.down(s.dc1[0], n)
-	s.cql(n, "ONE", "SELECT key FROM system.local")
-	s.refused(n, "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x03 WHERE k = 'half'")
-	s.cql(s.dc1[0], "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x04 WHERE k = 'half'")
-	s.heal(s.c.LinkAround(n))
-	s.wholeAgain(n)
-	s.cql(n, "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x05 WHERE k = 'half'")
-}
-
-func apart(s script) {
-	link := s.c.LinkBetween("dc1", "dc2")
-	link.Reject = true
-	s.cut(link)
-	for _, n := range s.dc2 {
-		s.down(s.dc1[0], n)
-	}
-	for _, n := range s.dc1 {
-		s.down(s.dc2[0], n)
-	}
 	s.cql(s.dc1[0], "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x06 WHERE k = 'apart'")
 	s.cql(s.dc2[0], "LOCAL_QUORUM", "SELECT v FROM t.kv WHERE k = 'apart'")
-	s.refused(s.dc1[0], "EACH_QUORUM", "UPDATE t.kv SET v = 0x07 WHERE k = 'refused'")
+	s.unavailable(s.dc1[0], "EACH_QUORUM", "UPDATE t.kv SET v = 0x07 WHERE k = 'refused'")
+	s.cql(halfJoined, "ONE", "SELECT key FROM system.local")
+	s.unavailable(halfJoined, "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x03 WHERE k = 'half'")
+
 	s.do(s.c.HealAll)
-	s.wholeAgain(s.dc1[0])
+	s.waitUp(s.dc1[0], s.dc1[1], s.dc1[2], s.dc2[0], s.dc2[1])
+	s.cql(halfJoined, "LOCAL_QUORUM", "UPDATE t.kv SET v = 0x05 WHERE k = 'half'")
 	s.cql(s.dc1[0], "EACH_QUORUM", "UPDATE t.kv SET v = 0x08 WHERE k = 'apart'")
 }
 
-func killed(s script) {
-	n := s.dc2[2]
-	s.do(n.Kill)
-	if _, err := s.c.CQLAt(s.ctx, n, "ONE", "SELECT key FROM system.local"); !errors.Is(err, testcluster.ErrNoConnection) {
-		s.t.Errorf("a killed node answered with %v, want no connection", err)
-	}
-	s.down(s.dc1[0], n)
-	link := testcluster.Link{From: []*testcluster.Node{n}, To: s.dc1}
-	s.cut(link)
-	s.do(n.Start)
-	if got := s.cql(n, "ONE", "SELECT broadcast_address FROM system.local"); got != "broadcast_address="+n.Address+"\n" {
-		s.t.Errorf("it came back with %q, want address %s", got, n.Address)
-	}
-	if !s.has(n, "from dc1") { // it had that before, for longer than the commit log takes
-		s.t.Error("it came back without its data")
-	}
-	if _, err := s.c.CQLAt(s.ctx, n, "EACH_QUORUM", "UPDATE t.kv SET v = 0x0a WHERE k = 'cut'"); err == nil {
-		s.t.Error("it reached dc1 through a cut that was made while it was down")
-	}
-	s.heal(link)
-	s.wholeAgain(n)
-	s.cql(n, "EACH_QUORUM", "UPDATE t.kv SET v = 0x0b WHERE k = 'cut'")
-}
-
-func terminated(s script) {
-	n := s.dc2[1]
-	s.do(n.Terminate)
-	s.down(s.dc1[0], n)
-	s.do(n.Start)
-	s.wholeAgain(n)
-}
-
-// script is what the parts above share: steps that must work.
+// script is the state that all steps share. Its methods fail the step's test.
 type script struct {
 	t        *testing.T
 	ctx      context.Context
-	c        *testcluster.Cluster
-	dc1, dc2 []*testcluster.Node
+	c        *Cluster
+	dc1, dc2 []*Node
+}
+
+// with returns s for a subtest.
+func (s script) with(t *testing.T, ctx context.Context) script {
+	s.t, s.ctx = t, ctx
+	return s
+}
+
+func (s script) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s script) do(step func(context.Context) error) {
 	s.t.Helper()
-	if err := step(s.ctx); err != nil {
-		s.t.Fatal(err)
-	}
+	s.must(step(s.ctx))
 }
 
-func (s script) cut(link testcluster.Link) {
+func (s script) cut(link Link) {
 	s.t.Helper()
-	s.do(func(ctx context.Context) error { return s.c.Cut(ctx, link) })
+	s.must(s.c.Cut(s.ctx, link))
 }
 
-func (s script) heal(link testcluster.Link) {
+func (s script) heal(link Link) {
 	s.t.Helper()
-	s.do(func(ctx context.Context) error { return s.c.Heal(ctx, link) })
+	s.must(s.c.Heal(s.ctx, link))
 }
 
-func (s script) cql(n *testcluster.Node, consistency, statement string) string {
+func (s script) cql(n *Node, consistency, statement string) string {
 	s.t.Helper()
 	got, err := s.c.CQLAt(s.ctx, n, consistency, statement)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	s.must(err)
 	return got
 }
 
-// refused expects Cassandra's Unavailable: too few replicas are up, and nothing was written.
-func (s script) refused(n *testcluster.Node, consistency, statement string) {
+// noConnection checks that n accepts no CQL connection.
+func (s script) noConnection(n *Node) {
 	s.t.Helper()
-	_, err := s.c.CQLAt(s.ctx, n, consistency, statement)
-	if err == nil || !strings.Contains(err.Error(), "Cannot achieve consistency level "+consistency) {
-		s.t.Errorf("%s at %s on %s: %v, want it refused as unavailable", statement, consistency, n.Name, err)
+	if _, err := s.c.CQLAt(s.ctx, n, "ONE", "SELECT key FROM system.local"); !errors.Is(err, ErrNoConnection) {
+		s.t.Errorf("node %s answered with error %v, want %v", n.Name, err, ErrNoConnection)
 	}
 }
 
-func (s script) has(n *testcluster.Node, k string) bool {
+// unavailable checks that a statement fails with Cassandra's Unavailable: too few replicas are up, and nothing was
+// written.
+func (s script) unavailable(n *Node, consistency, statement string) {
+	s.t.Helper()
+	_, err := s.c.CQLAt(s.ctx, n, consistency, statement)
+	if err == nil || !strings.Contains(err.Error(), "Cannot achieve consistency level "+consistency) {
+		s.t.Errorf("%s at %s on %s: error %v, want Unavailable", statement, consistency, n.Name, err)
+	}
+}
+
+// has reports whether n's own replica has key k.
+func (s script) has(n *Node, k string) bool {
 	s.t.Helper()
 	return s.cql(n, "NODE_LOCAL", "SELECT v FROM t.kv WHERE k = '"+k+"'") != ""
 }
 
-func (s script) down(observer, subject *testcluster.Node) {
+// waitDown waits until each observer sees all its subjects as down.
+func (s script) waitDown(subjects map[*Node][]*Node) {
 	s.t.Helper()
-	s.do(func(ctx context.Context) error { return s.c.WaitDown(ctx, observer, subject) })
-}
-
-// wholeAgain waits until n and all others hold each other for up.
-func (s script) wholeAgain(n *testcluster.Node) {
-	s.t.Helper()
-	for _, other := range s.c.Others(n) {
-		s.do(func(ctx context.Context) error { return s.c.WaitUp(ctx, n, other) })
-		s.do(func(ctx context.Context) error { return s.c.WaitUp(ctx, other, n) })
+	var observers []*Node
+	for n := range subjects {
+		observers = append(observers, n)
 	}
+	s.must(forEach(observers, func(n *Node) error { return waitPeers(s.ctx, n, subjects[n], false) }))
 }
 
+// waitUp waits until each of nodes sees the others as up.
+func (s script) waitUp(nodes ...*Node) {
+	s.t.Helper()
+	s.must(forEach(nodes, func(observer *Node) error {
+		var others []*Node
+		for _, n := range nodes {
+			if n != observer {
+				others = append(others, n)
+			}
+		}
+		return waitPeers(s.ctx, observer, others, true)
+	}))
+}
+
+// waitHealthy waits until all nodes see each other, and writes to all replicas.
+func (s script) waitHealthy() {
+	s.t.Helper()
+	s.waitUp(s.c.nodes...)
+	s.cql(s.dc1[0], "ALL", "UPDATE t.kv SET v = 0x01 WHERE k = 'healthy'")
+}
+
+// until waits until done returns true.
 func (s script) until(what string, done func() bool) {
 	s.t.Helper()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-s.ctx.Done():
-			s.t.Fatalf("waiting until %s: %v", what, s.ctx.Err())
-		}
+	if err := poll(s.ctx, pollInterval, func() (bool, error) { return done(), nil }); err != nil {
+		s.t.Fatalf("waiting until %s: %v", what, err)
 	}
 }

@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// The furthest that a timestamp may lie ahead of Cassandra's clock. A delete writes one that lies ahead by the fence.
-	// (5.0.9 looks at no statement of a batch, and such a delete is one; that is not to be relied on.)
+	// maximumTimestamp is how far a timestamp may be ahead of Cassandra's clock. A delete writes a timestamp that is ahead by
+	// the fence. (Cassandra 5.0.9 does not check statements in a batch, which a delete is. Other versions may.)
 	maximumTimestamp = "maximum_timestamp_fail_threshold"
-	// The furthest that a timestamp may lie behind Cassandra's clock. A touch writes that of the value it keeps, and a
-	// value that is touched again and again grows old.
+	// minimumTimestamp is how far a timestamp may be behind Cassandra's clock. A touch keeps the timestamp of its value, so
+	// the timestamp of a value that is touched again and again gets arbitrarily old.
 	minimumTimestamp = "minimum_timestamp_fail_threshold"
 )
 
-// inspectSettings looks at the guardrails, of the node that answers, that would refuse the timestamps of the service.
-// They hold for every role that is not a superuser. Not every version of Cassandra has them.
-func inspectSettings(ctx context.Context, db DB, s Spec) (found []finding, err error) {
+// inspectGuardrails checks the guardrails that could make Cassandra refuse the service's timestamps. It sees the settings of
+// the node that answers only. Guardrails apply to every role except superusers, and not every version has them.
+func inspectGuardrails(ctx context.Context, db DB, s Spec) (found []finding, err error) {
 	const where = " in the cassandra.yaml of every node, and restart them one by one"
 	var fence time.Duration
 	for _, t := range s.Tables {
@@ -40,13 +40,13 @@ func inspectSettings(ctx context.Context, db DB, s Spec) (found []finding, err e
 	}
 	if lowest != "" {
 		found = append(found, finding{Difference: Difference{"setting " + minimumTimestamp,
-			"none, since a touch keeps the timestamp of its value", lowest, "remove it" + where}})
+			"none, because a touch keeps the timestamp of its value", lowest, "remove it" + where}})
 	}
 	return found, nil
 }
 
-// parseDuration reads a duration as Cassandra prints it: a whole number and one unit, such as 90s or 10d
-// (org.apache.cassandra.config.DurationSpec). What is beyond Go's 292 years is 292 years.
+// parseDuration parses a duration of Cassandra: a whole number and one unit, for example 90s or 10d
+// (org.apache.cassandra.config.DurationSpec). A duration longer than Go's 292 years becomes 292 years.
 func parseDuration(text string) (time.Duration, bool) {
 	unit := strings.TrimLeft(text, "0123456789")
 	n, err := strconv.ParseInt(strings.TrimSuffix(text, unit), 10, 64)

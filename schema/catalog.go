@@ -9,8 +9,8 @@ import (
 
 // keyspace is one row of system_schema.keyspaces.
 type keyspace struct {
-	class       string            // the replication strategy without its package
-	replication map[string]string // by datacentre, as Cassandra has it; transient replicas are "3/1"
+	class       string            // replication strategy, without its Java package
+	replication map[string]string // by datacentre, in Cassandra's notation; "3/1" has a transient replica
 	durable     bool
 }
 
@@ -19,10 +19,10 @@ type table struct {
 	gcGrace    int // seconds
 	readRepair string
 	types      map[string]string // CQL type by column
-	primaryKey string            // as CQL writes it: (key), ((a, b), c)
+	primaryKey string            // in CQL's notation, for example (key) or ((a, b), c)
 }
 
-// readKeyspace returns nil where there is no such keyspace.
+// readKeyspace returns a keyspace, or nil if it does not exist.
 func readKeyspace(ctx context.Context, db DB, name string) (*keyspace, error) {
 	rows, err := db.Query(ctx,
 		`SELECT replication, durable_writes FROM system_schema.keyspaces WHERE keyspace_name = ?`, name)
@@ -47,7 +47,7 @@ func readKeyspace(ctx context.Context, db DB, name string) (*keyspace, error) {
 	return k, nil
 }
 
-// readTable returns nil where there is no such table.
+// readTable returns a table, or nil if it does not exist.
 func readTable(ctx context.Context, db DB, keyspace, name string) (*table, error) {
 	fail := func(err error) (*table, error) {
 		return nil, fmt.Errorf("reading table %s.%s from system_schema: %w", keyspace, name, err)
@@ -91,7 +91,7 @@ type keyColumn struct {
 	name     string
 }
 
-// primaryKey writes a primary key as CQL does.
+// primaryKey returns a primary key in CQL's notation.
 func primaryKey(partition, clustering []keyColumn) string {
 	names := func(columns []keyColumn) (list []string) {
 		slices.SortFunc(columns, func(a, b keyColumn) int { return a.position - b.position })
@@ -107,12 +107,12 @@ func primaryKey(partition, clustering []keyColumn) string {
 	return "(" + strings.Join(append([]string{first}, names(clustering)...), ", ") + ")"
 }
 
-// readSetting returns a setting of the node that answers, as it prints it; empty where it is not set or where this
-// version of Cassandra has no such setting.
+// readSetting returns a setting of the node that answers. It returns an empty string if the setting is not set or if this
+// version of Cassandra does not have it.
 func readSetting(ctx context.Context, db DB, name string) (string, error) {
 	rows, err := db.Query(ctx, `SELECT value FROM system_views.settings WHERE name = ?`, name)
 	if err != nil {
-		return "", fmt.Errorf("reading Cassandra's setting %s (where the cluster has an authorizer, "+
+		return "", fmt.Errorf("reading Cassandra's setting %s (if the cluster has an authorizer, "+
 			"grant the role SELECT on system_views.settings): %w", name, err)
 	}
 	if len(rows) == 0 {
@@ -126,16 +126,17 @@ func readSetting(ctx context.Context, db DB, name string) (string, error) {
 	return value, nil
 }
 
-// row holds the first error of the get calls on it.
+// row is one row of a result. err is the first error of the get calls on it.
 type row struct {
 	values map[string]any
 	err    error
 }
 
+// get returns the value of a column. If the column has another type, it sets r.err and returns the zero value.
 func get[T any](r *row, column string) T {
 	value, ok := r.values[column].(T)
 	if !ok && r.err == nil {
-		r.err = fmt.Errorf("column %s is a %T, not the %T expected of Cassandra 4.0 and later", column, r.values[column], value)
+		r.err = fmt.Errorf("column %s is a %T, but Cassandra 4.0 and later have a %T", column, r.values[column], value)
 	}
 	return value
 }
