@@ -64,7 +64,7 @@ func (s Spec) Validate() error {
 	case !store.IsIdentifier(s.Keyspace):
 		bad("keyspace %q: use a name of %s", s.Keyspace, store.IdentifierRule)
 	case s.Keyspace == "system" || strings.HasPrefix(s.Keyspace, "system_"):
-		bad("keyspace %q is reserved by Cassandra: use another name", s.Keyspace)
+		bad("keyspace %q is Cassandra's own: use another name", s.Keyspace)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Replication)) {
 		if !isDatacentre(name) {
