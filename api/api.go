@@ -1,22 +1,44 @@
-// Package api speaks HTTP: one resource with four methods for each collection, and what operators need.
+// Package api serves a store over HTTP: one resource with four methods for each collection, and a few resources for
+// operators. Package net/http does HTTP/1.1 and HTTP/2.
 //
-//	in flight? ─▶ route ─▶ who (access.Identify) ─▶ by this way? (access.Admit) ─▶ too often? (guard.go)
-//	           ─▶ key ─▶ may it (access.Authorize) ─▶ handler ─▶ store
-//	any error ─▶ one table (problem.go) ─▶ application/problem+json ─▶ audit.go, where it was a refusal
+// A request passes these steps, in this order. Every step can refuse it.
+//
+//	step          question                                                 refusal    file
+//	route         which resource and method is it?                         -          router.go
+//	overload      are too many requests in flight in this process?         503        request.go
+//	query         does the URL have a query string?                        400        request.go
+//	match         does the resource exist, and have the method?            404, 405   router.go
+//	authenticate  which client sent it? (access.Policy.Authenticate)       400, 401   credentials.go
+//	admit         may it come with these credentials? (access.Admit)       401, 403   request.go
+//	limit         does the client send too many requests?                  429        limiter.go
+//	key           is the key valid?                                        400, 414   path.go
+//	misses        get, touch: has the client missed too often?             429        limiter.go
+//	authorize     may it do this with this key? (access.Authorize)         403        collection.go
+//	handle        read the header and the body, call the store             any        collection.go
+//
+// Every refusal and every error of the store becomes a problem document (problem.go), and is counted and logged
+// (request.go). A refusal that depends on the client also becomes an audit record (audit.go). The health resources skip
+// the steps overload and limit. They also skip authenticate and admit if their access rule set is open to anybody.
 //
 // Invariants:
 //
-//  1. Routing is on the path as it was sent, escapes and all; there is no redirect and no cleaning.
-//  2. Nothing about a session leaves without Cache-Control: no-store.
-//  3. What a client is told of an error is one of the texts in this package. Causes go to the log.
+//  1. Routing uses the path exactly as the client sent it, still percent-encoded. There are no redirects, and paths are
+//     not cleaned.
+//  2. Every response about a session has Cache-Control: no-store.
+//  3. The text of an error response is written in this package. The text of an underlying error goes to the log only.
 //  4. No key, value or token is in a log line, a metric or a problem document. An audit record has a keyed hash of the key.
-//  5. 404 on a key means known to be absent; what could not be established is 503.
-//  6. Whoever may not have a key is answered before the store is asked, whatever the method and whether or not there is a
-//     value, so that neither the answer nor its time tells.
-//  7. A header that a proxy may have read otherwise is refused: see http1. HTTP/2 cannot have any.
+//  5. 404 for a key means that the store knows that there is no value. If the store cannot tell, the response is 503.
+//  6. A client without permission for a key is refused before the store is asked, with the same response for every
+//     method, whether or not the key has a value. Neither the response nor its timing reveals whether there is one.
+//  7. A request is authenticated at most once. Its signature's nonce is therefore used at most once.
+//  8. After a chunked request over HTTP/1.1, the connection is closed. See requestState.closeAfterChunkedBody.
 //
-// It decides nothing about who somebody is or what they may do: access does, on evidence that TLS, access/forwarded and
-// access/signature have verified.
+// This package does not decide who a client is or what it may do. Package access decides, using credentials that
+// crypto/tls, access/forwarded and access/signature have verified.
+//
+// It does not defend against a proxy that combines requests of several clients on one connection and gets their
+// boundaries wrong: net/http accepts a folded header line (RFC 9112, section 5.2), which it joins with a space, and lets
+// Transfer-Encoding override Content-Length (section 6.3).
 package api
 
 import (
@@ -24,11 +46,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/julienschmidt/httprouter"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
@@ -36,42 +56,40 @@ import (
 	"userinfo/store"
 )
 
-// MaxKeyBytes is how long a key may be once its escapes are decoded.
+// MaxKeyBytes is the maximum length of a key in bytes, after percent-decoding.
 const MaxKeyBytes = 4096
 
-// Collection is what is served under Path + "/{key}".
+// Collection configures one collection. Its values are served at Path + "/{key}".
 type Collection struct {
+	// Name is the name of the collection in grants, such as "sessions" in "sessions:get".
 	Name string
-	// Path begins with a slash and does not end with one: /sessions/v1.
-	Path  string
+	// Path begins with a slash and does not end with one, for example /sessions/v1.
+	Path string
+	// Store keeps the values.
 	Store store.Store
-	// DefaultTTL holds where a set brings no TTL header, MaxTTL bounds the header. Whole seconds.
+	// DefaultTTL is the lifetime of a value that was set without a TTL header. MaxTTL is the largest value of the
+	// header. Both are whole seconds.
 	DefaultTTL, MaxTTL time.Duration
-	// MaxValueBytes bounds a request's body.
+	// MaxValueBytes is the maximum size of a value, in bytes.
 	MaxValueBytes int64
-
-	grants map[access.Action]access.Grant // made once
 }
 
-// grant is the permission for action on c.
-func (c *Collection) grant(action access.Action) access.Grant { return c.grants[action] }
-
-// Config is what an API needs. All of it is required.
+// Config configures an API. All fields are required, except that ClientLimits may be zero.
 type Config struct {
 	Collections []Collection
-	// Rules returns the rules that are in force. It is called once for each request.
+	// Rules returns the rules in force. It is called once for each request and must be safe for concurrent use.
 	Rules func() *Rules
-	// Ready tells whether the store can be read.
+	// Ready reports whether the store can be read. The API calls it at most once a second.
 	Ready func(context.Context) error
-	// Signatures verifies signed requests, with the keys in Rules, and remembers their nonces.
+	// Signatures verifies signed requests with the keys in Rules, and remembers their nonces.
 	Signatures *signature.Verifier
-	// ClientLimits are those of a client that has none of its own.
+	// ClientLimits are the limits of a client that has none of its own. Zero means no limit.
 	ClientLimits access.Limits
 	// Audit receives the audit records.
 	Audit *slog.Logger
-	// MaxInFlight bounds how many requests are worked on at once; the next is answered 503.
+	// MaxInFlight is the maximum number of requests in flight. The next request is answered 503.
 	MaxInFlight int
-	// RequestTimeout is how long the store may take, from the arrival of a request.
+	// RequestTimeout is the time from the start of a request until the store must have answered.
 	RequestTimeout time.Duration
 	Registry       *prometheus.Registry
 	Log            *slog.Logger
@@ -83,81 +101,43 @@ type Config struct {
 // API is an http.Handler. It is safe for concurrent use.
 type API struct {
 	config   Config
-	router   *httprouter.Router
+	router   *router
 	metrics  *metrics
-	guard    *guard
+	limiter  *limiter
+	health   health
 	inFlight atomic.Int64
-	// exchanges are used again, empty: nothing that outlives a request has one.
-	exchanges sync.Pool
-	health    health
 }
 
-// New makes an API of config and registers its metrics.
+// New returns an API and registers its metrics with config.Registry.
 func New(config Config) *API {
-	a := &API{config: config, guard: newGuard(config)}
-	a.exchanges.New = func() any { return new(exchange) }
-	a.health.check = config.Ready
-	a.health.now = config.Now
-	a.health.log = config.Log
+	a := &API{
+		config:  config,
+		limiter: newLimiter(config),
+		health:  health{check: config.Ready, now: config.Now, log: config.Log},
+	}
 	a.metrics = newMetrics(config.Registry, &a.inFlight)
-	a.router = a.routes()
+	a.router = newRouter(a.routes())
 	return a
 }
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The router looks at URL.Path, where the decoded path is. What was sent is what counts.
-	r.URL.Path = sentPath(r)
-	a.router.ServeHTTP(w, r)
+	route, segment := a.router.find(r.Method, sentPath(r))
+	rs := &requestState{api: a, rules: a.config.Rules(), route: route, segment: segment, w: w, r: r, start: a.config.Now()}
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		c.requestReceived()
+		rs.conn = c
+	}
+	defer rs.finish()
+	if a.health.draining.Load() {
+		rs.closeConnection()
+	}
+	rs.closeAfterChunkedBody()
+	if err := rs.serve(); err != nil {
+		rs.fail(err)
+	}
 }
 
-// Drain makes /readyz answer 503 and has connections closed after their next answer, so that clients go elsewhere.
+// Drain prepares for a shutdown. From now on, /readyz answers 503, and every response asks the client to close its
+// connection. Requests are still served.
 func (a *API) Drain() { a.health.draining.Store(true) }
-
-// handler does one request. An error it returns has not been answered yet.
-type handler func(*exchange) error
-
-// handle runs h for requests to a route: everything that all of them have in common.
-func (a *API) handle(rt route) httprouter.Handle {
-	h := &handles{metrics: a.metrics, route: rt}
-	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
-		x := a.exchanges.Get().(*exchange)
-		defer func() {
-			*x = exchange{}
-			a.exchanges.Put(x)
-		}()
-		x.api, x.route, x.w, x.r, x.start = a, &rt, w, r, a.config.Now()
-		x.rules = a.config.Rules()
-		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-			c.ask()
-			x.conn = c
-		}
-		if rt.keyed {
-			x.sentKey = params.ByName("key")
-		}
-		defer x.finish(h)
-		if a.health.draining.Load() {
-			x.leave()
-		}
-		if err := x.serve(rt.handler); err != nil {
-			x.fail(err)
-		}
-	}
-}
-
-// serve runs h within the bound on requests in flight. Health is told in any case.
-func (x *exchange) serve(h handler) error {
-	a := x.api
-	if !x.route.health {
-		n := a.inFlight.Add(1)
-		defer a.inFlight.Add(-1)
-		if n > int64(a.config.MaxInFlight) {
-			a.metrics.shed.Inc()
-			return errOverloaded
-		}
-	}
-	if x.r.URL.RawQuery != "" || x.r.URL.ForceQuery {
-		return badRequest("The URL has a query string. Remove it: a ? in a key is %3F.")
-	}
-	return h(x)
-}

@@ -10,66 +10,87 @@ import (
 	"userinfo/access"
 )
 
-// Decisions in audit records.
+// Values of the field decision in audit records.
 const (
 	decisionAllowed = "allowed"
 	decisionDenied  = "denied"
-	decisionLimited = "limited"
+	decisionLimited = "limited" // 429
 )
 
-// refusals are the errors that refuse a request because of who sends it.
-var refusals = []error{access.ErrMalformed, access.ErrConflict, access.ErrUnauthenticated, access.ErrDenied, errManyInFlight, errManyRequests, errManyMisses, errManySigned}
+// auditedErrors are the errors that refuse a request because of who sent it.
+var auditedErrors = []error{access.ErrMalformed, access.ErrConflict, access.ErrUnauthenticated, access.ErrDenied,
+	errTooManyInFlight, errTooManyRequests, errTooManyMisses, errTooManySigned}
 
-// refused tells whether err is one of refusals.
-func refused(err error) bool {
-	return err != nil && slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) })
+// isRefusal reports whether err is one of auditedErrors.
+func isRefusal(err error) bool {
+	return err != nil && slices.ContainsFunc(auditedErrors, func(e error) bool { return errors.Is(err, e) })
 }
 
-// audit counts a refusal, and leaves a record of it and of every delete that was let through, whatever became of it.
+// audit counts the request if it was refused. It writes an audit record for a refusal, and for every delete that was
+// authorized, whether or not it succeeded. The fields are:
 //
-//	decision  allowed, denied, or limited       request  the instance of the problem document
-//	reason    of a refusal                      client   empty where nobody was identified
-//	method, route, status                       peer     the other end of the connection, perhaps a proxy
-//	key       access.AuditKey.Hash              address  that the request comes from, as the PROXY protocol says, or the peer's
-//	dropped   refusals of this client that left no record since the last that did: there were too many
-func (x *exchange) audit() {
+//	decision  allowed, denied or limited
+//	reason    of a refusal
+//	client    empty if the request is not authenticated
+//	method, route, status
+//	request   the request id, which is the instance of the problem document
+//	peer      address of the connection's peer, which may be a proxy
+//	address   address that the request comes from: from the PROXY protocol, or the peer's
+//	key       keyed hash of the session key; see access.AuditKey.Hash
+//	dropped   records of this client that were dropped since the last one, because there were too many
+func (rs *requestState) audit() {
 	decision, dropped := decisionAllowed, int64(0)
 	switch {
-	case refused(x.cause):
-		now, status := x.api.config.Now(), problemFor(x.cause).Status
-		account := x.api.guard.account(x.identity.Client(), x.identity.Limits(), now)
-		account.deny(now, status)
+	case isRefusal(rs.err):
+		now, status := rs.api.config.Now(), problemFor(rs.err).Status
+		client := rs.api.limiter.client(rs.identity, now)
+		client.refuse(now, status)
 		var ok bool
-		if dropped, ok = account.record(now); !ok {
+		if dropped, ok = client.allowAuditRecord(now); !ok {
 			return
 		}
-		if decision = decisionDenied; status == http.StatusTooManyRequests {
+		decision = decisionDenied
+		if status == http.StatusTooManyRequests {
 			decision = decisionLimited
 		}
-	case x.route.method != http.MethodDelete || !x.allowed:
+	case rs.route.method != http.MethodDelete || !rs.authorized:
 		return
 	}
+	rs.writeAuditRecord(decision, dropped)
+}
+
+func (rs *requestState) writeAuditRecord(decision string, dropped int64) {
 	attrs := []slog.Attr{
 		slog.String("decision", decision),
-		slog.String("client", x.identity.Client()),
-		slog.String("method", x.route.method),
-		slog.String("route", x.route.path),
-		slog.Int("status", x.status),
-		slog.String("request", x.requestID()),
-		slog.String("peer", x.peer().String()),
-		slog.String("address", remote(x.r).String()),
+		slog.String("client", rs.identity.Client()),
+		slog.String("method", rs.route.method),
+		slog.String("route", rs.route.path),
+		slog.Int("status", rs.status),
+		slog.String("request", rs.requestID()),
+		slog.String("peer", rs.peerAddr().String()),
+		slog.String("address", remoteAddr(rs.r).String()),
 	}
 	if decision != decisionAllowed {
-		attrs = append(attrs, slog.String("reason", x.cause.Error()))
+		attrs = append(attrs, slog.String("reason", rs.err.Error()))
 	}
-	if x.key == "" && x.route.keyed {
-		x.key, _ = parseKey(x.sentKey) // of a request that was refused before its key mattered; there may be none
-	}
-	if hash := x.rules.AuditKey.Hash(x.key); hash != "" {
+	if hash := rs.rules.AuditKey.Hash(rs.auditedKey()); hash != "" {
 		attrs = append(attrs, slog.String("key", hash))
 	}
 	if dropped > 0 {
 		attrs = append(attrs, slog.Int64("dropped", dropped))
 	}
-	x.api.config.Audit.LogAttrs(context.WithoutCancel(x.r.Context()), slog.LevelInfo, "audit", attrs...)
+	rs.api.config.Audit.LogAttrs(context.WithoutCancel(rs.r.Context()), slog.LevelInfo, "audit", attrs...)
+}
+
+// auditedKey returns the key of the request. It decodes the key if the request was refused before that. The key is empty
+// if it cannot be decoded, or if the route has none.
+func (rs *requestState) auditedKey() access.Key {
+	if rs.key == "" && rs.route.keyed() {
+		key, err := parseKey(rs.segment)
+		if err != nil {
+			return ""
+		}
+		return key
+	}
+	return rs.key
 }

@@ -211,24 +211,24 @@ func TestARefusedBodyDoesNotPassForTheNextRequest(t *testing.T) {
 
 func TestAnAnnouncedBodyIsGivenRoomOnlyAsItComes(t *testing.T) {
 	const rounds = 100 // so that what else is allocated meanwhile does not count
-	for _, sent := range []int{1, trustedBytes} {
-		bodies := make([]exchange, rounds)
+	for _, sent := range []int{1, maxInitialBuffer} {
+		bodies := make([]requestState, rounds)
 		for i := range bodies {
 			r := httptest.NewRequest("PUT", "/sessions/v1/k", io.MultiReader(strings.NewReader(strings.Repeat("v", sent)), iotest.ErrReader(io.ErrUnexpectedEOF)))
 			r.ContentLength = testMaxValue
-			bodies[i] = exchange{w: httptest.NewRecorder(), r: r}
+			bodies[i] = requestState{w: httptest.NewRecorder(), r: r}
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for i := range bodies {
-			if _, err := bodies[i].body(testMaxValue); err == nil {
+			if _, err := bodies[i].readBody(testMaxValue); err == nil {
 				t.Fatal("a body that was cut short was taken for a whole one")
 			}
 		}
 		runtime.ReadMemStats(&after)
 		room := int(after.TotalAlloc-before.TotalAlloc) / rounds
 		// A buffer that doubles has been given less than four times what it holds; the race detector makes each of them twice.
-		if most := 2*(trustedBytes+4*sent) + 32<<10; room > most {
+		if most := 2*(maxInitialBuffer+4*sent) + 32<<10; room > most {
 			t.Errorf("%d bytes of %d announced: %d bytes of memory; want at most %d", sent, testMaxValue, room, most)
 		}
 	}

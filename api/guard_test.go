@@ -123,7 +123,7 @@ func TestAClientThatAsksTooMuchIsRefusedAndOthersAreNot(t *testing.T) {
 	if got := s.must(t, c, get("k")); got.status != 200 {
 		t.Errorf("once they are answered: %d", got.status)
 	}
-	if n := testutil.ToFloat64(s.api.guard.limited.WithLabelValues("wiki", "in_flight")); n != 1 {
+	if n := testutil.ToFloat64(s.api.limiter.limited.WithLabelValues("wiki", "in_flight")); n != 1 {
 		t.Errorf("%v are counted", n)
 	}
 }
@@ -246,15 +246,15 @@ func TestMissesAndDenialsAreCountedAndNowAndThenLogged(t *testing.T) {
 		s.status(requestFor("DELETE", "dewiki%3Anone", enwiki))
 		s.status(requestFor("GET", "none", "userinfo_nobody"))
 	}
-	if n := testutil.ToFloat64(s.api.guard.misses.WithLabelValues("enwiki")); n != 7 {
+	if n := testutil.ToFloat64(s.api.limiter.misses.WithLabelValues("enwiki")); n != 7 {
 		t.Errorf("%v misses", n)
 	}
 	for _, d := range []struct{ client, status string }{{"enwiki", "403"}, {"", "401"}} {
-		if n := testutil.ToFloat64(s.api.guard.denials.WithLabelValues(d.client, d.status)); n != 7 {
+		if n := testutil.ToFloat64(s.api.limiter.refusals.WithLabelValues(d.client, d.status)); n != 7 {
 			t.Errorf("%v denials of client %q with %s", n, d.client, d.status)
 		}
 	}
-	const said = "misses and denials of a client"
+	const said = "misses and refused requests of a client"
 	if n := strings.Count(s.logs.String(), said); n != 0 {
 		t.Errorf("logged %d times in the first minute", n)
 	}
@@ -366,7 +366,7 @@ func TestRefusalsDoNotFloodTheLog(t *testing.T) {
 	if first := got[auditBurst+1]; first.Dropped != 1000-auditBurst {
 		t.Errorf("the next says that %d were dropped; want %d", first.Dropped, 1000-auditBurst)
 	}
-	if n := testutil.ToFloat64(s.api.guard.dropped.WithLabelValues("")); n != 2000-auditBurst-auditRate {
+	if n := testutil.ToFloat64(s.api.limiter.droppedRecords.WithLabelValues("")); n != 2000-auditBurst-auditRate {
 		t.Errorf("%v are counted as dropped", n)
 	}
 	for range 1000 {

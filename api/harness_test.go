@@ -20,7 +20,6 @@ import (
 	"userinfo/access"
 	"userinfo/access/forwarded"
 	"userinfo/access/signature"
-	"userinfo/api/http1"
 	"userinfo/internal/devca"
 	"userinfo/store"
 	"userinfo/store/storetest"
@@ -108,13 +107,13 @@ type setup struct {
 	clientAuth                  tls.ClientAuthType
 	level                       slog.Level // 0: debug
 	random                      io.Reader
-	authorities                 func([][]*x509.Certificate) ([]string, error) // usually the only one
+	clientCAs                   func([][]*x509.Certificate) ([]string, error) // usually the only one
 	forwarded                   func() *forwarded.Rules
 	signatureKeys               map[string]signature.Key
 	limits                      access.Limits
 	auditKey                    access.AuditKey
 	now                         func() time.Time // of the API
-	parkAfter, idleTimeout      time.Duration
+	idleTimeout                 time.Duration
 	listener                    func(net.Listener) net.Listener
 	curves                      []tls.CurveID
 	minVersion                  uint16 // of TLS; usually 1.3
@@ -159,8 +158,8 @@ func newAPI(t testing.TB, u setup) *service {
 	if u.random == nil {
 		u.random = rand.Reader
 	}
-	if u.authorities == nil {
-		u.authorities = func([][]*x509.Certificate) ([]string, error) { return []string{access.DefaultClientCA}, nil }
+	if u.clientCAs == nil {
+		u.clientCAs = func([][]*x509.Certificate) ([]string, error) { return []string{access.DefaultClientCA}, nil }
 	}
 	if u.forwarded == nil {
 		rules, err := forwarded.NewRules(testCA().Pool(), "X-Client-Dn")
@@ -179,7 +178,7 @@ func newAPI(t testing.TB, u setup) *service {
 			DefaultTTL: testDefaultTTL, MaxTTL: testMaxTTL, MaxValueBytes: testMaxValue,
 		}},
 		Rules: func() *Rules {
-			return &Rules{Policy: u.policy(), ClientCAs: u.authorities, Forwarded: u.forwarded(), SignatureKeys: u.signatureKeys, AuditKey: u.auditKey}
+			return &Rules{Policy: u.policy(), ClientCAs: u.clientCAs, Forwarded: u.forwarded(), SignatureKeys: u.signatureKeys, AuditKey: u.auditKey}
 		},
 		Signatures:     signature.NewVerifier(signature.Config{}),
 		ClientLimits:   u.limits,
@@ -216,9 +215,7 @@ func start(t testing.TB, u setup) *service {
 		Registry:       s.registry,
 		Log:            s.api.config.Log,
 	})
-	one := oneConfig(s.server.config)
-	one.ParkAfter, one.IdleTimeout = orElse(u.parkAfter, one.ParkAfter), orElse(u.idleTimeout, one.IdleTimeout)
-	s.server.one = http1.NewServer(one)
+	s.server.http.IdleTimeout = orElse(u.idleTimeout, idleTimeout)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +231,7 @@ func start(t testing.TB, u setup) *service {
 		s.served <- s.server.Serve(ctx, l)
 	}()
 	t.Cleanup(func() {
-		_ = s.server.close() // in no good order: tests of stopping have stopped it already
+		_ = s.server.http.Close() // in no good order: tests of stopping have stopped it already
 		<-ended
 		cancel()
 	})

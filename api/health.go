@@ -11,60 +11,64 @@ import (
 	"time"
 )
 
-// readyFor is how long an answer of the store's is believed, so that asking /readyz often costs the store nothing.
-const readyFor = time.Second
+const (
+	// readyCacheTime is how long a result of the store's check is reused. It limits what /readyz costs the store.
+	readyCacheTime = time.Second
+	// readyTimeout is the time limit of one check.
+	readyTimeout = time.Second
+)
 
-// readyTimeout bounds the store's read.
-const readyTimeout = time.Second
-
-// health is what /healthz and /readyz tell.
+// health is the state behind /healthz and /readyz. It is safe for concurrent use.
 type health struct {
 	check    func(context.Context) error
 	now      func() time.Time
 	log      *slog.Logger
 	draining atomic.Bool
 
-	mu   sync.Mutex // held while the store is asked, so that it is asked once
-	at   time.Time
-	last error
+	mu        sync.Mutex // held during a check, so that concurrent requests share one check
+	checkedAt time.Time
+	lastError error
 }
 
-// alive answers as long as the process does.
-func (a *API) alive(x *exchange) error { return x.say("alive\n") }
+// alive handles /healthz. It answers 200 as long as the process serves requests.
+func (a *API) alive(rs *requestState) error { return rs.sendText("alive\n") }
 
-// ready answers 200 while this instance wants requests and the store can be read.
-func (a *API) ready(x *exchange) error {
+// ready handles /readyz. It answers 200 if the store can be read and the process is not shutting down, otherwise 503.
+func (a *API) ready(rs *requestState) error {
 	if a.health.draining.Load() {
 		return errNotReady
 	}
-	if err := a.health.store(x.r.Context()); err != nil {
+	if err := a.health.checkStore(rs.r.Context()); err != nil {
 		return fmt.Errorf("%w: %w", errNotReady, err)
 	}
-	return x.say("ready\n")
+	return rs.sendText("ready\n")
 }
 
-func (h *health) store(ctx context.Context) error {
+// checkStore returns the result of the last check, or of a new one if the last is older than readyCacheTime. The client of
+// the request that starts the check may leave: the check continues.
+func (h *health) checkStore(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.at.IsZero() || h.now().Sub(h.at) >= readyFor {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
-		defer cancel()
-		before := h.last
-		h.last = h.check(ctx)
-		h.at = h.now() // the time of the answer, so that those who have waited for it believe it
-		if (before == nil) != (h.last == nil) {
-			h.log.Warn("readiness changed", "ready", h.last == nil, "cause", fmt.Sprint(h.last))
-		}
+	if !h.checkedAt.IsZero() && h.now().Sub(h.checkedAt) < readyCacheTime {
+		return h.lastError
 	}
-	return h.last
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
+	defer cancel()
+	err := h.check(ctx)
+	if (h.lastError == nil) != (err == nil) {
+		h.log.Warn("readiness changed", "ready", err == nil, "cause", fmt.Sprint(err))
+	}
+	h.checkedAt = h.now() // after the check, so that requests that waited for it use its result
+	h.lastError = err
+	return err
 }
 
-func (x *exchange) say(text string) error {
-	h := x.w.Header()
-	h["Cache-Control"] = noStore
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	x.leave() // whoever asks may be anybody, and strangers do not occupy connections
-	x.answer(http.StatusOK)
-	_, err := io.WriteString(x.w, text)
+// sendText sends a plain text with status 200 and closes the connection, because the client may be unauthenticated.
+func (rs *requestState) sendText(text string) error {
+	rs.w.Header().Set("Cache-Control", "no-store")
+	rs.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	rs.closeConnection()
+	rs.respond(http.StatusOK)
+	_, err := io.WriteString(rs.w, text)
 	return err
 }

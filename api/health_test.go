@@ -49,7 +49,7 @@ func TestReadinessIsTheStoresAskedAtMostOnceASecond(t *testing.T) {
 	} {
 		now.advance(step.advance)
 		state = step.state
-		if got := h.store(t.Context()); got != step.want || asked != step.asked {
+		if got := h.checkStore(t.Context()); got != step.want || asked != step.asked {
 			t.Errorf("%+v: %v, asked %d times", step, got, asked)
 		}
 	}
@@ -78,7 +78,7 @@ func TestAReadinessCheckIsNotSpoiltByAClientThatLeaves(t *testing.T) {
 	}}
 	ctx, leave := context.WithCancel(t.Context())
 	leave()
-	if err := h.store(ctx); err != nil {
+	if err := h.checkStore(ctx); err != nil {
 		t.Error(err)
 	}
 }
@@ -128,7 +128,7 @@ func TestAReadinessThatFailsIsLoggedWhenItChangesAndNotEachTime(t *testing.T) {
 		{nil, ""},
 		{errors.New("another"), `"ready":false,"cause":"another"`},
 	} {
-		now.advance(readyFor)
+		now.advance(readyCacheTime)
 		if state = step.state; step.logs != "" {
 			want = append(want, step.logs)
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics of requests. Labels are methods, routes and statuses of ours; never anything that a client chose.
+// metrics counts and times requests. Every label value is chosen by the service, so clients cannot create new series.
 type metrics struct {
 	requests *prometheus.HistogramVec
 	shed     prometheus.Counter
@@ -18,7 +18,7 @@ func newMetrics(reg prometheus.Registerer, inFlight *atomic.Int64) *metrics {
 	m := &metrics{
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "userinfo_http_request_seconds",
-			Help:    "Time of a request, by method, route and the status that the client was sent (499: it had left).",
+			Help:    "Duration of requests in seconds, by method, route and response status (499: the client left before the response).",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 3},
 		}, []string{"method", "route", "status"}),
 		shed: prometheus.NewCounter(prometheus.CounterOpts{
@@ -26,24 +26,12 @@ func newMetrics(reg prometheus.Registerer, inFlight *atomic.Int64) *metrics {
 		}),
 	}
 	reg.MustRegister(m.requests, m.shed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "userinfo_http_in_flight", Help: "Requests being worked on.",
+		Name: "userinfo_http_in_flight", Help: "Requests in flight, without those for health resources.",
 	}, func() float64 { return float64(inFlight.Load()) }))
 	return m
 }
 
-// handles are the histograms of one route, by status, each resolved when it is first needed: resolving costs more
-// than observing, and most statuses never happen on most routes.
-type handles struct {
-	metrics  *metrics
-	route    route
-	byStatus [600]atomic.Pointer[prometheus.Observer]
-}
-
-func (h *handles) observe(status int, took time.Duration) {
-	known := &h.byStatus[status]
-	if known.Load() == nil {
-		o := h.metrics.requests.WithLabelValues(h.route.method, h.route.path, strconv.Itoa(status))
-		known.Store(&o)
-	}
-	(*known.Load()).Observe(took.Seconds())
+// observe records a finished request.
+func (m *metrics) observe(rt *route, status int, duration time.Duration) {
+	m.requests.WithLabelValues(rt.method, rt.path, strconv.Itoa(status)).Observe(duration.Seconds())
 }

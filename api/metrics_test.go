@@ -261,8 +261,8 @@ func TestWhatIsLoggedIsFoundByTheInstanceOfTheProblem(t *testing.T) {
 func TestARequestWhoseAddressCannotBeReadIsFromNoNetwork(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	for _, addr := range []string{"", "@", "pipe", "127.0.0.1"} {
-		if r.RemoteAddr = addr; remote(r).IsValid() {
-			t.Errorf("%q is from %v", addr, remote(r))
+		if r.RemoteAddr = addr; remoteAddr(r).IsValid() {
+			t.Errorf("%q is from %v", addr, remoteAddr(r))
 		}
 	}
 }

@@ -5,12 +5,13 @@ import (
 	"net/http"
 )
 
-// Description is the OpenAPI description of a collection at /sessions/v1 and of the operators' routes.
+// Description is the OpenAPI description of the API, in YAML. It describes one collection, at /sessions/v1, and the
+// resources for operators.
 //
 //go:embed openapi.yaml
 var Description []byte
 
 func serveDescription(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(Description) // a client that has left cannot be told
+	_, _ = w.Write(Description) // an error means that the client has left
 }

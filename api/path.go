@@ -8,11 +8,13 @@ import (
 	"userinfo/access"
 )
 
-// sentPath is the path of the request as it was sent, still escaped. URL.EscapedPath is not: where it meets a byte
-// that should have been escaped it escapes the decoded path anew, and %2F becomes a slash.
+// sentPath returns the path of the request as it was sent, still percent-encoded. URL.EscapedPath is not the same: if the
+// client did not encode a byte that must be encoded, EscapedPath encodes the decoded path again, and %2F becomes a slash.
 //
-//	origin form     /sessions/v1/a%2Fb?query                 HTTP/1.1, and :path of HTTP/2
-//	absolute form   https://host:port/sessions/v1/a%2Fb      RFC 9112, section 3.2.2
+//	/sessions/v1/a%2Fb?query               origin form: HTTP/1.1, and :path of HTTP/2
+//	https://host:port/sessions/v1/a%2Fb    absolute form (RFC 9112, section 3.2.2)
+//
+// For any other form, such as *, it returns /, which has no route.
 func sentPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if strings.HasPrefix(path, "/") {
@@ -23,10 +25,11 @@ func sentPath(r *http.Request) string {
 			return rest[slash:]
 		}
 	}
-	return "/" // such as *: no route has it
+	return "/"
 }
 
-// parseKey decodes one path segment. Every byte is possible in a key, a slash (%2F) and NUL (%00) included.
+// parseKey decodes one path segment. A key may contain any byte, including a slash (%2F) and NUL (%00). It has 1 to
+// MaxKeyBytes bytes.
 func parseKey(segment string) (access.Key, error) {
 	key, err := url.PathUnescape(segment)
 	if err != nil {
@@ -36,7 +39,7 @@ func parseKey(segment string) (access.Key, error) {
 		return "", errKeyTooLong
 	}
 	if key == "" {
-		return "", errNoRoute
+		return "", errNoResource
 	}
 	return access.Key(key), nil
 }

@@ -135,8 +135,8 @@ func TestNoErrorOfAccessOrStoreIsWithoutAProblem(t *testing.T) {
 	if !slices.Equal(declared, tested) {
 		t.Errorf("declared are %v; with a problem and in this test are %v", declared, tested)
 	}
-	if len(tested) != len(problems) {
-		t.Errorf("the table of problems has %d entries, this test %d", len(problems), len(tested))
+	if len(tested) != len(sharedProblems) {
+		t.Errorf("the table of problems has %d entries, this test %d", len(sharedProblems), len(tested))
 	}
 }
 
@@ -211,9 +211,9 @@ func TestWithoutRandomnessARequestIsStillAnswered(t *testing.T) {
 }
 
 func TestEveryProblemSaysWhatToDoInWholeSentences(t *testing.T) {
-	all := []problem{problemFor(errNoValue), problemFor(errCutBody), errNoRoute.problem, errMethod.problem, errKeyTooLong.problem,
+	all := []problem{problemFor(errEmptyValue), problemFor(errIncompleteBody), errNoResource.problem, errMethodNotAllowed.problem, errKeyTooLong.problem,
 		errSlowBody.problem, errOverloaded.problem, errNotReady.problem, errInternal.problem,
-		errManyInFlight.problem, errManyRequests.problem, problemFor(tooManyMisses(7)), problemFor(tooLarge(5)), problemFor(badTTL(testMaxTTL))}
+		errTooManyInFlight.problem, errTooManyRequests.problem, problemFor(missesError(7)), problemFor(tooLarge(5)), problemFor(badTTL(testMaxTTL))}
 	for _, s := range sentinels {
 		all = append(all, problemFor(s.err))
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -87,28 +86,6 @@ func TestRequestTargetsThatAreNoPath(t *testing.T) {
 		got := w.answer(t, "GET")
 		if got.status != test.status || got.header.Get("Location") != "" {
 			t.Errorf("%q: %d %s; want %d", test.line, got.status, got.body, test.status)
-		}
-		if !strings.Contains(got.body, problemBase) || !strings.Contains(got.body, "urn:uuid:") {
-			t.Errorf("%q is answered with %q, which is no problem", test.line, got.body)
-		}
-	}
-}
-
-func TestWhatIsNoRequestIsAnsweredWithAProblemAndAStatusThatIsNotOneWithAnInternalOne(t *testing.T) {
-	s := newAPI(t, setup{})
-	for status, name := range map[int]string{400: "bad-request", 408: "too-slow", 431: "headers-too-large", 505: "http-version", 0: "internal", 200: "internal"} {
-		w := httptest.NewRecorder()
-		s.api.refuse(w, status, "Change this.")
-		got, err := read(w.Result())
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := status
-		if name == "internal" {
-			want = 500
-		}
-		if checkProblem(t, got, want, name); strings.Contains(got.body, "Change this.") == (want == 500) {
-			t.Errorf("%d: %s", status, got.body)
 		}
 	}
 }

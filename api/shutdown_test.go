@@ -308,7 +308,7 @@ func TestAListenerThatFailsIsAnErrorAtOnce(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 	s.stop()
-	_ = s.server.close() // the listener of a server that drains
+	_ = s.server.http.Close() // the listener of a server that drains
 	if err := <-s.served; !errors.Is(err, http.ErrServerClosed) {
 		t.Errorf("Serve, draining: %v", err)
 	}

@@ -31,9 +31,9 @@ var attacks = []attack{
 	// The header of a ClientHello of 512 bytes, which then come one at a time.
 	{name: "a dribbled TLS handshake", raw: true, begin: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", drop: "\x00"},
 	{name: "silence after the TLS handshake"},
-	{name: "a dribbled request line", begin: "GET /", drop: "k", answers: []int{408}},
-	{name: "a dribbled header", begin: head("GET", "/healthz"), drop: "X-K: v\r\n", answers: []int{408}},
-	{name: "a dribbled second header", begin: head("GET", "/sessions/v1/k") + "\r\n" + head("GET", "/sessions/v1/k"), drop: "X-K: v\r\n", answers: []int{404, 408}},
+	{name: "a dribbled request line", begin: "GET /", drop: "k", answers: []int{400}},
+	{name: "a dribbled header", begin: head("GET", "/healthz"), drop: "X-K: v\r\n"},
+	{name: "a dribbled second header", begin: head("GET", "/sessions/v1/k") + "\r\n" + head("GET", "/sessions/v1/k"), drop: "X-K: v\r\n", answers: []int{404}},
 	{name: "a body that does not come", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000") + "\r\n", answers: []int{408}},
 	{name: "a body that stops", begin: head("PUT", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n", answers: []int{408}},
 	{name: "a dribbled body", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000000") + "\r\n", drop: "v", answers: []int{408}},

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // dialogue is a connection of either protocol on which requests are asked one after the other.
@@ -70,15 +68,15 @@ func TestAConnectionIsKeptForAClientThatIsKnownAndForNobodyElse(t *testing.T) {
 
 func TestSilenceEndsAConnectionUnlessItHasBroughtARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &boundedListener{server: &Server{open: prometheus.NewGauge(prometheus.GaugeOpts{})}}
+		s := new(Server)
 		silent, silentClient := net.Pipe()
 		asking, askingClient := net.Pipe()
-		l.welcome(silent)
-		asked := l.welcome(asking)
-		time.Sleep(silenceTimeout / 2)
-		asked.ask()
+		s.newConn(silent)
+		asked := s.newConn(asking)
+		time.Sleep(firstRequestTimeout / 2)
+		asked.requestReceived()
 		if err := heard(t, silentClient); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("before silenceTimeout: %v", err)
+			t.Errorf("before firstRequestTimeout: %v", err)
 		}
 		time.Sleep(time.Hour)
 		if err := heard(t, silentClient); !errors.Is(err, io.ErrClosedPipe) {

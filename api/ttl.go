@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// ttlHeader is RFC 8030's, section 5.2: TTL = 1*DIGIT, in seconds.
-const ttlHeader = "Ttl" // as net/http spells it
+// ttlHeader is the TTL header (RFC 8030, section 5.2: TTL = 1*DIGIT, in seconds), in the canonical form of net/http.
+const ttlHeader = "Ttl"
 
-// maxTTLDigits is more than any number of seconds that could be allowed.
+// maxTTLDigits is the maximum length of the TTL header. Every allowed number of seconds is shorter.
 const maxTTLDigits = 10
 
-// parseTTL reads the TTL header; present is false where there is none.
+// parseTTL returns the value of the TTL header. It refuses anything but one whole number of seconds from 1 to largest.
+// present is false if there is no TTL header.
 func parseTTL(h http.Header, largest time.Duration) (ttl time.Duration, present bool, err error) {
 	values := h[ttlHeader]
 	if len(values) == 0 {
@@ -21,13 +22,13 @@ func parseTTL(h http.Header, largest time.Duration) (ttl time.Duration, present 
 	if len(values) > 1 {
 		return 0, true, badRequest("There are several TTL headers. Send one.")
 	}
-	for _, c := range []byte(values[0]) {
+	if len(values[0]) > maxTTLDigits {
+		return 0, true, badTTL(largest)
+	}
+	for _, c := range []byte(values[0]) { // ParseInt would accept a sign
 		if c < '0' || c > '9' {
 			return 0, true, badTTL(largest)
 		}
-	}
-	if len(values[0]) > maxTTLDigits {
-		return 0, true, badTTL(largest)
 	}
 	n, err := strconv.ParseInt(values[0], 10, 64)
 	if err != nil || n < 1 || n > int64(largest/time.Second) {

@@ -144,12 +144,12 @@ func TestACertificateThatTLSHasNotVerifiedIsNone(t *testing.T) {
 		"an empty chain": {PeerCertificates: peers, VerifiedChains: [][]*x509.Certificate{{}}},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
-		if r.TLS = state; verified(r) != nil {
+		if r.TLS = state; verifiedChains(r) != nil {
 			t.Errorf("%s: it was believed", name)
 		}
 	}
 	r := httptest.NewRequest("GET", "/", nil)
-	if r.TLS = (&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{peers}}); len(verified(r)) != 1 || verified(r)[0][0] != parsed {
+	if r.TLS = (&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{peers}}); len(verifiedChains(r)) != 1 || verifiedChains(r)[0][0] != parsed {
 		t.Error("one that was verified was not believed")
 	}
 }

@@ -32,8 +32,7 @@ var allowedImports = map[string][]string{
 	"internal/config": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
 		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile"},
 
-	"api":       {"api/http1", "store", "access", "access/signature", "access/forwarded", "tlsconf"},
-	"api/http1": nil,
+	"api": {"store", "access", "access/signature", "access/forwarded", "tlsconf"},
 
 	"store":                       {"access", "internal/keyfile"},
 	"store/seal":                  {"store", "access", "internal/keyfile"},
