@@ -145,9 +145,9 @@ func newAPI(t testing.TB, u setup) *service {
 		t.Fatal(err)
 	}
 	if u.store == nil {
-		u.store = store.NewMemory(64<<20, s.clock.Now).Collection(
+		u.store = store.NewCollection(storetest.NewSealedRows(t, store.NewMemory(64<<20, s.clock.Now), "sessions"),
 			store.CollectionConfig{Name: "sessions", MaxTTL: testMaxTTL, Fence: time.Minute},
-			store.Options{Now: s.clock.Now, Log: log, Metrics: store.NewMetrics(s.registry), Keys: storetest.Keys(t), Random: rand.Reader})
+			store.Options{Now: s.clock.Now, Log: log, Metrics: store.NewMetrics(s.registry)})
 	}
 	if u.policy == nil {
 		u.policy = func() *access.Policy { return policy }

@@ -105,22 +105,13 @@ func closeSession(s *gocql.Session) {
 	}
 }
 
-// Collection is the Store on a table of the keyspace, which must exist: see package schema.
-func (c *Cassandra) Collection(config CollectionConfig, tools Options) *Collection {
-	return NewCollection(newTable(c.session, c.runner, c.keyspace, config), config, tools)
+// Table is the table of a collection, which must exist in the keyspace: see package schema.
+func (c *Cassandra) Table(config CollectionConfig) interface {
+	Rows
+	PendingDeletes
+} {
+	return newTable(c.session, c.runner, c.keyspace, config)
 }
-
-// Replayer carries through what is pending in collections of c, by their configurations.
-func (c *Cassandra) Replayer(collections []CollectionConfig, tools ReplayerOptions) *Replayer {
-	var ledgers []PendingDeletes
-	for _, config := range collections {
-		ledgers = append(ledgers, newTable(c.session, c.runner, c.keyspace, config))
-	}
-	return NewReplayer(ledgers, tools)
-}
-
-// Ready tells whether a read at LOCAL_QUORUM works. It reveals nothing that is stored.
-func (c *Collection) Ready(ctx context.Context) error { return c.rows.Ready(ctx) }
 
 func driverConfig(c CassandraConfig, log *slog.Logger) *gocql.ClusterConfig {
 	config := gocql.NewCluster(c.Hosts...)

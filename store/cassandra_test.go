@@ -26,11 +26,12 @@ import (
 
 func TestCassandraKeepsTheContract(t *testing.T) {
 	n := openNode(t)
-	storetest.RunSealed(t, n.cassandra.Collection, dumped{t, n.admin})
-	t.Run("ledger", func(t *testing.T) { store.CheckLedger(t, n.cassandra) })
+	open := func(c store.CollectionConfig) storetest.Table { return n.cassandra.Table(c) }
+	storetest.RunSealed(t, open, dumped{t, n.admin})
+	t.Run("pending deletes", func(t *testing.T) { storetest.RunPendingDeletes(t, open) })
 	t.Run("what a node owes an answer is counted until it answers", n.owesAnswers)
 	t.Run("clocks are compared", n.comparesClocks)
-	storetest.Run(t, n.cassandra.Collection)
+	storetest.Run(t, open)
 }
 
 // owesAnswers stops the node, gives up a request, and lets it go on.
@@ -38,9 +39,7 @@ func (n *node) owesAnswers(t *testing.T) {
 	const gauge = "userinfo_cassandra_attempts_in_flight"
 	idle := func() bool { return n.metrics(t, gauge)[""] == 0 }
 	await(t, "a node without requests", idle)
-	c := n.cassandra.Collection(
-		store.CollectionConfig{Name: "kask", Table: storetest.KaskTable, Layout: store.LayoutKask, MaxTTL: time.Hour},
-		store.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry())})
+	c := n.cassandra.Table(store.CollectionConfig{Name: "kask", Table: storetest.KaskTableName, Layout: store.LayoutKask, MaxTTL: time.Hour})
 	if err := n.machine.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -105,10 +104,10 @@ type dumped struct {
 	admin *store.Admin
 }
 
-const dumpedTable = `"contract"."` + storetest.Table + `"`
+const dumpedTable = `"contract"."` + storetest.TableName + `"`
 
-// Rows implements storetest.Dump.
-func (d dumped) Rows() map[string]string {
+// Values implements storetest.Dump.
+func (d dumped) Values() map[string]string {
 	rows, err := d.admin.Query(d.Context(), "SELECT key, value FROM "+dumpedTable)
 	if err != nil {
 		d.Fatal(err)
@@ -199,8 +198,8 @@ func makeTables(t *testing.T, ctx context.Context, config store.CassandraConfig,
 	err = schema.Apply(ctx, admin, schema.Spec{
 		Keyspace: config.Keyspace, Replication: map[string]int{"dc1": 1}, LocalDatacentre: "dc1",
 		Tables: []schema.Table{
-			{Name: storetest.Table, Layout: store.LayoutUserInfo, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
-			{Name: storetest.KaskTable, Layout: store.LayoutKask, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
+			{Name: storetest.TableName, Layout: store.LayoutUserInfo, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
+			{Name: storetest.KaskTableName, Layout: store.LayoutKask, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
 		},
 	}, log)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"sync"
@@ -50,22 +49,19 @@ type Options struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics *Metrics
-	// Keys and Random, which makes nonces, seal the rows of LayoutUserInfo, which cannot be without.
-	Keys   *Keys
-	Random io.Reader
-	// Between, where set, runs in Set and Touch after they have read and before they write, so that a test can put
+	// BeforeWrite, where set, runs in Set and Touch after they have read and before they write, so that a test can put
 	// another operation there.
-	Between func()
+	BeforeWrite func()
 }
 
 // Collection is a Store on Rows.
 type Collection struct {
-	rows    Rows
-	config  CollectionConfig
-	stamps  stamps
-	log     *slog.Logger
-	meter   meter
-	between func()
+	rows        Rows
+	config      CollectionConfig
+	stamps      stamps
+	log         *slog.Logger
+	meter       meter
+	beforeWrite func()
 	// unrecorded counts deletes that nobody but their client will finish.
 	unrecorded prometheus.Counter
 	// skipped counts touches that had no need to write.
@@ -78,23 +74,22 @@ var _ Store = (*Collection)(nil)
 
 // NewCollection returns the Store on r.
 //
-// It panics if the collection has LayoutUserInfo and the rows would not be sealed: without Options.Keys and
-// Options.Random, r itself must be sealed.
+// It fails closed: it panics if the collection has LayoutUserInfo and r is not sealed.
 func NewCollection(r Rows, config CollectionConfig, tools Options) *Collection {
-	between := tools.Between
-	if between == nil {
-		between = func() {}
+	beforeWrite := tools.BeforeWrite
+	if beforeWrite == nil {
+		beforeWrite = func() {}
 	}
 	if config.Layout != LayoutKask && !r.Sealed() {
-		r = newSealedRows(r, config.Name, tools)
+		panic("store: collection " + config.Name + " of layout userinfo must be sealed; wrap its rows with seal.NewRows")
 	}
 	return &Collection{
-		rows:    r,
-		config:  config,
-		stamps:  stamps{now: tools.Now},
-		log:     tools.Log.With("collection", config.Name),
-		meter:   tools.Metrics.meter(config.Name),
-		between: between,
+		rows:        r,
+		config:      config,
+		stamps:      stamps{now: tools.Now},
+		log:         tools.Log.With("collection", config.Name),
+		meter:       tools.Metrics.meter(config.Name),
+		beforeWrite: beforeWrite,
 
 		unrecorded: tools.Metrics.unrecorded,
 		skipped:    tools.Metrics.skipped.WithLabelValues(config.Name),
@@ -142,7 +137,7 @@ func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.K
 			return ErrDeleted
 		}
 	}
-	c.between()
+	c.beforeWrite()
 	if err := c.rows.Write(ctx, key, data, timestamp, ttl); err != nil {
 		return fmt.Errorf("writing a value: %w", err)
 	}
@@ -165,7 +160,7 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 	if r.Absent() {
 		return ErrNotFound
 	}
-	c.between()
+	c.beforeWrite()
 	if c.suffices(r, ttl) {
 		c.skipped.Inc()
 		return nil
@@ -226,6 +221,9 @@ func (c *Collection) deleteHere(ctx context.Context, key access.Key, r Deletion,
 	}
 	return fmt.Errorf("%w: %w", ErrNotEverywhere, everywhere)
 }
+
+// Ready returns nil if a read at LOCAL_QUORUM works. It reads no session.
+func (c *Collection) Ready(ctx context.Context) error { return c.rows.Ready(ctx) }
 
 // removal dates a delete: its tombstone lies the fence and the time of a delete in the future, and beyond the value it
 // saw. The marker outlives the tombstone's date by half a fence and a second, so that an instance whose clock is that far

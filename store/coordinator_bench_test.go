@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+const benchKey = "enwiki:MWSession:0123456789abcdef0123456789abcdef"
+
 // BenchmarkRun is all that an operation costs but Cassandra and the driver: the first coordinator answers at once.
 func BenchmarkRun(b *testing.B) {
 	c := newTestCluster(b, nil)

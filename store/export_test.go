@@ -1,13 +1,10 @@
 package store
 
-import (
-	"time"
+// RowOverhead is rowOverhead.
+const RowOverhead = rowOverhead
 
-	"userinfo/access"
-)
-
-// Rows implements storetest.Dump.
-func (m *Memory) Rows() map[string]string {
+// Values returns all values that are not empty, by row key.
+func (m *Memory) Values() map[string]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := make(map[string]string)
@@ -17,11 +14,4 @@ func (m *Memory) Rows() map[string]string {
 		}
 	}
 	return all
-}
-
-// Put implements storetest.Dump.
-func (m *Memory) Put(key, value string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.rows[access.Key(key)].value = cell{time.Now().Add(time.Second).UnixMicro(), []byte(value), time.Now().Add(time.Hour)}
 }

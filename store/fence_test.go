@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"math"
@@ -35,12 +34,10 @@ const fenceKey access.Key = "k"
 // fenced is a collection with this fence, by a clock that is ahead.
 func fenced(t *testing.T, r Rows, fence, ahead time.Duration) *Collection {
 	t.Helper()
-	return NewCollection(r, CollectionConfig{Name: "sessions", MaxTTL: 24 * time.Hour, Fence: fence}, Options{
+	return NewCollection(r, CollectionConfig{Name: "sessions", Layout: LayoutKask, MaxTTL: 24 * time.Hour, Fence: fence}, Options{
 		Now:     func() time.Time { return time.Now().Add(ahead) },
 		Log:     slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry()),
-		Keys:    mustKeys(t, IndexKey{secret{1}}, SealKey{secret{2}}), // the same for all instances
-		Random:  rand.Reader,
 	})
 }
 
@@ -111,8 +108,8 @@ func TestATouchDoesNotWinOverASetWhoseTimestampIsTheNext(t *testing.T) {
 		}
 	}
 	set("older")
-	c.between = func() {
-		c.between = func() {}
+	c.beforeWrite = func() {
+		c.beforeWrite = func() {}
 		set("newer")
 	}
 	if err := c.Touch(ctx, allowed(t, access.Touch), fenceKey, 24*time.Hour); err != nil {

@@ -56,12 +56,6 @@ func NewMemory(maxBytes int64, now func() time.Time) *Memory {
 	return m
 }
 
-// Collection is the Store on m's rows. Several may share them, as instances of the service share a cluster: then
-// their names and keys must be the same.
-func (m *Memory) Collection(config CollectionConfig, tools Options) *Collection {
-	return NewCollection(m, config, tools)
-}
-
 func (c cell) live(now time.Time) bool { return c.data != nil && now.Before(c.expires) }
 
 // beats tells whether c replaces old, by Cassandra's rules for two writes to a cell.

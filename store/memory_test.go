@@ -1,21 +1,60 @@
 package store_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"userinfo/access"
 	"userinfo/store"
 	"userinfo/store/storetest"
 )
 
-func TestMemoryKeepsTheContract(t *testing.T) {
+func TestMemory_Contract(t *testing.T) {
 	tables := map[string]*store.Memory{
-		storetest.Table:     store.NewMemory(1<<30, time.Now),
-		storetest.KaskTable: store.NewMemory(1<<30, time.Now),
+		storetest.TableName:     store.NewMemory(1<<30, time.Now),
+		storetest.KaskTableName: store.NewMemory(1<<30, time.Now),
 	}
-	open := func(c store.CollectionConfig, tools store.Options) *store.Collection {
-		return tables[c.Table].Collection(c, tools)
-	}
-	storetest.RunSealed(t, open, tables[storetest.Table])
+	open := func(c store.CollectionConfig) storetest.Table { return tables[c.Table] }
+	storetest.RunSealed(t, open, memoryDump{t, tables[storetest.TableName]})
 	storetest.Run(t, open)
+}
+
+func TestMemory_PendingDeletes(t *testing.T) {
+	storetest.RunPendingDeletes(t, func(store.CollectionConfig) storetest.Table { return store.NewMemory(1<<20, time.Now) })
+}
+
+// memoryDump implements storetest.Dump.
+type memoryDump struct {
+	*testing.T
+	memory *store.Memory
+}
+
+func (d memoryDump) Values() map[string]string { return d.memory.Values() }
+
+func (d memoryDump) Put(rowKey, value string) {
+	d.Helper()
+	timestamp := time.Now().Add(time.Second).UnixMicro()
+	if err := d.memory.Write(d.Context(), access.Key(rowKey), []byte(value), timestamp, time.Hour); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func TestMemory_RecordPending_ErrFull(t *testing.T) {
+	deletion := store.Deletion{Tombstone: 1}
+	m := store.NewMemory(2*store.RowOverhead+2, time.Now)
+	for _, key := range []access.Key{"a", "b"} {
+		if err := m.RecordPending(t.Context(), key, deletion); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.RecordPending(t.Context(), "c", deletion); !errors.Is(err, store.ErrFull) {
+		t.Errorf("in a full store: error %v, want %v", err, store.ErrFull)
+	}
+	if err := m.RemovePending(t.Context(), store.PendingDelete{Key: "a", Deletion: deletion}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.RecordPending(t.Context(), "c", deletion); err != nil {
+		t.Errorf("after an entry was removed: %v", err)
+	}
 }

@@ -30,7 +30,6 @@ var outcomes = [...]struct {
 // Metrics are the metrics of all collections. No label ever holds a key.
 type Metrics struct {
 	operations *prometheus.HistogramVec
-	openings   *prometheus.CounterVec
 	skipped    *prometheus.CounterVec
 
 	pending       prometheus.Gauge
@@ -51,10 +50,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time of a store operation, by collection, operation and outcome.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 3},
 		}, []string{"collection", "operation", "outcome"}),
-		openings: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "userinfo_store_openings_total",
-			Help: "Sealed values opened with the first key or an older one, or not: unknown_key, unknown_format, damaged.",
-		}, []string{"collection", "result"}),
 		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "userinfo_store_touches_skipped_total",
 			Help: "Touches that wrote nothing, as the life left was within the collection's touch_slack of what was asked.",
@@ -62,7 +57,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m.makePending()
 	m.makeSkews()
-	reg.MustRegister(m.operations, m.openings, m.skipped,
+	reg.MustRegister(m.operations, m.skipped,
 		m.pending, m.pendingOldest, m.carried, m.carryFailed, m.unrecorded, m.skew, m.skewBound)
 	return m
 }

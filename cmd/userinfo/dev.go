@@ -72,9 +72,11 @@ func serveDev(ctx context.Context, listen string, keep, debug, open bool, stdout
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	if f.keys, err = newKeys(); err != nil {
+	keys, err := newKeys()
+	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	f.keys.Store(keys)
 	s, err := newService(c, f, stderr)
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -85,7 +87,12 @@ func serveDev(ctx context.Context, listen string, keep, debug, open bool, stdout
 		}
 	}
 	sayDev(stdout, dir, "https://"+l.Addr().String()+c.Collections[0].Path, keep)
-	return s.run(ctx, l, store.NewMemory(devMemory, time.Now).Collection)
+	return s.run(ctx, l, inMemory(store.NewMemory(devMemory, time.Now)))
+}
+
+// inMemory has all collections in one memory store.
+func inMemory(m *store.Memory) opener {
+	return func(store.CollectionConfig) store.Rows { return m }
 }
 
 // openToAnybody replaces every audience's protections with none.

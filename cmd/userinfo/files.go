@@ -14,6 +14,7 @@ import (
 	"userinfo/internal/field"
 	"userinfo/internal/keyfile"
 	"userinfo/store"
+	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
 
@@ -26,8 +27,8 @@ type files struct {
 	server    atomic.Pointer[tlsconf.Server]
 	cassandra atomic.Pointer[tlsconf.Client] // nil without Cassandra
 	password  string
-	keys      *store.Keys // nil where nothing is sealed
-	signers   signers     // of the configuration at the start
+	keys      atomic.Pointer[seal.Keys] // nil where nothing is sealed
+	signers   signers                   // of the configuration at the start
 	audit     atomic.Pointer[access.AuditKey]
 }
 
@@ -69,9 +70,11 @@ func openFiles(c *config.Config, withCassandra bool) (*files, error) {
 			errs = append(errs, &field.Error{Path: "cassandra.password_file", Err: err})
 		}
 		if c.Seal.IndexKey != "" {
-			if f.keys, err = openSealKeys(c.Seal); err != nil {
+			keys, err := openSealKeys(c.Seal)
+			if err != nil {
 				errs = append(errs, err)
 			}
+			f.keys.Store(keys)
 		}
 	}
 	if f.signers, err = readSigners(c.Clients); err != nil {

@@ -13,7 +13,7 @@ import (
 	"userinfo/internal/config"
 	"userinfo/internal/field"
 	"userinfo/internal/keyfile"
-	"userinfo/store"
+	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
 
@@ -22,12 +22,12 @@ func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	text, err := "", error(nil)
 	switch {
 	case len(args) == 2 && args[0] == "new" && args[1] == "seal":
-		var k store.SealKey
-		k, err = store.NewSealKey(rand.Reader)
+		var k seal.SealKey
+		k, err = seal.NewSealKey(rand.Reader)
 		text = k.Text()
 	case len(args) == 2 && args[0] == "new" && args[1] == "index":
-		var k store.IndexKey
-		k, err = store.NewIndexKey(rand.Reader)
+		var k seal.IndexKey
+		k, err = seal.NewIndexKey(rand.Reader)
 		text = k.Text()
 	case len(args) == 2 && args[0] == "new" && args[1] == "audit":
 		var k access.AuditKey
@@ -75,27 +75,27 @@ func auditHash(_ context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // newKeys makes keys that nobody keeps.
-func newKeys() (*store.Keys, error) {
-	index, err := store.NewIndexKey(rand.Reader)
+func newKeys() (*seal.Keys, error) {
+	index, err := seal.NewIndexKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	seal, err := store.NewSealKey(rand.Reader)
+	first, err := seal.NewSealKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	return store.NewKeys(index, []store.SealKey{seal})
+	return seal.NewKeys(index, []seal.SealKey{first})
 }
 
 // read reads all key files. Its errors are field.Error.
-func readSealKeys(s config.Seal) (index store.IndexKey, seals []store.SealKey, err error) {
+func readSealKeys(s config.Seal) (index seal.IndexKey, seals []seal.SealKey, err error) {
 	var errs []error
-	index, err = keyfile.Read(s.IndexKey, store.ParseIndexKey)
+	index, err = keyfile.Read(s.IndexKey, seal.ParseIndexKey)
 	if err != nil {
 		errs = append(errs, &field.Error{Path: "seal.index_key", Err: err})
 	}
 	for i, file := range s.Keys {
-		k, err := keyfile.Read(file, store.ParseSealKey)
+		k, err := keyfile.Read(file, seal.ParseSealKey)
 		if err != nil {
 			errs = append(errs, &field.Error{Path: fmt.Sprintf("seal.keys[%d]", i), Err: err})
 		}
@@ -105,12 +105,12 @@ func readSealKeys(s config.Seal) (index store.IndexKey, seals []store.SealKey, e
 }
 
 // open makes Keys of what the files hold.
-func openSealKeys(s config.Seal) (*store.Keys, error) {
+func openSealKeys(s config.Seal) (*seal.Keys, error) {
 	index, seals, err := readSealKeys(s)
 	if err != nil {
 		return nil, err
 	}
-	k, err := store.NewKeys(index, seals)
+	k, err := seal.NewKeys(index, seals)
 	if err != nil {
 		return nil, &field.Error{Path: "seal", Err: err}
 	}

@@ -44,7 +44,7 @@ func memoryMain() {
 		defer s.reload.start(ctx)()
 		var l net.Listener
 		if l, err = net.Listen("tcp", c.Listen); err == nil {
-			err = s.run(ctx, l, store.NewMemory(1<<20, time.Now).Collection)
+			err = s.run(ctx, l, inMemory(store.NewMemory(1<<20, time.Now)))
 		}
 	}
 	if err != nil {

@@ -102,7 +102,7 @@ func (r *reloader) all(now bool) {
 	if r.config != nil {
 		r.part("clients", func() (bool, error) { return r.clients(now) }) // and which files the keys are in
 		r.part("signature_keys", r.signers)
-		if f.keys != nil {
+		if f.keys.Load() != nil {
 			r.part("seal", r.keys)
 		}
 	}
@@ -134,10 +134,14 @@ func (r *reloader) keys() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if changed, err = r.service.files.keys.Rotate(index, seals); changed {
-		r.service.sayKeys()
+	former := r.service.files.keys.Load()
+	next, err := former.Replace(index, seals)
+	if err != nil || next == former {
+		return false, err
 	}
-	return changed, err
+	r.service.files.keys.Store(next)
+	r.service.sayKeys()
+	return true, nil
 }
 
 // clients reads the configuration again and puts its clients, audiences and proxies into force.

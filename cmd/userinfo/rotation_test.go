@@ -194,7 +194,7 @@ func newRotated(t *testing.T) *rotated {
 	w.address = l.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- w.run(ctx, l, store.NewMemory(1<<20, time.Now).Collection) }()
+	go func() { ended <- w.run(ctx, l, inMemory(store.NewMemory(1<<20, time.Now))) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

@@ -109,16 +109,16 @@ func (s *service) serveCassandra(ctx context.Context) error {
 	}
 	defer s.carry(ctx, cassandra)()
 	defer s.watchClocks(ctx, cassandra)()
-	return s.run(ctx, l, cassandra.Collection)
+	return s.run(ctx, l, func(c store.CollectionConfig) store.Rows { return cassandra.Table(c) })
 }
 
 // carry finishes deletes that are pending, until ctx ends or stop is called.
 func (s *service) carry(ctx context.Context, c *store.Cassandra) (stop func()) {
-	var collections []store.CollectionConfig
+	var pending []store.PendingDeletes
 	for _, k := range s.config.Collections {
-		collections = append(collections, k.StoreConfig())
+		pending = append(pending, c.Table(k.StoreConfig()))
 	}
-	carrier := c.Replayer(collections, store.ReplayerOptions{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
+	carrier := store.NewReplayer(pending, store.ReplayerOptions{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
 	return inBackground(ctx, carrier.Run)
 }
 

@@ -18,6 +18,7 @@ import (
 	"userinfo/api"
 	"userinfo/internal/config"
 	"userinfo/store"
+	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
 
@@ -30,6 +31,7 @@ type service struct {
 	registry         *prometheus.Registry
 	metrics          *store.Metrics
 	cassandraMetrics *store.CassandraMetrics
+	sealMetrics      *seal.Metrics
 	now              func() time.Time // the clock of what is written, and of who may do what
 	rules
 	reload *reloader
@@ -38,8 +40,8 @@ type service struct {
 // proxyTimeout is how long a proxy may take for its PROXY protocol header.
 const proxyTimeout = 2 * time.Second
 
-// opener gives a collection's store.
-type opener func(store.CollectionConfig, store.Options) *store.Collection
+// opener returns the table of a collection.
+type opener func(store.CollectionConfig) store.Rows
 
 // newService makes a service of a checked configuration; logs go to w.
 func newService(c *config.Config, f *files, w io.Writer) (*service, error) {
@@ -56,6 +58,7 @@ func newService(c *config.Config, f *files, w io.Writer) (*service, error) {
 		return nil, err
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.metrics, s.cassandraMetrics = store.NewMetrics(s.registry), store.NewCassandraMetrics(s.registry)
 	s.reload = newReloader(s)
 	return s, nil
@@ -110,8 +113,8 @@ func (s *service) requestRules() *api.Rules {
 
 // sayKeys logs the seal keys' ids, by which instances and rows can be compared.
 func (s *service) sayKeys() {
-	if s.files.keys != nil {
-		s.log.Info("seal keys in force, of which the first seals", "ids", s.files.keys.IDs())
+	if keys := s.files.keys.Load(); keys != nil {
+		s.log.Info("seal keys in force, of which the first seals", "ids", keys.IDs())
 	}
 }
 
@@ -120,7 +123,11 @@ func (s *service) collections(open opener) ([]api.Collection, func(context.Conte
 	var all []api.Collection
 	var ready func(context.Context) error
 	for _, k := range s.config.Collections {
-		c := open(k.StoreConfig(), store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Keys: s.files.keys, Random: rand.Reader})
+		rows := open(k.StoreConfig())
+		if k.Layout != store.LayoutKask {
+			rows = seal.NewRows(rows, seal.Config{Collection: k.Name, Keys: s.files.keys.Load, Random: rand.Reader, Metrics: s.sealMetrics})
+		}
+		c := store.NewCollection(rows, k.StoreConfig(), store.Options{Now: s.now, Log: s.log, Metrics: s.metrics})
 		ready = c.Ready
 		all = append(all, api.Collection{
 			Name: k.Name, Path: k.Path, Store: c, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,

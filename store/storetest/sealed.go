@@ -10,85 +10,86 @@ import (
 	"userinfo/store"
 )
 
-// Dump is the table of the suite as whoever has the storage itself sees and changes it.
+// Dump reads and changes the table TableName directly, like somebody with access to the database.
 type Dump interface {
-	// Rows are all values there are, by row key. A row that has none, or an empty one, is not among them.
-	Rows() map[string]string
-	// Put writes over the value under a row key, later than all that was written before.
-	Put(key, value string)
+	// Values returns all values by row key. It leaves out rows without a value and with an empty value.
+	Values() map[string]string
+	// Put overwrites the value of a row key, with a later timestamp than all writes before.
+	Put(rowKey, value string)
 }
 
-// RunSealed tests that a dump shows nothing, and that what is put into the table is never taken for a value.
+// RunSealed tests that a dump of the table reveals nothing, and that the suite's collections never accept a value that
+// somebody else has put into the table. Tests that use the same table must not run at the same time.
 func RunSealed(t *testing.T, open Open, dump Dump) {
 	s := newSuite(t, open)
-	t.Run("a dump shows neither keys nor values, nor which are equal", func(t *testing.T) { dumpShowsNothing(t, s, dump) })
-	t.Run("a row that was spoilt is an error, and can be deleted", func(t *testing.T) { spoiltRows(t, s, dump) })
+	t.Run("a dump shows no key, no value, and not which values are equal", func(t *testing.T) { testDump(t, s, dump) })
+	t.Run("a modified row is an error and can be deleted", func(t *testing.T) { testModifiedRows(t, s, dump) })
 }
 
-// added are the rows that do makes.
-func added(dump Dump, do func()) map[string]string {
-	before := dump.Rows()
+// addedValues returns the values that do adds to the table.
+func addedValues(dump Dump, do func()) map[string]string {
+	before := dump.Values()
 	do()
-	after := dump.Rows()
+	after := dump.Values()
 	for key := range before {
 		delete(after, key)
 	}
 	return after
 }
 
-func dumpShowsNothing(t *testing.T, s *suite, dump Dump) {
-	i := s.instance(t, with{})
-	value := "planted-value:" + rand.Text()
-	rows := added(dump, func() {
+func testDump(t *testing.T, s *suite, dump Dump) {
+	i := s.instance(t, settings{})
+	secret := rand.Text()
+	values := addedValues(dump, func() {
 		for range 3 {
-			i.mustSet("planted-"+newKey(), value, time.Hour)
+			i.mustSet("planted-"+newKey(), "planted-value:"+secret, time.Hour)
 		}
 	})
-	seen := make(map[string]bool)
-	for key, sealed := range rows {
-		if text := key + "\x00" + sealed; strings.Contains(text, "planted") || strings.Contains(text, value[14:]) {
+	different := make(map[string]bool)
+	for rowKey, sealed := range values {
+		if text := rowKey + "\x00" + sealed; strings.Contains(text, "planted") || strings.Contains(text, secret) {
 			t.Error("a row shows a key or a value")
 		}
-		seen[sealed[5:]] = true
+		different[sealed[5:]] = true // without version and key id
 	}
-	if len(rows) != 3 || len(seen) != 3 {
-		t.Errorf("%d rows, %d different values", len(rows), len(seen))
+	if len(values) != 3 || len(different) != 3 {
+		t.Errorf("%d rows, %d different values; want 3 and 3", len(values), len(different))
 	}
 }
 
-func spoiltRows(t *testing.T, s *suite, dump Dump) {
-	for name, spoil := range map[string]func(sealed, other string) string{
-		"its last byte changed":      func(sealed, _ string) string { return sealed[:len(sealed)-1] + string(sealed[len(sealed)-1]^1) },
-		"cut short":                  func(sealed, _ string) string { return sealed[:10] },
-		"emptied":                    func(string, string) string { return "" },
-		"another row's value":        func(_, other string) string { return other },
-		"a value that nobody sealed": func(string, string) string { return "planted-value" },
+func testModifiedRows(t *testing.T, s *suite, dump Dump) {
+	for name, modify := range map[string]func(sealed, other string) string{
+		"the last byte changed": func(sealed, _ string) string { return sealed[:len(sealed)-1] + string(sealed[len(sealed)-1]^1) },
+		"cut short":             func(sealed, _ string) string { return sealed[:10] },
+		"emptied":               func(string, string) string { return "" },
+		"another row's value":   func(_, other string) string { return other },
+		"not sealed":            func(string, string) string { return "planted-value" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			i := s.instance(t, with{})
-			set := func(key access.Key) (row, sealed string) {
+			i := s.instance(t, settings{})
+			set := func(key access.Key) (rowKey, sealed string) {
 				t.Helper()
-				rows := added(dump, func() { i.mustSet(key, "value", time.Hour) })
-				for row, sealed = range rows {
+				values := addedValues(dump, func() { i.mustSet(key, "value", time.Hour) })
+				if len(values) != 1 {
+					t.Fatalf("%d rows for one value", len(values))
 				}
-				if len(rows) != 1 {
-					t.Fatalf("%d rows for one value", len(rows))
+				for rowKey, sealed = range values {
 				}
-				return row, sealed
+				return rowKey, sealed
 			}
 			key := newKey()
-			row, sealed := set(key)
+			rowKey, sealed := set(key)
 			_, other := set(newKey())
-			dump.Put(row, spoil(sealed, other))
+			dump.Put(rowKey, modify(sealed, other))
 			v, err := i.get(key)
 			if i.want(err, store.ErrSealed); v.Data != nil {
-				t.Errorf("%d bytes come with the error", len(v.Data))
+				t.Errorf("%d bytes are returned with the error", len(v.Data))
 			}
 			i.want(i.touch(key, time.Hour), store.ErrSealed)
 			i.want(i.delete(key), nil)
-			i.wantAbsent(key)
-			if _, there := dump.Rows()[row]; there {
-				t.Error("it is still in the table")
+			i.wantNotFound(key)
+			if _, ok := dump.Values()[rowKey]; ok {
+				t.Error("the value is still in the table")
 			}
 		})
 	}

@@ -1,4 +1,5 @@
-// Package storetest is the contract of store.Store as one suite of tests, which every store must pass.
+// Package storetest is the test suite that every implementation of store.Rows must pass, together with a
+// store.Collection on it.
 package storetest
 
 import (
@@ -16,37 +17,45 @@ import (
 	"userinfo/access"
 	"userinfo/access/accesstest"
 	"userinfo/store"
+	"userinfo/store/seal"
 )
 
-// Collection is the name that all collections of the suite have.
-const Collection = "sessions"
+// CollectionName is the name of all collections of the suite.
+const CollectionName = "sessions"
 
-// Tables that the store under test must have: one with the fence's marker in each layout.
+// The tables that must exist: one of each layout, both with the column gone.
 const (
-	Table     = "sessions"
-	KaskTable = "kask"
+	TableName     = "sessions"
+	KaskTableName = "kask"
 )
 
-// MaxTTL is the largest TTL of the suite's collections.
+// MaxTTL is the largest TTL of most collections of the suite.
 const MaxTTL = 24 * time.Hour
 
-// Open makes an instance of the service on the store under test. All instances of one table share its rows.
-type Open func(store.CollectionConfig, store.Options) *store.Collection
+// Table is the table of a collection.
+type Table interface {
+	store.Rows
+	store.PendingDeletes
+}
+
+// Open returns the table under test. Calls with the same CollectionConfig.Table share their rows, like instances of the
+// service that use the same cluster. The table must not seal its rows: the suite does.
+type Open func(store.CollectionConfig) Table
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
 	s := newSuite(t, open)
 	for name, test := range map[string]func(*testing.T, *suite){
-		"round trips":   roundTrips,
-		"denial":        denial,
-		"absence":       absence,
-		"TTLs":          ttls,
-		"expiry":        expiry,
-		"touch":         touch,
-		"fence":         fence,
-		"concurrency":   concurrency,
-		"cancellation":  cancellation,
-		"Kask's layout": kask,
+		"Set":          testSet,
+		"Denied":       testDenied,
+		"NotFound":     testNotFound,
+		"TTL":          testTTL,
+		"Expiry":       testExpiry,
+		"Touch":        testTouch,
+		"Fence":        testFence,
+		"Concurrency":  testConcurrency,
+		"Cancellation": testCancellation,
+		"LayoutKask":   testLayoutKask,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,98 +64,125 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-func newSuite(t *testing.T, open Open) *suite {
-	return &suite{open: open, policy: policy(t), keys: Keys(t)}
-}
-
-// Keys makes keys that nobody else has.
-func Keys(t testing.TB) *store.Keys {
+// Keys returns new keys.
+func Keys(t testing.TB) *seal.Keys {
 	t.Helper()
-	index, err := store.NewIndexKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seal, err := store.NewSealKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := store.NewKeys(index, []store.SealKey{seal})
+	index, seals := newKeys(t, 1)
+	keys, err := seal.NewKeys(index, seals)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return keys
 }
 
+// NewSealedRows returns rows that seal what they store in table, with new keys.
+func NewSealedRows(t testing.TB, table store.Rows, collection string) store.Rows {
+	keys := Keys(t)
+	return seal.NewRows(table, seal.Config{
+		Collection: collection, Keys: func() *seal.Keys { return keys }, Random: rand.Reader,
+		Metrics: seal.NewMetrics(prometheus.NewRegistry()),
+	})
+}
+
+func newKeys(t testing.TB, n int) (seal.IndexKey, []seal.SealKey) {
+	t.Helper()
+	index, err := seal.NewIndexKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seals := make([]seal.SealKey, n)
+	for i := range seals {
+		if seals[i], err = seal.NewSealKey(rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return index, seals
+}
+
 type suite struct {
 	open   Open
 	policy *access.Policy
-	keys   *store.Keys
+	keys   *seal.Keys
+}
+
+func newSuite(t *testing.T, open Open) *suite {
+	return &suite{open: open, policy: newPolicy(t), keys: Keys(t)}
 }
 
 const token access.Token = "a-token-of-the-suite"
 
-func policy(t *testing.T) *access.Policy {
+func newPolicy(t *testing.T) *access.Policy {
 	t.Helper()
 	p, err := accesstest.Policy([]access.Client{{
 		Name:   "suite",
 		Tokens: []access.TokenRule{{SHA256: token.HashText()}},
 		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"},
 		Keys:   []string{"*"},
-	}}, []string{Collection}, time.Now)
+	}}, []string{CollectionName}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-// instance is one instance of the service and what tests say to it.
+// instance is one instance of the service.
 type instance struct {
 	*testing.T
-	store   *store.Collection
-	policy  *access.Policy
-	metrics *prometheus.Registry
+	collection *store.Collection
+	policy     *access.Policy
+	metrics    *prometheus.Registry
 }
 
-// with is an instance whose settings differ from the usual: clock as it is, a fence of a minute, every touch writes,
-// nothing between.
-type with struct {
-	ahead    time.Duration // of the true time
-	fence    time.Duration
-	unfenced bool // no fence
-	slack    float64
-	maxTTL   time.Duration
-	layout   store.Layout
-	keys     *store.Keys
-	between  func()
+// settings are the settings of an instance. The zero settings mean: the right clock, a fence of a minute, MaxTTL, and
+// every touch writes.
+type settings struct {
+	ahead       time.Duration // of the instance's clock
+	fence       time.Duration
+	noFence     bool
+	slack       float64
+	maxTTL      time.Duration
+	layout      store.Layout
+	keys        func() *seal.Keys
+	beforeWrite func() // runs in Set and Touch, after they have read and before they write
 }
 
-func (s *suite) instance(t *testing.T, w with) *instance {
+func tableOf(layout store.Layout) string {
+	if layout == store.LayoutKask {
+		return KaskTableName
+	}
+	return TableName
+}
+
+func (s *suite) instance(t *testing.T, with settings) *instance {
 	config := store.CollectionConfig{
-		Name: Collection, Table: Table, Layout: store.LayoutUserInfo, MaxTTL: MaxTTL, Fence: time.Minute, TouchSlack: w.slack,
+		Name: CollectionName, Table: tableOf(with.layout), Layout: store.LayoutUserInfo, MaxTTL: MaxTTL, Fence: time.Minute, TouchSlack: with.slack,
 	}
-	if w.maxTTL > 0 {
-		config.MaxTTL = w.maxTTL
+	if with.maxTTL > 0 {
+		config.MaxTTL = with.maxTTL
 	}
-	if w.fence > 0 {
-		config.Fence = w.fence
+	if with.fence > 0 {
+		config.Fence = with.fence
 	}
-	if w.unfenced {
+	if with.noFence {
 		config.Fence = 0
 	}
-	if w.layout == store.LayoutKask {
-		config.Layout, config.Table = w.layout, KaskTable
+	if with.layout != "" {
+		config.Layout = with.layout
 	}
-	keys, metrics := s.keys, prometheus.NewRegistry()
-	if w.keys != nil {
-		keys = w.keys
+	keys := func() *seal.Keys { return s.keys }
+	if with.keys != nil {
+		keys = with.keys
 	}
-	return &instance{t, s.open(config, store.Options{
-		Now:     func() time.Time { return time.Now().Add(w.ahead) },
-		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Metrics: store.NewMetrics(metrics),
-		Keys:    keys,
-		Random:  rand.Reader,
-		Between: w.between,
+	metrics := prometheus.NewRegistry()
+	var rows store.Rows = s.open(config)
+	if config.Layout == store.LayoutUserInfo {
+		rows = seal.NewRows(rows, seal.Config{Collection: CollectionName, Keys: keys, Random: rand.Reader, Metrics: seal.NewMetrics(metrics)})
+	}
+	return &instance{t, store.NewCollection(rows, config, store.Options{
+		Now:         func() time.Time { return time.Now().Add(with.ahead) },
+		Log:         slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Metrics:     store.NewMetrics(metrics),
+		BeforeWrite: with.beforeWrite,
 	}), s.policy, metrics}
 }
 
@@ -156,7 +192,7 @@ func (i *instance) caller(action access.Action, key access.Key) access.Caller {
 	if err != nil {
 		i.Fatal(err)
 	}
-	c, err := access.Authorize(id, access.GrantOn(Collection, action), key)
+	c, err := access.Authorize(id, access.GrantOn(CollectionName, action), key)
 	if err != nil {
 		i.Fatal(err)
 	}
@@ -165,22 +201,22 @@ func (i *instance) caller(action access.Action, key access.Key) access.Caller {
 
 func (i *instance) get(key access.Key) (store.Value, error) {
 	i.Helper()
-	return i.store.Get(context.Background(), i.caller(access.Get, key), key)
+	return i.collection.Get(context.Background(), i.caller(access.Get, key), key)
 }
 
 func (i *instance) set(key access.Key, value string, ttl time.Duration) error {
 	i.Helper()
-	return i.store.Set(context.Background(), i.caller(access.Set, key), key, []byte(value), ttl)
+	return i.collection.Set(context.Background(), i.caller(access.Set, key), key, []byte(value), ttl)
 }
 
 func (i *instance) touch(key access.Key, ttl time.Duration) error {
 	i.Helper()
-	return i.store.Touch(context.Background(), i.caller(access.Touch, key), key, ttl)
+	return i.collection.Touch(context.Background(), i.caller(access.Touch, key), key, ttl)
 }
 
 func (i *instance) delete(key access.Key) error {
 	i.Helper()
-	return i.store.Delete(context.Background(), i.caller(access.Delete, key), key)
+	return i.collection.Delete(context.Background(), i.caller(access.Delete, key), key)
 }
 
 func (i *instance) mustSet(key access.Key, value string, ttl time.Duration) {
@@ -188,7 +224,7 @@ func (i *instance) mustSet(key access.Key, value string, ttl time.Duration) {
 	i.want(i.set(key, value, ttl), nil)
 }
 
-// want compares an error with the sentinel that it should be.
+// want checks that an error wraps a sentinel error, or is nil.
 func (i *instance) want(got, want error) {
 	i.Helper()
 	if !errors.Is(got, want) {
@@ -205,24 +241,24 @@ func (i *instance) wantValue(key access.Key, want string) store.Value {
 	return v
 }
 
-func (i *instance) wantAbsent(key access.Key) {
+func (i *instance) wantNotFound(key access.Key) {
 	i.Helper()
 	if _, err := i.get(key); !errors.Is(err, store.ErrNotFound) {
 		i.Errorf("got error %v, want %v", err, store.ErrNotFound)
 	}
 }
 
-// newKey is a key that no other test has.
+// newKey returns a key that no other test uses.
 func newKey() access.Key { return access.Key("key:" + rand.Text()) }
 
-// await polls until done, which is what is waited for, or the time is over.
-func await(t *testing.T, most time.Duration, what string, done func() bool) {
+// await polls until done returns true.
+func await(t *testing.T, timeout time.Duration, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(most); !done(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(timeout); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s did not happen within %v", what, most)
+			t.Fatalf("%s did not happen within %v", what, timeout)
 		}
 	}
 }
 
-func name(d time.Duration) string { return fmt.Sprintf("%+ds", int(d/time.Second)) }
+func signed(d time.Duration) string { return fmt.Sprintf("%+ds", int(d/time.Second)) }

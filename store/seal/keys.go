@@ -1,0 +1,93 @@
+package seal
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Keys is an immutable set of keys: one IndexKey and one or more SealKeys. The first SealKey encrypts new values; all of
+// them decrypt. Keys is safe for concurrent use and prints as [redacted].
+//
+// SealKeys can be rotated: Replace returns the next set. The IndexKey cannot. With another IndexKey no row would be
+// found, and, worse, no delete and no logout fence either: a deleted session would work again. There is little need to
+// rotate it, because a leaked IndexKey only allows to test guesses of session keys, which have at least 128 random bits.
+type Keys struct {
+	index secret
+	seals []expandedKey // the first encrypts; never empty
+}
+
+// expandedKey is a SealKey after HKDF-Extract.
+type expandedKey struct {
+	id  KeyID
+	prk []byte // HKDF-Extract without salt (RFC 5869, section 2.2)
+}
+
+// NewKeys returns a set of keys. The first of seals encrypts. It returns an error if a key is zero, if seals is empty, or
+// if two seal keys have the same id.
+func NewKeys(index IndexKey, seals []SealKey) (*Keys, error) {
+	if index.secret == (secret{}) {
+		return nil, errZeroKey
+	}
+	expanded, err := expand(seals)
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{index: index.secret, seals: expanded}, nil
+}
+
+// Replace returns the set of keys that follows k after a rotation of the seal keys. It returns k itself if nothing
+// changed. It fails closed: if index is not the IndexKey of k, or the keys are invalid, it returns an error, and k should
+// stay in use.
+func (k *Keys) Replace(index IndexKey, seals []SealKey) (*Keys, error) {
+	if !hmac.Equal(index.secret[:], k.index[:]) {
+		return nil, errors.New("the index key has changed: no row would be found with it; restore the previous index key")
+	}
+	next, err := NewKeys(index, seals)
+	if err != nil {
+		return nil, err
+	}
+	same := func(a, b expandedKey) bool { return a.id == b.id && bytes.Equal(a.prk, b.prk) }
+	if slices.EqualFunc(next.seals, k.seals, same) {
+		return k, nil
+	}
+	return next, nil
+}
+
+// IDs returns the ids of the seal keys. The first one encrypts.
+func (k *Keys) IDs() []string {
+	var ids []string
+	for _, s := range k.seals {
+		ids = append(ids, s.id.String())
+	}
+	return ids
+}
+
+// Format keeps keys out of logs and errors. It implements fmt.Formatter for every verb.
+func (Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+func expand(seals []SealKey) ([]expandedKey, error) {
+	if len(seals) == 0 {
+		return nil, errors.New("there is no seal key; configure at least one")
+	}
+	expanded := make([]expandedKey, 0, len(seals))
+	for i, s := range seals {
+		if s.secret == (secret{}) {
+			return nil, errZeroKey
+		}
+		id := s.ID()
+		if j := slices.IndexFunc(expanded, func(e expandedKey) bool { return e.id == id }); j >= 0 {
+			return nil, fmt.Errorf("seal keys %d and %d are equal, or have the same id; remove or replace one of them", j+1, i+1)
+		}
+		prk, err := hkdf.Extract(sha256.New, s.secret[:], nil)
+		if err != nil {
+			return nil, fmt.Errorf("preparing a seal key: %w", err)
+		}
+		expanded = append(expanded, expandedKey{id, prk})
+	}
+	return expanded, nil
+}

@@ -1,0 +1,152 @@
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access"
+	"userinfo/store"
+)
+
+// RunPendingDeletes tests the pending deletes of a table, and that a Replayer works them off. Each collection that open
+// gets has a name of its own.
+func RunPendingDeletes(t *testing.T, open func(store.CollectionConfig) Table) {
+	newTable := func(t *testing.T, layout store.Layout) pendingTable {
+		config := store.CollectionConfig{Name: "pending_" + rand.Text(), Table: tableOf(layout), Layout: layout, Fence: time.Minute}
+		return pendingTable{t, open(config)}
+	}
+	const now = 1_700_000_000_000_000
+	first := store.Deletion{Tombstone: now + 60_000_000, Marker: now, MarkerTTL: 92 * time.Second}
+	later := store.Deletion{Tombstone: now + 61_000_000, Marker: now + 1_000_000, MarkerTTL: 92 * time.Second}
+	none := map[access.Key]store.Deletion{}
+	for name, test := range map[string]func(*testing.T, pendingTable){
+		"an entry is listed until it is removed, whatever the bytes of its key": func(_ *testing.T, p pendingTable) {
+			want := map[access.Key]store.Deletion{"a": first, "\x00\xff/ü": later, "b": {Tombstone: now, Marker: now}}
+			for key, d := range want {
+				p.record(key, d)
+			}
+			p.want("after recording", want)
+			for key, d := range want {
+				p.remove(key, d)
+				p.remove(key, d)
+			}
+			p.want("after removing", none)
+		},
+		"of two deletes of a key the one with the larger tombstone is listed": func(_ *testing.T, p pendingTable) {
+			p.record("a", first)
+			p.record("a", later)
+			p.want("the later one recorded last", map[access.Key]store.Deletion{"a": later})
+			p.record("a", first)
+			p.want("the earlier one recorded again", map[access.Key]store.Deletion{"a": later})
+			p.record("a", store.Deletion{Tombstone: first.Tombstone, Marker: later.Marker + 1, MarkerTTL: time.Second})
+			p.want("a later delete with a smaller tombstone", map[access.Key]store.Deletion{"a": later})
+		},
+		"removing an earlier delete of a key keeps a later one": func(_ *testing.T, p pendingTable) {
+			p.record("a", first)
+			p.record("a", later)
+			p.remove("a", first)
+			p.want("removed after the later one was recorded", map[access.Key]store.Deletion{"a": later})
+			p.record("b", first)
+			p.remove("b", first)
+			p.record("b", later)
+			p.want("removed before the later one was recorded", map[access.Key]store.Deletion{"a": later, "b": later})
+		},
+		"a list has at most as many entries as asked for": func(t *testing.T, p pendingTable) {
+			p.record("a", first)
+			p.record("\x00\xff/ü", first)
+			for bucket := range store.PendingBuckets {
+				if page, err := p.ListPending(p.Context(), bucket, 1); err != nil || len(page) > 1 {
+					t.Errorf("got %d entries, %v, want at most 1", len(page), err)
+				}
+			}
+		},
+		"each collection has its own list": func(t *testing.T, p pendingTable) {
+			p.record("a", first)
+			newTable(t, store.LayoutUserInfo).want("in another collection", none)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { test(t, newTable(t, store.LayoutUserInfo)) })
+	}
+	for _, layout := range []store.Layout{store.LayoutUserInfo, store.LayoutKask} {
+		t.Run("a Replayer finishes a pending delete, layout "+string(layout), func(t *testing.T) {
+			replay(t, newTable(t, layout))
+		})
+	}
+}
+
+// pendingTable is a table under test.
+type pendingTable struct {
+	*testing.T
+	Table
+}
+
+func (p pendingTable) record(key access.Key, d store.Deletion) {
+	p.Helper()
+	if err := p.RecordPending(p.Context(), key, d); err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p pendingTable) remove(key access.Key, d store.Deletion) {
+	p.Helper()
+	if err := p.RemovePending(p.Context(), store.PendingDelete{Key: key, Deletion: d}); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// list returns the entries of all buckets.
+func (p pendingTable) list() map[access.Key]store.Deletion {
+	p.Helper()
+	found := make(map[access.Key]store.Deletion)
+	for bucket := range store.PendingBuckets {
+		page, err := p.ListPending(p.Context(), bucket, 100)
+		if err != nil {
+			p.Fatal(err)
+		}
+		for _, entry := range page {
+			if right := store.PendingBucket(entry.Key); right != bucket {
+				p.Errorf("bucket %d has an entry of bucket %d", bucket, right)
+			}
+			found[entry.Key] = entry.Deletion
+		}
+	}
+	return found
+}
+
+func (p pendingTable) want(when string, want map[access.Key]store.Deletion) {
+	p.Helper()
+	if got := p.list(); !reflect.DeepEqual(got, want) {
+		p.Errorf("%s: got %v, want %v", when, got, want)
+	}
+}
+
+// replay runs a Replayer until it has finished the pending delete of a value.
+func replay(t *testing.T, p pendingTable) {
+	key := access.Key("replayed:" + rand.Text())
+	now := time.Now()
+	if err := p.Write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	p.record(key, store.Deletion{Tombstone: now.Add(time.Minute).UnixMicro(), Marker: now.UnixMicro(), MarkerTTL: 92 * time.Second})
+
+	ctx, cancel := context.WithCancel(t.Context())
+	replayer := store.NewReplayer([]store.PendingDeletes{p}, store.ReplayerOptions{
+		Now: time.Now, Random: mathrand.IntN, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry()),
+	})
+	var running sync.WaitGroup
+	running.Go(func() { replayer.Run(ctx) })
+	await(t, 20*time.Second, "the replay of the delete", func() bool { return len(p.list()) == 0 })
+	cancel()
+	running.Wait()
+	if row, err := p.Read(t.Context(), key); err != nil || row.Data != nil || !row.Deleted {
+		t.Errorf("value exists: %v, marker exists: %v (%v); want the marker only", row.Data != nil, row.Deleted, err)
+	}
+}
