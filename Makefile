@@ -48,6 +48,6 @@ bench:
 
 # The benchmarks of another commit and of what is here, in turns, and what differs: make benchstat OLD=COMMIT [BENCH=Get] [IN=./api].
 BENCH ?= .
-IN ?= ./access/... ./api ./store
+IN ?= ./access/... ./api ./store/...
 benchstat:
 	internal/testenv/benchstat.sh "$(OLD)" '$(BENCH)' $(BENCHSTAT) $(IN)
