@@ -34,7 +34,7 @@ fuzz:
 # One package after another: each has the machine's only cluster to itself.
 integration:
 	go test -count=1 -tags integration -p 1 -timeout 25m \
-		./schema ./store ./api ./internal/testcluster/... ./internal/e2e/... ./drill ./bench ./bench/target
+		./schema ./store/cassandra/... ./api ./internal/testcluster/... ./internal/e2e/... ./drill ./bench ./bench/target
 
 # Known vulnerabilities in what is called, where the database of them can be reached.
 vulnerabilities:

@@ -17,6 +17,7 @@ import (
 	"userinfo/internal/testcluster"
 	"userinfo/schema"
 	"userinfo/store"
+	"userinfo/store/cassandra"
 )
 
 // TestSchema_OnCassandra checks on a real Cassandra what the other tests check on a fake.
@@ -69,7 +70,7 @@ func TestSchema_OnCassandra(t *testing.T) {
 }
 
 // openCassandra starts a cluster of one node and connects to it.
-func openCassandra(t *testing.T) *store.Admin {
+func openCassandra(t *testing.T) *cassandra.Admin {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cluster, err := testcluster.Start(ctx, testcluster.OneNode())
@@ -81,7 +82,7 @@ func openCassandra(t *testing.T) *store.Admin {
 			t.Error(err)
 		}
 	})
-	db, err := store.OpenAdmin(ctx, store.CassandraConfig{
+	db, err := cassandra.OpenAdmin(ctx, cassandra.Config{
 		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, LocalDatacentre: "dc1",
 		Username: testcluster.Username, Password: cluster.Password(),
 		TLS: func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS12} },

@@ -6,8 +6,7 @@
 //	  rows       timestamped cells that expire, as Cassandra has them                            (rows.go)
 //	   ├── sealed.go       rows in other rows, with keys hashed and values encrypted              (format: seal.go)
 //	   ├── memory.go       in this process
-//	   ├── statements.go   in Cassandra, through race.go (which coordinator, when another: pace.go; who was overtaken:
-//	   │                   overtaken.go) and cassandra.go
+//	   ├── cassandra/       in Cassandra, through cassandra/coordinator, which repeats and hedges statements
 //	   │
 //	  ledger     the deletes that some datacentre has not confirmed                              (ledger.go)
 //	   │

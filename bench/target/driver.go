@@ -20,6 +20,7 @@ import (
 	"userinfo/internal/testcluster"
 	"userinfo/schema"
 	"userinfo/store"
+	"userinfo/store/cassandra"
 )
 
 // The bare driver has a table like the service's, in a keyspace of its own.
@@ -68,7 +69,7 @@ func (l *Lab) makeDriverTable(ctx context.Context) error {
 	for _, n := range all {
 		replication[n.Datacentre]++
 	}
-	admin, err := store.OpenAdmin(ctx, store.CassandraConfig{
+	admin, err := cassandra.OpenAdmin(ctx, cassandra.Config{
 		Hosts: l.cluster.Hosts(dc), Port: testcluster.Port, LocalDatacentre: dc,
 		Username: testcluster.Username, Password: l.cluster.Password(),
 		TLS: func() *tls.Config { return &tls.Config{RootCAs: l.cluster.CAPool()} },

@@ -13,7 +13,7 @@ import (
 	"userinfo/internal/config"
 	"userinfo/internal/field"
 	"userinfo/internal/keyfile"
-	"userinfo/store"
+	"userinfo/store/cassandra"
 	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
@@ -143,8 +143,8 @@ func readPassword(file string) (string, error) {
 	return string(text), nil
 }
 
-func (f *files) cassandraConfig(c config.Cassandra) store.CassandraConfig {
-	return store.CassandraConfig{
+func (f *files) cassandraConfig(c config.Cassandra) cassandra.Config {
+	return cassandra.Config{
 		Hosts:           c.Hosts,
 		Port:            c.Port,
 		Keyspace:        c.Keyspace,

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 
 	"userinfo/schema"
-	"userinfo/store"
+	"userinfo/store/cassandra"
 )
 
 // schemaCommand shows, makes or verifies the schema of a configuration.
@@ -29,7 +29,7 @@ func schemaCommand(ctx context.Context, args []string, stdout, stderr io.Writer)
 		return exitUsage
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	db, err := store.OpenAdmin(ctx, f.cassandraConfig(c.Cassandra), log)
+	db, err := cassandra.OpenAdmin(ctx, f.cassandraConfig(c.Cassandra), log)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitFailed

@@ -16,6 +16,7 @@ import (
 	"userinfo/internal/config"
 	"userinfo/schema"
 	"userinfo/store"
+	"userinfo/store/cassandra"
 )
 
 // parseFlags reads a command's flags. Whatever is wrong has been said on stderr when ok is false.
@@ -98,22 +99,22 @@ func serve(ctx context.Context, args []string, _, stderr io.Writer) int {
 
 func (s *service) serveCassandra(ctx context.Context) error {
 	config := s.files.cassandraConfig(s.config.Cassandra)
-	cassandra, err := s.connect(ctx, config)
+	session, err := s.connect(ctx, config)
 	if err != nil {
 		return err
 	}
-	defer cassandra.Close()
+	defer session.Close()
 	l, err := net.Listen("tcp", s.config.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer s.carry(ctx, cassandra)()
-	defer s.watchClocks(ctx, cassandra)()
-	return s.run(ctx, l, func(c store.CollectionConfig) store.Rows { return cassandra.Table(c) })
+	defer s.carry(ctx, session)()
+	defer s.watchClocks(ctx, session)()
+	return s.run(ctx, l, func(c store.CollectionConfig) store.Rows { return session.Table(c) })
 }
 
 // carry finishes deletes that are pending, until ctx ends or stop is called.
-func (s *service) carry(ctx context.Context, c *store.Cassandra) (stop func()) {
+func (s *service) carry(ctx context.Context, c *cassandra.Session) (stop func()) {
 	var pending []store.PendingDeletes
 	for _, k := range s.config.Collections {
 		pending = append(pending, c.Table(k.StoreConfig()))
@@ -124,14 +125,14 @@ func (s *service) carry(ctx context.Context, c *store.Cassandra) (stop func()) {
 
 // watchClocks compares this instance's clock with others', until ctx ends or stop is called. For that it has the
 // machine's name and, as there may be several on one, something random.
-func (s *service) watchClocks(ctx context.Context, c *store.Cassandra) (stop func()) {
+func (s *service) watchClocks(ctx context.Context, c *cassandra.Session) (stop func()) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unnamed"
 	}
 	name := host + "-" + strings.ToLower(crand.Text()[:6])
 	s.log.Info("comparing clocks with the other instances'", "as", name)
-	return inBackground(ctx, c.ClockWatch(name, store.ClockTools{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics}).Run)
+	return inBackground(ctx, store.NewClockWatch(name, c.LocalDatacentre(), c.ClockTable(), store.ClockTools{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics}).Run)
 }
 
 // inBackground runs until ctx ends or stop is called; stop returns when it has ended.
@@ -155,15 +156,15 @@ const (
 )
 
 // connect waits for Cassandra, compares the schema and connects. A schema that differs is an error at once.
-func (s *service) connect(ctx context.Context, config store.CassandraConfig) (*store.Cassandra, error) {
+func (s *service) connect(ctx context.Context, config cassandra.Config) (*cassandra.Session, error) {
 	for pause := firstPause; ; pause = min(pause*2, lastPause) {
 		differences, err := s.compare(ctx, config)
 		if err == nil && len(differences) > 0 {
 			return nil, schemaError(differences)
 		}
 		if err == nil {
-			var c *store.Cassandra
-			if c, err = store.Open(ctx, config, s.cassandraMetrics, s.log, s.now); err == nil {
+			var c *cassandra.Session
+			if c, err = cassandra.Open(ctx, config, s.cassandraMetrics, s.log, s.now); err == nil {
 				return c, nil
 			}
 		}
@@ -179,8 +180,8 @@ func (s *service) connect(ctx context.Context, config store.CassandraConfig) (*s
 	}
 }
 
-func (s *service) compare(ctx context.Context, config store.CassandraConfig) ([]schema.Difference, error) {
-	admin, err := store.OpenAdmin(ctx, config, s.log)
+func (s *service) compare(ctx context.Context, config cassandra.Config) ([]schema.Difference, error) {
+	admin, err := cassandra.OpenAdmin(ctx, config, s.log)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"userinfo/api"
 	"userinfo/internal/config"
 	"userinfo/store"
+	"userinfo/store/cassandra"
 	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
@@ -30,7 +31,7 @@ type service struct {
 	audit            *slog.Logger // to the same place, whatever the level
 	registry         *prometheus.Registry
 	metrics          *store.Metrics
-	cassandraMetrics *store.CassandraMetrics
+	cassandraMetrics *cassandra.Metrics
 	sealMetrics      *seal.Metrics
 	now              func() time.Time // the clock of what is written, and of who may do what
 	rules
@@ -59,7 +60,7 @@ func newService(c *config.Config, f *files, w io.Writer) (*service, error) {
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.sealMetrics = seal.NewMetrics(s.registry)
-	s.metrics, s.cassandraMetrics = store.NewMetrics(s.registry), store.NewCassandraMetrics(s.registry)
+	s.metrics, s.cassandraMetrics = store.NewMetrics(s.registry), cassandra.NewMetrics(s.registry)
 	s.reload = newReloader(s)
 	return s, nil
 }

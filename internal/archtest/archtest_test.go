@@ -79,7 +79,7 @@ var drivers = []string{"github.com/gocql/gocql", "github.com/apache/cassandra-go
 
 // driverUsers are the packages that may import a Cassandra driver. testcluster has its own connection, so that the code
 // that checks a cluster is not the code under test. bench/target compares the service with the driver alone.
-var driverUsers = []string{"store", "store/cassandra", "store/cassandra/coordinator", "internal/testcluster", "bench/target"}
+var driverUsers = []string{"store/cassandra", "store/cassandra/coordinator", "internal/testcluster", "bench/target"}
 
 // sourceFile is one parsed Go file.
 type sourceFile struct {

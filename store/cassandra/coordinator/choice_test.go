@@ -7,10 +7,11 @@ import (
 )
 
 func TestChoice_SurvivesDerivedContexts(t *testing.T) {
+	type otherKey struct{}
 	c := newFakeCluster(nil)
 	want := singleNode{c.hosts.hosts[1]}
 	ctx := withChoice(t.Context(), want)
-	ctx, cancel := context.WithCancel(context.WithValue(ctx, struct{}{}, "wrapped"))
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, otherKey{}, "wrapped"))
 	defer cancel()
 	if got := choiceFrom(ctx); got != want {
 		t.Errorf("got %v, want the choice of the parent context", got)

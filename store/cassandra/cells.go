@@ -1,4 +1,4 @@
-package store
+package cassandra
 
 import (
 	"encoding/binary"
@@ -6,28 +6,30 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+
+	"userinfo/store"
 )
 
-// cells are a row's columns as the driver reads them into memory, each of which may be null. With types of its own for
-// them, it takes no reflection, and no memory for each.
+// cells are the columns of a row, each of which may be null. They have types of their own because the driver then needs
+// neither reflection nor an allocation for each.
 type cells struct {
 	value     blobCell
 	ttl       integerCell // seconds
-	timestamp integerCell
+	timestamp integerCell // µs
 	gone      flagCell
 }
 
-// row is what the cells say.
-func (c *cells) row() Row {
-	r := Row{Data: c.value, TTL: time.Duration(c.ttl.value) * time.Second, Timestamp: c.timestamp.value, Deleted: bool(c.gone)}
-	if c.timestamp.there && r.Data == nil { // the driver may not tell an empty value from none
+// row returns the cells as a store.Row.
+func (c *cells) row() store.Row {
+	r := store.Row{Data: c.value, TTL: time.Duration(c.ttl.value) * time.Second, Timestamp: c.timestamp.value, Deleted: bool(c.gone)}
+	if c.timestamp.valid && r.Data == nil { // the driver may return nil for an empty value
 		r.Data = []byte{}
 	}
 	return r
 }
 
-// blobCell is nil where there is none. It lies in the frame that the driver has read it from, which is this statement's
-// alone and of no use to the driver any more: it makes one for each answer.
+// blobCell is a blob; nil is null. Its memory is part of the frame that the driver has read. The driver makes a new frame
+// for each response and does not use it again.
 type blobCell []byte
 
 var _ gocql.Unmarshaler = (*blobCell)(nil)
@@ -41,7 +43,7 @@ func (c *blobCell) UnmarshalCQL(_ gocql.TypeInfo, data []byte) error {
 // integerCell is an int or a bigint.
 type integerCell struct {
 	value int64
-	there bool
+	valid bool // not null
 }
 
 var _ gocql.Unmarshaler = (*integerCell)(nil)
@@ -56,7 +58,7 @@ func (c *integerCell) UnmarshalCQL(_ gocql.TypeInfo, data []byte) error {
 	case len(data) == 8:
 		*c = integerCell{int64(binary.BigEndian.Uint64(data)), true}
 	default:
-		return fmt.Errorf("a number of %d bytes", len(data))
+		return fmt.Errorf("integer of %d bytes, want 4 or 8", len(data))
 	}
 	return nil
 }
@@ -69,7 +71,7 @@ var _ gocql.Unmarshaler = (*flagCell)(nil)
 // UnmarshalCQL implements gocql.Unmarshaler.
 func (c *flagCell) UnmarshalCQL(_ gocql.TypeInfo, data []byte) error {
 	if len(data) > 1 {
-		return fmt.Errorf("a boolean of %d bytes", len(data))
+		return fmt.Errorf("boolean of %d bytes, want 1", len(data))
 	}
 	*c = len(data) == 1 && data[0] != 0
 	return nil

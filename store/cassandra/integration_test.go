@@ -1,6 +1,6 @@
 //go:build integration
 
-package store_test
+package cassandra_test
 
 import (
 	"context"
@@ -21,49 +21,50 @@ import (
 	"userinfo/internal/testcluster"
 	"userinfo/schema"
 	"userinfo/store"
+	"userinfo/store/cassandra"
 	"userinfo/store/storetest"
 )
 
-func TestCassandraKeepsTheContract(t *testing.T) {
-	n := openNode(t)
-	open := func(c store.CollectionConfig) storetest.Table { return n.cassandra.Table(c) }
-	storetest.RunSealed(t, open, dumped{t, n.admin})
+func TestSession_KeepsStoreContract(t *testing.T) {
+	n := startNode(t)
+	open := func(c store.CollectionConfig) storetest.Table { return n.session.Table(c) }
+	storetest.RunSealed(t, open, dump{t, n.admin})
 	t.Run("pending deletes", func(t *testing.T) { storetest.RunPendingDeletes(t, open) })
-	t.Run("what a node owes an answer is counted until it answers", n.owesAnswers)
-	t.Run("clocks are compared", n.comparesClocks)
+	t.Run("requests count as in flight until they are answered", n.countsInFlight)
+	t.Run("clocks of nodes and instances are compared", n.comparesClocks)
 	storetest.Run(t, open)
 }
 
-// owesAnswers stops the node, gives up a request, and lets it go on.
-func (n *node) owesAnswers(t *testing.T) {
+// countsInFlight pauses the node, cancels a request, and lets the node continue.
+func (n *node) countsInFlight(t *testing.T) {
 	const gauge = "userinfo_cassandra_attempts_in_flight"
-	idle := func() bool { return n.metrics(t, gauge)[""] == 0 }
-	await(t, "a node without requests", idle)
-	c := n.cassandra.Table(store.CollectionConfig{Name: "kask", Table: storetest.KaskTableName, Layout: store.LayoutKask, MaxTTL: time.Hour})
+	idle := func() bool { return metricValues(t, n.registry, gauge)[""] == 0 }
+	await(t, "no request is in flight", idle)
+	table := n.session.Table(store.CollectionConfig{Name: "kask", Table: storetest.KaskTableName, Layout: store.LayoutKask, MaxTTL: time.Hour})
 	if err := n.machine.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if err := c.Ready(ctx); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("the node is stopped, and yet it answers: %v", err)
+	if err := table.Ready(ctx); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("the node is paused, but Ready returned %v", err)
 	}
-	if owed := n.metrics(t, gauge)[""]; owed < 1 {
-		t.Errorf("%v requests are in flight, want those that were given up", owed)
+	if got := metricValues(t, n.registry, gauge)[""]; got < 1 {
+		t.Errorf("%v requests are in flight, want the cancelled one", got)
 	}
 	if err := n.machine.Unpause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the answers", idle)
+	await(t, "the node has answered", idle)
 }
 
-// comparesClocks has two instances with clocks two seconds apart, and the node's, which is this machine's.
+// comparesClocks runs two instances whose clocks differ by two seconds. The node's clock is this machine's.
 func (n *node) comparesClocks(t *testing.T) {
 	registries := map[string]*prometheus.Registry{"right": prometheus.NewRegistry(), "wrong": prometheus.NewRegistry()}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for name, ahead := range map[string]time.Duration{"right": 0, "wrong": 2 * time.Second} {
-		watch := n.cassandra.ClockWatch(name, store.ClockTools{
+		watch := store.NewClockWatch(name, n.session.LocalDatacentre(), n.session.ClockTable(), store.ClockTools{
 			Now: func() time.Time { return time.Now().Add(ahead) }, Random: rand.IntN,
 			Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(registries[name]),
 		})
@@ -74,41 +75,41 @@ func (n *node) comparesClocks(t *testing.T) {
 		"right": {"cassandra " + n.machine.Address: 0, "instance dc1/wrong": 2},
 		"wrong": {"cassandra " + n.machine.Address: -2, "instance dc1/right": -2},
 	} {
-		r := &node{registry: registries[name]}
-		var got, bounds map[string]float64
-		await(t, "a comparison of both clocks, known to half a second", func() bool {
-			bounds, got = r.metrics(t, "userinfo_clock_skew_error_seconds"), r.metrics(t, "userinfo_clock_skew_seconds")
-			return len(got) == len(ahead) && len(bounds) == len(ahead) && slices.Max(slices.Collect(maps.Values(bounds))) < 0.5
+		var skews, errors map[string]float64
+		await(t, "all clocks are compared with an error below half a second", func() bool {
+			errors = metricValues(t, registries[name], "userinfo_clock_skew_error_seconds")
+			skews = metricValues(t, registries[name], "userinfo_clock_skew_seconds")
+			return len(skews) == len(ahead) && len(errors) == len(ahead) && slices.Max(slices.Collect(maps.Values(errors))) < 0.5
 		})
-		for of, want := range ahead {
-			if wrong, ok := got[of]; !ok || math.Abs(wrong-want) > bounds[of]+0.001 {
-				t.Errorf("to the instance that is %s, %s is ahead by %v ± %v s (%v), want %v", name, of, wrong, bounds[of], ok, want)
+		for clock, want := range ahead {
+			if got, ok := skews[clock]; !ok || math.Abs(got-want) > errors[clock]+0.001 {
+				t.Errorf("instance %s: %s is ahead by %v ± %v s (%v), want %v", name, clock, got, errors[clock], ok, want)
 			}
 		}
 	}
 }
 
-// await polls until done.
+// await polls until done returns true. what says what is then the case.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s did not come within a minute", what)
+			t.Fatalf("after a minute it is not the case that %s", what)
 		}
 	}
 }
 
-// dumped is the suite's sealed table, as whoever has Cassandra sees it.
-type dumped struct {
+// dump is the suite's sealed table, as somebody with access to Cassandra sees it. It implements storetest.Dump.
+type dump struct {
 	*testing.T
-	admin *store.Admin
+	admin *cassandra.Admin
 }
 
-const dumpedTable = `"contract"."` + storetest.TableName + `"`
+const dumpTable = `"contract"."` + storetest.TableName + `"`
 
 // Values implements storetest.Dump.
-func (d dumped) Values() map[string]string {
-	rows, err := d.admin.Query(d.Context(), "SELECT key, value FROM "+dumpedTable)
+func (d dump) Values() map[string]string {
+	rows, err := d.admin.Query(d.Context(), "SELECT key, value FROM "+dumpTable)
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -122,25 +123,25 @@ func (d dumped) Values() map[string]string {
 }
 
 // Put implements storetest.Dump.
-func (d dumped) Put(key, value string) {
-	const cql = "UPDATE " + dumpedTable + " USING TIMESTAMP ? AND TTL 3600 SET value = ? WHERE key = ?"
-	if _, err := d.admin.Query(d.Context(), cql, time.Now().Add(time.Second).UnixMicro(), []byte(value), []byte(key)); err != nil {
+func (d dump) Put(rowKey, value string) {
+	const cql = "UPDATE " + dumpTable + " USING TIMESTAMP ? AND TTL 3600 SET value = ? WHERE key = ?"
+	if _, err := d.admin.Query(d.Context(), cql, time.Now().Add(time.Second).UnixMicro(), []byte(value), []byte(rowKey)); err != nil {
 		d.Fatal(err)
 	}
 }
 
-// node is one node of Cassandra, and connections to it.
+// node is one Cassandra node with the suite's tables, and connections to it.
 type node struct {
-	machine   *testcluster.Node
-	cassandra *store.Cassandra
-	registry  *prometheus.Registry // of cassandra's metrics
-	admin     *store.Admin
+	machine  *testcluster.Node
+	session  *cassandra.Session
+	registry *prometheus.Registry // of the session's metrics
+	admin    *cassandra.Admin
 }
 
-// metrics are the values of one metric, by its labels' values.
-func (n *node) metrics(t *testing.T, name string) map[string]float64 {
+// metricValues returns the values of one metric by their label values, which are joined with spaces.
+func metricValues(t *testing.T, r *prometheus.Registry, name string) map[string]float64 {
 	t.Helper()
-	families, err := n.registry.Gather()
+	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,8 +160,8 @@ func (n *node) metrics(t *testing.T, name string) map[string]float64 {
 	return all
 }
 
-// openNode starts a node with the suite's tables.
-func openNode(t *testing.T) *node {
+// startNode starts a node with the suite's tables.
+func startNode(t *testing.T) *node {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cluster, err := testcluster.Start(ctx, testcluster.OneNode())
@@ -172,25 +173,25 @@ func openNode(t *testing.T) *node {
 			t.Error(err)
 		}
 	})
-	config := store.CassandraConfig{
+	config := cassandra.Config{
 		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, Keyspace: "contract", LocalDatacentre: "dc1",
 		Username: testcluster.Username, Password: cluster.Password(),
 		TLS:     func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS13} },
 		Timeout: 10 * time.Second,
 	}
 	log := slog.New(slog.DiscardHandler)
-	admin := makeTables(t, ctx, config, log)
+	admin := createTables(t, ctx, config, log)
 	registry := prometheus.NewRegistry()
-	cassandra, err := store.Open(ctx, config, store.NewCassandraMetrics(registry), log, time.Now)
+	session, err := cassandra.Open(ctx, config, cassandra.NewMetrics(registry), log, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(cassandra.Close)
-	return &node{cluster.Nodes("dc1")[0], cassandra, registry, admin}
+	t.Cleanup(session.Close)
+	return &node{cluster.Nodes("dc1")[0], session, registry, admin}
 }
 
-func makeTables(t *testing.T, ctx context.Context, config store.CassandraConfig, log *slog.Logger) *store.Admin {
-	admin, err := store.OpenAdmin(ctx, config, log)
+func createTables(t *testing.T, ctx context.Context, config cassandra.Config, log *slog.Logger) *cassandra.Admin {
+	admin, err := cassandra.OpenAdmin(ctx, config, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,48 @@
+package cassandra
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/gocql/gocql"
+)
+
+// adminTimeout replaces Config.Timeout in an Admin: after a schema change, all nodes have to agree.
+const adminTimeout = 20 * time.Second
+
+// Admin runs statements that describe or change the schema. It implements schema.DB.
+//
+// Admin takes no access.Caller, because it is for operators who have Cassandra's own credentials. The service must not
+// use it to read a collection.
+type Admin struct{ driver *gocql.Session }
+
+// OpenAdmin connects without a keyspace, so that the keyspace need not exist. c.Keyspace and c.Timeout are ignored.
+// ctx is only checked at the beginning.
+func OpenAdmin(ctx context.Context, c Config, log *slog.Logger) (*Admin, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.Timeout = adminTimeout
+	d := driverConfig(c, log)
+	d.Consistency = gocql.LocalOne // every node has the system tables
+	session, err := d.CreateSession()
+	if err != nil {
+		return nil, connectError(c, err)
+	}
+	return &Admin{session}, nil
+}
+
+// Close closes the connection. It returns after at most 3 s.
+func (a *Admin) Close() { closeDriver(a.driver) }
+
+// Query runs one statement at LOCAL_ONE and returns its rows by column name. args are the values to bind. A statement
+// that changes the schema returns when the nodes agree on the new schema.
+func (a *Admin) Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error) {
+	rows, err := a.driver.Query(cql, args...).WithContext(ctx).Iter().SliceMap()
+	if err != nil {
+		return nil, fmt.Errorf("running a Cassandra statement: %w", err)
+	}
+	return rows, nil
+}

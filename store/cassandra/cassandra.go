@@ -1,0 +1,21 @@
+// Package cassandra stores rows, pending deletes and heartbeats in Apache Cassandra, version 4.1 or later, with the
+// gocql driver.
+//
+//	store.Collection ──▶ Table ──▶ coordinator.Run ──▶ gocql ──▶ coalescingConn ──▶ TLS ──▶ node
+//
+// A Session connects to the nodes of one datacentre. Its Tables implement store.Rows and store.PendingDeletes. Its
+// ClockTable holds what instances tell each other about their clocks. An Admin runs the statements that create and
+// check the schema; see package schema for the tables.
+//
+// Invariants:
+//
+//  1. Every connection is a TLS connection whose certificate has been verified. There is no way to turn that off.
+//  2. Only nodes of the local datacentre are asked.
+//  3. Every write carries a timestamp that its caller chose, and every statement may be repeated. coordinator.Run
+//     depends on both.
+//  4. A statement's values are bound, never part of its text. Names of keyspaces and tables are quoted.
+//  5. No error, log message or metric contains a key or a value.
+//  6. Every error of a Table wraps store.ErrUnavailable.
+//
+// The package does not defend against an operator, or anyone else, who can write to Cassandra directly.
+package cassandra

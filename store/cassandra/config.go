@@ -1,0 +1,88 @@
+package cassandra
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gocql/gocql"
+)
+
+const (
+	connectTimeout    = time.Second // of TCP, and again of TLS
+	reconnectInterval = time.Second
+	protocolVersion   = 4
+)
+
+// Config describes how to reach a cluster.
+type Config struct {
+	// Hosts are contact points in the local datacentre: names or IP addresses.
+	Hosts []string
+	// Port is the TCP port of all nodes.
+	Port int
+	// Keyspace contains all tables. Admin does not need it.
+	Keyspace string
+	// LocalDatacentre is the datacentre's name in Cassandra. Nodes of other datacentres are never asked.
+	LocalDatacentre string
+	// Username and Password are the credentials of Cassandra's PasswordAuthenticator.
+	Username string
+	Password string
+	// TLS returns the settings for the next connection, so that they can change while the service runs. If ServerName
+	// is empty, the certificate of a node must be valid for the node's IP address.
+	TLS func() *tls.Config
+	// Timeout is how long one statement may take on one node. It should be longer than Cassandra's own write timeout,
+	// which is 2 s by default. 0 means no limit.
+	Timeout time.Duration
+}
+
+// String describes the configuration without the password.
+func (c Config) String() string {
+	return fmt.Sprintf("%s@%s:%d datacentre %s keyspace %s", c.Username, strings.Join(c.Hosts, ","), c.Port, c.LocalDatacentre, c.Keyspace)
+}
+
+// GoString is String, so that %#v does not print the password either.
+func (c Config) GoString() string { return c.String() }
+
+// driverConfig returns the driver's settings that Session and Admin share.
+func driverConfig(c Config, log *slog.Logger) *gocql.ClusterConfig {
+	d := gocql.NewCluster(c.Hosts...)
+	d.Port = c.Port
+	d.ProtoVersion = protocolVersion
+	d.Authenticator = gocql.PasswordAuthenticator{Username: c.Username, Password: c.Password}
+	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout}
+	d.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)
+	d.Consistency = gocql.LocalQuorum
+	d.Timeout = c.Timeout
+	d.ConnectTimeout = connectTimeout
+	d.NumConns = 1 // more connections to a node are slower: fewer frames share a system call
+	d.ReconnectInterval = reconnectInterval
+	d.ReconnectionPolicy = &gocql.ConstantReconnectionPolicy{MaxRetries: 1, Interval: reconnectInterval}
+	d.DefaultTimestamp = false // the driver would choose a new timestamp for each attempt
+	d.Logger = driverLog{log}
+	return d
+}
+
+// connectError explains why the driver could not connect.
+func connectError(c Config, err error) error {
+	if strings.Contains(err.Error(), "filtered") {
+		return fmt.Errorf("connecting to Cassandra (%v): %w (a filtered host is not in datacentre %q; compare the name with the output of nodetool status)", c, err, c.LocalDatacentre)
+	}
+	return fmt.Errorf("connecting to Cassandra (%v): %w", c, err)
+}
+
+// driverLog writes the driver's messages to a log at level debug. The driver writes about hosts and connections, never
+// about keys or values.
+type driverLog struct{ log *slog.Logger }
+
+// Print implements gocql.StdLogger.
+func (l driverLog) Print(v ...any) {
+	l.log.Debug("message from the Cassandra driver", "text", strings.TrimSpace(fmt.Sprint(v...)))
+}
+
+// Println implements gocql.StdLogger.
+func (l driverLog) Println(v ...any) { l.Print(v...) }
+
+// Printf implements gocql.StdLogger.
+func (l driverLog) Printf(format string, v ...any) { l.Print(fmt.Sprintf(format, v...)) }

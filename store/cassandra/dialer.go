@@ -1,0 +1,70 @@
+package cassandra
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/gocql/gocql"
+)
+
+// dialer makes verified TLS connections to nodes. The driver's own TLS options are not used: they skip verification if
+// only a CA is given, and they cannot change while the service runs.
+type dialer struct {
+	tls     func() *tls.Config
+	port    int
+	timeout time.Duration  // of sending; 0 means no limit
+	streams *streamCounter // is told when a connection ends; may be nil
+}
+
+var _ gocql.HostDialer = dialer{}
+
+// DialHost implements gocql.HostDialer.
+func (d dialer) DialHost(ctx context.Context, host *gocql.HostInfo) (*gocql.DialedHost, error) {
+	config, err := nodeTLS(d.tls, host.ConnectAddress())
+	if err != nil {
+		return nil, err
+	}
+	address := net.JoinHostPort(host.ConnectAddress().String(), strconv.Itoa(d.port))
+	plain, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	secure := tls.Client(plain, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("TLS handshake with Cassandra node %s: %w", address, err), plain.Close())
+	}
+	var conn net.Conn = newCoalescingConn(secure, d.timeout)
+	if d.streams != nil {
+		conn = d.streams.watch(conn, host)
+	}
+	// The driver's own coalescing delays each frame, even if nothing is being sent.
+	return &gocql.DialedHost{Conn: conn, DisableCoalesce: true}, nil
+}
+
+// nodeTLS returns the TLS settings for a connection to a node. Without a ServerName, the certificate must be valid for
+// the node's address. It fails closed: without settings, or with settings that skip verification, there is no
+// connection.
+func nodeTLS(current func() *tls.Config, address net.IP) (*tls.Config, error) {
+	var config *tls.Config
+	if current != nil {
+		config = current()
+	}
+	if config == nil {
+		return nil, errors.New("there are no TLS settings for Cassandra")
+	}
+	if config.InsecureSkipVerify {
+		return nil, errors.New("the TLS settings for Cassandra skip verification of certificates")
+	}
+	config = config.Clone()
+	if config.ServerName == "" {
+		config.ServerName = address.String()
+	}
+	return config, nil
+}

@@ -1,0 +1,26 @@
+package cassandra
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/store/cassandra/coordinator"
+)
+
+// Metrics are the metrics of a Session.
+type Metrics struct {
+	coordinator *coordinator.Metrics
+	inFlight    prometheus.Gauge
+}
+
+// NewMetrics returns Metrics that are registered with reg. It panics if they are registered there already.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		coordinator: coordinator.NewMetrics(reg),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "userinfo_cassandra_attempts_in_flight",
+			Help: "Requests that Cassandra has not answered yet, including requests that the service no longer waits for.",
+		}),
+	}
+	reg.MustRegister(m.inFlight)
+	return m
+}

@@ -1,0 +1,74 @@
+package cassandra
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/gocql/gocql"
+
+	"userinfo/store"
+	"userinfo/store/cassandra/coordinator"
+)
+
+// closeTimeout is how long Close waits for the driver.
+const closeTimeout = 3 * time.Second
+
+// Session is a set of connections to the nodes of the local datacentre. All methods are safe for concurrent use.
+type Session struct {
+	driver     *gocql.Session
+	runner     *coordinator.Runner
+	keyspace   string
+	datacentre string
+}
+
+// Open connects to a cluster. The keyspace must exist. Open tries once, and does not retry.
+//
+// ctx is only checked at the beginning, because the driver cannot stop a connection attempt early. now is the clock of
+// the nodes' circuit breakers.
+func Open(ctx context.Context, c Config, m *Metrics, log *slog.Logger, now func() time.Time) (*Session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	runner := coordinator.NewRunner(c.LocalDatacentre, c.Keyspace, now, m.coordinator)
+	streams := newStreamCounter(m.inFlight)
+	d := driverConfig(c, log)
+	d.Keyspace = c.Keyspace
+	d.PoolConfig.HostSelectionPolicy = runner.HostPolicy()
+	d.StreamObserver = streams
+	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout, streams: streams}
+	session, err := d.CreateSession()
+	if err != nil {
+		return nil, connectError(c, err)
+	}
+	return &Session{driver: session, runner: runner, keyspace: c.Keyspace, datacentre: c.LocalDatacentre}, nil
+}
+
+// Close closes all connections. Statements that still run fail. Close returns after at most 3 s.
+func (s *Session) Close() { closeDriver(s.driver) }
+
+// LocalDatacentre returns the name of the datacentre whose nodes the session asks.
+func (s *Session) LocalDatacentre() string { return s.datacentre }
+
+// Table returns the table of a collection. The table must exist.
+func (s *Session) Table(c store.CollectionConfig) *Table {
+	return newTable(s.driver, s.runner, s.keyspace, c)
+}
+
+// ClockTable returns the table of heartbeats.
+func (s *Session) ClockTable() *ClockTable { return newClockTable(s.driver, s.runner, s.keyspace) }
+
+// closeDriver closes a driver's session, or gives up after closeTimeout. gocql v1.7.0 waits for ever if it is about to
+// refresh its ring at that moment: refreshDebouncer.stop sends to a goroutine that has just ended. The goroutine of
+// closeDriver then stays until the process ends.
+func closeDriver(s *gocql.Session) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
+	}
+}

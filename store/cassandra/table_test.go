@@ -1,0 +1,58 @@
+package cassandra
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/store"
+	"userinfo/store/cassandra/coordinator"
+)
+
+// offlineTable returns a table without a cluster. Its methods can run only with a context that has ended.
+func offlineTable(layout store.Layout, fence time.Duration) *Table {
+	r := coordinator.NewRunner("dc1", "ks", time.Now, coordinator.NewMetrics(prometheus.NewRegistry()))
+	return newTable(nil, r, "ks", store.CollectionConfig{Name: "sessions", Table: "sessions", Layout: layout, Fence: fence})
+}
+
+func TestTable_ErrorsAreUnavailable(t *testing.T) {
+	table := offlineTable(store.LayoutUserInfo, time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, read := table.Read(ctx, "key")
+	_, deleted := table.Deleted(ctx, "key")
+	_, list := table.ListPending(ctx, 0, 1)
+	for name, err := range map[string]error{
+		"Read": read, "Deleted": deleted, "ListPending": list,
+		"Write":         table.Write(ctx, "key", nil, 1, time.Second),
+		"Delete":        table.Delete(ctx, "key", store.Deletion{}, store.EachQuorum),
+		"RecordPending": table.RecordPending(ctx, "key", store.Deletion{}),
+		"RemovePending": table.RemovePending(ctx, store.PendingDelete{}),
+		"Ready":         table.Ready(ctx),
+	} {
+		if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s returned %v, want store.ErrUnavailable and the context's error", name, err)
+		}
+	}
+}
+
+func TestTable_LayoutDecidesColumns(t *testing.T) {
+	for _, c := range []struct {
+		layout           store.Layout
+		fence            time.Duration
+		text, markerRead bool
+	}{
+		{"", 0, false, true},
+		{store.LayoutUserInfo, time.Minute, false, true},
+		{store.LayoutKask, 0, true, false},
+		{store.LayoutKask, time.Minute, true, true},
+	} {
+		table := offlineTable(c.layout, c.fence)
+		if _, text := table.keyColumn("key").(string); text != c.text || table.hasMarker != c.markerRead {
+			t.Errorf("layout %q, fence %v: text key %v, marker %v, want %v and %v", c.layout, c.fence, text, table.hasMarker, c.text, c.markerRead)
+		}
+	}
+}
