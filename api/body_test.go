@@ -13,7 +13,7 @@ import (
 	"testing/iotest"
 )
 
-func TestAValueHasAtLeastOneByte(t *testing.T) {
+func TestReadBody_Empty(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for _, protocol := range protocols {
@@ -32,7 +32,7 @@ func TestAValueHasAtLeastOneByte(t *testing.T) {
 	}
 }
 
-func TestAValueOfTheLargestSizeIsAcceptedAndOneByteMoreIsNot(t *testing.T) {
+func TestReadBody_Limit(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for _, protocol := range protocols {
@@ -57,7 +57,7 @@ func TestAValueOfTheLargestSizeIsAcceptedAndOneByteMoreIsNot(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsAnnouncedAsTooLargeIsNotReadAtAll(t *testing.T) {
+func TestReadBody_AnnouncedTooLarge(t *testing.T) {
 	s := start(t, setup{})
 	for _, expect := range []string{"", "Expect: 100-continue"} {
 		w := s.wire(t)
@@ -97,7 +97,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAnEndlessBodyIsReadNoFurtherThanTheLimit(t *testing.T) {
+func TestReadBody_Endless(t *testing.T) {
 	s := start(t, setup{})
 	// What the two sides' buffers and HTTP/2's windows hold beyond what was read.
 	const slack = 16 << 20
@@ -111,7 +111,7 @@ func TestAnEndlessBodyIsReadNoFurtherThanTheLimit(t *testing.T) {
 	}
 }
 
-func TestABodyIsAskedForWith100ContinueOnlyWhereItIsWanted(t *testing.T) {
+func TestReadBody_100Continue(t *testing.T) {
 	s := start(t, setup{})
 	for _, test := range []struct {
 		name, method, path, token string
@@ -146,7 +146,7 @@ func TestABodyIsAskedForWith100ContinueOnlyWhereItIsWanted(t *testing.T) {
 	}
 }
 
-func TestABodyWhereItHasNoMeaningIsRefused(t *testing.T) {
+func TestRequireNoBody_Body(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for _, protocol := range protocols {
@@ -167,7 +167,7 @@ func TestABodyWhereItHasNoMeaningIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnEmptyBodyIsNoBody(t *testing.T) {
+func TestRequireNoBody_EmptyBody(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for method, status := range map[string]int{"GET": 200, "DELETE": 204, "PATCH": 204} {
@@ -186,7 +186,7 @@ func TestAnEmptyBodyIsNoBody(t *testing.T) {
 	}
 }
 
-func TestARefusedBodyDoesNotPassForTheNextRequest(t *testing.T) {
+func TestReadBody_RefusedBodyIsNotARequest(t *testing.T) {
 	s := start(t, setup{})
 	smuggled := head("DELETE", "/sessions/v1/victim") + "\r\n"
 	c := s.client(t, protocols[0])
@@ -209,7 +209,7 @@ func TestARefusedBodyDoesNotPassForTheNextRequest(t *testing.T) {
 	}
 }
 
-func TestAnAnnouncedBodyIsGivenRoomOnlyAsItComes(t *testing.T) {
+func TestReadAll_AllocatesAsBodyArrives(t *testing.T) {
 	const rounds = 100 // so that what else is allocated meanwhile does not count
 	for _, sent := range []int{1, maxInitialBuffer} {
 		bodies := make([]requestState, rounds)
@@ -231,5 +231,25 @@ func TestAnAnnouncedBodyIsGivenRoomOnlyAsItComes(t *testing.T) {
 		if most := 2*(maxInitialBuffer+4*sent) + 32<<10; room > most {
 			t.Errorf("%d bytes of %d announced: %d bytes of memory; want at most %d", sent, testMaxValue, room, most)
 		}
+	}
+}
+
+func TestReadBody_Incomplete(t *testing.T) {
+	var r recorder
+	s := start(t, setup{store: r.store()})
+	for _, text := range []string{
+		head("PUT", "/sessions/v1/k", "Content-Length: 100") + "\r\nabc",
+		head("PUT", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n",
+		head("PUT", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\nzz\r\nabc\r\n",
+	} {
+		w := s.wire(t)
+		w.send(t, text)
+		if err := w.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		checkProblem(t, w.answer(t, "PUT"), 400, "bad-request")
+	}
+	if calls := r.take(); len(calls) > 0 {
+		t.Errorf("%d of them reached the store", len(calls))
 	}
 }

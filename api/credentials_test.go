@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -91,7 +93,7 @@ func (w *signing) send(t *testing.T, c *http.Client, r *http.Request) answer {
 
 func asIs(*http.Request) {}
 
-func TestARequestThatIsSignedIsItsClients(t *testing.T) {
+func TestCredentials_Signature(t *testing.T) {
 	w := newSigning(t, setup{})
 	for _, protocol := range protocols {
 		c := w.client(t, protocol)
@@ -108,7 +110,7 @@ func TestARequestThatIsSignedIsItsClients(t *testing.T) {
 	}
 }
 
-func TestASignatureThatDoesNotHoldIsRefusedWhateverElseDoes(t *testing.T) {
+func TestCredentials_InvalidSignature(t *testing.T) {
 	var r recorder
 	w := newSigning(t, setup{store: r.store()})
 	withToken := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+string(wiki)) }
@@ -173,7 +175,7 @@ func clientCert(c tls.Certificate) string {
 	return ":" + base64.StdEncoding.EncodeToString(c.Certificate[0]) + ":"
 }
 
-func TestWhoTheClientIsIsBelievedFromAProxyAlone(t *testing.T) {
+func TestCredentials_ForwardedByProxyOnly(t *testing.T) {
 	w := newSigning(t, setup{})
 	foreignCA, err := devca.New("foreign")
 	if err != nil {
@@ -228,8 +230,8 @@ func TestWhoTheClientIsIsBelievedFromAProxyAlone(t *testing.T) {
 	}
 }
 
-// TestBadInputIsNeverAPassNorAFaultOfOurs writes what no HTTP library would.
-func TestBadInputIsNeverAPassNorAFaultOfOurs(t *testing.T) {
+// TestCredentials_MalformedHeaders writes what no HTTP library would.
+func TestCredentials_MalformedHeaders(t *testing.T) {
 	var r recorder
 	w := newSigning(t, setup{store: r.store()})
 	token := "Authorization: Bearer " + string(wiki) + "\r\n"
@@ -276,5 +278,39 @@ func TestBadInputIsNeverAPassNorAFaultOfOurs(t *testing.T) {
 			t.Errorf("%s: it reached the store: %s", test.name, fmt.Sprint(calls[0].action))
 		}
 		_ = c.NetConn().Close()
+	}
+}
+
+func TestVerifiedChains_IgnoresUnverifiedCertificate(t *testing.T) {
+	foreign, err := devca.New("foreign")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := issue(foreign, devca.Leaf{CommonName: "canary", Client: true})
+	s := start(t, setup{clientAuth: tls.RequireAnyClientCert}) // a mistake in the settings of TLS
+	for _, protocol := range protocols {
+		c := s.client(t, protocol)
+		c.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
+		checkProblem(t, s.must(t, c, ask{method: "GET", path: "/sessions/v1/canary%3Ak", header: http.Header{"Authorization": nil}}), 401, "unauthenticated")
+	}
+	parsed, err := x509.ParseCertificate(certificate.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := []*x509.Certificate{parsed}
+	for name, state := range map[string]*tls.ConnectionState{
+		"no TLS":         nil,
+		"no chain":       {PeerCertificates: peers},
+		"no chains":      {PeerCertificates: peers, VerifiedChains: [][]*x509.Certificate{}},
+		"an empty chain": {PeerCertificates: peers, VerifiedChains: [][]*x509.Certificate{{}}},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		if r.TLS = state; verifiedChains(r) != nil {
+			t.Errorf("%s: it was believed", name)
+		}
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	if r.TLS = (&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{peers}}); len(verifiedChains(r)) != 1 || verifiedChains(r)[0][0] != parsed {
+		t.Error("one that was verified was not believed")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,24 @@ import (
 	"userinfo/store"
 	"userinfo/store/storetest"
 )
+
+// allMethods are the ways to a key, each as a client in its right would ask.
+var allMethods = []string{"GET", "PUT", "POST", "PATCH", "DELETE"}
+
+// requestFor is a request for key by a method, from token.
+func requestFor(method, key string, token access.Token) *http.Request {
+	var r *http.Request
+	if method == "PUT" || method == "POST" {
+		r = httptest.NewRequest(method, "/sessions/v1/"+key, strings.NewReader("value"))
+	} else {
+		r = httptest.NewRequest(method, "/sessions/v1/"+key, nil)
+	}
+	r.Header.Set("Authorization", "Bearer "+string(token))
+	if method == "PATCH" {
+		r.Header.Set("TTL", "60")
+	}
+	return r
+}
 
 // patience is how long a test waits for an event that must come. No test passes by waiting that long.
 const patience = 20 * time.Second
@@ -392,4 +411,35 @@ func eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("still not so after %v: %s", patience, what)
 		}
 	}
+}
+
+// gauge is the value of a gauge or counter without labels.
+func gauge(t testing.TB, s *service, name string) float64 {
+	t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// serve answers without a network in between. A PUT or POST has a body.
+func (s *service) serve(method, path string, header http.Header) answer {
+	var r *http.Request
+	if method == "PUT" || method == "POST" {
+		r = httptest.NewRequest(method, path, strings.NewReader("value"))
+	} else {
+		r = httptest.NewRequest(method, path, nil)
+	}
+	r.Header = header
+	w := httptest.NewRecorder()
+	s.api.ServeHTTP(w, r)
+	return answer{status: w.Code, header: w.Header(), body: w.Body.String()}
 }

@@ -13,7 +13,7 @@ import (
 	"userinfo/store"
 )
 
-func TestHealthIsOpenAndSaysNothingButItsState(t *testing.T) {
+func TestHealth_IsOpen(t *testing.T) {
 	s := start(t, setup{})
 	for _, protocol := range protocols {
 		for path, want := range map[string]string{"/healthz": "alive\n", "/readyz": "ready\n"} {
@@ -30,7 +30,7 @@ func TestHealthIsOpenAndSaysNothingButItsState(t *testing.T) {
 	}
 }
 
-func TestReadinessIsTheStoresAskedAtMostOnceASecond(t *testing.T) {
+func TestHealth_ChecksStoreOncePerSecond(t *testing.T) {
 	now := &clock{}
 	now.advance(1)
 	asked, state := 0, error(nil)
@@ -55,7 +55,7 @@ func TestReadinessIsTheStoresAskedAtMostOnceASecond(t *testing.T) {
 	}
 }
 
-func TestAStoreThatCannotBeReadIsNotReadyWhateverTheReason(t *testing.T) {
+func TestHealth_UnreadableStoreIsNotReady(t *testing.T) {
 	for _, err := range []error{store.ErrUnavailable, context.DeadlineExceeded, http.ErrServerClosed} {
 		s := newAPI(t, setup{ready: func(context.Context) error { return err }})
 		got := s.serve("GET", "/readyz", nil)
@@ -69,7 +69,7 @@ func TestAStoreThatCannotBeReadIsNotReadyWhateverTheReason(t *testing.T) {
 	}
 }
 
-func TestAReadinessCheckIsNotSpoiltByAClientThatLeaves(t *testing.T) {
+func TestHealth_CheckContinuesWithoutClient(t *testing.T) {
 	h := health{now: (&clock{}).Now, check: func(ctx context.Context) error {
 		if _, bounded := ctx.Deadline(); !bounded {
 			t.Error("the store may take as long as it likes")
@@ -83,7 +83,7 @@ func TestAReadinessCheckIsNotSpoiltByAClientThatLeaves(t *testing.T) {
 	}
 }
 
-func TestWhileTheStoreHangsItIsAskedOnceForAllWhoWaitAndNobodyIsLeftWaiting(t *testing.T) {
+func TestHealth_SharesOneCheck(t *testing.T) {
 	var now clock
 	now.advance(1)
 	asked, hanging := 0, make(chan struct{})
@@ -109,7 +109,7 @@ func TestWhileTheStoreHangsItIsAskedOnceForAllWhoWaitAndNobodyIsLeftWaiting(t *t
 	}
 }
 
-func TestAReadinessThatFailsIsLoggedWhenItChangesAndNotEachTime(t *testing.T) {
+func TestHealth_LogsChangesOnly(t *testing.T) {
 	var now clock
 	now.advance(1)
 	var state error

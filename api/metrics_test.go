@@ -1,11 +1,9 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
-	"userinfo/store"
 )
 
 // requests counts s's requests by "method route status".
@@ -39,24 +36,7 @@ func requests(t testing.TB, s *service) map[string]uint64 {
 	return counts
 }
 
-// gauge is the value of a gauge or counter without labels.
-func gauge(t testing.TB, s *service, name string) float64 {
-	t.Helper()
-	families, err := s.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			m := f.GetMetric()[0]
-			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
-		}
-	}
-	t.Fatalf("there is no metric %s", name)
-	return 0
-}
-
-func TestARequestIsCountedUnderTheStatusItsClientSaw(t *testing.T) {
+func TestMetrics_RequestsByStatus(t *testing.T) {
 	s := start(t, setup{})
 	for _, protocol := range protocols {
 		c := s.client(t, protocol)
@@ -98,7 +78,7 @@ func TestARequestIsCountedUnderTheStatusItsClientSaw(t *testing.T) {
 	})
 }
 
-func TestNothingThatAClientChoseBecomesALabel(t *testing.T) {
+func TestMetrics_ClientsCannotAddSeries(t *testing.T) {
 	s := start(t, setup{})
 	for _, protocol := range protocols {
 		c := s.client(t, protocol)
@@ -119,7 +99,7 @@ func TestNothingThatAClientChoseBecomesALabel(t *testing.T) {
 	}
 }
 
-func TestARequestThatWasShedIsCountedAsItWasAnswered(t *testing.T) {
+func TestMetrics_ShedRequests(t *testing.T) {
 	g := newGate()
 	s := start(t, setup{store: g.store(), maxInFlight: 1})
 	c := s.client(t, protocols[1])
@@ -151,47 +131,7 @@ func TestARequestThatWasShedIsCountedAsItWasAnswered(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeftIsCountedAs499(t *testing.T) {
-	t.Parallel()
-	for _, protocol := range protocols {
-		g := newGate()
-		s := start(t, setup{store: g.store()})
-		ctx, leave := context.WithCancel(context.Background())
-		gone := make(chan struct{})
-		go func() {
-			defer close(gone)
-			_, _ = s.client(t, protocol).Do(get("k").request(s).WithContext(ctx)) // leaves
-		}()
-		<-g.entered
-		leave()
-		<-gone
-		eventually(t, protocol+": it is counted", func() bool { return requests(t, s)["GET /sessions/v1/:key 499"] == 1 })
-	}
-}
-
-// A client that shuts down its sending half looks like one that has left. net/http cancels its request, and what
-// the handler does not answer it answers 200: to a DELETE that would say that the session is gone.
-func TestAClientThatClosedItsSendingHalfIsNeverToldOfASuccessThatWasNone(t *testing.T) {
-	for _, method := range []string{"GET", "DELETE"} {
-		entered := make(chan struct{})
-		s := start(t, setup{store: stub(func(ctx context.Context, c call) (store.Value, error) {
-			close(entered)
-			if c.action == access.Get {
-				<-ctx.Done()
-			}
-			return store.Value{}, store.ErrUnavailable
-		})})
-		w := s.wire(t)
-		w.send(t, head(method, "/sessions/v1/k")+"\r\n")
-		if err := w.CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		<-entered
-		checkProblem(t, w.answer(t, method), 503, "unavailable")
-	}
-}
-
-func TestMetricsAreServedWithoutThoseOfABrokenCollector(t *testing.T) {
+func TestMetrics_BrokenCollector(t *testing.T) {
 	s := newAPI(t, setup{})
 	s.registry.MustRegister(broken{})
 	got := s.serve("GET", "/metrics", as(prom))
@@ -212,57 +152,4 @@ func (broken) Describe(c chan<- *prometheus.Desc) {
 
 func (broken) Collect(c chan<- prometheus.Metric) {
 	c <- prometheus.NewInvalidMetric(prometheus.NewDesc("broken", "", nil, nil), errors.New("planted"))
-}
-
-func TestOneRecordIsLoggedForEachRequest(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		setup setup
-		ask   ask
-		wants []string // in the record; none: no record
-	}{
-		{"a success, at debug", setup{}, put("k", "v"),
-			[]string{`"level":"DEBUG"`, `"method":"PUT"`, `"route":"/sessions/v1/:key"`, `"status":204`, `"client":"wiki"`, `"request":"urn:uuid:`, `"remote":"192.0.2.1"`, `"seconds":`}},
-		{"a success, above debug: no record", setup{level: 1}, put("k", "v"), nil},
-		{"a refusal, above debug: no record", setup{level: 1}, get("k"), nil},
-		{"an unavailable store, always", setup{level: 1, store: failing(store.ErrUnavailable)}, get("k"),
-			[]string{`"level":"ERROR"`, `"status":503`, `"cause":"unavailable"`}},
-		{"shedding, above debug: no record", setup{level: 1, maxInFlight: -1}, get("k"), nil},
-		{"nobody", setup{}, ask{method: "GET", path: "/sessions/v1/k", header: as("unknown")}, []string{`"status":401`, `"client":""`, `"cause":"not identified: `}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			s := newAPI(t, test.setup)
-			header := test.ask.header
-			if header == nil {
-				header = as(wiki)
-			}
-			s.serve(test.ask.method, test.ask.path, header)
-			log := s.logs.String()
-			if strings.Count(log, "\n") != min(len(test.wants), 1) {
-				t.Errorf("the log is %q", log)
-			}
-			for _, want := range test.wants {
-				if !strings.Contains(log, want) {
-					t.Errorf("no %s in %s", want, log)
-				}
-			}
-		})
-	}
-}
-
-func TestWhatIsLoggedIsFoundByTheInstanceOfTheProblem(t *testing.T) {
-	s := newAPI(t, setup{})
-	instance := checkProblem(t, s.serve("GET", "/sessions/v1/k", as(wiki)), 404, "not-found")
-	if !strings.Contains(s.logs.String(), instance) {
-		t.Errorf("%s is not in %s", instance, s.logs)
-	}
-}
-
-func TestARequestWhoseAddressCannotBeReadIsFromNoNetwork(t *testing.T) {
-	r := httptest.NewRequest("GET", "/", nil)
-	for _, addr := range []string{"", "@", "pipe", "127.0.0.1"} {
-		if r.RemoteAddr = addr; remoteAddr(r).IsValid() {
-			t.Errorf("%q is from %v", addr, remoteAddr(r))
-		}
-	}
 }

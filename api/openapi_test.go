@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -42,13 +43,13 @@ func description(t *testing.T) *openapi3.T {
 	return doc
 }
 
-func TestTheDescriptionIsOpenAPI(t *testing.T) {
+func TestDescription_IsValidOpenAPI(t *testing.T) {
 	if err := description(t).Validate(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestEveryRouteIsDescribedAndEveryDescribedOperationIsARoute(t *testing.T) {
+func TestDescription_ListsExactlyTheRoutes(t *testing.T) {
 	var described, routed []string
 	for path, item := range description(t).Paths.Map() {
 		for method, o := range item.Operations() {
@@ -66,7 +67,7 @@ func TestEveryRouteIsDescribedAndEveryDescribedOperationIsARoute(t *testing.T) {
 	}
 }
 
-func TestEveryProblemOfTheCodeIsDescribedAndNoOther(t *testing.T) {
+func TestDescription_ListsExactlyTheProblems(t *testing.T) {
 	doc := description(t)
 	described := map[outcome]bool{}
 	for _, r := range doc.Components.Responses {
@@ -210,7 +211,7 @@ var storeErrors = map[string][]error{
 	http.MethodDelete: {access.ErrDenied, store.ErrKey, store.ErrNotEverywhere, store.ErrUnavailable, store.ErrFull},
 }
 
-func TestEveryAnswerIsDescribedAndEveryDescribedAnswerIsGiven(t *testing.T) {
+func TestDescription_ListsExactlyTheResponses(t *testing.T) {
 	doc := description(t)
 	for path, item := range doc.Paths.Map() {
 		for method, operation := range item.Operations() {
@@ -244,7 +245,7 @@ func TestEveryAnswerIsDescribedAndEveryDescribedAnswerIsGiven(t *testing.T) {
 	}
 }
 
-func TestOtherMethodsAndPathsAreAnsweredAsDescribed(t *testing.T) {
+func TestDescription_CoversUnknownMethodsAndPaths(t *testing.T) {
 	doc := description(t)
 	for _, c := range []struct{ response, method, path string }{
 		{"MethodNotAllowed", http.MethodHead, "/sessions/v1/k"},
@@ -336,7 +337,8 @@ func body(r io.ReadCloser, length int64) func(*http.Request) {
 type brokenBody struct{ err error }
 
 func (b brokenBody) Read([]byte) (int, error) { return 0, b.err }
-func (brokenBody) Close() error               { return nil }
+
+func (brokenBody) Close() error { return nil }
 
 // answer gives the outcome of a request in s, having checked that it is described for o: status, headers and body.
 func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o *openapi3.Operation) outcome {
@@ -386,4 +388,12 @@ func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o 
 		t.Errorf("%s %s: %v", method, path, err)
 	}
 	return outcome{w.Code, p.Type}
+}
+
+func TestDescription_IsServed(t *testing.T) {
+	s := start(t, setup{})
+	got := s.must(t, s.client(t, protocols[1]), ask{method: "GET", path: "/openapi", header: as(docs)})
+	if got.status != 200 || got.header.Get("Content-Type") != "application/yaml" || !bytes.Equal([]byte(got.body), Description) {
+		t.Errorf("%d %v, %d bytes", got.status, got.header, len(got.body))
+	}
 }

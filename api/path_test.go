@@ -39,7 +39,7 @@ var spellings = []struct{ sent, key string }{
 	{strings.Repeat("%2F", MaxKeyBytes), strings.Repeat("/", MaxKeyBytes)},
 }
 
-func TestAKeyArrivesAsItWasMeant(t *testing.T) {
+func TestParseKey_Spellings(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	check := func(how, sent, key string, got answer) {
@@ -66,7 +66,7 @@ func TestAKeyArrivesAsItWasMeant(t *testing.T) {
 	}
 }
 
-func TestEveryByteMayBeInAKey(t *testing.T) {
+func TestParseKey_EveryByte(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for _, protocol := range protocols {
@@ -83,7 +83,7 @@ func TestEveryByteMayBeInAKey(t *testing.T) {
 	}
 }
 
-func TestKeysThatDifferHaveValuesThatDiffer(t *testing.T) {
+func TestParseKey_DifferentKeys(t *testing.T) {
 	s := start(t, setup{})
 	for _, protocol := range protocols {
 		c := s.client(t, protocol)
@@ -102,7 +102,7 @@ func TestKeysThatDifferHaveValuesThatDiffer(t *testing.T) {
 	}
 }
 
-func TestAKeyHasAtMost4096BytesOnceDecoded(t *testing.T) {
+func TestParseKey_MaxKeyBytes(t *testing.T) {
 	s := start(t, setup{})
 	for _, protocol := range protocols {
 		c := s.client(t, protocol)
@@ -115,7 +115,7 @@ func TestAKeyHasAtMost4096BytesOnceDecoded(t *testing.T) {
 	}
 }
 
-func TestAnEscapeThatIsNoneIsRefused(t *testing.T) {
+func TestParseKey_InvalidEscape(t *testing.T) {
 	s := start(t, setup{})
 	for _, segment := range []string{"%", "a%", "%2", "%zz", "%%", "100%", "%2x"} {
 		if key, err := parseKey(segment); err == nil || problemFor(err).Status != 400 {
@@ -130,7 +130,7 @@ func TestAnEscapeThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
-func TestThePathIsTheOneThatWasSent(t *testing.T) {
+func TestSentPath_Forms(t *testing.T) {
 	for target, want := range map[string]string{
 		"/sessions/v1/k":                         "/sessions/v1/k",
 		"/sessions/v1/a%2Fb?x=/y":                "/sessions/v1/a%2Fb",
@@ -154,7 +154,7 @@ func TestThePathIsTheOneThatWasSent(t *testing.T) {
 	}
 }
 
-func FuzzAnyKeySurvivesEscaping(f *testing.F) {
+func FuzzParseKey(f *testing.F) {
 	for _, s := range spellings {
 		f.Add([]byte(s.key), byte(0))
 	}
@@ -194,7 +194,7 @@ func FuzzAnyKeySurvivesEscaping(f *testing.F) {
 	})
 }
 
-func FuzzNoRequestTargetLeadsAstray(f *testing.F) {
+func FuzzSentPath(f *testing.F) {
 	for _, s := range spellings {
 		f.Add("/sessions/v1/" + s.sent)
 		f.Add("https://host/sessions/v1/" + s.sent + "?query")

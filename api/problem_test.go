@@ -9,7 +9,6 @@ import (
 	"go/token"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -79,7 +78,7 @@ var sentinels = []struct {
 // planted stands for whatever must not reach a client.
 const planted = "enwiki:MWSession:planted-secret"
 
-func TestEveryErrorOfAStoreHasOneProblem(t *testing.T) {
+func TestProblemFor_StoreErrors(t *testing.T) {
 	for _, test := range sentinels {
 		for how, err := range map[string]error{
 			"bare":    test.err,
@@ -101,21 +100,7 @@ func TestEveryErrorOfAStoreHasOneProblem(t *testing.T) {
 	}
 }
 
-// serve answers without a network in between. A PUT or POST has a body.
-func (s *service) serve(method, path string, header http.Header) answer {
-	var r *http.Request
-	if method == "PUT" || method == "POST" {
-		r = httptest.NewRequest(method, path, strings.NewReader("value"))
-	} else {
-		r = httptest.NewRequest(method, path, nil)
-	}
-	r.Header = header
-	w := httptest.NewRecorder()
-	s.api.ServeHTTP(w, r)
-	return answer{status: w.Code, header: w.Header(), body: w.Body.String()}
-}
-
-func TestNoErrorOfAccessOrStoreIsWithoutAProblem(t *testing.T) {
+func TestProblemFor_CoversEveryExportedError(t *testing.T) {
 	var declared []string
 	for _, pkg := range []string{"access", "store"} {
 		files, err := filepath.Glob("../" + pkg + "/*.go")
@@ -164,12 +149,12 @@ func exportedErrors(t *testing.T, pkg, file string) []string {
 	return names
 }
 
-func TestADeleteThatIsDoneHereAloneIsNotToldAsOneOfUnknownOutcome(t *testing.T) {
+func TestProblemFor_NotEverywhereBeforeUnavailable(t *testing.T) {
 	s := newAPI(t, setup{store: failing(fmt.Errorf("%w: %w", store.ErrNotEverywhere, store.ErrUnavailable))})
 	checkProblem(t, s.serve("DELETE", "/sessions/v1/k", as(wiki)), 503, "not-everywhere")
 }
 
-func TestAnErrorThatNobodyKnowsIsInternalAndIsToldNothingOf(t *testing.T) {
+func TestProblemFor_UnknownErrorRevealsNothing(t *testing.T) {
 	for _, err := range []error{errors.New(planted), fmt.Errorf("wrapped: %w", errors.New(planted)), errors.Join(errors.New(planted), errors.New("x"))} {
 		s := newAPI(t, setup{store: failing(err)})
 		got := s.serve("GET", "/sessions/v1/k", as(wiki))
@@ -183,7 +168,7 @@ func TestAnErrorThatNobodyKnowsIsInternalAndIsToldNothingOf(t *testing.T) {
 	}
 }
 
-func TestEachProblemIsAnInstanceOfItsOwn(t *testing.T) {
+func TestProblem_InstanceIsUnique(t *testing.T) {
 	s := newAPI(t, setup{})
 	seen := make(map[string]bool)
 	for range 1000 {
@@ -199,7 +184,7 @@ type noRandom struct{}
 
 func (noRandom) Read([]byte) (int, error) { return 0, errors.New("no randomness") }
 
-func TestWithoutRandomnessARequestIsStillAnswered(t *testing.T) {
+func TestProblem_SentWithoutRandomness(t *testing.T) {
 	s := newAPI(t, setup{random: noRandom{}})
 	got := s.serve("GET", "/sessions/v1/k", as(wiki))
 	if got.status != 404 || !strings.Contains(got.body, "urn:uuid:00000000-0000-0000-0000-000000000000") {
@@ -210,7 +195,7 @@ func TestWithoutRandomnessARequestIsStillAnswered(t *testing.T) {
 	}
 }
 
-func TestEveryProblemSaysWhatToDoInWholeSentences(t *testing.T) {
+func TestProblem_TextsAndRetryAfter(t *testing.T) {
 	all := []problem{problemFor(errEmptyValue), problemFor(errIncompleteBody), errNoResource.problem, errMethodNotAllowed.problem, errKeyTooLong.problem,
 		errSlowBody.problem, errOverloaded.problem, errNotReady.problem, errInternal.problem,
 		errTooManyInFlight.problem, errTooManyRequests.problem, problemFor(missesError(7)), problemFor(tooLarge(5)), problemFor(badTTL(testMaxTTL))}

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"userinfo/access"
@@ -13,6 +16,173 @@ import (
 	"userinfo/internal/devca"
 	"userinfo/store"
 )
+
+func TestRequestState_Overload(t *testing.T) {
+	t.Parallel()
+	const bound = 3
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			g := newGate()
+			s := start(t, setup{store: g.store(), maxInFlight: bound})
+			c := s.client(t, protocol)
+			held := make(chan error, bound)
+			for i := range bound {
+				go func() {
+					got, err := s.do(c, get(fmt.Sprint(i)))
+					if err == nil && got.status != 200 {
+						err = fmt.Errorf("status %d", got.status)
+					}
+					held <- err
+				}()
+			}
+			for range bound {
+				<-g.entered
+			}
+			for _, a := range []ask{get("k"), put("k", "v"), put("k", strings.Repeat("v", testMaxValue)), {method: "PATCH", path: "/sessions/v1/k", header: as(wiki, "TTL", "7")},
+				{method: "DELETE", path: "/sessions/v1/k"}, {method: "GET", path: "/sessions/v1/k", header: as("unknown")}, {method: "GET", path: "/metrics", header: as(prom)}} {
+				got := s.must(t, c, a)
+				checkProblem(t, got, 503, "overloaded")
+				if got.header.Get("Retry-After") != "1" {
+					t.Errorf("%s %s: Retry-After %q", a.method, a.path, got.header.Get("Retry-After"))
+				}
+			}
+			for _, path := range []string{"/healthz", "/readyz"} {
+				if got := s.must(t, c, ask{method: "GET", path: path}); got.status != 200 {
+					t.Errorf("%s: %d", path, got.status)
+				}
+			}
+			if len(g.entered) > 0 {
+				t.Errorf("%d requests that were shed reached the store", len(g.entered))
+			}
+			close(g.opened)
+			for range bound {
+				if err := <-held; err != nil {
+					t.Errorf("a request within the bound: %v", err)
+				}
+			}
+			eventually(t, "requests are worked on again", func() bool { return s.must(t, c, get("k")).status == 200 })
+		})
+	}
+}
+
+func TestRequestState_Panic(t *testing.T) {
+	for _, protocol := range protocols {
+		s := start(t, setup{store: stub(func(_ context.Context, c call) (store.Value, error) {
+			if c.key == "panic" {
+				panic(planted)
+			}
+			return store.Value{Data: []byte("value")}, nil
+		})})
+		c := s.client(t, protocol)
+		for range 3 {
+			got := s.must(t, c, get("panic"))
+			if checkProblem(t, got, 500, "internal"); strings.Contains(got.body, "planted") {
+				t.Errorf("%s: %s", protocol, got.body)
+			}
+			if got := s.must(t, c, get("k")); got.status != 200 {
+				t.Errorf("%s: after a panic: %d", protocol, got.status)
+			}
+		}
+		log := s.logs.String()
+		if !strings.Contains(log, `"msg":"panic"`) || !strings.Contains(log, "request_test.go") || strings.Contains(log, "planted") {
+			t.Errorf("%s: the log has not where it was, or what it said: %s", protocol, log)
+		}
+		eventually(t, "nothing is in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
+	}
+}
+
+func TestRequestState_ClientGone(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		g := newGate()
+		s := start(t, setup{store: g.store()})
+		ctx, leave := context.WithCancel(context.Background())
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			_, _ = s.client(t, protocol).Do(get("k").request(s).WithContext(ctx)) // leaves
+		}()
+		<-g.entered
+		leave()
+		<-gone
+		eventually(t, protocol+": it is counted", func() bool { return requests(t, s)["GET /sessions/v1/:key 499"] == 1 })
+	}
+}
+
+// A client that shuts down its sending half looks like one that has left. net/http cancels its request, and what
+// the handler does not answer it answers 200: to a DELETE that would say that the session is gone.
+func TestRequestState_HalfClosedClient(t *testing.T) {
+	for _, method := range []string{"GET", "DELETE"} {
+		entered := make(chan struct{})
+		s := start(t, setup{store: stub(func(ctx context.Context, c call) (store.Value, error) {
+			close(entered)
+			if c.action == access.Get {
+				<-ctx.Done()
+			}
+			return store.Value{}, store.ErrUnavailable
+		})})
+		w := s.wire(t)
+		w.send(t, head(method, "/sessions/v1/k")+"\r\n")
+		if err := w.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		<-entered
+		checkProblem(t, w.answer(t, method), 503, "unavailable")
+	}
+}
+
+func TestRequestState_Log(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		setup setup
+		ask   ask
+		wants []string // in the record; none: no record
+	}{
+		{"a success, at debug", setup{}, put("k", "v"),
+			[]string{`"level":"DEBUG"`, `"method":"PUT"`, `"route":"/sessions/v1/:key"`, `"status":204`, `"client":"wiki"`, `"request":"urn:uuid:`, `"remote":"192.0.2.1"`, `"seconds":`}},
+		{"a success, above debug: no record", setup{level: 1}, put("k", "v"), nil},
+		{"a refusal, above debug: no record", setup{level: 1}, get("k"), nil},
+		{"an unavailable store, always", setup{level: 1, store: failing(store.ErrUnavailable)}, get("k"),
+			[]string{`"level":"ERROR"`, `"status":503`, `"cause":"unavailable"`}},
+		{"shedding, above debug: no record", setup{level: 1, maxInFlight: -1}, get("k"), nil},
+		{"nobody", setup{}, ask{method: "GET", path: "/sessions/v1/k", header: as("unknown")}, []string{`"status":401`, `"client":""`, `"cause":"not identified: `}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newAPI(t, test.setup)
+			header := test.ask.header
+			if header == nil {
+				header = as(wiki)
+			}
+			s.serve(test.ask.method, test.ask.path, header)
+			log := s.logs.String()
+			if strings.Count(log, "\n") != min(len(test.wants), 1) {
+				t.Errorf("the log is %q", log)
+			}
+			for _, want := range test.wants {
+				if !strings.Contains(log, want) {
+					t.Errorf("no %s in %s", want, log)
+				}
+			}
+		})
+	}
+}
+
+func TestRequestState_LogHasInstance(t *testing.T) {
+	s := newAPI(t, setup{})
+	instance := checkProblem(t, s.serve("GET", "/sessions/v1/k", as(wiki)), 404, "not-found")
+	if !strings.Contains(s.logs.String(), instance) {
+		t.Errorf("%s is not in %s", instance, s.logs)
+	}
+}
+
+func TestRemoteAddr_Unknown(t *testing.T) {
+	r := httptest.NewRequest("GET", "/", nil)
+	for _, addr := range []string{"", "@", "pipe", "127.0.0.1"} {
+		if r.RemoteAddr = addr; remoteAddr(r).IsValid() {
+			t.Errorf("%q is from %v", addr, remoteAddr(r))
+		}
+	}
+}
 
 func TestRequestState_AuthenticatesAtMostOnce(t *testing.T) {
 	canary := issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}).Leaf
@@ -110,5 +280,67 @@ func TestRequestState_RefusalBeforeAuthenticationUsesNoNonce(t *testing.T) {
 	}
 	if got := ask("GET", "/sessions/v1/k"); got != http.StatusTooManyRequests {
 		t.Errorf("the second request that needs a nonce: status %d; want 429, or this test proves nothing", got)
+	}
+}
+
+func TestRequestState_QueryString(t *testing.T) {
+	var r recorder
+	s := start(t, setup{store: r.store()})
+	for _, protocol := range protocols {
+		c := s.client(t, protocol)
+		for _, path := range []string{"/sessions/v1/k?", "/sessions/v1/k?x", "/sessions/v1/k?x=y", "/sessions/v1/k??", "/sessions/v1/k?%3F", "/healthz?", "/readyz?x", "/metrics?name[]=go_goroutines", "/openapi?x", "/nowhere?x"} {
+			got := s.must(t, c, ask{method: "GET", path: path})
+			checkProblem(t, got, 400, "bad-request")
+		}
+		for _, method := range []string{"PUT", "POST", "PATCH", "DELETE"} {
+			got := s.must(t, c, ask{method: method, path: "/sessions/v1/k?ttl=5", header: as(wiki, "TTL", "7")})
+			checkProblem(t, got, 400, "bad-request")
+		}
+		if got := s.must(t, c, ask{method: "BREW", path: "/sessions/v1/k?x"}); got.status != 400 || got.header.Get("Allow") != "" {
+			t.Errorf("%s: another method with a query: %d, Allow %q", protocol, got.status, got.header.Get("Allow"))
+		}
+	}
+	if calls := r.take(); len(calls) > 0 {
+		t.Errorf("%d of them reached the store", len(calls))
+	}
+}
+
+func TestRequestState_ClosesUnauthenticatedConnection(t *testing.T) {
+	t.Parallel()
+	s := start(t, setup{})
+	for _, protocol := range protocols {
+		known := map[string]ask{
+			"an absent key":   {method: "GET", path: "/sessions/v1/k", header: as(wiki)},
+			"a success":       {method: "GET", path: "/openapi", header: as(docs)},
+			"a thing refused": {method: "DELETE", path: "/sessions/v1/k", header: as(reader)},
+			"a bad request":   {method: "PUT", path: "/sessions/v1/k", header: as(wiki, "TTL", "0")},
+		}
+		strangers := map[string]ask{
+			"no token":                {method: "GET", path: "/sessions/v1/k"},
+			"an unknown token":        {method: "DELETE", path: "/sessions/v1/k", header: as("unknown")},
+			"a token from elsewhere":  {method: "GET", path: "/sessions/v1/k", header: as(elsewhere)},
+			"malformed credentials":   {method: "GET", path: "/sessions/v1/k", header: http.Header{"Authorization": {"nonsense"}}},
+			"no token for metrics":    {method: "GET", path: "/metrics"},
+			"no route":                {method: "GET", path: "/nowhere"},
+			"no method":               {method: "BREW", path: "/healthz"},
+			"is it alive":             {method: "GET", path: "/healthz"},
+			"is it ready":             {method: "GET", path: "/readyz"},
+			"is it alive, with query": {method: "GET", path: "/healthz?x"},
+		}
+		kept, ending := make(map[string]dialogue), make(map[string]dialogue)
+		for name, a := range known {
+			kept[name] = s.dialogue(t, protocol)
+			kept[name].ask(t, a)
+		}
+		for name, a := range strangers {
+			ending[name] = s.dialogue(t, protocol)
+			ending[name].ask(t, a)
+		}
+		for name, d := range ending {
+			t.Run(protocol+" "+name, func(t *testing.T) { d.closed(t) })
+		}
+		for name, d := range kept {
+			t.Run(protocol+" "+name, func(t *testing.T) { d.ask(t, known[name]) })
+		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestParsingATTLHeader(t *testing.T) {
+func TestParseTTL_Values(t *testing.T) {
 	const largest = 100 * time.Second
 	for _, test := range []struct {
 		name    string
@@ -51,7 +51,7 @@ func TestParsingATTLHeader(t *testing.T) {
 	}
 }
 
-func FuzzATTLIsExactlyWhatRFC8030Allows(f *testing.F) {
+func FuzzParseTTL(f *testing.F) {
 	for _, s := range []string{"", "0", "1", "60", "007", "0000000001", "00000000001", "-1", "+1", "1.5", " 5", "1e3", "9999999999", "18446744073709551617", "٥", "5\x00"} {
 		f.Add(s, uint32(86400))
 	}

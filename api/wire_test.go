@@ -12,6 +12,31 @@ import (
 	"time"
 )
 
+func (s *service) dial(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// dialogue is a connection of either protocol on which requests are asked one after the other.
+type dialogue interface {
+	ask(testing.TB, ask)
+	// closed waits until the server has closed the connection, and fails the test if it does not.
+	closed(testing.TB)
+}
+
+func (s *service) dialogue(t testing.TB, protocol string) dialogue {
+	t.Helper()
+	if protocol == protocols[0] {
+		return s.wire(t)
+	}
+	return s.frames(t)
+}
+
 // wire is an HTTP/1.1 connection on which a test writes what it likes.
 type wire struct {
 	*tls.Conn

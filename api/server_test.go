@@ -10,10 +10,66 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"userinfo/internal/devca"
 	"userinfo/store"
 )
+
+func TestServer_MaxHeaderBytes(t *testing.T) {
+	var r recorder
+	s := start(t, setup{store: r.store()})
+	large := ask{method: "GET", path: "/sessions/v1/k", header: as(wiki, "X-Large", strings.Repeat("x", 2*maxHeaderBytes))}
+	if got := s.must(t, s.client(t, protocols[0]), large); got.status != 431 {
+		t.Errorf("HTTP/1.1: %d; want 431", got.status)
+	}
+	// In HTTP/2 the connection may end instead: a header that is not decoded leaves its compression undefined.
+	if got, err := s.do(s.client(t, protocols[1]), large); err == nil && got.status != 431 {
+		t.Errorf("HTTP/2: %d; want 431 or the end of the connection", got.status)
+	}
+	if calls := r.take(); len(calls) > 0 {
+		t.Errorf("%d of them reached the store", len(calls))
+	}
+}
+
+func TestServer_TLSVersionsAndProtocols(t *testing.T) {
+	t.Parallel()
+	s := start(t, setup{minVersion: tls.VersionTLS12})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, protocol := range protocols {
+			c := s.client(t, protocol)
+			config := c.Transport.(*http.Transport).TLSClientConfig
+			config.MaxVersion, config.ClientSessionCache = version, tls.NewLRUClientSessionCache(1)
+			for range 2 { // the second may resume the session
+				if got := s.must(t, c, get("k")); got.status != 404 || got.protocol != protocol {
+					t.Errorf("%s, %s: %d by %s", tls.VersionName(version), protocol, got.status, got.protocol)
+				}
+				c.CloseIdleConnections()
+			}
+		}
+	}
+}
+
+func TestServer_RefusesForeignOrExpiredCertificate(t *testing.T) {
+	foreign, err := devca.New("foreign")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired := issue(testCA(), devca.Leaf{CommonName: "canary", Client: true, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+	s := start(t, setup{})
+	for name, certificate := range map[string]tls.Certificate{
+		"another CA": issue(foreign, devca.Leaf{CommonName: "canary", Client: true}), "expired": expired,
+	} {
+		for _, protocol := range protocols {
+			// crypto/tls sends no certificate of a CA that the server did not name, unless it is made to.
+			c := s.client(t, protocol)
+			c.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
+			if got, err := s.do(c, get("canary%3Ak")); err == nil {
+				t.Errorf("%s, %s: answered %d", protocol, name, got.status)
+			}
+		}
+	}
+}
 
 // counted counts the writes, each a system call, of the connections it accepts.
 type counted struct {
@@ -51,7 +107,7 @@ func startCounted(t *testing.T, u setup) (*service, *counted) {
 	return start(t, u), &l
 }
 
-func TestAnAnswerIsOneWrite(t *testing.T) {
+func TestServer_SendsSmallResponseInOneWrite(t *testing.T) {
 	s, l := startCounted(t, setup{})
 	for _, with := range []struct {
 		name         string
@@ -91,8 +147,8 @@ func TestAnAnswerIsOneWrite(t *testing.T) {
 	}
 }
 
-// TestAHandshakeThatFailsSaysWhy: what is held back is not lost.
-func TestAHandshakeThatFailsSaysWhy(t *testing.T) {
+// TestServer_FailedHandshakeTellsReason: what is held back is not lost.
+func TestServer_FailedHandshakeTellsReason(t *testing.T) {
 	stranger, err := devca.New("another CA")
 	if err != nil {
 		t.Fatal(err)
@@ -109,8 +165,8 @@ func TestAHandshakeThatFailsSaysWhy(t *testing.T) {
 	}
 }
 
-// TestAHandshakeOfMoreThanOneRoundEnds: the client's first key share is of no use to the server, which asks for another.
-func TestAHandshakeOfMoreThanOneRoundEnds(t *testing.T) {
+// TestServer_HandshakeWithRetry: the client's first key share is of no use to the server, which asks for another.
+func TestServer_HandshakeWithRetry(t *testing.T) {
 	s, _ := startCounted(t, setup{curves: []tls.CurveID{tls.CurveP384}})
 	c := s.client(t, protocols[0])
 	if got := s.must(t, c, get("k")); got.status != http.StatusOK {

@@ -2,12 +2,15 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,7 +19,62 @@ import (
 	"userinfo/store"
 )
 
-func TestASessionIsSetReadTouchedAndDeleted(t *testing.T) {
+// shape is an answer but for what is each request's own: the instance.
+func shape(w *httptest.ResponseRecorder) string {
+	body := regexp.MustCompile(`urn:uuid:[0-9a-f-]+`).ReplaceAllString(w.Body.String(), "INSTANCE")
+	var head strings.Builder
+	if err := w.Result().Header.Write(&head); err != nil {
+		panic(err)
+	}
+	return fmt.Sprint(w.Code, "\n", head.String(), "\n", body)
+}
+
+// TestCollection_ForeignKeysLookTheSame: every refusal is the same in each byte but its instance, and none has
+// asked the store, which is the only thing whose time could tell.
+func TestCollection_ForeignKeysLookTheSame(t *testing.T) {
+	var calls sync.Map
+	notices := stub(func(_ context.Context, c call) (store.Value, error) {
+		if strings.HasPrefix(string(c.key), "dewiki:") {
+			calls.Store(string(c.action)+" "+string(c.key), true)
+		}
+		return store.Value{Data: []byte("value"), TTL: time.Minute}, nil
+	})
+	s := newAPI(t, setup{store: notices})
+	shapes := make(map[string][]string)
+	for _, token := range []access.Token{enwiki} {
+		for _, key := range []string{"dewiki%3Athere", "dewiki%3Aabsent", "dewiki%3A", "DEWIKI%3Athere", "dewiki%3A" + strings.Repeat("x", 4000)} {
+			for _, method := range allMethods {
+				for name, change := range map[string]func(*http.Request){
+					"as it should be": func(*http.Request) {},
+					"a wrong TTL":     func(r *http.Request) { r.Header.Set("TTL", "never") },
+					"a large body":    body(http.NoBody, testMaxValue+1),
+				} {
+					r := requestFor(method, key, token)
+					change(r)
+					w := httptest.NewRecorder()
+					s.api.ServeHTTP(w, r)
+					shapes[shape(w)] = append(shapes[shape(w)], method+" "+key[:8]+" "+name)
+				}
+			}
+		}
+	}
+	if len(shapes) != 1 {
+		for text, which := range shapes {
+			t.Errorf("%v are answered:\n%s", which, text)
+		}
+	}
+	for text := range shapes {
+		if !strings.HasPrefix(text, "403") {
+			t.Errorf("the answer is %s", text)
+		}
+	}
+	calls.Range(func(what, _ any) bool {
+		t.Errorf("the store was asked: %v", what)
+		return true
+	})
+}
+
+func TestCollection_Lifecycle(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
@@ -70,7 +128,7 @@ func TestASessionIsSetReadTouchedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestAnAnswerHasTheseHeadersAndNoOther(t *testing.T) {
+func TestCollection_ResponseHeaders(t *testing.T) {
 	s := start(t, setup{})
 	c := s.client(t, protocols[0])
 	common := []string{"Cache-Control", "Date"}
@@ -97,7 +155,7 @@ func TestAnAnswerHasTheseHeadersAndNoOther(t *testing.T) {
 	}
 }
 
-func TestAValueIsTheBytesThatWereSent(t *testing.T) {
+func TestCollection_ValueIsUnchanged(t *testing.T) {
 	var all strings.Builder
 	for b := range 256 {
 		all.WriteByte(byte(b))
@@ -125,7 +183,7 @@ func TestAValueIsTheBytesThatWereSent(t *testing.T) {
 	}
 }
 
-func TestATTLHeaderIsAWholeNumberOfSecondsWithinTheLimits(t *testing.T) {
+func TestCollection_TTLHeader(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for _, test := range []struct {
@@ -165,7 +223,7 @@ func TestATTLHeaderIsAWholeNumberOfSecondsWithinTheLimits(t *testing.T) {
 	}
 }
 
-func TestATouchWithoutATTLIsRefused(t *testing.T) {
+func TestCollection_TouchNeedsTTL(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	checkProblem(t, s.must(t, s.client(t, protocols[0]), ask{method: "PATCH", path: "/sessions/v1/k"}), 400, "bad-request")
@@ -174,7 +232,7 @@ func TestATouchWithoutATTLIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsReadAndDeletedTakesNoNoticeOfATTL(t *testing.T) {
+func TestCollection_GetAndDeleteIgnoreTTL(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for _, method := range []string{"GET", "DELETE"} {
@@ -185,7 +243,7 @@ func TestWhatIsReadAndDeletedTakesNoNoticeOfATTL(t *testing.T) {
 	}
 }
 
-func TestAValueThatAnotherWriterSetWithoutATTLHasNoTTLHeader(t *testing.T) {
+func TestCollection_GetWithoutTTL(t *testing.T) {
 	s := start(t, setup{store: stub(func(context.Context, call) (store.Value, error) {
 		return store.Value{Data: []byte("for ever")}, nil
 	})})
@@ -195,7 +253,7 @@ func TestAValueThatAnotherWriterSetWithoutATTLHasNoTTLHeader(t *testing.T) {
 	}
 }
 
-func TestTheStoreIsAskedForExactlyWhatWasRequested(t *testing.T) {
+func TestCollection_StoreCalls(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for _, protocol := range protocols {
@@ -225,7 +283,7 @@ func TestTheStoreIsAskedForExactlyWhatWasRequested(t *testing.T) {
 	}
 }
 
-func TestADeleteGoesOnWhenItsClientHasLeftAndNothingElseDoes(t *testing.T) {
+func TestCollection_DeleteContinuesWithoutClient(t *testing.T) {
 	for method, goesOn := range map[string]bool{"GET": false, "PUT": false, "PATCH": false, "DELETE": true} {
 		var seen error
 		s := newAPI(t, setup{store: stub(func(ctx context.Context, _ call) (store.Value, error) {
@@ -249,7 +307,7 @@ func TestADeleteGoesOnWhenItsClientHasLeftAndNothingElseDoes(t *testing.T) {
 	}
 }
 
-func TestTheStoreHasTheRequestsTimeAndNoMore(t *testing.T) {
+func TestCollection_StoreDeadline(t *testing.T) {
 	t.Parallel()
 	var had atomic.Int64
 	s := start(t, setup{store: stub(func(ctx context.Context, c call) (store.Value, error) {
@@ -265,7 +323,7 @@ func TestTheStoreHasTheRequestsTimeAndNoMore(t *testing.T) {
 	}
 }
 
-func TestAStoreThatTakesTooLongIsAnsweredFor(t *testing.T) {
+func TestCollection_SlowStore(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		s := start(t, setup{requestTimeout: 50 * time.Millisecond, store: stub(func(ctx context.Context, c call) (store.Value, error) {

@@ -1,14 +1,13 @@
 package api
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 )
 
 const keyMethods = "GET, PUT, POST, PATCH, DELETE"
 
-func TestAPathThatIsNoRoutesIsAbsentAndNeverARedirect(t *testing.T) {
+func TestRouter_UnknownPath(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	c := s.client(t, protocols[1])
@@ -38,7 +37,7 @@ func TestAPathThatIsNoRoutesIsAbsentAndNeverARedirect(t *testing.T) {
 	}
 }
 
-func TestAMethodThatAPathDoesNotHaveIsRefusedWithThoseItHas(t *testing.T) {
+func TestRouter_MethodNotAllowed(t *testing.T) {
 	s := start(t, setup{})
 	for _, protocol := range protocols {
 		c := s.client(t, protocol)
@@ -65,7 +64,7 @@ func TestAMethodThatAPathDoesNotHaveIsRefusedWithThoseItHas(t *testing.T) {
 	}
 }
 
-func TestRequestTargetsThatAreNoPath(t *testing.T) {
+func TestRouter_TargetsWithoutPath(t *testing.T) {
 	s := start(t, setup{})
 	for _, test := range []struct {
 		line   string
@@ -87,35 +86,5 @@ func TestRequestTargetsThatAreNoPath(t *testing.T) {
 		if got.status != test.status || got.header.Get("Location") != "" {
 			t.Errorf("%q: %d %s; want %d", test.line, got.status, got.body, test.status)
 		}
-	}
-}
-
-func TestAQueryStringIsRefused(t *testing.T) {
-	var r recorder
-	s := start(t, setup{store: r.store()})
-	for _, protocol := range protocols {
-		c := s.client(t, protocol)
-		for _, path := range []string{"/sessions/v1/k?", "/sessions/v1/k?x", "/sessions/v1/k?x=y", "/sessions/v1/k??", "/sessions/v1/k?%3F", "/healthz?", "/readyz?x", "/metrics?name[]=go_goroutines", "/openapi?x", "/nowhere?x"} {
-			got := s.must(t, c, ask{method: "GET", path: path})
-			checkProblem(t, got, 400, "bad-request")
-		}
-		for _, method := range []string{"PUT", "POST", "PATCH", "DELETE"} {
-			got := s.must(t, c, ask{method: method, path: "/sessions/v1/k?ttl=5", header: as(wiki, "TTL", "7")})
-			checkProblem(t, got, 400, "bad-request")
-		}
-		if got := s.must(t, c, ask{method: "BREW", path: "/sessions/v1/k?x"}); got.status != 400 || got.header.Get("Allow") != "" {
-			t.Errorf("%s: another method with a query: %d, Allow %q", protocol, got.status, got.header.Get("Allow"))
-		}
-	}
-	if calls := r.take(); len(calls) > 0 {
-		t.Errorf("%d of them reached the store", len(calls))
-	}
-}
-
-func TestTheDescriptionIsServedAsItIs(t *testing.T) {
-	s := start(t, setup{})
-	got := s.must(t, s.client(t, protocols[1]), ask{method: "GET", path: "/openapi", header: as(docs)})
-	if got.status != 200 || got.header.Get("Content-Type") != "application/yaml" || !bytes.Equal([]byte(got.body), Description) {
-		t.Errorf("%d %v, %d bytes", got.status, got.header, len(got.body))
 	}
 }

@@ -107,7 +107,7 @@ func notBegun(err error) bool {
 	return strings.Contains(err.Error(), "graceful shutdown GOAWAY") || strings.Contains(err.Error(), "http2: client conn not usable")
 }
 
-func TestStoppingUnderLoadLosesNoRequest(t *testing.T) {
+func TestServer_ShutdownLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	const clients = 3 // of each kind
 	for _, protocol := range protocols {
@@ -140,7 +140,7 @@ func TestStoppingUnderLoadLosesNoRequest(t *testing.T) {
 	}
 }
 
-func TestFirstItIsNotReadyAndGoesOnAsBefore(t *testing.T) {
+func TestServer_DrainServesRequests(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		s := start(t, setup{drain: time.Hour, store: failing(store.ErrNotFound)})
@@ -170,7 +170,7 @@ func TestFirstItIsNotReadyAndGoesOnAsBefore(t *testing.T) {
 }
 
 // net/http by itself drops the first request of a connection where Shutdown began before it.
-func TestAConnectionThatWasAcceptedMayStillBringItsFirstRequest(t *testing.T) {
+func TestServer_ShutdownServesFirstRequest(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		s := start(t, setup{})
@@ -191,7 +191,7 @@ func TestAConnectionThatWasAcceptedMayStillBringItsFirstRequest(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatNeverBringsARequestDoesNotHoldItUpForLong(t *testing.T) {
+func TestServer_ShutdownWithSilentConnections(t *testing.T) {
 	t.Parallel()
 	s := start(t, setup{})
 	l := &load{s: s}
@@ -221,7 +221,7 @@ func (s *service) refusesConnections(t *testing.T) {
 	})
 }
 
-func TestWhatIsInFlightWhenItStopsIsAnswered(t *testing.T) {
+func TestServer_ShutdownWaitsForRequests(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		g := newGate()
@@ -258,7 +258,7 @@ func TestWhatIsInFlightWhenItStopsIsAnswered(t *testing.T) {
 	}
 }
 
-func TestWhatIsInFlightWhenTheGraceEndsIsCutOffAndAnError(t *testing.T) {
+func TestServer_ShutdownAfterGrace(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		g := newGate()
@@ -280,7 +280,7 @@ func TestWhatIsInFlightWhenTheGraceEndsIsCutOffAndAnError(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsDoNotHoldItUp(t *testing.T) {
+func TestServer_ShutdownWithIdleConnections(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		s := start(t, setup{})
@@ -295,7 +295,7 @@ func TestIdleConnectionsDoNotHoldItUp(t *testing.T) {
 	}
 }
 
-func TestAListenerThatFailsIsAnErrorAtOnce(t *testing.T) {
+func TestServer_ListenerFails(t *testing.T) {
 	s := start(t, setup{drain: time.Hour})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

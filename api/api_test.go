@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"userinfo/access"
+	"userinfo/internal/devca"
 	"userinfo/store"
 )
 
@@ -104,7 +106,7 @@ func mistakes() []ask {
 	}
 }
 
-func TestNoSecretIsInALogAMetricOrAProblem(t *testing.T) {
+func TestAPI_NoSecretInLogMetricOrProblem(t *testing.T) {
 	t.Parallel()
 	stores := map[string]store.Store{
 		"memory": nil,
@@ -143,7 +145,7 @@ func TestNoSecretIsInALogAMetricOrAProblem(t *testing.T) {
 	}
 }
 
-func TestNoSecretIsInTheLogOfAConnectionThatBreaks(t *testing.T) {
+func TestServer_NoSecretInLogOfBrokenConnection(t *testing.T) {
 	s := markedService(t, nil)
 	token := "Authorization: Bearer " + string(markedToken) + "\r\n"
 	for _, text := range []string{
@@ -184,7 +186,7 @@ func TestNoSecretIsInTheLogOfAConnectionThatBreaks(t *testing.T) {
 	}
 }
 
-func TestASearchForLeaksFindsThem(t *testing.T) {
+func TestLeaks_FindsEncodedSecrets(t *testing.T) {
 	for _, text := range []string{markedKey, markedValue, string(markedToken), fmt.Sprintf("%q", markedValue), fmt.Sprintf("%x", markedKey), escape(markedKey)} {
 		found := false
 		for _, leak := range leaks() {
@@ -193,5 +195,89 @@ func TestASearchForLeaksFindsThem(t *testing.T) {
 		if !found {
 			t.Errorf("nothing is found in %q", text)
 		}
+	}
+}
+
+const (
+	challengeNone  = `Bearer realm="userinfo"`
+	challengeToken = `Bearer realm="userinfo", error="invalid_token"`
+)
+
+func TestAPI_Permissions(t *testing.T) {
+	canary := issue(testCA(), devca.Leaf{CommonName: "canary", Client: true})
+	stranger := issue(testCA(), devca.Leaf{CommonName: "stranger", Client: true})
+	var r recorder
+	s := start(t, setup{store: r.store()})
+	for _, test := range []struct {
+		name        string
+		certificate *tls.Certificate
+		header      http.Header // nil: no Authorization
+		method      string      // usually GET
+		path        string
+		status      int
+		problem     string
+		challenge   string
+	}{
+		{name: "nobody", path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "nobody, metrics", path: "/metrics", status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "nobody, description", path: "/openapi", status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "nobody, alive", path: "/healthz", status: 200},
+		{name: "nobody, ready", path: "/readyz", status: 200},
+		{name: "a key that nobody could have", path: "/sessions/v1/" + strings.Repeat("k", 5000), status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "token", header: as(wiki), path: "/sessions/v1/k", status: 200},
+		{name: "token, another case of scheme", header: http.Header{"Authorization": {"bEARER " + string(wiki)}}, path: "/sessions/v1/k", status: 200},
+		{name: "unknown token", header: as("userinfo_wrong"), path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeToken},
+		{name: "token from another network", header: as(elsewhere), path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeToken},
+		{name: "token cut short", header: as(wiki[:len(wiki)-1]), path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeToken},
+		{name: "empty token", header: as(""), path: "/sessions/v1/k", status: 400, problem: "malformed-credentials"},
+		{name: "another scheme", header: http.Header{"Authorization": {"Basic d2lraTp3aWtp"}}, path: "/sessions/v1/k", status: 400, problem: "malformed-credentials"},
+		{name: "two tokens", header: http.Header{"Authorization": {"Bearer " + string(wiki), "Bearer " + string(wiki)}}, path: "/sessions/v1/k", status: 400, problem: "malformed-credentials"},
+		{name: "token without the grant", header: as(reader), method: "DELETE", path: "/sessions/v1/k", status: 403, problem: "forbidden"},
+		{name: "token without the grant, touching", header: as(reader, "TTL", "7"), method: "PATCH", path: "/sessions/v1/k", status: 403, problem: "forbidden"},
+		{name: "token without the grant, setting", header: as(reader), method: "PUT", path: "/sessions/v1/k", status: 403, problem: "forbidden"},
+		{name: "token with the grant", header: as(reader), path: "/sessions/v1/k", status: 200},
+		{name: "token within its keys", header: as(enwiki), path: "/sessions/v1/enwiki%3Ak", status: 200},
+		{name: "token outside its keys", header: as(enwiki), path: "/sessions/v1/dewiki%3Ak", status: 403, problem: "forbidden"},
+		{name: "token, a key that only looks like its own", header: as(enwiki), path: "/sessions/v1/enwiki%253Ak", status: 403, problem: "forbidden"},
+		{name: "sessions' token, metrics", header: as(wiki), path: "/metrics", status: 403, problem: "forbidden"},
+		{name: "sessions' token, description", header: as(wiki), path: "/openapi", status: 403, problem: "forbidden"},
+		{name: "metrics' token", header: as(prom), path: "/metrics", status: 200},
+		{name: "metrics' token, description", header: as(prom), path: "/openapi", status: 403, problem: "forbidden"},
+		{name: "metrics' token, sessions", header: as(prom), path: "/sessions/v1/k", status: 403, problem: "forbidden"},
+		{name: "description's token", header: as(docs), path: "/openapi", status: 200},
+		{name: "description's token, metrics", header: as(docs), path: "/metrics", status: 403, problem: "forbidden"},
+		{name: "certificate within its keys", certificate: &canary, path: "/sessions/v1/canary%3Ak", status: 200},
+		{name: "certificate outside its keys", certificate: &canary, path: "/sessions/v1/k", status: 403, problem: "forbidden"},
+		{name: "certificate of no client", certificate: &stranger, path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "certificate of no client, token", certificate: &stranger, header: as(wiki), path: "/sessions/v1/k", status: 200},
+		{name: "certificate of one, token of another", certificate: &canary, header: as(wiki), path: "/sessions/v1/canary%3Ak", status: 400, problem: "conflicting-credentials"},
+		{name: "right certificate, unknown token", certificate: &canary, header: as("wrong"), path: "/sessions/v1/canary%3Ak", status: 401, problem: "unauthenticated", challenge: challengeToken},
+		{name: "right certificate, alive", certificate: &canary, path: "/healthz", status: 200},
+		{name: "another method, nobody", method: "BREW", path: "/sessions/v1/k", status: 405, problem: "method-not-allowed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, protocol := range protocols {
+				var certificates []tls.Certificate
+				if test.certificate != nil {
+					certificates = append(certificates, *test.certificate)
+				}
+				a := ask{method: orElse(test.method, "GET"), path: test.path, header: test.header}
+				if a.header == nil {
+					a.header = http.Header{"Authorization": nil}
+				}
+				got := s.must(t, s.client(t, protocol, certificates...), a)
+				if test.problem != "" {
+					checkProblem(t, got, test.status, test.problem)
+				} else if got.status != test.status {
+					t.Errorf("%s: %d %s", protocol, got.status, got.body)
+				}
+				if have := got.header.Get("WWW-Authenticate"); have != test.challenge {
+					t.Errorf("%s: WWW-Authenticate %q; want %q", protocol, have, test.challenge)
+				}
+				if calls := r.take(); got.status >= 400 && len(calls) > 0 {
+					t.Errorf("%s: it reached the store", protocol)
+				}
+			}
+		})
 	}
 }
