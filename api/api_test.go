@@ -17,7 +17,7 @@ import (
 	"userinfo/store"
 )
 
-// Marked parts of secrets. No two bytes-long enough parts are alike, and none occurs by chance.
+// Marked parts of secrets. No part occurs in any text by chance.
 const (
 	keyHead, keyTail     = "kQ7head", "Zx9tail"
 	valueHead, valueTail = "vW3head", "Yb5tail"
@@ -30,7 +30,7 @@ const (
 	markedToken access.Token = tokenHead + "-" + tokenTail
 )
 
-// leaks are how a marked part may look wherever it must not.
+// leaks returns the marked parts in the encodings in which they could leak.
 func leaks() []string {
 	var all []string
 	for _, part := range []string{keyHead, keyTail, valueHead, valueTail, tokenHead, tokenTail} {
@@ -40,7 +40,7 @@ func leaks() []string {
 	return all
 }
 
-// noLeak fails the test if text has a marked part.
+// noLeak fails the test if text contains a marked part.
 func noLeak(t *testing.T, where, text string) {
 	t.Helper()
 	for _, leak := range leaks() {
@@ -50,7 +50,7 @@ func noLeak(t *testing.T, where, text string) {
 	}
 }
 
-// markedService has one client, whose token is marked, and whatever store a test wants.
+// markedService starts a service with a client whose token is marked.
 func markedService(t *testing.T, st store.Store) *service {
 	t.Helper()
 	policy, err := access.NewPolicy(testRules(access.Client{
@@ -64,7 +64,7 @@ func markedService(t *testing.T, st store.Store) *service {
 	return start(t, setup{store: st, policy: func() *access.Policy { return policy }})
 }
 
-// operations are everything that can be done with a marked key.
+// operations returns one request for each method on a marked key.
 func operations(token access.Token) []ask {
 	path := "/sessions/v1/" + strings.ReplaceAll(markedKey, "/", "%2F")
 	value := func() io.Reader { return strings.NewReader(markedValue) }
@@ -79,7 +79,7 @@ func operations(token access.Token) []ask {
 	}
 }
 
-// mistakes are requests that are refused for a reason of their own, with a secret wherever there is room for one.
+// mistakes returns invalid requests that contain secrets.
 func mistakes() []ask {
 	path := "/sessions/v1/" + strings.ReplaceAll(markedKey, "/", "%2F")
 	value := func() io.Reader { return strings.NewReader(markedValue) }
@@ -113,7 +113,7 @@ func TestAPI_NoSecretInLogMetricOrProblem(t *testing.T) {
 		"a store that panics": stub(func(_ context.Context, c call) (store.Value, error) {
 			panic(fmt.Sprint(string(c.key), string(c.data)))
 		}),
-		"an error that nobody knows": failing(errors.New("unknown")),
+		"an unknown error": failing(errors.New("unknown")),
 	}
 	for _, s := range sentinels {
 		stores[s.name] = failing(fmt.Errorf("doing: %w", s.err))
@@ -123,7 +123,7 @@ func TestAPI_NoSecretInLogMetricOrProblem(t *testing.T) {
 		for _, protocol := range protocols {
 			c := s.client(t, protocol)
 			asks := append(operations(markedToken), operations("userinfo_other")...)
-			if st == nil { // mistakes reach no store
+			if st == nil { // the store does not matter: it is not called
 				asks = append(asks, mistakes()...)
 			}
 			for _, a := range asks {
@@ -140,7 +140,7 @@ func TestAPI_NoSecretInLogMetricOrProblem(t *testing.T) {
 		}
 		noLeak(t, name+": the log", s.logs.String())
 		if n := strings.Count(s.logs.String(), "\n"); n < 2*len(operations("")) {
-			t.Errorf("%s: the log has %d lines, so it was not at debug", name, n)
+			t.Errorf("%s: the log has %d lines; at level debug it has more", name, n)
 		}
 	}
 }
@@ -172,7 +172,7 @@ func TestServer_NoSecretInLogOfBrokenConnection(t *testing.T) {
 		said, _ := io.ReadAll(w.r) // a connection that is cut off is an answer, too
 		noLeak(t, "an answer", string(said))
 	}
-	// Plain HTTP on the port of TLS.
+	// HTTP without TLS.
 	raw := s.dial(t)
 	if _, err := io.WriteString(raw, "GET /sessions/v1/"+keyHead+" HTTP/1.1\r\nHost: h\r\n"+token+"\r\n"); err != nil {
 		t.Fatal(err)
@@ -182,7 +182,7 @@ func TestServer_NoSecretInLogOfBrokenConnection(t *testing.T) {
 	eventually(t, "the connections are closed", func() bool { return gauge(t, s, "userinfo_connections") == 0 })
 	noLeak(t, "the log", s.logs.String())
 	if !strings.Contains(s.logs.String(), "TLS handshake error") {
-		t.Errorf("the log is not that of the connections: %s", s.logs)
+		t.Errorf("the log has no handshake error: %s", s.logs)
 	}
 }
 
@@ -193,7 +193,7 @@ func TestLeaks_FindsEncodedSecrets(t *testing.T) {
 			found = found || strings.Contains(strings.ToLower(text), strings.ToLower(leak))
 		}
 		if !found {
-			t.Errorf("nothing is found in %q", text)
+			t.Errorf("no leak was found in %q", text)
 		}
 	}
 }
@@ -218,14 +218,14 @@ func TestAPI_Permissions(t *testing.T) {
 		problem     string
 		challenge   string
 	}{
-		{name: "nobody", path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeNone},
-		{name: "nobody, metrics", path: "/metrics", status: 401, problem: "unauthenticated", challenge: challengeNone},
-		{name: "nobody, description", path: "/openapi", status: 401, problem: "unauthenticated", challenge: challengeNone},
-		{name: "nobody, alive", path: "/healthz", status: 200},
-		{name: "nobody, ready", path: "/readyz", status: 200},
-		{name: "a key that nobody could have", path: "/sessions/v1/" + strings.Repeat("k", 5000), status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "no credentials", path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "no credentials, metrics", path: "/metrics", status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "no credentials, description", path: "/openapi", status: 401, problem: "unauthenticated", challenge: challengeNone},
+		{name: "no credentials, healthz", path: "/healthz", status: 200},
+		{name: "no credentials, readyz", path: "/readyz", status: 200},
+		{name: "no credentials, key too long", path: "/sessions/v1/" + strings.Repeat("k", 5000), status: 401, problem: "unauthenticated", challenge: challengeNone},
 		{name: "token", header: as(wiki), path: "/sessions/v1/k", status: 200},
-		{name: "token, another case of scheme", header: http.Header{"Authorization": {"bEARER " + string(wiki)}}, path: "/sessions/v1/k", status: 200},
+		{name: "token, scheme in another case", header: http.Header{"Authorization": {"bEARER " + string(wiki)}}, path: "/sessions/v1/k", status: 200},
 		{name: "unknown token", header: as("userinfo_wrong"), path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeToken},
 		{name: "token from another network", header: as(elsewhere), path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeToken},
 		{name: "token cut short", header: as(wiki[:len(wiki)-1]), path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeToken},
@@ -238,22 +238,22 @@ func TestAPI_Permissions(t *testing.T) {
 		{name: "token with the grant", header: as(reader), path: "/sessions/v1/k", status: 200},
 		{name: "token within its keys", header: as(enwiki), path: "/sessions/v1/enwiki%3Ak", status: 200},
 		{name: "token outside its keys", header: as(enwiki), path: "/sessions/v1/dewiki%3Ak", status: 403, problem: "forbidden"},
-		{name: "token, a key that only looks like its own", header: as(enwiki), path: "/sessions/v1/enwiki%253Ak", status: 403, problem: "forbidden"},
-		{name: "sessions' token, metrics", header: as(wiki), path: "/metrics", status: 403, problem: "forbidden"},
-		{name: "sessions' token, description", header: as(wiki), path: "/openapi", status: 403, problem: "forbidden"},
-		{name: "metrics' token", header: as(prom), path: "/metrics", status: 200},
-		{name: "metrics' token, description", header: as(prom), path: "/openapi", status: 403, problem: "forbidden"},
-		{name: "metrics' token, sessions", header: as(prom), path: "/sessions/v1/k", status: 403, problem: "forbidden"},
-		{name: "description's token", header: as(docs), path: "/openapi", status: 200},
-		{name: "description's token, metrics", header: as(docs), path: "/metrics", status: 403, problem: "forbidden"},
+		{name: "token, key pattern escaped twice", header: as(enwiki), path: "/sessions/v1/enwiki%253Ak", status: 403, problem: "forbidden"},
+		{name: "token for sessions, metrics", header: as(wiki), path: "/metrics", status: 403, problem: "forbidden"},
+		{name: "token for sessions, description", header: as(wiki), path: "/openapi", status: 403, problem: "forbidden"},
+		{name: "token for metrics", header: as(prom), path: "/metrics", status: 200},
+		{name: "token for metrics, description", header: as(prom), path: "/openapi", status: 403, problem: "forbidden"},
+		{name: "token for metrics, sessions", header: as(prom), path: "/sessions/v1/k", status: 403, problem: "forbidden"},
+		{name: "token for the description", header: as(docs), path: "/openapi", status: 200},
+		{name: "token for the description, metrics", header: as(docs), path: "/metrics", status: 403, problem: "forbidden"},
 		{name: "certificate within its keys", certificate: &canary, path: "/sessions/v1/canary%3Ak", status: 200},
 		{name: "certificate outside its keys", certificate: &canary, path: "/sessions/v1/k", status: 403, problem: "forbidden"},
 		{name: "certificate of no client", certificate: &stranger, path: "/sessions/v1/k", status: 401, problem: "unauthenticated", challenge: challengeNone},
 		{name: "certificate of no client, token", certificate: &stranger, header: as(wiki), path: "/sessions/v1/k", status: 200},
-		{name: "certificate of one, token of another", certificate: &canary, header: as(wiki), path: "/sessions/v1/canary%3Ak", status: 400, problem: "conflicting-credentials"},
-		{name: "right certificate, unknown token", certificate: &canary, header: as("wrong"), path: "/sessions/v1/canary%3Ak", status: 401, problem: "unauthenticated", challenge: challengeToken},
-		{name: "right certificate, alive", certificate: &canary, path: "/healthz", status: 200},
-		{name: "another method, nobody", method: "BREW", path: "/sessions/v1/k", status: 405, problem: "method-not-allowed"},
+		{name: "certificate and token of different clients", certificate: &canary, header: as(wiki), path: "/sessions/v1/canary%3Ak", status: 400, problem: "conflicting-credentials"},
+		{name: "certificate, unknown token", certificate: &canary, header: as("wrong"), path: "/sessions/v1/canary%3Ak", status: 401, problem: "unauthenticated", challenge: challengeToken},
+		{name: "certificate, healthz", certificate: &canary, path: "/healthz", status: 200},
+		{name: "unknown method, no credentials", method: "BREW", path: "/sessions/v1/k", status: 405, problem: "method-not-allowed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, protocol := range protocols {
@@ -275,7 +275,7 @@ func TestAPI_Permissions(t *testing.T) {
 					t.Errorf("%s: WWW-Authenticate %q; want %q", protocol, have, test.challenge)
 				}
 				if calls := r.take(); got.status >= 400 && len(calls) > 0 {
-					t.Errorf("%s: it reached the store", protocol)
+					t.Errorf("%s: the request reached the store", protocol)
 				}
 			}
 		})

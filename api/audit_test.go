@@ -13,7 +13,7 @@ import (
 	"userinfo/store"
 )
 
-// record is an audit record.
+// record is one audit record.
 type record struct {
 	Msg, Decision, Client, Method, Route, Request, Peer, Address, Reason, Key string
 	Status                                                                    int
@@ -46,17 +46,17 @@ func TestAudit_Records(t *testing.T) {
 		want    *record // nil: none
 	}{
 		{"a delete", requestFor("DELETE", "enwiki%3A1", enwiki), &record{Decision: "allowed", Client: "enwiki", Method: "DELETE", Status: 204, Key: key.Hash("enwiki:1")}},
-		{"a delete of another's", requestFor("DELETE", "dewiki%3A1", enwiki), &record{Decision: "denied", Client: "enwiki", Method: "DELETE", Status: 403,
+		{"a delete of a foreign key", requestFor("DELETE", "dewiki%3A1", enwiki), &record{Decision: "denied", Client: "enwiki", Method: "DELETE", Status: 403,
 			Reason: "denied: outside its key patterns", Key: key.Hash("dewiki:1")}},
-		{"a get of another's", requestFor("GET", "dewiki%3A1", enwiki), &record{Decision: "denied", Client: "enwiki", Method: "GET", Status: 403,
+		{"a get of a foreign key", requestFor("GET", "dewiki%3A1", enwiki), &record{Decision: "denied", Client: "enwiki", Method: "GET", Status: 403,
 			Reason: "denied: outside its key patterns", Key: key.Hash("dewiki:1")}},
 		{"a set without the grant", requestFor("PUT", "k", reader), &record{Decision: "denied", Client: "reader", Method: "PUT", Status: 403,
 			Reason: "denied: no grant", Key: key.Hash("k")}},
-		{"a stranger", requestFor("GET", "k", "userinfo_nobody"), &record{Decision: "denied", Method: "GET", Status: 401,
+		{"an unknown token", requestFor("GET", "k", "userinfo_nobody"), &record{Decision: "denied", Method: "GET", Status: 401,
 			Reason: "not identified: unknown token, or not from this network", Key: key.Hash("k")}},
 		{"a get", requestFor("GET", "enwiki%3A1", enwiki), nil},
 		{"a set", requestFor("PUT", "enwiki%3A1", enwiki), nil},
-		{"a delete that is not understood", requestFor("DELETE", "enwiki%3A"+strings.Repeat("x", 5000), enwiki), nil},
+		{"a delete with an invalid key", requestFor("DELETE", "enwiki%3A"+strings.Repeat("x", 5000), enwiki), nil},
 	} {
 		s := newAPI(t, setup{auditKey: key})
 		s.status(test.request)
@@ -92,9 +92,9 @@ func TestAudit_DropsRecords(t *testing.T) {
 	for range 1000 {
 		s.status(requestFor("GET", "k", "userinfo_nobody"))
 	}
-	s.status(requestFor("GET", "dewiki%3A1", enwiki)) // another's records are not dropped for it
+	s.status(requestFor("GET", "dewiki%3A1", enwiki)) // another client has its own limit
 	if got := s.records(t); len(got) != auditBurst+1 || got[auditBurst].Client != "enwiki" {
-		t.Fatalf("%d records of 1000 strangers and a client", len(got))
+		t.Fatalf("%d records after 1000 unauthenticated requests and one of a client", len(got))
 	}
 	c.advance(time.Second)
 	for range 1000 {
@@ -102,13 +102,13 @@ func TestAudit_DropsRecords(t *testing.T) {
 	}
 	got := s.records(t)
 	if len(got) != auditBurst+1+auditRate {
-		t.Errorf("%d records a second later", len(got))
+		t.Errorf("%d records one second later", len(got))
 	}
 	if first := got[auditBurst+1]; first.Dropped != 1000-auditBurst {
-		t.Errorf("the next says that %d were dropped; want %d", first.Dropped, 1000-auditBurst)
+		t.Errorf("the next record says that %d were dropped; want %d", first.Dropped, 1000-auditBurst)
 	}
 	if n := testutil.ToFloat64(s.api.limiter.droppedRecords.WithLabelValues("")); n != 2000-auditBurst-auditRate {
-		t.Errorf("%v are counted as dropped", n)
+		t.Errorf("the metric says that %v were dropped", n)
 	}
 	for range 1000 {
 		s.status(requestFor("DELETE", "k", wiki))

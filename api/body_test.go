@@ -28,7 +28,7 @@ func TestReadBody_Empty(t *testing.T) {
 		}
 	}
 	if calls := r.take(); len(calls) > 0 {
-		t.Errorf("%d of them reached the store", len(calls))
+		t.Errorf("%d requests reached the store", len(calls))
 	}
 }
 
@@ -68,11 +68,11 @@ func TestReadBody_AnnouncedTooLarge(t *testing.T) {
 		w.send(t, head("PUT", "/sessions/v1/k", fields...)+"\r\n") // and not a byte of the body
 		got := w.answer(t, "PUT")
 		if checkProblem(t, got, 413, "value-too-large"); !got.close {
-			t.Errorf("%q: the connection is kept, with a body to come", expect)
+			t.Errorf("%q: the connection is kept, although the body was not read", expect)
 		}
 		w.closed(t)
 	}
-	pr, pw := io.Pipe() // HTTP/2: nobody ever writes to it
+	pr, pw := io.Pipe() // for HTTP/2; nothing is written to it
 	defer func() { _ = pw.Close() }()
 	a := ask{method: "PUT", path: "/sessions/v1/k", body: pr}
 	r := a.request(s)
@@ -88,7 +88,7 @@ func TestReadBody_AnnouncedTooLarge(t *testing.T) {
 	checkProblem(t, got, 413, "value-too-large")
 }
 
-// zeros is an endless body that counts what was taken from it.
+// zeros is an endless body. It counts the bytes that were read.
 type zeros struct{ taken atomic.Int64 }
 
 func (z *zeros) Read(p []byte) (int, error) {
@@ -99,14 +99,14 @@ func (z *zeros) Read(p []byte) (int, error) {
 
 func TestReadBody_Endless(t *testing.T) {
 	s := start(t, setup{})
-	// What the two sides' buffers and HTTP/2's windows hold beyond what was read.
+	// Buffers and the flow control of HTTP/2 hold bytes that the handler has not read.
 	const slack = 16 << 20
 	for _, protocol := range protocols {
 		var body zeros
 		got := s.must(t, s.client(t, protocol), ask{method: "PUT", path: "/sessions/v1/k", body: &body})
 		checkProblem(t, got, 413, "value-too-large")
 		if taken := body.taken.Load(); taken > testMaxValue+slack {
-			t.Errorf("%s: %d bytes were taken", protocol, taken)
+			t.Errorf("%s: %d bytes were read", protocol, taken)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func TestReadBody_100Continue(t *testing.T) {
 		{name: "a query", method: "PUT", path: "/sessions/v1/k?x", status: 400},
 		{name: "no such path", method: "PUT", path: "/nowhere", status: 404},
 		{name: "no such method", method: "BREW", path: "/sessions/v1/k", status: 405},
-		{name: "a body where there is none", method: "PATCH", path: "/sessions/v1/k", fields: []string{"TTL: 7"}, status: 400},
+		{name: "a body that PATCH does not have", method: "PATCH", path: "/sessions/v1/k", fields: []string{"TTL: 7"}, status: 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := s.wire(t)
@@ -163,7 +163,7 @@ func TestRequireNoBody_Body(t *testing.T) {
 		}
 	}
 	if calls := r.take(); len(calls) > 0 {
-		t.Errorf("%d of them reached the store", len(calls))
+		t.Errorf("%d requests reached the store", len(calls))
 	}
 }
 
@@ -171,7 +171,7 @@ func TestRequireNoBody_EmptyBody(t *testing.T) {
 	var r recorder
 	s := start(t, setup{store: r.store()})
 	for method, status := range map[string]int{"GET": 200, "DELETE": 204, "PATCH": 204} {
-		// MediaWiki sends Content-Length: 0 with everything.
+		// MediaWiki sends Content-Length: 0 with every request.
 		for framing, rest := range map[string]string{"Content-Length: 0": "", "Transfer-Encoding: chunked": "0\r\n\r\n"} {
 			w := s.wire(t) // a connection is closed after a body of unknown length
 			w.send(t, head(method, "/sessions/v1/k", "TTL: 7", framing)+"\r\n"+rest)
@@ -204,13 +204,13 @@ func TestReadBody_RefusedBodyIsNotARequest(t *testing.T) {
 		}
 		w.closed(t)
 		if got := s.must(t, c, get("victim")); got.status != 200 {
-			t.Fatalf("%.40q: the body was taken for a request: %d", test, got.status)
+			t.Fatalf("%.40q: the body was served as a request: status %d", test, got.status)
 		}
 	}
 }
 
 func TestReadAll_AllocatesAsBodyArrives(t *testing.T) {
-	const rounds = 100 // so that what else is allocated meanwhile does not count
+	const rounds = 100 // makes other allocations insignificant
 	for _, sent := range []int{1, maxInitialBuffer} {
 		bodies := make([]requestState, rounds)
 		for i := range bodies {
@@ -222,14 +222,14 @@ func TestReadAll_AllocatesAsBodyArrives(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		for i := range bodies {
 			if _, err := bodies[i].readBody(testMaxValue); err == nil {
-				t.Fatal("a body that was cut short was taken for a whole one")
+				t.Fatal("an incomplete body was accepted")
 			}
 		}
 		runtime.ReadMemStats(&after)
 		room := int(after.TotalAlloc-before.TotalAlloc) / rounds
-		// A buffer that doubles has been given less than four times what it holds; the race detector makes each of them twice.
+		// A buffer that doubles in size allocates less than four times its length. The race detector doubles that.
 		if most := 2*(maxInitialBuffer+4*sent) + 32<<10; room > most {
-			t.Errorf("%d bytes of %d announced: %d bytes of memory; want at most %d", sent, testMaxValue, room, most)
+			t.Errorf("after %d bytes of %d announced ones, %d bytes were allocated; want at most %d", sent, testMaxValue, room, most)
 		}
 	}
 }
@@ -250,6 +250,6 @@ func TestReadBody_Incomplete(t *testing.T) {
 		checkProblem(t, w.answer(t, "PUT"), 400, "bad-request")
 	}
 	if calls := r.take(); len(calls) > 0 {
-		t.Errorf("%d of them reached the store", len(calls))
+		t.Errorf("%d requests reached the store", len(calls))
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"userinfo/store"
 )
 
-// shape is an answer but for what is each request's own: the instance.
-func shape(w *httptest.ResponseRecorder) string {
+// withoutInstance returns a response as text, without the request id.
+func withoutInstance(w *httptest.ResponseRecorder) string {
 	body := regexp.MustCompile(`urn:uuid:[0-9a-f-]+`).ReplaceAllString(w.Body.String(), "INSTANCE")
 	var head strings.Builder
 	if err := w.Result().Header.Write(&head); err != nil {
@@ -29,8 +29,8 @@ func shape(w *httptest.ResponseRecorder) string {
 	return fmt.Sprint(w.Code, "\n", head.String(), "\n", body)
 }
 
-// TestCollection_ForeignKeysLookTheSame: every refusal is the same in each byte but its instance, and none has
-// asked the store, which is the only thing whose time could tell.
+// TestCollection_ForeignKeysLookTheSame shows that a client learns nothing about keys that it may not use. All refusals
+// are equal except for the request id, and the store is not called, so timing reveals nothing either.
 func TestCollection_ForeignKeysLookTheSame(t *testing.T) {
 	var calls sync.Map
 	notices := stub(func(_ context.Context, c call) (store.Value, error) {
@@ -53,23 +53,23 @@ func TestCollection_ForeignKeysLookTheSame(t *testing.T) {
 					change(r)
 					w := httptest.NewRecorder()
 					s.api.ServeHTTP(w, r)
-					shapes[shape(w)] = append(shapes[shape(w)], method+" "+key[:8]+" "+name)
+					shapes[withoutInstance(w)] = append(shapes[withoutInstance(w)], method+" "+key[:8]+" "+name)
 				}
 			}
 		}
 	}
 	if len(shapes) != 1 {
 		for text, which := range shapes {
-			t.Errorf("%v are answered:\n%s", which, text)
+			t.Errorf("%v have the response:\n%s", which, text)
 		}
 	}
 	for text := range shapes {
 		if !strings.HasPrefix(text, "403") {
-			t.Errorf("the answer is %s", text)
+			t.Errorf("the response is %s", text)
 		}
 	}
 	calls.Range(func(what, _ any) bool {
-		t.Errorf("the store was asked: %v", what)
+		t.Errorf("the store was called: %v", what)
 		return true
 	})
 }
@@ -87,23 +87,23 @@ func TestCollection_Lifecycle(t *testing.T) {
 				status                  int
 				problem, value, left    string
 			}{
-				{does: "a key that was never set is absent", method: "GET", status: 404, problem: "not-found"},
-				{does: "nothing is there to touch", method: "PATCH", ttl: "10", status: 404, problem: "not-found"},
-				{does: "PUT sets", method: "PUT", body: "one", status: 204},
-				{does: "without a TTL header it lives for the default", method: "GET", status: 200, value: "one", left: "3600"},
-				{does: "time passes", method: "GET", after: 600 * time.Second, status: 200, value: "one", left: "3000"},
-				{does: "POST sets, and says so as Kask does", method: "POST", body: "two", ttl: "20", status: 201},
-				{does: "with a TTL header it lives for that long", method: "GET", status: 200, value: "two", left: "20"},
-				{does: "PATCH gives it a new life", method: "PATCH", ttl: "86400", status: 204},
-				{does: "and leaves the value", method: "GET", status: 200, value: "two", left: "86400"},
-				{does: "DELETE deletes", method: "DELETE", status: 204},
-				{does: "it is absent", method: "GET", status: 404, problem: "not-found"},
-				{does: "deleting again is no error", method: "DELETE", status: 204},
-				{does: "a straggler cannot set it", method: "PUT", body: "three", status: 409, problem: "deleted"},
-				{does: "nor touch it", method: "PATCH", ttl: "10", status: 404, problem: "not-found"},
-				{does: "after the fence it can be set", method: "PUT", body: "four", after: 2 * time.Minute, status: 204},
-				{does: "and read", method: "GET", status: 200, value: "four", left: "3600"},
-				{does: "it expires", method: "GET", after: time.Hour, status: 404, problem: "not-found"},
+				{does: "get of a key that was never set", method: "GET", status: 404, problem: "not-found"},
+				{does: "touch of a key that was never set", method: "PATCH", ttl: "10", status: 404, problem: "not-found"},
+				{does: "set by PUT", method: "PUT", body: "one", status: 204},
+				{does: "get returns the default TTL", method: "GET", status: 200, value: "one", left: "3600"},
+				{does: "get after some time", method: "GET", after: 600 * time.Second, status: 200, value: "one", left: "3000"},
+				{does: "set by POST", method: "POST", body: "two", ttl: "20", status: 201},
+				{does: "get returns the TTL of the set", method: "GET", status: 200, value: "two", left: "20"},
+				{does: "touch", method: "PATCH", ttl: "86400", status: 204},
+				{does: "get returns the new TTL and the old value", method: "GET", status: 200, value: "two", left: "86400"},
+				{does: "delete", method: "DELETE", status: 204},
+				{does: "get after the delete", method: "GET", status: 404, problem: "not-found"},
+				{does: "delete of an absent key", method: "DELETE", status: 204},
+				{does: "set within the fence", method: "PUT", body: "three", status: 409, problem: "deleted"},
+				{does: "touch within the fence", method: "PATCH", ttl: "10", status: 404, problem: "not-found"},
+				{does: "set after the fence", method: "PUT", body: "four", after: 2 * time.Minute, status: 204},
+				{does: "get after the fence", method: "GET", status: 200, value: "four", left: "3600"},
+				{does: "get after the TTL", method: "GET", after: time.Hour, status: 404, problem: "not-found"},
 			} {
 				s.clock.advance(step.after)
 				a := ask{method: step.method, path: "/sessions/v1/enwiki%3AMWSession%3A1"}
@@ -176,7 +176,7 @@ func TestCollection_ValueIsUnchanged(t *testing.T) {
 					t.Fatalf("%s, %s, chunked %v: %d %s", protocol, name, chunked, got.status, got.body)
 				}
 				if got := s.must(t, c, get("v")); got.body != value || got.header.Get("Content-Type") != "application/octet-stream" {
-					t.Errorf("%s, %s, chunked %v: %d bytes of %q; want %d as they were", protocol, name, chunked, len(got.body), got.header["Content-Type"], len(value))
+					t.Errorf("%s, %s, chunked %v: got %d bytes of type %q; want the %d bytes that were sent", protocol, name, chunked, len(got.body), got.header["Content-Type"], len(value))
 				}
 			}
 		}
@@ -228,7 +228,7 @@ func TestCollection_TouchNeedsTTL(t *testing.T) {
 	s := start(t, setup{store: r.store()})
 	checkProblem(t, s.must(t, s.client(t, protocols[0]), ask{method: "PATCH", path: "/sessions/v1/k"}), 400, "bad-request")
 	if calls := r.take(); len(calls) > 0 {
-		t.Errorf("it reached the store: %d calls", len(calls))
+		t.Errorf("the request reached the store: %d calls", len(calls))
 	}
 }
 
@@ -245,10 +245,10 @@ func TestCollection_GetAndDeleteIgnoreTTL(t *testing.T) {
 
 func TestCollection_GetWithoutTTL(t *testing.T) {
 	s := start(t, setup{store: stub(func(context.Context, call) (store.Value, error) {
-		return store.Value{Data: []byte("for ever")}, nil
+		return store.Value{Data: []byte("no TTL")}, nil
 	})})
 	got := s.must(t, s.client(t, protocols[0]), get("k"))
-	if _, has := got.header["Ttl"]; has || got.body != "for ever" {
+	if _, has := got.header["Ttl"]; has || got.body != "no TTL" {
 		t.Errorf("%d %q %v", got.status, got.body, got.header)
 	}
 }
@@ -277,7 +277,7 @@ func TestCollection_StoreCalls(t *testing.T) {
 				t.Errorf("%s %s: the store's check of the Caller: %v", protocol, method, err)
 			}
 			if action == access.Set && string(calls[0].data) != "data" {
-				t.Errorf("%s %s: other data", protocol, method)
+				t.Errorf("%s %s: the store received other data", protocol, method)
 			}
 		}
 	}
@@ -302,7 +302,7 @@ func TestCollection_DeleteContinuesWithoutClient(t *testing.T) {
 		}
 		s.api.ServeHTTP(httptest.NewRecorder(), r)
 		if (seen == nil) != goesOn {
-			t.Errorf("%s: the store's context: %v; want that it goes on: %v", method, seen, goesOn)
+			t.Errorf("%s: the error of the store's context is %v; continues: %v", method, seen, goesOn)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func TestConnListener_MaxConnections(t *testing.T) {
 	for range 20 {
 		c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost"})
 		if err == nil {
-			t.Error("a connection beyond the bound completed TLS")
+			t.Error("a connection beyond the maximum completed the handshake")
 		}
 		if c != nil {
 			_ = c.NetConn().Close()
@@ -34,7 +34,7 @@ func TestConnListener_MaxConnections(t *testing.T) {
 		for _, w := range held {
 			w.send(t, head("GET", "/sessions/v1/k")+"\r\n")
 			if got := w.answer(t, "GET"); got.status != 404 {
-				t.Fatalf("a connection within the bound: %d", got.status)
+				t.Fatalf("a connection within the maximum: status %d", got.status)
 			}
 		}
 	}
@@ -45,7 +45,7 @@ func TestConnListener_MaxConnections(t *testing.T) {
 		t.Errorf("%v connections were refused; want 20", got)
 	}
 	_ = held[0].NetConn().Close()
-	eventually(t, "there is room again", func() bool { return gauge(t, s, "userinfo_connections") == bound-1 })
+	eventually(t, "the closed connection is not countingListener", func() bool { return gauge(t, s, "userinfo_connections") == bound-1 })
 	s.wire(t)
 }
 
@@ -59,9 +59,9 @@ func TestConn_ResetByClient(t *testing.T) {
 			if err := errors.Join(raw.(*net.TCPConn).SetLinger(0), raw.Close()); err != nil {
 				t.Fatal(err)
 			}
-			_ = c.Close() // its own half has gone
+			_ = c.Close() // fails: the socket is closed
 		}
-		if i%6 == 0 { // in the handshake
+		if i%6 == 0 { // reset during the handshake
 			if _, err := io.WriteString(raw, "\x16\x03\x01\x02\x00\x01"); err != nil {
 				t.Fatal(err)
 			}
@@ -83,9 +83,9 @@ func TestConn_ResetByClient(t *testing.T) {
 	}
 	done()
 	eventually(t, "nothing is in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
-	eventually(t, "only the others' connections are open", func() bool { return gauge(t, s, "userinfo_connections") <= 2 })
+	eventually(t, "only the connections of other clients are open", func() bool { return gauge(t, s, "userinfo_connections") <= 2 })
 	if got := s.must(t, s.client(t, protocols[0]), get("r")); got.status != 404 {
-		t.Errorf("a body that was cut was stored: %d", got.status)
+		t.Errorf("an incomplete body was stored: status %d", got.status)
 	}
 }
 
@@ -98,26 +98,41 @@ func TestConn_FirstRequestTimeout(t *testing.T) {
 		asked := s.newConn(asking)
 		time.Sleep(firstRequestTimeout / 2)
 		asked.requestReceived()
-		if err := heard(t, silentClient); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := readError(t, silentClient); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("before firstRequestTimeout: %v", err)
 		}
 		time.Sleep(time.Hour)
-		if err := heard(t, silentClient); !errors.Is(err, io.ErrClosedPipe) {
-			t.Errorf("after it, the silent one: %v", err)
+		if err := readError(t, silentClient); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the silent connection, after firstRequestTimeout: %v", err)
 		}
-		if err := heard(t, askingClient); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("after it, the one that has asked: %v", err)
+		if err := readError(t, askingClient); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the connection with a request, after firstRequestTimeout: %v", err)
 		}
 		_ = asked.Close()
 	})
 }
 
-// heard is what a client finds when it looks whether its connection has ended.
-func heard(t *testing.T, c net.Conn) error {
+// readError returns the error of a read from c: a timeout if c is open.
+func readError(t *testing.T, c net.Conn) error {
 	t.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(1)); err != nil {
 		return err
 	}
 	_, err := c.Read(make([]byte, 1))
 	return err
+}
+
+func TestConn_CloseIsCountedOnce(t *testing.T) {
+	s := new(Server)
+	server, client := net.Pipe()
+	defer func() { _ = client.Close() }()
+	s.open.Add(1)
+	c := s.newConn(server)
+	for range 2 {
+		_ = c.Close() // the second close may fail
+	}
+	if n := s.open.Load(); n != 0 {
+		t.Errorf("%d connections are open; want 0", n)
+	}
+	s.waitForFirstRequests(patience) // returns at once
 }

@@ -18,7 +18,8 @@ import (
 	"userinfo/internal/devca"
 )
 
-// signing is a service with a client that signs, one that comes by certificate, the usual ones, and a proxy.
+// signing is a service with a client that signs its requests, a client with a certificate, the usual clients and a
+// trusted proxy.
 type signing struct {
 	*service
 	signer signature.Signer
@@ -61,7 +62,7 @@ func newSigning(t *testing.T, u setup) *signing {
 	return w
 }
 
-// signedBy is a request with a signature, and what it is in truth by change.
+// signedBy returns a signed request. change is applied after signing.
 func (w *signing) signedBy(t *testing.T, s signature.Signer, method, body string, change func(*http.Request)) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, "https://"+w.addr+"/sessions/v1/signed%2Fkey", strings.NewReader(body))
@@ -132,32 +133,32 @@ func TestCredentials_InvalidSignature(t *testing.T) {
 			{"another key", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.URL.Path, r.URL.RawPath = "/sessions/v1/other", "" }), 401, "unauthenticated"},
 			{"another host", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Host = "elsewhere.example" }), 401, "unauthenticated"},
 			{"another TTL", w.signedBy(t, w.signer, "PATCH", "", func(r *http.Request) { r.Header.Set("TTL", "61") }), 401, "unauthenticated"},
-			{"a TTL that was not signed", w.signedBy(t, w.signer, "PUT", "v", func(r *http.Request) { r.Header.Set("TTL", "61") }), 400, "malformed-credentials"},
+			{"a TTL that is not signed", w.signedBy(t, w.signer, "PUT", "v", func(r *http.Request) { r.Header.Set("TTL", "61") }), 400, "malformed-credentials"},
 			{"another body", w.signedBy(t, w.signer, "PUT", "value", withBody("eulav")), 401, "unauthenticated"},
-			{"a body that was not signed", w.signedBy(t, w.signer, "PUT", "", withBody("value")), 400, "malformed-credentials"},
-			{"another body, with its digest", w.signedBy(t, w.signer, "PUT", "value", func(r *http.Request) {
+			{"a body that is not signed", w.signedBy(t, w.signer, "PUT", "", withBody("value")), 400, "malformed-credentials"},
+			{"another body with its own digest", w.signedBy(t, w.signer, "PUT", "value", func(r *http.Request) {
 				other := w.signedBy(t, w.signer, "PUT", "eulav", asIs)
 				r.Header["Content-Digest"] = other.Header["Content-Digest"]
 				withBody("eulav")(r)
 			}), 401, "unauthenticated"},
-			{"no signature of an input", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Del("Signature") }), 400, "malformed-credentials"},
-			{"no input of a signature", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Del("Signature-Input") }), 400, "malformed-credentials"},
+			{"Signature-Input without Signature", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Del("Signature") }), 400, "malformed-credentials"},
+			{"Signature without Signature-Input", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Del("Signature-Input") }), 400, "malformed-credentials"},
 			{"two signatures", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header["Signature"] = append(r.Header["Signature"], r.Header["Signature"]...) }), 400, "malformed-credentials"},
-			{"garbage", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Signature", "\"(\x7f"); r.Header.Set("Signature", "?") }), 400, "malformed-credentials"},
-			{"garbage beside a right token", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Signature", "?"); withToken(r) }), 400, "malformed-credentials"},
-			{"one client's signature, another's token", w.signedBy(t, w.signer, "GET", "", withToken), 400, "conflicting-credentials"},
-			{"a signature and a wrong token", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer wrong") }), 401, "unauthenticated"},
-			{"a signature and two tokens", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { withToken(r); r.Header.Add("Authorization", "Bearer x") }), 400, "malformed-credentials"},
+			{"an invalid signature", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Signature", "\"(\x7f"); r.Header.Set("Signature", "?") }), 400, "malformed-credentials"},
+			{"an invalid signature with a valid token", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Signature", "?"); withToken(r) }), 400, "malformed-credentials"},
+			{"signature and token of different clients", w.signedBy(t, w.signer, "GET", "", withToken), 400, "conflicting-credentials"},
+			{"a signature with an unknown token", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer wrong") }), 401, "unauthenticated"},
+			{"a signature with two tokens", w.signedBy(t, w.signer, "GET", "", func(r *http.Request) { withToken(r); r.Header.Add("Authorization", "Bearer x") }), 400, "malformed-credentials"},
 		} {
 			if got := w.send(t, c, test.request); got.status != test.status || !strings.Contains(got.body, test.problem) {
 				t.Errorf("%s, %s: %d %s; want %d %s", protocol, test.name, got.status, got.body, test.status, test.problem)
 			}
 			if calls := r.take(); len(calls) > 0 {
-				t.Errorf("%s, %s: it reached the store", protocol, test.name)
+				t.Errorf("%s, %s: the request reached the store", protocol, test.name)
 			}
 		}
 		if got := w.send(t, c, w.signedBy(t, w.other, "GET", "", withToken)); got.status != 200 {
-			t.Errorf("%s: one client's signature and token: %d", protocol, got.status)
+			t.Errorf("%s: signature and token of one client: status %d", protocol, got.status)
 		}
 		r.take()
 	}
@@ -170,7 +171,7 @@ func withBody(text string) func(*http.Request) {
 	}
 }
 
-// clientCert is RFC 9440's field.
+// clientCert returns the value of Client-Cert (RFC 9440) for a certificate.
 func clientCert(c tls.Certificate) string {
 	return ":" + base64.StdEncoding.EncodeToString(c.Certificate[0]) + ":"
 }
@@ -191,24 +192,24 @@ func TestCredentials_ForwardedByProxyOnly(t *testing.T) {
 		status  int
 		problem string
 	}{
-		{"a proxy for its client", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 404, "not-found"},
-		{"a proxy for its client, another's key", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary)}}, others, 403, "forbidden"},
-		{"a proxy for a client with a token", &w.proxy, as(wiki), others, 404, "not-found"},
-		{"a proxy for nobody", &w.proxy, http.Header{}, mine, 401, "unauthenticated"},
-		{"a proxy for somebody unknown", &w.proxy, http.Header{"Client-Cert": {clientCert(w.proxy)}}, mine, 401, "unauthenticated"},
-		{"a proxy for another CA's client", &w.proxy, http.Header{"Client-Cert": {clientCert(foreign)}}, mine, 401, "unauthenticated"},
-		{"a proxy for two", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary), clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
-		{"a proxy with garbage", &w.proxy, http.Header{"Client-Cert": {"canary"}}, mine, 400, "malformed-credentials"},
-		{"a proxy for one, with another's token", &w.proxy, as(wiki, "Client-Cert", clientCert(w.canary)), mine, 400, "conflicting-credentials"},
-		{"a proxy with a name", &w.proxy, http.Header{"X-Client-Dn": {"CN=canary,O=x"}}, mine, 404, "not-found"},
-		{"a proxy with a name and a certificate", &w.proxy, http.Header{"X-Client-Dn": {"CN=canary"}, "Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
-		{"a proxy with its own name", &w.proxy, http.Header{"X-Client-Dn": {"CN=edge-proxy"}}, mine, 401, "unauthenticated"},
-		{"a stranger for a client", nil, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
-		{"a client for itself", &w.canary, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
-		{"a client with a token, for another", nil, as(wiki, "Client-Cert", clientCert(w.canary)), mine, 400, "malformed-credentials"},
-		{"a stranger with a name", nil, http.Header{"X-Client-Dn": {"CN=canary"}}, mine, 400, "malformed-credentials"},
-		{"a stranger with a name in CGI's spelling", nil, http.Header{"CLIENT_CERT": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
-		{"a stranger with an empty one", nil, http.Header{"Client-Cert": {""}}, mine, 400, "malformed-credentials"},
+		{"proxy, client certificate", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 404, "not-found"},
+		{"proxy, client certificate, foreign key", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary)}}, others, 403, "forbidden"},
+		{"proxy, token", &w.proxy, as(wiki), others, 404, "not-found"},
+		{"proxy, no credentials", &w.proxy, http.Header{}, mine, 401, "unauthenticated"},
+		{"proxy, certificate of no client", &w.proxy, http.Header{"Client-Cert": {clientCert(w.proxy)}}, mine, 401, "unauthenticated"},
+		{"proxy, certificate of another CA", &w.proxy, http.Header{"Client-Cert": {clientCert(foreign)}}, mine, 401, "unauthenticated"},
+		{"proxy, two client certificates", &w.proxy, http.Header{"Client-Cert": {clientCert(w.canary), clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"proxy, invalid Client-Cert", &w.proxy, http.Header{"Client-Cert": {"canary"}}, mine, 400, "malformed-credentials"},
+		{"proxy, certificate and token of different clients", &w.proxy, as(wiki, "Client-Cert", clientCert(w.canary)), mine, 400, "conflicting-credentials"},
+		{"proxy, distinguished name", &w.proxy, http.Header{"X-Client-Dn": {"CN=canary,O=x"}}, mine, 404, "not-found"},
+		{"proxy, distinguished name and certificate", &w.proxy, http.Header{"X-Client-Dn": {"CN=canary"}, "Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"proxy, distinguished name of no client", &w.proxy, http.Header{"X-Client-Dn": {"CN=edge-proxy"}}, mine, 401, "unauthenticated"},
+		{"no proxy, client certificate in a header", nil, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"a client that forwards its own certificate", &w.canary, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"a client with a token that forwards a certificate", nil, as(wiki, "Client-Cert", clientCert(w.canary)), mine, 400, "malformed-credentials"},
+		{"no proxy, distinguished name", nil, http.Header{"X-Client-Dn": {"CN=canary"}}, mine, 400, "malformed-credentials"},
+		{"no proxy, header name with an underscore", nil, http.Header{"CLIENT_CERT": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"no proxy, empty Client-Cert", nil, http.Header{"Client-Cert": {""}}, mine, 400, "malformed-credentials"},
 	} {
 		for _, protocol := range protocols {
 			var certificates []tls.Certificate
@@ -230,7 +231,7 @@ func TestCredentials_ForwardedByProxyOnly(t *testing.T) {
 	}
 }
 
-// TestCredentials_MalformedHeaders writes what no HTTP library would.
+// TestCredentials_MalformedHeaders sends requests that HTTP libraries cannot send.
 func TestCredentials_MalformedHeaders(t *testing.T) {
 	var r recorder
 	w := newSigning(t, setup{store: r.store()})
@@ -243,22 +244,22 @@ func TestCredentials_MalformedHeaders(t *testing.T) {
 	host := "Host: " + w.addr + "\r\n"
 	for _, test := range []struct{ name, lines string }{
 		{"two Authorization headers", host + token + token},
-		{"two, of two clients", host + token + "Authorization: Bearer " + string(reader) + "\r\n"},
-		{"two, one in another case", host + token + "AUTHORIZATION: Bearer " + string(wiki) + "\r\n"},
-		{"two, one empty", host + token + "Authorization:\r\n"},
-		{"two in one", host + "Authorization: Bearer " + string(wiki) + ", Bearer " + string(wiki) + "\r\n"},
+		{"two Authorization headers, of two clients", host + token + "Authorization: Bearer " + string(reader) + "\r\n"},
+		{"two Authorization headers, one in upper case", host + token + "AUTHORIZATION: Bearer " + string(wiki) + "\r\n"},
+		{"two Authorization headers, one empty", host + token + "Authorization:\r\n"},
+		{"two tokens in one header", host + "Authorization: Bearer " + string(wiki) + ", Bearer " + string(wiki) + "\r\n"},
 		{"a space before the colon", host + "Authorization : Bearer " + string(wiki) + "\r\n"},
 		{"a folded token", host + "Authorization: Bearer " + string(wiki[:9]) + "\r\n " + string(wiki[9:]) + "\r\n"},
-		{"a fold at the very beginning", " folded\r\n" + host + token},
+		{"a first line that is folded", " folded\r\n" + host + token},
 		{"a bare line feed in a header", host + "X: y\n " + token},
 		{"NUL in a header", host + token + "X: \x00\r\n"},
 		{"two Hosts", host + host + token},
 		{"no Host", token},
 		{"two lengths", host + token + "Content-Length: 0\r\nContent-Length: 5\r\n"},
-		{"a length and chunks", host + token + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"},
-		{"a length that is none", host + token + "Content-Length: -1\r\n"},
+		{"a length and a chunked body", host + token + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"},
+		{"a negative length", host + token + "Content-Length: -1\r\n"},
 		{"two TTLs", host + token + "TTL: 1\r\nTTL: 1\r\n"},
-		{"a signature twice", host + sig.String() + sig.String()},
+		{"two signatures", host + sig.String() + sig.String()},
 		{"a folded signature", host + strings.Replace(sig.String(), ";created", "\r\n ;created", 1)},
 		{"Client-Cert", host + token + "Client-Cert: " + clientCert(w.canary) + "\r\n"},
 		{"Client-Cert folded", host + token + "Client-Cert:\r\n " + clientCert(w.canary) + "\r\n"},
@@ -275,7 +276,7 @@ func TestCredentials_MalformedHeaders(t *testing.T) {
 			t.Errorf("%s: %d %s", test.name, got.status, got.body)
 		}
 		if calls := r.take(); len(calls) > 0 {
-			t.Errorf("%s: it reached the store: %s", test.name, fmt.Sprint(calls[0].action))
+			t.Errorf("%s: the request reached the store: %s", test.name, fmt.Sprint(calls[0].action))
 		}
 		_ = c.NetConn().Close()
 	}
@@ -287,7 +288,7 @@ func TestVerifiedChains_IgnoresUnverifiedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	certificate := issue(foreign, devca.Leaf{CommonName: "canary", Client: true})
-	s := start(t, setup{clientAuth: tls.RequireAnyClientCert}) // a mistake in the settings of TLS
+	s := start(t, setup{clientAuth: tls.RequireAnyClientCert}) // a wrong TLS configuration
 	for _, protocol := range protocols {
 		c := s.client(t, protocol)
 		c.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
@@ -306,11 +307,11 @@ func TestVerifiedChains_IgnoresUnverifiedCertificate(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		if r.TLS = state; verifiedChains(r) != nil {
-			t.Errorf("%s: it was believed", name)
+			t.Errorf("%s: the certificate was accepted", name)
 		}
 	}
 	r := httptest.NewRequest("GET", "/", nil)
 	if r.TLS = (&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{peers}}); len(verifiedChains(r)) != 1 || verifiedChains(r)[0][0] != parsed {
-		t.Error("one that was verified was not believed")
+		t.Error("a verified certificate was not accepted")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Types and flags of HTTP/2's frames (RFC 9113, section 6).
+// Types and flags of HTTP/2 frames (RFC 9113, section 6).
 const (
 	frameData     = 0x0
 	frameHeaders  = 0x1
@@ -22,7 +22,7 @@ const (
 	flagEndHeaders = 0x4
 )
 
-// preface is how a client begins HTTP/2: RFC 9113, section 3.4.
+// preface is the connection preface of a client (RFC 9113, section 3.4).
 var preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(frameSettings, 0, 0, "")
 
 func frame(kind, flags byte, stream uint32, payload string) string {
@@ -30,7 +30,7 @@ func frame(kind, flags byte, stream uint32, payload string) string {
 	return string(length[1:]) + string([]byte{kind, flags}) + string(binary.BigEndian.AppendUint32(nil, stream)) + payload
 }
 
-// fields is a header in HPACK, without its tables: names and values of less than 127 bytes.
+// fields encodes a header in HPACK, without compression. Names and values must be shorter than 127 bytes.
 func fields(namesAndValues ...string) string {
 	var b []byte
 	for pair := range slices.Chunk(namesAndValues, 2) {
@@ -40,12 +40,12 @@ func fields(namesAndValues ...string) string {
 	return string(b)
 }
 
-// frames is an HTTP/2 connection on which a test sees when it ends, which net/http's client keeps to itself.
+// frames is an HTTP/2 connection. Unlike the client of net/http, it shows when the server closes the connection.
 type frames struct {
 	*tls.Conn
 	r      *bufio.Reader
-	stream uint32 // the next request's
-	goAway bool   // whether the server said so
+	stream uint32 // id of the next request's stream
+	goAway bool   // the server has sent GOAWAY
 }
 
 func (s *service) frames(t testing.TB) *frames {
@@ -61,7 +61,7 @@ func (s *service) frames(t testing.TB) *frames {
 	return &frames{Conn: c, r: bufio.NewReader(c), stream: 1}
 }
 
-// next reads a frame.
+// next reads the header of the next frame and discards the payload.
 func (f *frames) next() (kind, flags byte, stream uint32, err error) {
 	var h [9]byte
 	if _, err := io.ReadFull(f.r, h[:]); err != nil {
@@ -72,7 +72,7 @@ func (f *frames) next() (kind, flags byte, stream uint32, err error) {
 	return h[3], h[4], binary.BigEndian.Uint32(h[5:]), err
 }
 
-// ask sends a request without a body and reads its answer to the end.
+// ask sends a request without a body and reads the whole response.
 func (f *frames) ask(t testing.TB, a ask) {
 	t.Helper()
 	header := fields(":method", a.method, ":scheme", "https", ":authority", "test", ":path", a.path)
@@ -87,7 +87,7 @@ func (f *frames) ask(t testing.TB, a ask) {
 	for {
 		kind, flags, stream, err := f.next()
 		if err != nil {
-			t.Fatalf("reading an answer: %v", err)
+			t.Fatalf("reading a response: %v", err)
 		}
 		if stream == f.stream && (kind == frameHeaders || kind == frameData) && flags&flagEndStream != 0 {
 			f.stream += 2
@@ -96,7 +96,7 @@ func (f *frames) ask(t testing.TB, a ask) {
 	}
 }
 
-// closed waits until the server has said GOAWAY and closed the connection.
+// closed waits until the server has sent GOAWAY and closed the connection.
 func (f *frames) closed(t testing.TB) {
 	t.Helper()
 	var err error

@@ -9,7 +9,6 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,11 +16,11 @@ import (
 	"userinfo/internal/devca"
 )
 
-// measure runs s and reports the CPU of this process, which is the server's, for each connection.
+// measure runs s and reports the CPU time of this process per connection. This process runs only the server.
 func (s clientSpec) measure(b *testing.B) {
 	b.Helper()
 	s.Connections, s.AtOnce = b.N, 2
-	defer runtime.KeepAlive(ballast())
+
 	client := s.start(b)
 	b.ResetTimer()
 	before := cpu(b)
@@ -31,8 +30,8 @@ func (s clientSpec) measure(b *testing.B) {
 	client.end(b)
 }
 
-// BenchmarkFresh is a request on a connection of its own: to the service, to net/http, and to a loop of accept, handshake
-// and 2 KB.
+// BenchmarkFresh measures one request on a new connection: to the service, to a minimal server of net/http, and to a
+// minimal server of crypto/tls.
 func BenchmarkFresh(b *testing.B) {
 	for _, resume := range []bool{false, true} {
 		for _, of := range []string{"userinfo", "net-http", "bare", "userinfo-http2", "net-http-http2"} {
@@ -40,11 +39,11 @@ func BenchmarkFresh(b *testing.B) {
 				var s clientSpec
 				switch of {
 				case "userinfo", "userinfo-http2":
-					s = canarySpec(startHolding(b, 2<<10).addr)
+					s = canaryClients(startHolding(b, 2<<10).addr)
 				case "net-http", "net-http-http2":
-					s = canarySpec(startFloor(b, 2<<10))
+					s = canaryClients(startFloor(b, 2<<10))
 				case "bare":
-					s = canarySpec(startBare(b, serverTLS(serverCertificate())))
+					s = canaryClients(startBare(b, serverTLS(serverCertificate())))
 				}
 				s.Resume, s.HTTP2 = resume, strings.HasSuffix(of, "http2")
 				s.measure(b)
@@ -53,7 +52,8 @@ func BenchmarkFresh(b *testing.B) {
 	}
 }
 
-// BenchmarkHandshake is what the bare loop costs by the server's certificate, the key exchange, and what the client has.
+// BenchmarkHandshake compares handshakes by the kind of the server's certificate, the key exchange, and the client's
+// credentials.
 func BenchmarkHandshake(b *testing.B) {
 	p384, err1 := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	_, edwards, err2 := ed25519.GenerateKey(rand.Reader)
@@ -66,10 +66,10 @@ func BenchmarkHandshake(b *testing.B) {
 		for _, curves := range [][]tls.CurveID{{tls.X25519}, {tls.CurveP256}, {tls.X25519MLKEM768, tls.X25519}} {
 			for _, client := range []string{"anonymous", "certificate", "resumed", "resumed-certificate"} {
 				if certificate.name != "P-256" && (curves[0] != tls.X25519 || client != "anonymous") {
-					continue // the certificate's kind and the others do not depend on one another
+					continue // the combinations are independent
 				}
 				b.Run(certificate.name+"/"+curves[0].String()+"/"+client, func(b *testing.B) {
-					s := canarySpec(startBare(b, serverTLS(certificate.pair)))
+					s := canaryClients(startBare(b, serverTLS(certificate.pair)))
 					s.Curves, s.Resume = curves, strings.HasPrefix(client, "resumed")
 					if !strings.HasSuffix(client, "certificate") {
 						s.Cert = nil
@@ -81,7 +81,7 @@ func BenchmarkHandshake(b *testing.B) {
 	}
 }
 
-// with is a certificate of the server's with a key.
+// with returns a server certificate for a key.
 func with(b *testing.B, key crypto.Signer, err error) tls.Certificate {
 	b.Helper()
 	if err != nil {
@@ -99,8 +99,8 @@ func serverTLS(pair tls.Certificate) *tls.Config {
 	}
 }
 
-// startBare serves 2 KB to each connection, after its handshake and one read, with nothing but crypto/tls: what a fresh
-// connection must cost.
+// startBare starts a server that uses crypto/tls only. After the handshake and one read, it sends 2 KB and closes the
+// connection.
 func startBare(b *testing.B, config *tls.Config) (addr string) {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -26,10 +26,10 @@ import (
 	"userinfo/store/storetest"
 )
 
-// allMethods are the ways to a key, each as a client in its right would ask.
+// allMethods are the methods of a collection.
 var allMethods = []string{"GET", "PUT", "POST", "PATCH", "DELETE"}
 
-// requestFor is a request for key by a method, from token.
+// requestFor returns a valid request of a method for a key, with a token.
 func requestFor(method, key string, token access.Token) *http.Request {
 	var r *http.Request
 	if method == "PUT" || method == "POST" {
@@ -44,17 +44,17 @@ func requestFor(method, key string, token access.Token) *http.Request {
 	return r
 }
 
-// patience is how long a test waits for an event that must come. No test passes by waiting that long.
+// patience is how long a test waits for an event that must happen. No test waits that long if it passes.
 const patience = 20 * time.Second
 
-// Limits of the collection that tests serve, unless they say otherwise.
+// Limits of the collection in tests.
 const (
 	testDefaultTTL = time.Hour
 	testMaxTTL     = 24 * time.Hour
 	testMaxValue   = 1 << 20
 )
 
-// Tokens of the clients that testPolicy has.
+// Tokens of the clients in testPolicy.
 const (
 	wiki      access.Token = "userinfo_test-wiki"       // everything on sessions
 	reader    access.Token = "userinfo_test-reader"     // sessions:get
@@ -66,7 +66,8 @@ const (
 
 func testPolicy() (*access.Policy, error) { return access.NewPolicy(testRules()) }
 
-// testRules let any credential of a client in everywhere, and anybody to health. others are clients beside the usual.
+// testRules returns rules in which every kind of credential is accepted, and health is open. others are additional
+// clients.
 func testRules(others ...access.Client) access.PolicyConfig {
 	all := []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}
 	holder := func(name string, token access.Token, grants []access.Grant, keys ...string) access.Client {
@@ -92,7 +93,7 @@ func testRules(others ...access.Client) access.PolicyConfig {
 	}
 }
 
-// testCA signs every certificate of a run of the tests, so that keys are made once.
+// testCA signs all certificates of the tests.
 var testCA = sync.OnceValue(func() *devca.CA {
 	ca, err := devca.New("api tests")
 	if err != nil {
@@ -115,7 +116,7 @@ func issue(ca *devca.CA, leaf devca.Leaf) tls.Certificate {
 	return pair
 }
 
-// setup says how a service of a test differs from the usual one. Zero means the usual.
+// setup configures the service of a test. A zero field means the default.
 type setup struct {
 	store                       store.Store // usually memory
 	ready                       func(context.Context) error
@@ -138,20 +139,20 @@ type setup struct {
 	minVersion                  uint16 // of TLS; usually 1.3
 }
 
-// service is a whole server on loopback.
+// service is a server that listens on loopback.
 type service struct {
 	api      *API
 	server   *Server
 	registry *prometheus.Registry
 	logs     *buffer
 	audit    *buffer
-	clock    *clock // of the memory store and of nothing else
+	clock    *clock // of the memory store only
 	addr     string
-	stop     context.CancelFunc // as SIGTERM does
-	served   chan error         // what Serve returned
+	stop     context.CancelFunc // starts the shutdown, as SIGTERM does
+	served   chan error         // receives the result of Serve
 }
 
-// newAPI makes an API of u that nobody serves.
+// newAPI returns a service with an API and without a Server.
 func newAPI(t testing.TB, u setup) *service {
 	t.Helper()
 	s := &service{registry: prometheus.NewRegistry(), logs: &buffer{}, clock: &clock{now: time.Now()}}
@@ -213,7 +214,7 @@ func newAPI(t testing.TB, u setup) *service {
 	return s
 }
 
-// start serves u until the test ends.
+// start starts a service, and stops it when the test ends.
 func start(t testing.TB, u setup) *service {
 	t.Helper()
 	s := newAPI(t, u)
@@ -226,7 +227,7 @@ func start(t testing.TB, u setup) *service {
 			MinVersion:   orElse(u.minVersion, tls.VersionTLS13),
 
 			CurvePreferences:            u.curves,
-			DynamicRecordSizingDisabled: true, // as tlsconf has it
+			DynamicRecordSizingDisabled: true, // as in tlsconf
 		},
 		MaxConnections: orElse(u.maxConnections, 20_000),
 		Drain:          u.drain,
@@ -250,7 +251,7 @@ func start(t testing.TB, u setup) *service {
 		s.served <- s.server.Serve(ctx, l)
 	}()
 	t.Cleanup(func() {
-		_ = s.server.http.Close() // in no good order: tests of stopping have stopped it already
+		_ = s.server.http.Close()
 		<-ended
 		cancel()
 	})
@@ -265,10 +266,10 @@ func orElse[T comparable](v, otherwise T) T {
 	return v
 }
 
-// protocols are run by each test in which they might differ.
+// protocols are the protocols of the service.
 var protocols = []string{"HTTP/1.1", "HTTP/2.0"}
 
-// client speaks one protocol to s and keeps its connections. It follows no redirect.
+// client returns a client of s for one protocol. It keeps connections and follows no redirects.
 func (s *service) client(t testing.TB, protocol string, certificates ...tls.Certificate) *http.Client {
 	t.Helper()
 	var p http.Protocols
@@ -288,14 +289,14 @@ func (s *service) client(t testing.TB, protocol string, certificates ...tls.Cert
 	}
 }
 
-// ask is a request as a test writes it down. Without an Authorization header it comes from wiki.
+// ask describes a request. Without an Authorization header, the request has the token of wiki.
 type ask struct {
-	method, path string // the path is sent as it is
+	method, path string // the path is sent unchanged
 	header       http.Header
 	body         io.Reader
 }
 
-// answer is a response that has been read to its end.
+// answer is a complete response.
 type answer struct {
 	status   int
 	header   http.Header
@@ -304,7 +305,7 @@ type answer struct {
 	close    bool
 }
 
-// as is a header with a token, and others.
+// as returns a header with a token and other fields.
 func as(token access.Token, others ...string) http.Header {
 	h := http.Header{"Authorization": {"Bearer " + string(token)}}
 	for i := 0; i+1 < len(others); i += 2 {
@@ -318,9 +319,9 @@ func (a ask) request(s *service) *http.Request {
 	if err != nil {
 		panic(err)
 	}
-	r.URL.Opaque = a.path // goes out untouched
+	r.URL.Opaque = a.path // is sent unchanged
 	if strings.HasPrefix(a.path, "//") {
-		r.URL.Opaque = "https://" + s.addr + a.path // lest it pass for an authority
+		r.URL.Opaque = "https://" + s.addr + a.path // otherwise net/http would take it for an authority
 	}
 	if r.Header = a.header.Clone(); r.Header == nil {
 		r.Header = http.Header{}
@@ -334,7 +335,7 @@ func (a ask) request(s *service) *http.Request {
 	return r
 }
 
-// do asks and reads the whole answer.
+// do sends a request and reads the whole response.
 func (s *service) do(c *http.Client, a ask) (answer, error) {
 	res, err := c.Do(a.request(s))
 	if err != nil {
@@ -349,7 +350,7 @@ func read(res *http.Response) (answer, error) {
 	return answer{status: res.StatusCode, header: res.Header, body: string(body), protocol: res.Proto, close: res.Close}, err
 }
 
-// must is do where an answer, whatever it says, has to come.
+// must is like do, but fails the test if there is no response.
 func (s *service) must(t testing.TB, c *http.Client, a ask) answer {
 	t.Helper()
 	got, err := s.do(c, a)
@@ -359,15 +360,15 @@ func (s *service) must(t testing.TB, c *http.Client, a ask) answer {
 	return got
 }
 
-// get asks for the value of key.
+// get returns a request for the value of key.
 func get(key string) ask { return ask{method: http.MethodGet, path: "/sessions/v1/" + key} }
 
-// put sets key to value.
+// put returns a request that sets key to value.
 func put(key, value string) ask {
 	return ask{method: http.MethodPut, path: "/sessions/v1/" + key, body: strings.NewReader(value)}
 }
 
-// buffer is a log that may be written and read at once.
+// buffer is a log that is safe for concurrent use.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -385,7 +386,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// clock is moved by the test.
+// clock is a clock that the test sets.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -403,17 +404,17 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// eventually waits for what cannot announce itself, such as a gauge.
+// eventually waits until ok returns true. Use it only for state that cannot be awaited, such as a gauge.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("still not so after %v: %s", patience, what)
+			t.Fatalf("after %v, this has not happened: %s", patience, what)
 		}
 	}
 }
 
-// gauge is the value of a gauge or counter without labels.
+// gauge returns the value of a gauge or counter without labels.
 func gauge(t testing.TB, s *service, name string) float64 {
 	t.Helper()
 	families, err := s.registry.Gather()
@@ -430,7 +431,7 @@ func gauge(t testing.TB, s *service, name string) float64 {
 	return 0
 }
 
-// serve answers without a network in between. A PUT or POST has a body.
+// serve calls the API directly, without a network. A PUT or POST has a body.
 func (s *service) serve(method, path string, header http.Header) answer {
 	var r *http.Request
 	if method == "PUT" || method == "POST" {

@@ -50,7 +50,7 @@ func TestHealth_ChecksStoreOncePerSecond(t *testing.T) {
 		now.advance(step.advance)
 		state = step.state
 		if got := h.checkStore(t.Context()); got != step.want || asked != step.asked {
-			t.Errorf("%+v: %v, asked %d times", step, got, asked)
+			t.Errorf("%+v: error %v after %d checks", step, got, asked)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func TestHealth_UnreadableStoreIsNotReady(t *testing.T) {
 func TestHealth_CheckContinuesWithoutClient(t *testing.T) {
 	h := health{now: (&clock{}).Now, check: func(ctx context.Context) error {
 		if _, bounded := ctx.Deadline(); !bounded {
-			t.Error("the store may take as long as it likes")
+			t.Error("the check has no time limit")
 		}
 		return ctx.Err()
 	}}
@@ -105,7 +105,7 @@ func TestHealth_SharesOneCheck(t *testing.T) {
 	close(hanging)
 	waiting.Wait()
 	if asked != 1 {
-		t.Errorf("the store was asked %d times, and each time made the others wait for readyTimeout", asked)
+		t.Errorf("the store was checked %d times; want once", asked)
 	}
 }
 

@@ -21,7 +21,7 @@ func TestLimiter_InFlight(t *testing.T) {
 	for range 2 {
 		answered.Go(func() {
 			if got, err := s.do(c, get("k")); err != nil || got.status != 200 {
-				t.Errorf("one of two at once: %v %v", got, err)
+				t.Errorf("a request within the limit: %v %v", got, err)
 			}
 		})
 		<-g.entered
@@ -43,14 +43,14 @@ func TestLimiter_InFlight(t *testing.T) {
 	close(g.opened)
 	answered.Wait()
 	if got := s.must(t, c, get("k")); got.status != 200 {
-		t.Errorf("once they are answered: %d", got.status)
+		t.Errorf("after the others have finished: status %d", got.status)
 	}
 	if n := testutil.ToFloat64(s.api.limiter.limited.WithLabelValues("wiki", "in_flight")); n != 1 {
-		t.Errorf("%v are counted", n)
+		t.Errorf("the metric counts %v refusals; want 1", n)
 	}
 }
 
-// timed is an API whose clock the test moves.
+// timed returns a service with a clock that the test sets.
 func timed(t *testing.T, u setup) (*service, *clock) {
 	t.Helper()
 	c := &clock{now: time.Now()}
@@ -78,11 +78,11 @@ func TestLimiter_Rate(t *testing.T) {
 		return good
 	}
 	if n := count(); n != 5 {
-		t.Errorf("%d at once; want 5", n)
+		t.Errorf("%d requests at once; want 5", n)
 	}
 	c.advance(time.Second)
 	if n := count(); n != 5 {
-		t.Errorf("%d after a second; want 5", n)
+		t.Errorf("%d requests after one second; want 5", n)
 	}
 	if status, _ := s.status(requestFor("GET", "k", reader)); status != 200 {
 		t.Errorf("another client: %d", status)
@@ -91,10 +91,10 @@ func TestLimiter_Rate(t *testing.T) {
 
 func TestLimiter_Misses(t *testing.T) {
 	for name, guess := range map[string]func() *http.Request{
-		"keys that are not there": func() *http.Request { return requestFor("GET", "enwiki%3Anone", enwiki) },
-		"touches":                 func() *http.Request { return requestFor("PATCH", "enwiki%3Anone", enwiki) },
-		"keys of others":          func() *http.Request { return requestFor("GET", "dewiki%3Anone", enwiki) },
-		"sets of others' keys":    func() *http.Request { return requestFor("PUT", "dewiki%3Anone", enwiki) },
+		"absent keys":          func() *http.Request { return requestFor("GET", "enwiki%3Anone", enwiki) },
+		"touches":              func() *http.Request { return requestFor("PATCH", "enwiki%3Anone", enwiki) },
+		"foreign keys":         func() *http.Request { return requestFor("GET", "dewiki%3Anone", enwiki) },
+		"sets of foreign keys": func() *http.Request { return requestFor("PUT", "dewiki%3Anone", enwiki) },
 	} {
 		s, c := timed(t, setup{limits: access.Limits{MissesPerMinute: 3}})
 		for range 3 {
@@ -107,25 +107,25 @@ func TestLimiter_Misses(t *testing.T) {
 				w := httptest.NewRecorder()
 				s.api.ServeHTTP(w, requestFor(method, key, enwiki))
 				if w.Code != 429 || !strings.Contains(w.Body.String(), "too-many-misses") || w.Header().Get("Retry-After") != "20" {
-					t.Errorf("%s, then %s %s: %s", name, method, key, shape(w))
+					t.Errorf("%s, then %s %s: %s", name, method, key, withoutInstance(w))
 				}
 			}
 		}
 		if status, _ := s.status(requestFor("DELETE", "enwiki%3Athere", enwiki)); status != 204 {
-			t.Errorf("%s, then a logout: %d", name, status)
+			t.Errorf("%s, then a delete: status %d", name, status)
 		}
 		if status, _ := s.status(requestFor("PUT", "enwiki%3Anew", enwiki)); status != 204 {
-			t.Errorf("%s, then a login: %d", name, status)
+			t.Errorf("%s, then a set: status %d", name, status)
 		}
 		if status, _ := s.status(requestFor("GET", "none", wiki)); status != 404 {
-			t.Errorf("%s, then another client: %d", name, status)
+			t.Errorf("%s, then another client: status %d", name, status)
 		}
 		c.advance(20 * time.Second)
 		if status, _ := s.status(requestFor("GET", "enwiki%3Anone", enwiki)); status != 404 {
-			t.Errorf("%s, 20 s later: %d", name, status)
+			t.Errorf("%s, 20 s later: status %d", name, status)
 		}
 		if status, _ := s.status(requestFor("GET", "enwiki%3Anone", enwiki)); status != 429 {
-			t.Errorf("%s, once more: %d", name, status)
+			t.Errorf("%s, immediately after that: status %d", name, status)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestLimiter_ClientsOwnLimits(t *testing.T) {
 			}
 		}
 		if good != step.want {
-			t.Errorf("%d at once; want %d", good, step.want)
+			t.Errorf("%d requests at once; want %d", good, step.want)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestLimiter_LogsMissesAndRefusals(t *testing.T) {
 	}
 	for _, d := range []struct{ client, status string }{{"enwiki", "403"}, {"", "401"}} {
 		if n := testutil.ToFloat64(s.api.limiter.refusals.WithLabelValues(d.client, d.status)); n != 7 {
-			t.Errorf("%v denials of client %q with %s", n, d.client, d.status)
+			t.Errorf("%v refusals of client %q with status %s", n, d.client, d.status)
 		}
 	}
 	const said = "misses and refused requests of a client"
@@ -191,5 +191,20 @@ func TestLimiter_LogsMissesAndRefusals(t *testing.T) {
 	}
 	if !strings.Contains(s.logs.String(), `"client":"enwiki","misses":8,"denials":7`) || !strings.Contains(s.logs.String(), `"misses":10,"denials":0`) {
 		t.Errorf("the log is %s", s.logs)
+	}
+}
+
+func TestLimiter_RefusalBeforeAuthenticationDoesNotCount(t *testing.T) {
+	s, _ := timed(t, setup{limits: access.Limits{RequestsPerSecond: 1}, store: new(recorder).store()})
+	for _, path := range []string{"/nowhere", "/sessions/v1/k?x"} {
+		for range 3 {
+			s.serve("GET", path, as(wiki))
+		}
+	}
+	if status, _ := s.status(requestFor("GET", "k", wiki)); status != 200 {
+		t.Errorf("the first request after refusals: status %d; want 200", status)
+	}
+	if status, _ := s.status(requestFor("GET", "k", wiki)); status != 429 {
+		t.Errorf("the second request: status %d; want 429", status)
 	}
 }

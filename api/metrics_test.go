@@ -13,7 +13,7 @@ import (
 	"userinfo/access"
 )
 
-// requests counts s's requests by "method route status".
+// requests returns the number of requests by "method route status".
 func requests(t testing.TB, s *service) map[string]uint64 {
 	t.Helper()
 	counts := make(map[string]uint64)
@@ -105,7 +105,7 @@ func TestMetrics_ShedRequests(t *testing.T) {
 	c := s.client(t, protocols[1])
 	held := make(chan answer)
 	go func() {
-		a, _ := s.do(c, get("k")) // an error shows as status 0
+		a, _ := s.do(c, get("k")) // after an error, the status is 0
 		held <- a
 	}()
 	<-g.entered
@@ -139,11 +139,11 @@ func TestMetrics_BrokenCollector(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if !strings.Contains(s.logs.String(), `"level":"ERROR"`) {
-		t.Errorf("the log says nothing of it: %s", s.logs)
+		t.Errorf("the log has no error: %s", s.logs)
 	}
 }
 
-// broken is a collector that has nothing but an error.
+// broken is a collector that always fails.
 type broken struct{}
 
 func (broken) Describe(c chan<- *prometheus.Desc) {

@@ -95,7 +95,7 @@ func TestDescription_ListsExactlyTheProblems(t *testing.T) {
 	}
 }
 
-// outcome is a status, and the type of the problem where it is one.
+// outcome is the status of a response and, for a problem document, its type.
 type outcome struct {
 	status  int
 	problem string
@@ -107,7 +107,7 @@ func sorted(outcomes map[outcome]bool) []outcome {
 	})
 }
 
-// problemsOf lists the problems that a described response can be.
+// problemsOf returns the problems that a described response can have.
 func problemsOf(r *openapi3.Response) []outcome {
 	media := r.Content[problemType]
 	if media == nil {
@@ -125,7 +125,7 @@ func problemsOf(r *openapi3.Response) []outcome {
 	return all
 }
 
-// problemsInCode finds what this package writes down: newProblem(http.StatusX, "name", …), and
+// problemsInCode finds the problems in the source of this package: newProblem(http.StatusX, "name", …), and
 // problem{Type: "name", Status: http.StatusX} with or without problemBase.
 func problemsInCode(t *testing.T) map[outcome]bool {
 	files, err := filepath.Glob("*.go")
@@ -167,7 +167,7 @@ func problemsInCode(t *testing.T) map[outcome]bool {
 	return found
 }
 
-// literal is the string that e is, or ends with; "" where it is none.
+// literal returns the string literal that e is or ends with, or "".
 func literal(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BinaryExpr:
@@ -180,7 +180,7 @@ func literal(e ast.Expr) string {
 	return ""
 }
 
-// statusNamed is the status that net/http calls so; 0 where e is no such name.
+// statusNamed returns the status of an expression such as http.StatusOK, or 0.
 func statusNamed(e ast.Expr) int {
 	s, ok := e.(*ast.SelectorExpr)
 	if !ok {
@@ -194,15 +194,15 @@ func statusNamed(e ast.Expr) int {
 	return 0
 }
 
-// situation is what a request finds, and how it differs from one that succeeds.
+// situation is the state of the service, and how a request differs from one that succeeds.
 type situation struct {
 	setup
 	change func(*http.Request)
 	drain  bool
-	again  bool // it is the second request of this kind
+	again  bool // the request is sent twice
 }
 
-// storeErrors are what the contract of store.Store says of each method.
+// storeErrors lists the errors that store.Store may return for each method.
 var storeErrors = map[string][]error{
 	http.MethodGet:    {access.ErrDenied, store.ErrKey, store.ErrNotFound, store.ErrSealed, store.ErrUnavailable},
 	http.MethodPut:    {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrFull},
@@ -233,7 +233,7 @@ func TestDescription_ListsExactlyTheResponses(t *testing.T) {
 					for _, o := range all {
 						described[o] = true
 						if o.status != n {
-							t.Errorf("%d is described with the problem %v", n, o)
+							t.Errorf("status %d is described with the problem %v", n, o)
 						}
 					}
 				}
@@ -260,7 +260,7 @@ func TestDescription_CoversUnknownMethodsAndPaths(t *testing.T) {
 	}
 }
 
-// situations are all that lead to another answer of an operation, as far as its request and its store can.
+// situations returns the situations that together lead to every possible response of an operation.
 func situations(method, path string) []situation {
 	header := func(name string, values ...string) func(*http.Request) {
 		return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = values }
@@ -304,7 +304,7 @@ func situations(method, path string) []situation {
 		situation{change: func(r *http.Request) { r.RequestURI += strings.Repeat("k", MaxKeyBytes) }},
 		situation{change: body(brokenBody{os.ErrDeadlineExceeded}, -1)},
 		situation{change: body(brokenBody{io.ErrUnexpectedEOF}, -1)},
-		situation{setup: setup{store: failing(errors.New("of which nobody has heard"))}},
+		situation{setup: setup{store: failing(errors.New("unknown"))}},
 	)
 	if method == http.MethodGet || method == http.MethodPatch {
 		all = append(all, situation{setup: setup{limits: access.Limits{MissesPerMinute: 1}, store: failing(store.ErrNotFound)}, again: true})
@@ -318,7 +318,7 @@ func situations(method, path string) []situation {
 	return all
 }
 
-// healthOf gives the usual rules with an audience health of alternatives.
+// healthOf returns testRules with these alternatives for the health resources.
 func healthOf(alternatives ...access.Alternative) func() *access.Policy {
 	rules := testRules()
 	rules.Audiences[access.Health] = alternatives
@@ -333,18 +333,19 @@ func body(r io.ReadCloser, length int64) func(*http.Request) {
 	return func(req *http.Request) { req.Body, req.ContentLength = r, length }
 }
 
-// brokenBody ends with an error before it has begun.
+// brokenBody is a body that fails at the first read.
 type brokenBody struct{ err error }
 
 func (b brokenBody) Read([]byte) (int, error) { return 0, b.err }
 
 func (brokenBody) Close() error { return nil }
 
-// answer gives the outcome of a request in s, having checked that it is described for o: status, headers and body.
+// answer sends the request and returns the outcome. It fails the test if the description of o does not match the
+// response.
 func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o *openapi3.Operation) outcome {
 	t.Helper()
 	if s.store == nil {
-		s.store = new(recorder).store() // has a value under every key
+		s.store = new(recorder).store() // every key has a value
 	}
 	a := newAPI(t, s.setup).api
 	if s.drain {
@@ -378,7 +379,7 @@ func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o 
 		Options:                &openapi3filter.Options{IncludeResponseStatus: true},
 	})
 	if err != nil {
-		t.Errorf("%s %s: %d is not as described: %v", method, path, w.Code, err)
+		t.Errorf("%s %s: the response %d does not match the description: %v", method, path, w.Code, err)
 	}
 	if w.Header().Get("Content-Type") != problemType {
 		return outcome{w.Code, ""}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// escape writes every byte of key as %XX, which is one of the ways to spell it.
+// escape returns key with every byte percent-encoded.
 func escape(key string) string {
 	var b strings.Builder
 	for _, c := range []byte(key) {
@@ -18,7 +18,7 @@ func escape(key string) string {
 	return b.String()
 }
 
-// spellings of keys: a path segment as a client sends it, and the key that it is.
+// spellings lists path segments and the keys that they mean.
 var spellings = []struct{ sent, key string }{
 	{"plain", "plain"},
 	{"enwiki%3AMWSession%3Aabc", "enwiki:MWSession:abc"},
@@ -31,7 +31,7 @@ var spellings = []struct{ sent, key string }{
 	{"%C3%BC", "ü"}, {"\u00fc", "ü"}, {"%F0%9F%8D%AA", "🍪"}, {"🍪", "🍪"},
 	{"%ff", "\xff"}, {"%FF%FE", "\xff\xfe"}, {"\xff", "\xff"}, {"%C3", "\xc3"},
 	{"a;b", "a;b"}, {`"a"`, `"a"`}, {"<a>", "<a>"}, {"{a}", "{a}"}, {`a\b`, `a\b`}, {"a^b", "a^b"}, {"a|b", "a|b"}, {"a`b", "a`b"}, {"[a]", "[a]"},
-	{`"%2F"`, `"/"`}, {"<%3A%2f>", "<:/>"}, {"%2F\xff%2F", "/\xff/"}, // where URL.EscapedPath would write the slash anew
+	{`"%2F"`, `"/"`}, {"<%3A%2f>", "<:/>"}, {"%2F\xff%2F", "/\xff/"}, // URL.EscapedPath would lose the escape of the slash
 	{"%3F", "?"}, {"a%3Fb=c", "a?b=c"}, {"a%23b", "a#b"}, {"a#b", "a#b"},
 	{":key", ":key"}, {"*", "*"}, {"*key", "*key"}, {"a&b=c", "a&b=c"}, {"!$'()@,~-_", "!$'()@,~-_"},
 	{"%61%62", "ab"}, {"ab", "ab"},
@@ -48,7 +48,7 @@ func TestParseKey_Spellings(t *testing.T) {
 		if got.status != 200 || got.header.Get("Location") != "" {
 			t.Errorf("%s, %.40q: %d %v", how, sent, got.status, got.header)
 		} else if len(calls) != 1 || string(calls[0].key) != key {
-			t.Errorf("%s, %.40q: %d calls, not one for %.40q", how, sent, len(calls), key)
+			t.Errorf("%s, %.40q: %d calls of the store; want one, for %.40q", how, sent, len(calls), key)
 		}
 	}
 	w, c := s.wire(t), s.client(t, protocols[1])
@@ -77,7 +77,7 @@ func TestParseKey_EveryByte(t *testing.T) {
 				t.Fatalf("%s, byte %#02x: %d %s", protocol, b, got.status, got.body)
 			}
 			if calls := r.take(); len(calls) != 1 || string(calls[0].key) != key {
-				t.Errorf("%s, byte %#02x is not in the key that the store was asked for", protocol, b)
+				t.Errorf("%s: the store was called without byte %#02x in the key", protocol, b)
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func TestParseKey_DifferentKeys(t *testing.T) {
 		for _, spelling := range spellings {
 			for _, sent := range []string{spelling.sent, escape(spelling.key), strings.ToLower(escape(spelling.key))} {
 				if got := s.must(t, c, get(sent)); got.body != "value of "+spelling.key {
-					t.Errorf("%s %.40q: %d, another value", protocol, sent, got.status)
+					t.Errorf("%s %.40q: status %d, or another value", protocol, sent, got.status)
 				}
 			}
 		}
@@ -121,7 +121,7 @@ func TestParseKey_InvalidEscape(t *testing.T) {
 		if key, err := parseKey(segment); err == nil || problemFor(err).Status != 400 {
 			t.Errorf("%q: %q, %v", segment, string(key), err)
 		}
-		// net/http refuses it before a handler is asked, in its own words.
+		// net/http refuses the request before the handler is called.
 		w := s.wire(t)
 		w.send(t, head("GET", "/sessions/v1/"+segment)+"\r\n")
 		if got := w.answer(t, "GET"); got.status != 400 {
@@ -161,7 +161,7 @@ func FuzzParseKey(f *testing.F) {
 	f.Add([]byte(nil), byte(1))
 	a := newAPI(f, setup{}).api
 	f.Fuzz(func(t *testing.T, key []byte, form byte) {
-		// RFC 3986 leaves open which of the bytes that need not be escaped are; the fuzzer chooses.
+		// A client may escape more bytes than necessary (RFC 3986, section 2.4). The fuzzer chooses a form.
 		sent := escape(string(key))
 		if form&1 != 0 {
 			sent = url.PathEscape(string(key))
@@ -172,7 +172,7 @@ func FuzzParseKey(f *testing.F) {
 		}
 		r, err := http.ReadRequest(bufio.NewReaderSize(strings.NewReader("GET "+target+" HTTP/1.1\r\nHost: h\r\n\r\n"), 64<<10))
 		if err != nil {
-			t.Fatalf("%q is no request: %v", target, err)
+			t.Fatalf("net/http refuses %q: %v", target, err)
 		}
 		route, segment := a.router.find("GET", sentPath(r))
 		if !route.keyed() {
@@ -217,21 +217,20 @@ func FuzzSentPath(f *testing.F) {
 	})
 }
 
-// checkKey holds parseKey to its promises: a key is the segment with its escapes decoded, and no slash is in it that
-// was not escaped.
+// checkKey checks the invariants of parseKey: a key is the decoded segment, and every slash in a key was escaped.
 func checkKey(t *testing.T, segment string) {
 	t.Helper()
 	key, err := parseKey(segment)
 	if err != nil {
 		if key != "" {
-			t.Fatalf("%q is refused, and is the key %q", segment, string(key))
+			t.Fatalf("%q is refused, but returns the key %q", segment, string(key))
 		}
 		return
 	}
 	if want, err := url.PathUnescape(segment); err != nil || want != string(key) || key == "" || len(key) > MaxKeyBytes {
-		t.Fatalf("%q is the key %q; want %q, %v", segment, string(key), want, err)
+		t.Fatalf("%q returns the key %q; want %q, %v", segment, string(key), want, err)
 	}
 	if slashes := strings.Count(strings.ToLower(segment), "%2f"); strings.Contains(segment, "/") || strings.Count(string(key), "/") != slashes {
-		t.Fatalf("%q is the key %q with another number of slashes", segment, string(key))
+		t.Fatalf("%q returns the key %q with another number of slashes", segment, string(key))
 	}
 }

@@ -22,7 +22,7 @@ import (
 
 var urnUUID = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
-// checkProblem holds an answer against RFC 9457 and returns its instance.
+// checkProblem checks that a response is a problem document (RFC 9457) with this name. It returns the instance.
 func checkProblem(t testing.TB, got answer, status int, name string) (instance string) {
 	t.Helper()
 	if got.status != status {
@@ -53,7 +53,7 @@ func checkProblem(t testing.TB, got answer, status int, name string) (instance s
 	return instance
 }
 
-// sentinels are the errors that a store may return and what a client is told of each.
+// sentinels lists the errors of packages access and store, and the problem of each.
 var sentinels = []struct {
 	name       string
 	err        error
@@ -75,7 +75,7 @@ var sentinels = []struct {
 	{"store.ErrUnavailable", store.ErrUnavailable, 503, "unavailable", "1"},
 }
 
-// planted stands for whatever must not reach a client.
+// planted is a text that must not reach a client.
 const planted = "enwiki:MWSession:planted-secret"
 
 func TestProblemFor_StoreErrors(t *testing.T) {
@@ -93,7 +93,7 @@ func TestProblemFor_StoreErrors(t *testing.T) {
 					t.Errorf("%s: Retry-After %q; want %q", test.name, got.header.Get("Retry-After"), test.retryAfter)
 				}
 				if strings.Contains(fmt.Sprint(got), "planted") {
-					t.Errorf("%s, %s, %s: the client was told %v", method, test.name, how, got)
+					t.Errorf("%s, %s, %s: the client received %v", method, test.name, how, got)
 				}
 			}
 		}
@@ -118,14 +118,14 @@ func TestProblemFor_CoversEveryExportedError(t *testing.T) {
 	slices.Sort(declared)
 	slices.Sort(tested)
 	if !slices.Equal(declared, tested) {
-		t.Errorf("declared are %v; with a problem and in this test are %v", declared, tested)
+		t.Errorf("the packages declare %v; this test has %v", declared, tested)
 	}
 	if len(tested) != len(sharedProblems) {
-		t.Errorf("the table of problems has %d entries, this test %d", len(sharedProblems), len(tested))
+		t.Errorf("sharedProblems has %d entries, this test has %d", len(sharedProblems), len(tested))
 	}
 }
 
-// exportedErrors lists the package-level variables of a file whose names begin with Err.
+// exportedErrors returns the names of a file's package-level variables that begin with Err.
 func exportedErrors(t *testing.T, pkg, file string) []string {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
@@ -160,7 +160,7 @@ func TestProblemFor_UnknownErrorRevealsNothing(t *testing.T) {
 		got := s.serve("GET", "/sessions/v1/k", as(wiki))
 		instance := checkProblem(t, got, 500, "internal")
 		if strings.Contains(fmt.Sprint(got), "planted") || strings.Contains(got.body, "wrapped") {
-			t.Errorf("the client was told %v", got)
+			t.Errorf("the client received %v", got)
 		}
 		if log := s.logs.String(); !strings.Contains(log, instance) || !strings.Contains(log, `"level":"ERROR"`) {
 			t.Errorf("the log has no error under %s: %s", instance, log)
@@ -175,11 +175,11 @@ func TestProblem_InstanceIsUnique(t *testing.T) {
 		seen[checkProblem(t, s.serve("GET", "/sessions/v1/k", as(wiki)), 404, "not-found")] = true
 	}
 	if len(seen) != 1000 {
-		t.Errorf("%d instances in 1000 problems", len(seen))
+		t.Errorf("%d different instances in 1000 problems", len(seen))
 	}
 }
 
-// noRandom is a source of randomness that has failed.
+// noRandom is a source of randomness that always fails.
 type noRandom struct{}
 
 func (noRandom) Read([]byte) (int, error) { return 0, errors.New("no randomness") }
@@ -191,7 +191,7 @@ func TestProblem_SentWithoutRandomness(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if !strings.Contains(s.logs.String(), "no randomness") {
-		t.Errorf("the log does not say why: %s", s.logs)
+		t.Errorf("the log does not have the cause: %s", s.logs)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestProblem_TextsAndRetryAfter(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 		if (p.Status == 503 || p.Status == 429) != (p.retryAfter > 0) {
-			t.Errorf("%s: status %d, Retry-After %d: exactly the answers 429 and 503 have it", p.Type, p.Status, p.retryAfter)
+			t.Errorf("%s: status %d, Retry-After %d; want one for the statuses 429 and 503, and for no other", p.Type, p.Status, p.retryAfter)
 		}
 	}
 }

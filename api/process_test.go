@@ -20,39 +20,40 @@ import (
 	"userinfo/internal/devca"
 )
 
-// clientSpec says what a process of its own asks, so that the CPU and memory of the test's are the server's alone.
+// clientSpec configures clients that run in another process. The test process then uses CPU and memory for the server only.
 type clientSpec struct {
 	Addr, Path    string
 	CA, Cert, Key []byte // PEM; without Cert the client has no certificate
 	Curves        []tls.CurveID
 	Resume        bool
 	HTTP2         bool
-	Kept          bool // the connections are, until the end; otherwise each is for one request
+	Kept          bool // keep all connections until the end; otherwise use each for one request
 	Connections   int
 	AtOnce        int
 }
 
-// clientVariable has a process of these tests be a client, of the spec on its standard input.
+// clientVariable is the environment variable that makes the test binary run as clients. They read a clientSpec from
+// standard input.
 const clientVariable = "USERINFO_TEST_CLIENT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(clientVariable) == "" {
 		os.Exit(m.Run())
 	}
-	if err := beClient(os.Stdin, os.Stdout); err != nil {
+	if err := runClients(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "the clients:", err)
 		os.Exit(1)
 	}
 }
 
-// clientProcess is one.
+// clientProcess is a process that runs clients.
 type clientProcess struct {
 	command *exec.Cmd
 	in      io.WriteCloser
 	said    *bufio.Reader
 }
 
-// start returns when the process has asked once.
+// start starts the process and returns after its first request.
 func (s clientSpec) start(t testing.TB) *clientProcess {
 	t.Helper()
 	text, err := json.Marshal(s)
@@ -77,19 +78,19 @@ func (s clientSpec) start(t testing.TB) *clientProcess {
 
 func (p *clientProcess) say(t testing.TB, line, want string) {
 	t.Helper()
-	_, _ = fmt.Fprintln(p.in, line) // what it says next tells
+	_, _ = fmt.Fprintln(p.in, line) // after an error, there is no answer
 	if got, err := p.said.ReadString('\n'); err != nil || got != want+"\n" {
-		t.Fatalf("the clients say %q, %v", got, err)
+		t.Fatalf("the client process answered %q, %v", got, err)
 	}
 }
 
-// proceed returns when all connections have been made and asked over.
+// proceed makes the process open all connections and send one request on each, and waits for the end of that.
 func (p *clientProcess) proceed(t testing.TB) {
 	t.Helper()
 	p.say(t, "go", "done")
 }
 
-// end has it ask over some of those that it has kept, and exit.
+// end makes the process send requests on some of the kept connections and exit.
 func (p *clientProcess) end(t testing.TB) {
 	t.Helper()
 	if err := errors.Join(p.in.Close(), p.command.Wait()); err != nil {
@@ -97,8 +98,9 @@ func (p *clientProcess) end(t testing.TB) {
 	}
 }
 
-// beClient says "ready" after a first request, makes the connections at the next line of in, and says "done".
-func beClient(in io.Reader, out io.Writer) error {
+// runClients runs the clients. It writes "ready" after a first request. After the next line of in, it opens the connections
+// and writes "done".
+func runClients(in io.Reader, out io.Writer) error {
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')
 	if err != nil {
@@ -135,14 +137,14 @@ func beClient(in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// connect makes all connections and asks over each, and returns those that are to be kept.
-func (s clientSpec) connect(config *tls.Config) ([]idle, error) {
-	var kept []idle
+// connect opens all connections, sends one request on each, and returns the connections if they are kept.
+func (s clientSpec) connect(config *tls.Config) ([]idleConn, error) {
+	var kept []idleConn
 	if s.Kept {
-		if err := allowFiles(uint64(s.Connections) + 500); err != nil {
+		if err := raiseFileLimit(uint64(s.Connections) + 500); err != nil {
 			return nil, err
 		}
-		kept = make([]idle, s.Connections)
+		kept = make([]idleConn, s.Connections)
 	}
 	var next atomic.Int64
 	errs := make([]error, s.AtOnce)
@@ -185,7 +187,7 @@ func (s clientSpec) config() (*tls.Config, error) {
 	return config, nil
 }
 
-// ask makes a connection for one request.
+// ask sends one request on a new connection.
 func (s clientSpec) ask(config *tls.Config) error {
 	if s.HTTP2 {
 		return s.askHTTP2(config)
@@ -200,7 +202,7 @@ func (s clientSpec) ask(config *tls.Config) error {
 	}
 	answer, err := io.ReadAll(c)
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") || len(answer) < 2048 {
-		return fmt.Errorf("%w; the answer was %.100q", err, answer)
+		return fmt.Errorf("%w; the response was %.100q", err, answer)
 	}
 	return nil
 }
@@ -221,22 +223,22 @@ func (s clientSpec) askHTTP2(config *tls.Config) error {
 	return nil
 }
 
-// idle is a connection over which a request was answered, and nothing said since.
-type idle struct {
+// idleConn is a connection on which one request was answered.
+type idleConn struct {
 	c *tls.Conn
 	r *bufio.Reader
 }
 
-func (s clientSpec) keep(config *tls.Config) (idle, error) {
+func (s clientSpec) keep(config *tls.Config) (idleConn, error) {
 	c, err := (&service{addr: s.Addr}).handshake(config)
 	if err != nil {
-		return idle{}, err
+		return idleConn{}, err
 	}
-	i := idle{c, bufio.NewReaderSize(c, 512)}
+	i := idleConn{c, bufio.NewReaderSize(c, 512)}
 	return i, i.ask(s.Path)
 }
 
-func (i idle) ask(path string) error {
+func (i idleConn) ask(path string) error {
 	if err := i.c.SetDeadline(deadline()); err != nil {
 		return err
 	}
@@ -253,8 +255,8 @@ func (i idle) ask(path string) error {
 	return nil
 }
 
-// allowFiles lets this process have n open files.
-func allowFiles(n uint64) error {
+// raiseFileLimit raises the limit of open files to n.
+func raiseFileLimit(n uint64) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return err
@@ -266,7 +268,7 @@ func allowFiles(n uint64) error {
 	return nil
 }
 
-func canarySpec(addr string) clientSpec {
+func canaryClients(addr string) clientSpec {
 	cert, key, err := testCA().Issue(devca.Leaf{CommonName: "canary", Client: true})
 	if err != nil {
 		panic(err)
@@ -274,5 +276,5 @@ func canarySpec(addr string) clientSpec {
 	return clientSpec{Addr: addr, Path: canaryPath, CA: testCA().PEM(), Cert: cert, Key: key, Curves: php}
 }
 
-// php are the key exchanges that PHP offers with OpenSSL 3.0.
+// php lists the key exchanges that PHP offers with OpenSSL 3.0.
 var php = []tls.CurveID{tls.X25519, tls.CurveP256}

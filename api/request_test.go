@@ -52,15 +52,15 @@ func TestRequestState_Overload(t *testing.T) {
 				}
 			}
 			if len(g.entered) > 0 {
-				t.Errorf("%d requests that were shed reached the store", len(g.entered))
+				t.Errorf("%d requests beyond the maximum reached the store", len(g.entered))
 			}
 			close(g.opened)
 			for range bound {
 				if err := <-held; err != nil {
-					t.Errorf("a request within the bound: %v", err)
+					t.Errorf("a request within the maximum: %v", err)
 				}
 			}
-			eventually(t, "requests are worked on again", func() bool { return s.must(t, c, get("k")).status == 200 })
+			eventually(t, "requests are served again", func() bool { return s.must(t, c, get("k")).status == 200 })
 		})
 	}
 }
@@ -85,9 +85,12 @@ func TestRequestState_Panic(t *testing.T) {
 		}
 		log := s.logs.String()
 		if !strings.Contains(log, `"msg":"panic"`) || !strings.Contains(log, "request_test.go") || strings.Contains(log, "planted") {
-			t.Errorf("%s: the log has not where it was, or what it said: %s", protocol, log)
+			t.Errorf("%s: the log lacks the stack, or has the value of the panic: %s", protocol, log)
 		}
 		eventually(t, "nothing is in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
+		if n := requests(t, s)["GET /sessions/v1/:key 500"]; n != 3 {
+			t.Errorf("%s: %d requests are counted with status 500; want 3", protocol, n)
+		}
 	}
 }
 
@@ -100,17 +103,18 @@ func TestRequestState_ClientGone(t *testing.T) {
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
-			_, _ = s.client(t, protocol).Do(get("k").request(s).WithContext(ctx)) // leaves
+			_, _ = s.client(t, protocol).Do(get("k").request(s).WithContext(ctx)) // fails when ctx is cancelled
 		}()
 		<-g.entered
 		leave()
 		<-gone
-		eventually(t, protocol+": it is counted", func() bool { return requests(t, s)["GET /sessions/v1/:key 499"] == 1 })
+		eventually(t, protocol+": the request is counted", func() bool { return requests(t, s)["GET /sessions/v1/:key 499"] == 1 })
 	}
 }
 
-// A client that shuts down its sending half looks like one that has left. net/http cancels its request, and what
-// the handler does not answer it answers 200: to a DELETE that would say that the session is gone.
+// TestRequestState_HalfClosedClient covers a client that closes its sending side and still reads. net/http cancels the
+// request's context. If the handler then sent nothing, net/http would send 200, which for a DELETE would mean that the
+// session is deleted.
 func TestRequestState_HalfClosedClient(t *testing.T) {
 	for _, method := range []string{"GET", "DELETE"} {
 		entered := make(chan struct{})
@@ -140,12 +144,12 @@ func TestRequestState_Log(t *testing.T) {
 	}{
 		{"a success, at debug", setup{}, put("k", "v"),
 			[]string{`"level":"DEBUG"`, `"method":"PUT"`, `"route":"/sessions/v1/:key"`, `"status":204`, `"client":"wiki"`, `"request":"urn:uuid:`, `"remote":"192.0.2.1"`, `"seconds":`}},
-		{"a success, above debug: no record", setup{level: 1}, put("k", "v"), nil},
-		{"a refusal, above debug: no record", setup{level: 1}, get("k"), nil},
-		{"an unavailable store, always", setup{level: 1, store: failing(store.ErrUnavailable)}, get("k"),
+		{"a success, at info: no record", setup{level: 1}, put("k", "v"), nil},
+		{"an absent key, at info: no record", setup{level: 1}, get("k"), nil},
+		{"an unavailable store, at info", setup{level: 1, store: failing(store.ErrUnavailable)}, get("k"),
 			[]string{`"level":"ERROR"`, `"status":503`, `"cause":"unavailable"`}},
-		{"shedding, above debug: no record", setup{level: 1, maxInFlight: -1}, get("k"), nil},
-		{"nobody", setup{}, ask{method: "GET", path: "/sessions/v1/k", header: as("unknown")}, []string{`"status":401`, `"client":""`, `"cause":"not identified: `}},
+		{"overload, at info: no record", setup{level: 1, maxInFlight: -1}, get("k"), nil},
+		{"an unknown token", setup{}, ask{method: "GET", path: "/sessions/v1/k", header: as("unknown")}, []string{`"status":401`, `"client":""`, `"cause":"not identified: `}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newAPI(t, test.setup)
@@ -179,7 +183,7 @@ func TestRemoteAddr_Unknown(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	for _, addr := range []string{"", "@", "pipe", "127.0.0.1"} {
 		if r.RemoteAddr = addr; remoteAddr(r).IsValid() {
-			t.Errorf("%q is from %v", addr, remoteAddr(r))
+			t.Errorf("%q: address %v; want none", addr, remoteAddr(r))
 		}
 	}
 }
@@ -235,6 +239,8 @@ func TestRequestState_AuthenticatesAtMostOnce(t *testing.T) {
 	}
 }
 
+// TestRequestState_RefusalBeforeAuthenticationUsesNoNonce uses a verifier that can remember one nonce. If a request that is
+// refused before authentication used a nonce, the first valid request would be refused.
 func TestRequestState_RefusalBeforeAuthenticationUsesNoNonce(t *testing.T) {
 	secret, err := signature.NewSecret(rand.Reader)
 	if err != nil {
@@ -251,7 +257,7 @@ func TestRequestState_RefusalBeforeAuthenticationUsesNoNonce(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newAPI(t, setup{policy: func() *access.Policy { return policy }, signatureKeys: map[string]signature.Key{"signer-1": key.Key}})
-	s.api.config.Signatures = signature.NewVerifier(signature.Config{Nonces: 1}) // there is room for one nonce
+	s.api.config.Signatures = signature.NewVerifier(signature.Config{Nonces: 1})
 	ask := func(method, path string) int {
 		t.Helper()
 		r := httptest.NewRequest(method, "https://test"+path, nil)
@@ -279,7 +285,7 @@ func TestRequestState_RefusalBeforeAuthenticationUsesNoNonce(t *testing.T) {
 		t.Errorf("the first request that needs a nonce: status %d; want 404", got)
 	}
 	if got := ask("GET", "/sessions/v1/k"); got != http.StatusTooManyRequests {
-		t.Errorf("the second request that needs a nonce: status %d; want 429, or this test proves nothing", got)
+		t.Errorf("the second request that needs a nonce: status %d; want 429", got)
 	}
 }
 
@@ -297,11 +303,11 @@ func TestRequestState_QueryString(t *testing.T) {
 			checkProblem(t, got, 400, "bad-request")
 		}
 		if got := s.must(t, c, ask{method: "BREW", path: "/sessions/v1/k?x"}); got.status != 400 || got.header.Get("Allow") != "" {
-			t.Errorf("%s: another method with a query: %d, Allow %q", protocol, got.status, got.header.Get("Allow"))
+			t.Errorf("%s: unknown method with a query: status %d, Allow %q", protocol, got.status, got.header.Get("Allow"))
 		}
 	}
 	if calls := r.take(); len(calls) > 0 {
-		t.Errorf("%d of them reached the store", len(calls))
+		t.Errorf("%d requests reached the store", len(calls))
 	}
 }
 
@@ -310,29 +316,31 @@ func TestRequestState_ClosesUnauthenticatedConnection(t *testing.T) {
 	s := start(t, setup{})
 	for _, protocol := range protocols {
 		known := map[string]ask{
-			"an absent key":   {method: "GET", path: "/sessions/v1/k", header: as(wiki)},
-			"a success":       {method: "GET", path: "/openapi", header: as(docs)},
-			"a thing refused": {method: "DELETE", path: "/sessions/v1/k", header: as(reader)},
-			"a bad request":   {method: "PUT", path: "/sessions/v1/k", header: as(wiki, "TTL", "0")},
+			"an absent key": {method: "GET", path: "/sessions/v1/k", header: as(wiki)},
+			"a success":     {method: "GET", path: "/openapi", header: as(docs)},
+			"a refusal":     {method: "DELETE", path: "/sessions/v1/k", header: as(reader)},
+			"a bad request": {method: "PUT", path: "/sessions/v1/k", header: as(wiki, "TTL", "0")},
 		}
-		strangers := map[string]ask{
-			"no token":                {method: "GET", path: "/sessions/v1/k"},
-			"an unknown token":        {method: "DELETE", path: "/sessions/v1/k", header: as("unknown")},
-			"a token from elsewhere":  {method: "GET", path: "/sessions/v1/k", header: as(elsewhere)},
-			"malformed credentials":   {method: "GET", path: "/sessions/v1/k", header: http.Header{"Authorization": {"nonsense"}}},
-			"no token for metrics":    {method: "GET", path: "/metrics"},
-			"no route":                {method: "GET", path: "/nowhere"},
-			"no method":               {method: "BREW", path: "/healthz"},
-			"is it alive":             {method: "GET", path: "/healthz"},
-			"is it ready":             {method: "GET", path: "/readyz"},
-			"is it alive, with query": {method: "GET", path: "/healthz?x"},
+		unauthenticated := map[string]ask{
+			"no token":                     {method: "GET", path: "/sessions/v1/k"},
+			"an unknown token":             {method: "DELETE", path: "/sessions/v1/k", header: as("unknown")},
+			"a token from another network": {method: "GET", path: "/sessions/v1/k", header: as(elsewhere)},
+			"malformed credentials":        {method: "GET", path: "/sessions/v1/k", header: http.Header{"Authorization": {"nonsense"}}},
+			"no token for metrics":         {method: "GET", path: "/metrics"},
+			"an unknown path":              {method: "GET", path: "/nowhere"},
+			// Refused before the token is checked.
+			"an unknown path with a token": {method: "GET", path: "/nowhere", header: as(wiki)},
+			"an unknown method":            {method: "BREW", path: "/healthz"},
+			"healthz":                      {method: "GET", path: "/healthz"},
+			"readyz":                       {method: "GET", path: "/readyz"},
+			"healthz with a query":         {method: "GET", path: "/healthz?x"},
 		}
 		kept, ending := make(map[string]dialogue), make(map[string]dialogue)
 		for name, a := range known {
 			kept[name] = s.dialogue(t, protocol)
 			kept[name].ask(t, a)
 		}
-		for name, a := range strangers {
+		for name, a := range unauthenticated {
 			ending[name] = s.dialogue(t, protocol)
 			ending[name].ask(t, a)
 		}

@@ -18,11 +18,11 @@ func TestRouter_UnknownPath(t *testing.T) {
 		"/debug/pprof", "/debug/vars", "/favicon.ico", "/robots.txt", "/.well-known/acme-challenge/k",
 	} {
 		for _, method := range []string{"GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW"} {
-			w := s.wire(t) // nobody has been identified, so it is good for one answer
+			w := s.wire(t) // one for each request, because the server closes it
 			w.send(t, head(method, path, "Content-Length: 0")+"\r\n")
-			onWire := w.answer(t, method)
+			overHTTP1 := w.answer(t, method)
 			_ = w.NetConn().Close()
-			for protocol, got := range map[string]answer{protocols[0]: onWire, protocols[1]: s.must(t, c, ask{method: method, path: path})} {
+			for protocol, got := range map[string]answer{protocols[0]: overHTTP1, protocols[1]: s.must(t, c, ask{method: method, path: path})} {
 				if got.status != 404 || got.header.Get("Location") != "" || got.header.Get("Allow") != "" {
 					t.Errorf("%s %s %s: %d %v", protocol, method, path, got.status, got.header)
 				}
@@ -33,7 +33,7 @@ func TestRouter_UnknownPath(t *testing.T) {
 		}
 	}
 	if calls := r.take(); len(calls) > 0 {
-		t.Errorf("%d of them reached the store", len(calls))
+		t.Errorf("%d requests reached the store", len(calls))
 	}
 }
 

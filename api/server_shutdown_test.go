@@ -16,12 +16,11 @@ import (
 	"userinfo/store"
 )
 
-// load is clients that ask s without a pause, each over connections of its own, and count what becomes of every
-// request. Nothing is retried behind their backs.
+// load runs clients that send requests without a pause. It counts the result of every request. Nothing is retried.
 type load struct {
 	s                  *service
 	stopping           atomic.Bool
-	answered, stopped  atomic.Int64 // stopped: of those answered, the ones asked after stopping
+	answered, stopped  atomic.Int64 // stopped counts the answered requests that were sent after the start of the shutdown
 	refused, elsewhere atomic.Int64
 	mu                 sync.Mutex
 	lost               []error
@@ -33,8 +32,8 @@ func (l *load) lose(what string, err error) {
 	l.lost = append(l.lost, fmt.Errorf("%s: %w", what, err))
 }
 
-// regular keeps its connection until it is told to go elsewhere, by Connection: close or by GOAWAY.
-func (l *load) regular(tr *http.Transport, name string) {
+// keepAliveClient sends requests on one connection until the server ends it with Connection: close or GOAWAY.
+func (l *load) keepAliveClient(tr *http.Transport, name string) {
 	c := l.connect(tr)
 	if c == nil {
 		return
@@ -44,8 +43,8 @@ func (l *load) regular(tr *http.Transport, name string) {
 	}
 }
 
-// comer makes a connection for each request, as MediaWiki does, until it is refused one.
-func (l *load) comer(tr *http.Transport, name string) {
+// newConnClient opens a connection for each request, as MediaWiki does, until the server refuses one.
+func (l *load) newConnClient(tr *http.Transport, name string) {
 	for n := 0; ; n++ {
 		c := l.connect(tr)
 		if c == nil {
@@ -56,7 +55,7 @@ func (l *load) comer(tr *http.Transport, name string) {
 	}
 }
 
-// connect is nil where there is no connection. That is a loss as long as s has not been stopped.
+// connect returns a new connection, or nil. A failure is a lost request unless the shutdown has started.
 func (l *load) connect(tr *http.Transport) *http.ClientConn {
 	stopping := l.stopping.Load()
 	c, err := tr.NewClientConn(context.Background(), "https", l.s.addr)
@@ -70,7 +69,7 @@ func (l *load) connect(tr *http.Transport) *http.ClientConn {
 	return nil
 }
 
-// ask sends one request and tells whether c is good for another.
+// ask sends one request and reports whether c can be used for another one.
 func (l *load) ask(c *http.ClientConn, key string) bool {
 	if c.Reserve() != nil {
 		l.elsewhere.Add(1)
@@ -78,7 +77,7 @@ func (l *load) ask(c *http.ClientConn, key string) bool {
 	}
 	stopping := l.stopping.Load()
 	res, err := c.RoundTrip(put(key, "value of "+key).request(l.s))
-	if err != nil && notBegun(err) {
+	if err != nil && notStarted(err) {
 		l.elsewhere.Add(1)
 		return false
 	}
@@ -101,9 +100,9 @@ func (l *load) ask(c *http.ClientConn, key string) bool {
 	return !res.Close
 }
 
-// notBegun tells whether a request of HTTP/2 is safe to send elsewhere: GOAWAY has come before it or, says the second, between
-// Reserve and RoundTrip, which then has sent nothing. net/http has a client that asks by itself do so.
-func notBegun(err error) bool {
+// notStarted reports whether the server has not started a request of HTTP/2, so that it may be sent to another instance.
+// The second error means that GOAWAY arrived between Reserve and RoundTrip, and nothing was sent.
+func notStarted(err error) bool {
 	return strings.Contains(err.Error(), "graceful shutdown GOAWAY") || strings.Contains(err.Error(), "http2: client conn not usable")
 }
 
@@ -118,10 +117,10 @@ func TestServer_ShutdownLosesNoRequest(t *testing.T) {
 			tr := s.client(t, protocol).Transport.(*http.Transport)
 			var asking sync.WaitGroup
 			for i := range clients {
-				asking.Go(func() { l.regular(tr, fmt.Sprint("regular", i)) })
-				asking.Go(func() { l.comer(tr, fmt.Sprint("comer", i)) })
+				asking.Go(func() { l.keepAliveClient(tr, fmt.Sprint("regular", i)) })
+				asking.Go(func() { l.newConnClient(tr, fmt.Sprint("newConnClient", i)) })
 			}
-			eventually(t, "there is load", func() bool { return l.answered.Load() > 100 })
+			eventually(t, "the clients have sent some requests", func() bool { return l.answered.Load() > 100 })
 			l.stopping.Store(true)
 			s.stop()
 			if err := <-s.served; err != nil {
@@ -132,10 +131,10 @@ func TestServer_ShutdownLosesNoRequest(t *testing.T) {
 				t.Errorf("lost: %v", err)
 			}
 			if l.stopped.Load() == 0 || l.refused.Load() != clients || l.elsewhere.Load() < clients {
-				t.Errorf("%d asked after the stop were answered, %d connections refused, %d told to go elsewhere: not all has happened that is tested here",
+				t.Errorf("answered after the start of the shutdown: %d; refused connections: %d; ended connections: %d. The test needs more of them.",
 					l.stopped.Load(), l.refused.Load(), l.elsewhere.Load())
 			}
-			t.Logf("%d answered, %d of them asked after the stop", l.answered.Load(), l.stopped.Load())
+			t.Logf("%d requests answered, %d of them sent after the start of the shutdown", l.answered.Load(), l.stopped.Load())
 		})
 	}
 }
@@ -150,7 +149,7 @@ func TestServer_DrainServesRequests(t *testing.T) {
 		}
 		s.stop()
 		ready := ask{method: "GET", path: "/readyz"}
-		eventually(t, "it says that it is not ready", func() bool { return s.must(t, c, ready).status == 503 })
+		eventually(t, "/readyz answers 503", func() bool { return s.must(t, c, ready).status == 503 })
 		checkProblem(t, s.must(t, c, ready), 503, "not-ready")
 		for range 5 {
 			got := s.must(t, c, get("k"))
@@ -163,13 +162,14 @@ func TestServer_DrainServesRequests(t *testing.T) {
 		}
 		select {
 		case err := <-s.served:
-			t.Errorf("%s: Serve returned before the drain was over: %v", protocol, err)
+			t.Errorf("%s: Serve returned before the drain time ended: %v", protocol, err)
 		default:
 		}
 	}
 }
 
-// net/http by itself drops the first request of a connection where Shutdown began before it.
+// TestServer_ShutdownServesFirstRequest covers a connection that was accepted before the shutdown and brings its first
+// request later. http.Server.Shutdown alone would drop that request.
 func TestServer_ShutdownServesFirstRequest(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
@@ -209,10 +209,10 @@ func TestServer_ShutdownWithSilentConnections(t *testing.T) {
 	}
 }
 
-// refusesConnections waits until s does.
+// refusesConnections waits until s accepts no more connections.
 func (s *service) refusesConnections(t *testing.T) {
 	t.Helper()
-	eventually(t, "there are no new connections", func() bool {
+	eventually(t, "connections are refused", func() bool {
 		raw, err := net.Dial("tcp", s.addr)
 		if err == nil {
 			_ = raw.Close()
@@ -308,7 +308,7 @@ func TestServer_ListenerFails(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 	s.stop()
-	_ = s.server.http.Close() // the listener of a server that drains
+	_ = s.server.http.Close() // closes the listener while the server drains
 	if err := <-s.served; !errors.Is(err, http.ErrServerClosed) {
 		t.Errorf("Serve, draining: %v", err)
 	}

@@ -19,23 +19,23 @@ import (
 	"userinfo/store"
 )
 
-// deaf is a client's connection that reads the beginning of what it is sent, and then nothing until it is closed.
-type deaf struct {
+// stalledConn is a connection of a client that reads the first 64 kB and then nothing.
+type stalledConn struct {
 	net.Conn
-	left   int // bytes that it still reads; the reader's
+	left   int // bytes that it still reads
 	closed chan struct{}
 	close  func()
 }
 
-// newDeaf takes c over.
-func newDeaf(c *net.TCPConn) (*deaf, error) {
+// newStalledConn returns a stalledConn on top of c.
+func newStalledConn(c *net.TCPConn) (*stalledConn, error) {
 	closed := make(chan struct{})
-	d := &deaf{Conn: c, left: 64 << 10, closed: closed, close: sync.OnceFunc(func() { close(closed) })}
-	return d, c.SetReadBuffer(4 << 10) // what the kernel reads in its place
+	d := &stalledConn{Conn: c, left: 64 << 10, closed: closed, close: sync.OnceFunc(func() { close(closed) })}
+	return d, c.SetReadBuffer(4 << 10) // limits what the kernel receives
 }
 
 // Read implements net.Conn.
-func (d *deaf) Read(p []byte) (int, error) {
+func (d *stalledConn) Read(p []byte) (int, error) {
 	if d.left == 0 {
 		<-d.closed
 		return 0, net.ErrClosed
@@ -46,18 +46,18 @@ func (d *deaf) Read(p []byte) (int, error) {
 }
 
 // Close implements net.Conn.
-func (d *deaf) Close() error {
+func (d *stalledConn) Close() error {
 	d.close()
 	return d.Conn.Close()
 }
 
-// deafClient is one whose connections are deaf; hangUp closes them.
-func (s *service) deafClient(t testing.TB, protocol string) (c *http.Client, hangUp func()) {
+// stalledClient returns a client whose connections are stalled. hangUp closes them.
+func (s *service) stalledClient(t testing.TB, protocol string) (c *http.Client, hangUp func()) {
 	t.Helper()
 	var mu sync.Mutex
 	var all []net.Conn
 	c = s.client(t, protocol)
-	c.Timeout = 0 // it is for the server to end it
+	c.Timeout = 0 // the server must end the request
 	c.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		raw, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err != nil {
@@ -65,7 +65,7 @@ func (s *service) deafClient(t testing.TB, protocol string) (c *http.Client, han
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		d, err := newDeaf(raw.(*net.TCPConn))
+		d, err := newStalledConn(raw.(*net.TCPConn))
 		all = append(all, d)
 		return d, err
 	}
@@ -73,7 +73,7 @@ func (s *service) deafClient(t testing.TB, protocol string) (c *http.Client, han
 		mu.Lock()
 		defer mu.Unlock()
 		for _, d := range all {
-			_ = d.Close() // the server may have been first
+			_ = d.Close() // fails if the server has closed it
 		}
 	}
 }
@@ -81,7 +81,7 @@ func (s *service) deafClient(t testing.TB, protocol string) (c *http.Client, han
 func TestServer_ClientsThatStopReading(t *testing.T) {
 	t.Parallel()
 	const bound = 4
-	value := make([]byte, 16<<20) // more than all the buffers between the two hold
+	value := make([]byte, 16<<20) // more than all buffers between client and server
 	for _, protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
@@ -92,21 +92,21 @@ func TestServer_ClientsThatStopReading(t *testing.T) {
 				return store.Value{}, store.ErrNotFound
 			})})
 			other := s.client(t, protocol)
-			c, hangUp := s.deafClient(t, protocol)
-			s.must(t, c, get("k")) // so that HTTP/2 has its one connection
+			c, hangUp := s.stalledClient(t, protocol)
+			s.must(t, c, get("k")) // opens the one connection of HTTP/2
 			var reading sync.WaitGroup
 			for range bound {
 				reading.Go(func() {
 					if got, err := s.do(c, get("large")); err == nil {
-						t.Errorf("it was answered %d, and %d bytes", got.status, len(got.body))
+						t.Errorf("a client that does not read got status %d and %d bytes", got.status, len(got.body))
 					}
 				})
 			}
 			defer reading.Wait()
 			defer hangUp()
-			eventually(t, "it has all the places", func() bool { return gauge(t, s, "userinfo_http_in_flight") == bound })
+			eventually(t, "the client has all requests in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == bound })
 			checkProblem(t, s.must(t, other, get("k")), 503, "overloaded")
-			eventually(t, "it has none", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
+			eventually(t, "the client has no request in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
 			if got := s.must(t, other, get("k")); got.status != 404 {
 				t.Errorf("another client: %d", got.status)
 			}
@@ -114,8 +114,8 @@ func TestServer_ClientsThatStopReading(t *testing.T) {
 	}
 }
 
-// others keeps asking s until the test has seen what it waited for, and fails it if one of them is not answered in
-// MediaWiki's time.
+// others runs other clients of s until done is called. It fails the test if a request is not answered within MediaWiki's
+// timeout.
 func (s *service) others(t *testing.T) (done func()) {
 	t.Helper()
 	const mediaWiki = 3 * time.Second
@@ -136,7 +136,7 @@ func (s *service) others(t *testing.T) (done func()) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(5 * time.Millisecond): // a client, not a load
+				case <-time.After(5 * time.Millisecond): // between two requests
 				}
 			}
 		})
@@ -149,61 +149,60 @@ func (s *service) others(t *testing.T) (done func()) {
 	return done
 }
 
-// attack is a client that begins and then takes its time: it sends drop after drop, or nothing more, until the server
-// hangs up.
-type attack struct {
+// slowClient sends begin, and then drop again and again, until the server closes the connection.
+type slowClient struct {
 	name        string
 	raw         bool // without TLS
-	http2       bool // and what it is answered is not looked at
+	http2       bool // responses are not checked
 	begin, drop string
-	answers     []int // statuses that it is sent before the server hangs up
+	answers     []int // statuses of the responses before the server closes the connection
 }
 
-var attacks = []attack{
+var slowClients = []slowClient{
 	{name: "silence in the TLS handshake", raw: true},
-	// The header of a ClientHello of 512 bytes, which then come one at a time.
-	{name: "a dribbled TLS handshake", raw: true, begin: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", drop: "\x00"},
+	// The header of a ClientHello of 512 bytes. The rest comes one byte at a time.
+	{name: "a slow TLS handshake", raw: true, begin: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", drop: "\x00"},
 	{name: "silence after the TLS handshake"},
-	{name: "a dribbled request line", begin: "GET /", drop: "k", answers: []int{400}},
-	{name: "a dribbled header", begin: head("GET", "/healthz"), drop: "X-K: v\r\n"},
-	{name: "a dribbled second header", begin: head("GET", "/sessions/v1/k") + "\r\n" + head("GET", "/sessions/v1/k"), drop: "X-K: v\r\n", answers: []int{404}},
-	{name: "a body that does not come", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000") + "\r\n", answers: []int{408}},
+	{name: "a slow request line", begin: "GET /", drop: "k", answers: []int{400}},
+	{name: "a slow header", begin: head("GET", "/healthz"), drop: "X-K: v\r\n"},
+	{name: "a slow header of a second request", begin: head("GET", "/sessions/v1/k") + "\r\n" + head("GET", "/sessions/v1/k"), drop: "X-K: v\r\n", answers: []int{404}},
+	{name: "a body that does not arrive", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000") + "\r\n", answers: []int{408}},
 	{name: "a body that stops", begin: head("PUT", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n3\r\nabc\r\n", answers: []int{408}},
-	{name: "a dribbled body", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000000") + "\r\n", drop: "v", answers: []int{408}},
-	{name: "a body that a DELETE has not", begin: head("DELETE", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n", answers: []int{408}},
-	{name: "a body that nobody asked for", begin: head("PUT", "/nowhere", "Content-Length: 1000") + "\r\n", answers: []int{404}},
-	{name: "silence after HTTP/2's preface", http2: true, begin: preface},
+	{name: "a slow body", begin: head("PUT", "/sessions/v1/k", "Content-Length: 1000000") + "\r\n", drop: "v", answers: []int{408}},
+	{name: "a body that DELETE does not have", begin: head("DELETE", "/sessions/v1/k", "Transfer-Encoding: chunked") + "\r\n", answers: []int{408}},
+	{name: "a body for an unknown path", begin: head("PUT", "/nowhere", "Content-Length: 1000") + "\r\n", answers: []int{404}},
+	{name: "silence after the HTTP/2 preface", http2: true, begin: preface},
 	{name: "pings without a request", http2: true, begin: preface, drop: frame(framePing, 0, 0, "12345678")},
-	{name: "a header in HTTP/2 that does not end", http2: true, begin: preface + frame(frameHeaders, flagEndStream, 1, fields(":method", "GET"))},
+	{name: "an HTTP/2 header that does not end", http2: true, begin: preface + frame(frameHeaders, flagEndStream, 1, fields(":method", "GET"))},
 }
 
 func TestServer_SlowClients(t *testing.T) {
 	t.Parallel()
 	s := start(t, setup{})
 	done := s.others(t)
-	var attacking sync.WaitGroup
-	for _, a := range attacks {
-		attacking.Go(func() {
+	var running sync.WaitGroup
+	for _, a := range slowClients {
+		running.Go(func() {
 			if err := a.run(s); err != nil {
 				t.Errorf("%s: %v", a.name, err)
 			}
 		})
 	}
-	attacking.Go(func() {
+	running.Go(func() {
 		body, never := io.Pipe()
 		defer func() { _ = never.Close() }()
 		got, err := s.do(s.client(t, protocols[1]), ask{method: "PUT", path: "/sessions/v1/k", body: body})
 		if err != nil || got.status != 408 || !strings.Contains(got.body, "too-slow") {
-			t.Errorf("a body that does not come, by HTTP/2: %d %s, %v", got.status, got.body, err)
+			t.Errorf("an HTTP/2 body that does not arrive: %d %s, %v", got.status, got.body, err)
 		}
 	})
-	attacking.Wait()
+	running.Wait()
 	done()
 	eventually(t, "nothing is in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
 }
 
-// run attacks s. It is an error if s does not hang up in time or says anything else than expected.
-func (a attack) run(s *service) error {
+// run runs the client. It returns an error if s does not close the connection in time, or sends other responses.
+func (a slowClient) run(s *service) error {
 	began := time.Now()
 	c, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -234,7 +233,7 @@ func (a attack) run(s *service) error {
 		return errors.New("the connection stayed open")
 	}
 	if took := time.Since(began); took > headerTimeout+readTimeout+5*time.Second {
-		return fmt.Errorf("it was cut off after %v", took)
+		return fmt.Errorf("the connection was closed after %v", took)
 	}
 	if a.raw || a.http2 {
 		return nil
@@ -242,13 +241,13 @@ func (a attack) run(s *service) error {
 	return a.check(&heard)
 }
 
-// dribble sends drops until the server has hung up, and gives the error that this was.
-func (a attack) dribble(c net.Conn, hungUp <-chan error) error {
+// dribble sends drops until the server closes the connection, and returns the read error.
+func (a slowClient) dribble(c net.Conn, hungUp <-chan error) error {
 	for a.drop != "" {
 		select {
 		case err := <-hungUp:
 			return err
-		case <-time.After(20 * time.Millisecond): // slow is what it is
+		case <-time.After(20 * time.Millisecond): // the pause of a slow client
 			if _, err := io.WriteString(c, a.drop); err != nil {
 				return <-hungUp
 			}
@@ -257,7 +256,7 @@ func (a attack) dribble(c net.Conn, hungUp <-chan error) error {
 	return <-hungUp
 }
 
-func (a attack) check(heard *bytes.Buffer) error {
+func (a slowClient) check(heard *bytes.Buffer) error {
 	var statuses []int
 	for r := bufio.NewReader(heard); ; {
 		res, err := http.ReadResponse(r, nil)
@@ -270,7 +269,7 @@ func (a attack) check(heard *bytes.Buffer) error {
 		statuses = append(statuses, res.StatusCode)
 	}
 	if !slices.Equal(statuses, a.answers) {
-		return fmt.Errorf("it was answered %v; want %v", statuses, a.answers)
+		return fmt.Errorf("the responses were %v; want %v", statuses, a.answers)
 	}
 	return nil
 }

@@ -23,12 +23,12 @@ func TestServer_MaxHeaderBytes(t *testing.T) {
 	if got := s.must(t, s.client(t, protocols[0]), large); got.status != 431 {
 		t.Errorf("HTTP/1.1: %d; want 431", got.status)
 	}
-	// In HTTP/2 the connection may end instead: a header that is not decoded leaves its compression undefined.
+	// Over HTTP/2, the server may close the connection instead.
 	if got, err := s.do(s.client(t, protocols[1]), large); err == nil && got.status != 431 {
 		t.Errorf("HTTP/2: %d; want 431 or the end of the connection", got.status)
 	}
 	if calls := r.take(); len(calls) > 0 {
-		t.Errorf("%d of them reached the store", len(calls))
+		t.Errorf("%d requests reached the store", len(calls))
 	}
 }
 
@@ -61,7 +61,7 @@ func TestServer_RefusesForeignOrExpiredCertificate(t *testing.T) {
 		"another CA": issue(foreign, devca.Leaf{CommonName: "canary", Client: true}), "expired": expired,
 	} {
 		for _, protocol := range protocols {
-			// crypto/tls sends no certificate of a CA that the server did not name, unless it is made to.
+			// By default, crypto/tls does not send a certificate of a CA that the server did not name.
 			c := s.client(t, protocol)
 			c.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
 			if got, err := s.do(c, get("canary%3Ak")); err == nil {
@@ -71,33 +71,33 @@ func TestServer_RefusesForeignOrExpiredCertificate(t *testing.T) {
 	}
 }
 
-// counted counts the writes, each a system call, of the connections it accepts.
-type counted struct {
+// countingListener is a listener that counts the writes to its connections. Each write is a system call.
+type countingListener struct {
 	net.Listener
 	writes atomic.Int64
 }
 
-type countedConn struct {
+type countingConn struct {
 	net.Conn
 	writes *atomic.Int64
 }
 
-func (l *counted) Accept() (net.Conn, error) {
+func (l *countingListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	return &countedConn{c, &l.writes}, err
+	return &countingConn{c, &l.writes}, err
 }
 
-func (c *countedConn) Write(b []byte) (int, error) {
+func (c *countingConn) Write(b []byte) (int, error) {
 	c.writes.Add(1)
 	return c.Conn.Write(b)
 }
 
-// take is how many there were since the last time.
-func (l *counted) take() int64 { return l.writes.Swap(0) }
+// take returns the number of writes since the last call.
+func (l *countingListener) take() int64 { return l.writes.Swap(0) }
 
-// startCounted has a value of 2 KB under every key.
-func startCounted(t *testing.T, u setup) (*service, *counted) {
-	var l counted
+// startCounting starts a service that counts writes. Every key has a value of 2 KB.
+func startCounting(t *testing.T, u setup) (*service, *countingListener) {
+	var l countingListener
 	u.listener = func(inner net.Listener) net.Listener {
 		l.Listener = inner
 		return &l
@@ -108,7 +108,7 @@ func startCounted(t *testing.T, u setup) (*service, *counted) {
 }
 
 func TestServer_SendsSmallResponseInOneWrite(t *testing.T) {
-	s, l := startCounted(t, setup{})
+	s, l := startCounting(t, setup{})
 	for _, with := range []struct {
 		name         string
 		certificates []tls.Certificate
@@ -125,7 +125,7 @@ func TestServer_SendsSmallResponseInOneWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.ConnectionState().DidResume != (session == "resumed") {
-				t.Fatalf("%s: not a session that is %s", with.name, session)
+				t.Fatalf("%s: the TLS session is not %s", with.name, session)
 			}
 			w := &wire{c, bufio.NewReader(c)}
 			// A new session takes two writes for the handshake: its messages, and the session ticket.
@@ -137,39 +137,49 @@ func TestServer_SendsSmallResponseInOneWrite(t *testing.T) {
 					t.Fatalf("%s: %d %s", with.name, got.status, got.body)
 				}
 				if writes := l.take(); writes != want {
-					t.Errorf("%s, a session that is %s: answer %d took %d writes; want %d", with.name, session, n+1, writes, want)
+					t.Errorf("%s, %s TLS session: response %d took %d writes; want %d", with.name, session, n+1, writes, want)
 				}
 			}
 			_ = c.NetConn().Close()
-			eventually(t, "its end has been noticed", func() bool { return gauge(t, s, "userinfo_connections") == 0 })
+			eventually(t, "the connection is closed", func() bool { return gauge(t, s, "userinfo_connections") == 0 })
 			l.take()
 		}
 	}
 }
 
-// TestServer_FailedHandshakeTellsReason: what is held back is not lost.
 func TestServer_FailedHandshakeTellsReason(t *testing.T) {
 	stranger, err := devca.New("another CA")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _ := startCounted(t, setup{})
+	s, _ := startCounting(t, setup{})
 	leaf := issue(stranger, devca.Leaf{CommonName: "canary", Client: true})
 	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost",
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &leaf, nil }})
 	if err == nil {
-		_, err = c.Read(make([]byte, 1)) // in TLS 1.3 the refusal comes after the client's side is done
+		_, err = c.Read(make([]byte, 1)) // in TLS 1.3, the server refuses after the client's handshake has ended
 	}
 	if err == nil || !strings.Contains(err.Error(), "remote error: tls: unknown certificate authority") {
 		t.Errorf("a certificate of another CA: %v", err)
 	}
 }
 
-// TestServer_HandshakeWithRetry: the client's first key share is of no use to the server, which asks for another.
+// TestServer_HandshakeWithRetry covers a HelloRetryRequest: the server does not support the client's first key share.
 func TestServer_HandshakeWithRetry(t *testing.T) {
-	s, _ := startCounted(t, setup{curves: []tls.CurveID{tls.CurveP384}})
+	s, _ := startCounting(t, setup{curves: []tls.CurveID{tls.CurveP384}})
 	c := s.client(t, protocols[0])
 	if got := s.must(t, c, get("k")); got.status != http.StatusOK {
 		t.Errorf("%d %s", got.status, got.body)
 	}
+}
+
+func TestServer_IdleTimeout(t *testing.T) {
+	t.Parallel()
+	s := start(t, setup{idleTimeout: 100 * time.Millisecond})
+	for _, protocol := range protocols {
+		d := s.dialogue(t, protocol)
+		d.ask(t, ask{method: "GET", path: "/sessions/v1/k", header: as(wiki)})
+		d.closed(t)
+	}
+	eventually(t, "the connections are not counted any more", func() bool { return gauge(t, s, "userinfo_connections") == 0 })
 }

@@ -9,7 +9,7 @@ import (
 	"userinfo/store"
 )
 
-// call is what a store was asked.
+// call is one call of a store.
 type call struct {
 	action access.Action
 	caller access.Caller
@@ -18,7 +18,7 @@ type call struct {
 	ttl    time.Duration
 }
 
-// stub is a store that does what one function says.
+// stub is a store with one function for all methods.
 type stub func(ctx context.Context, c call) (store.Value, error)
 
 func (s stub) Get(ctx context.Context, caller access.Caller, key access.Key) (store.Value, error) {
@@ -40,12 +40,12 @@ func (s stub) Delete(ctx context.Context, caller access.Caller, key access.Key) 
 	return err
 }
 
-// failing is a store whose every operation ends with err.
+// failing returns a store that always fails with err.
 func failing(err error) stub {
 	return func(context.Context, call) (store.Value, error) { return store.Value{}, err }
 }
 
-// recorder remembers what the store was asked, and has a value under every key.
+// recorder records the calls of its store, in which every key has a value.
 type recorder struct {
 	mu    sync.Mutex
 	calls []call
@@ -60,7 +60,7 @@ func (r *recorder) store() stub {
 	}
 }
 
-// take gives what was asked since the last take.
+// take returns the calls since the last take.
 func (r *recorder) take() []call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +69,7 @@ func (r *recorder) take() []call {
 	return taken
 }
 
-// gate is a store whose operations wait: each announces itself on entered, then holds until opened.
+// gate is a store whose calls block. Each call is sent to entered, and returns after opened is closed.
 type gate struct {
 	entered chan call
 	opened  chan struct{}

@@ -35,7 +35,7 @@ func TestParseTTL_Values(t *testing.T) {
 		{name: "a NUL", values: []string{"5\x00"}, present: true, refused: true},
 		{name: "other digits", values: []string{"٥"}, present: true, refused: true},
 		{name: "more than 64 bits", values: []string{"18446744073709551617"}, present: true, refused: true},
-		{name: "ns that overflow", values: []string{"9999999999"}, present: true, refused: true},
+		{name: "nanoseconds that overflow", values: []string{"9999999999"}, present: true, refused: true},
 		{name: "two, equal", values: []string{"5", "5"}, present: true, refused: true},
 		{name: "two in one", values: []string{"5, 6"}, present: true, refused: true},
 	} {
@@ -45,7 +45,7 @@ func TestParseTTL_Values(t *testing.T) {
 				t.Fatalf("%v, %v, %v; want %v, %v, refused %v", got, present, err, test.want, test.present, test.refused)
 			}
 			if err != nil && problemFor(err).Status != 400 {
-				t.Errorf("it is %d", problemFor(err).Status)
+				t.Errorf("status %d; want 400", problemFor(err).Status)
 			}
 		})
 	}
@@ -58,7 +58,7 @@ func FuzzParseTTL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, seconds uint32) {
 		got, present, err := parseTTL(http.Header{"Ttl": {text}}, time.Duration(seconds)*time.Second)
 		if !present {
-			t.Fatal("it is there")
+			t.Fatal("present is false")
 		}
 		n, digits := new(big.Int), text != "" && len(text) <= maxTTLDigits
 		for _, c := range text {

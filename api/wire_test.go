@@ -22,10 +22,10 @@ func (s *service) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// dialogue is a connection of either protocol on which requests are asked one after the other.
+// dialogue is a connection of one of the protocols, for one request after another.
 type dialogue interface {
 	ask(testing.TB, ask)
-	// closed waits until the server has closed the connection, and fails the test if it does not.
+	// closed waits until the server closes the connection. It fails the test if that does not happen.
 	closed(testing.TB)
 }
 
@@ -37,7 +37,7 @@ func (s *service) dialogue(t testing.TB, protocol string) dialogue {
 	return s.frames(t)
 }
 
-// wire is an HTTP/1.1 connection on which a test writes what it likes.
+// wire is an HTTP/1.1 connection on which a test can send any bytes.
 type wire struct {
 	*tls.Conn
 	r *bufio.Reader
@@ -53,7 +53,7 @@ func (s *service) wire(t testing.TB) *wire {
 	return &wire{c, bufio.NewReader(c)}
 }
 
-// deadline is by when whatever begins now must be over.
+// deadline returns the time by which an operation that starts now must end.
 func deadline() time.Time { return time.Now().Add(patience) }
 
 func (s *service) handshake(config *tls.Config) (*tls.Conn, error) {
@@ -65,7 +65,7 @@ func (s *service) handshake(config *tls.Config) (*tls.Conn, error) {
 	return c, errors.Join(c.SetDeadline(deadline()), c.Handshake())
 }
 
-// head is the beginning of a request from wiki, without the empty line that ends it.
+// head returns the header of a request from wiki, without the empty line at its end.
 func head(method, target string, fields ...string) string {
 	h := method + " " + target + " HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer " + string(wiki) + "\r\n"
 	for _, f := range fields {
@@ -81,21 +81,21 @@ func (w *wire) send(t testing.TB, text string) {
 	}
 }
 
-// answer reads the next response.
+// answer reads the next response, to a request of this method.
 func (w *wire) answer(t testing.TB, method string) answer {
 	t.Helper()
 	res, err := http.ReadResponse(w.r, &http.Request{Method: method, URL: &url.URL{}})
 	if err != nil {
-		t.Fatalf("reading an answer: %v", err)
+		t.Fatalf("reading a response: %v", err)
 	}
 	a, err := read(res)
 	if err != nil {
-		t.Fatalf("reading the body of an answer: %v", err)
+		t.Fatalf("reading the body of a response: %v", err)
 	}
 	return a
 }
 
-// closed waits until the server has closed the connection, whatever it says before.
+// closed waits until the server closes the connection. It ignores what the server sends before.
 func (w *wire) closed(t testing.TB) {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, w.r); isTimeout(err) {
@@ -103,7 +103,7 @@ func (w *wire) closed(t testing.TB) {
 	}
 }
 
-// ask sends a request without a body and reads its answer to the end.
+// ask sends a request without a body and reads the whole response.
 func (w *wire) ask(t testing.TB, a ask) {
 	t.Helper()
 	lines := a.method + " " + a.path + " HTTP/1.1\r\nHost: test\r\n"

@@ -12,17 +12,17 @@ import (
 
 const idleConnections = 10_000
 
-// idleMemory is what the test's process may have, the service, the memory store and the test's other clients included.
+// idleMemory is the maximum resident memory of the test process, in bytes. It includes the memory store and some clients.
 const idleMemory = 450 << 20
 
 func TestTenThousandIdleConnectionsDoNotKeepOthersFromBeingAnswered(t *testing.T) {
-	if err := allowFiles(idleConnections + 500); err != nil {
+	if err := raiseFileLimit(idleConnections + 500); err != nil {
 		t.Fatal(err)
 	}
 	s := startHolding(t, 2<<10)
 	done := s.others(t)
-	spec := canarySpec(s.addr)
-	// Resumed sessions spare a signature each.
+	spec := canaryClients(s.addr)
+	// Resumed sessions need no signature, so connecting is faster.
 	spec.Connections, spec.AtOnce, spec.Kept, spec.Resume = idleConnections, 8, true, true
 	before := resident(t)
 	began := time.Now()
@@ -34,11 +34,11 @@ func TestTenThousandIdleConnectionsDoNotKeepOthersFromBeingAnswered(t *testing.T
 	c := s.client(t, protocols[1])
 	for range 100 {
 		if got := s.must(t, c, get("k")); got.status != 404 {
-			t.Fatalf("a client among so many: %d", got.status)
+			t.Fatalf("another client: status %d", got.status)
 		}
 	}
 	done()
-	debug.FreeOSMemory() // what is garbage by now, as the runtime would in time
+	debug.FreeOSMemory() // otherwise the result depends on the time of the last collection
 	t.Logf("connected and asked within %v", time.Since(began))
 	after := resident(t)
 	t.Logf("%d MB resident with %d idle connections, %d MB without: %.1f kB for each", after>>20, idleConnections, before>>20,
@@ -49,7 +49,7 @@ func TestTenThousandIdleConnectionsDoNotKeepOthersFromBeingAnswered(t *testing.T
 	clients.end(t)
 }
 
-// resident is how much memory this process has.
+// resident returns the resident memory of this process in bytes.
 func resident(t *testing.T) (bytes int64) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")
