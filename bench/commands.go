@@ -1,77 +1,90 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"userinfo/bench/load"
 	"userinfo/bench/result"
 )
 
-// manyConnections is for how many idle clients the service's memory is told.
+// manyConnections is the number of idle clients for which the memory has a goal.
 const manyConnections = 10_000
 
-// markGroups are the workloads that marks are made of. Those of a group run in turns.
-var markGroups = [][]string{
-	{result.Get, result.GetToken},
+// goalGroups are the workloads that the goals need. The workloads of a group run in turns.
+var goalGroups = [][]string{
+	{result.Get, "get/token"},
 	{result.Latency},
 	{result.DesignTarget},
-	{result.FreshMTLS, result.FreshMTLSResumed, result.FreshToken, result.FreshTokenResumed, result.FreshSidecar},
-	{result.Set, result.Large},
+	{result.FreshMTLS, result.FreshMTLSResumed, "fresh/token", "fresh/token+resumption", "fresh/sidecar"},
+	{"set", "large"},
 }
 
-// marks measures what the report's marks are made of.
-func (b *bench) marks(args []string) error {
-	f, o := b.flags("marks")
-	large := f.Bool("grow", false, "load 9 GB at the end, and measure gets again: about half an hour more")
+// goals measures everything that the goals need.
+func (b *bench) goals(args []string) error {
+	f, o := b.flags("goals")
+	large := f.Bool("grow", false, "also measure gets with 9 GB of data: about half an hour more")
 	if err := o.parse(f, args); err != nil {
 		return err
 	}
-	return b.groups(o, markGroups, func(s *session) error {
-		if s.targets[o.own()] == nil {
-			return nil // others are not ours to fill up, and there may be no process to look at
+	own := result.UserInfo
+	if o.memory {
+		own = result.Memory
+	}
+	return b.measureGroups(o, goalGroups, func(m *measuring) error {
+		if m.targets[own] == nil {
+			return nil // only stores by URL
 		}
-		if err := s.idle(o.own(), manyConnections); err != nil || !*large {
+		if err := m.measureIdle(own, manyConnections); err != nil || !*large {
 			return err
 		}
 		get, err := o.workload(result.Get)
 		if err != nil {
 			return err
 		}
-		get.targets = []string{o.own()}
+		get.targets = []string{own}
 		for _, o.data = range []size{o.data, 9e9} {
-			if err := s.group(atGrowthRate(get)); err != nil {
+			if err := m.measure(get.at3000()); err != nil {
 				return err
 			}
 		}
-		return s.group(get)
+		return m.measure(get)
 	})
 }
 
-// run measures named workloads, one after the other.
+// run measures workloads one after another.
 func (b *bench) run(args []string) error {
 	f, o := b.flags("run")
-	names, args := leading(args)
+	names, args := splitNames(args)
 	if err := o.parse(f, args); err != nil {
 		return err
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("name the workloads; `go run ./bench list` has them")
+		return errors.New("name one or more workloads; `go run ./bench list` lists them")
 	}
-	return b.groups(o, alone(names), func(*session) error { return nil })
+	return b.measureGroups(o, separately(names), nil)
 }
 
-// alone has each of names run by itself.
-func alone(names []string) (groups [][]string) {
+// separately returns groups of one workload each.
+func separately(names []string) (groups [][]string) {
 	for _, name := range names {
 		groups = append(groups, []string{name})
 	}
 	return groups
 }
 
-// groups measures groups of named workloads, and then what further does.
-func (b *bench) groups(o *options, names [][]string, further func(*session) error) error {
+// splitNames returns the arguments before the first flag, and the rest.
+func splitNames(args []string) (names, rest []string) {
+	n := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") })
+	if n < 0 {
+		n = len(args)
+	}
+	return args[:n], args[n:]
+}
+
+// measureGroups measures groups of workloads, and then calls more, which may be nil.
+func (b *bench) measureGroups(o *options, names [][]string, more func(*measuring) error) error {
 	var all []workload
 	groups := make([][]workload, len(names))
 	for i, group := range names {
@@ -84,29 +97,23 @@ func (b *bench) groups(o *options, names [][]string, further func(*session) erro
 			all = append(all, w)
 		}
 	}
-	return b.measure(o, all, func(s *session) error {
+	return b.start(o, all, func(m *measuring) error {
 		for _, group := range groups {
-			if err := s.group(group...); err != nil {
+			if err := m.measure(group...); err != nil {
 				return err
 			}
 		}
-		return further(s)
+		if more == nil {
+			return nil
+		}
+		return more(m)
 	})
 }
 
-// leading are the arguments before the first flag; rest begins with it.
-func leading(args []string) (names, rest []string) {
-	n := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") })
-	if n < 0 {
-		n = len(args)
-	}
-	return args[:n], args[n:]
-}
-
-// rates at which saturate looks, in requests/s.
+// rates are the rates of saturate, in requests/s.
 var rates = []float64{500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000, 12000, 14000, 16000, 20000, 24000}
 
-// saturate looks at rising rates, until a target answers less than nine in ten.
+// saturate measures gets at rising rates. A target that answers less than 90 % in time is left out of higher rates.
 func (b *bench) saturate(args []string) error {
 	f, o := b.flags("saturate")
 	if err := o.parse(f, args); err != nil {
@@ -116,18 +123,17 @@ func (b *bench) saturate(args []string) error {
 	if err != nil {
 		return err
 	}
-	w.mode, w.connections = result.Open, 8*kept
-	w.targets = []string{result.UserInfo, result.Driver, result.Redis}
+	w.mode, w.connections, w.targets = result.Open, keptOpen, []string{result.UserInfo, result.Driver, result.Redis}
 	w = o.adapt(w)
-	return b.measure(o, []workload{w}, func(s *session) error {
-		for _, w.perSecond = range rates {
-			before := len(s.run.Samples)
-			if err := s.group(w); err != nil {
+	return b.start(o, []workload{w}, func(m *measuring) error {
+		for _, w.rate = range rates {
+			before := len(m.result.Samples)
+			if err := m.measure(w); err != nil {
 				return err
 			}
 			w.targets = slices.DeleteFunc(w.targets, func(name string) bool {
-				return slices.ContainsFunc(s.run.Samples[before:], func(r result.Sample) bool {
-					return r.Target == name && r.Throughput() < .9*w.perSecond
+				return slices.ContainsFunc(m.result.Samples[before:], func(s result.Sample) bool {
+					return s.Target == name && s.Throughput() < .9*w.rate
 				})
 			})
 			if len(w.targets) == 0 {
@@ -138,19 +144,16 @@ func (b *bench) saturate(args []string) error {
 	})
 }
 
-// grow measures gets as one thing grows.
+// grow measures gets while one thing grows.
 func (b *bench) grow(args []string) error {
-	names, args := leading(args)
+	names, args := splitNames(args)
 	what := strings.Join(names, " ")
 	grow, known := map[string]func(*options, workload) error{
 		"data": b.growData, "connections": b.growConnections, "nodes": b.growNodes,
 	}[what]
 	f, o := b.flags(strings.TrimSpace("grow " + what))
-	without := []string{what}
-	if what == "nodes" {
-		without = append(without, "url", "memory")
-	}
-	if err := o.parse(f, args, without...); err != nil { // first, so that -h tells of the flags
+	unused := map[string][]string{"data": {"data"}, "nodes": {"nodes", "url", "memory"}}[what]
+	if err := o.parse(f, args, unused...); err != nil {
 		return err
 	}
 	if !known {
@@ -165,18 +168,11 @@ func (b *bench) grow(args []string) error {
 	return grow(o, o.adapt(w))
 }
 
-// atGrowthRate is w at one rate, however much its requests come to cost, or however many wait for theirs: at its highest
-// each would have another, and a request costs the less the more there are.
-func atGrowthRate(w workload) workload {
-	w.mode, w.perSecond = result.Open, 3000
-	return w
-}
-
 func (b *bench) growData(o *options, w workload) error {
-	w = atGrowthRate(w)
-	return b.measure(o, []workload{w}, func(s *session) error {
+	w = w.at3000()
+	return b.start(o, []workload{w}, func(m *measuring) error {
 		for _, o.data = range []size{10e6, 1.4e9, 9e9} {
-			if err := s.group(w); err != nil {
+			if err := m.measure(w); err != nil {
 				return err
 			}
 		}
@@ -184,27 +180,42 @@ func (b *bench) growData(o *options, w workload) error {
 	})
 }
 
+// growConnections measures gets at one rate with more and more connections, and then the memory of idle connections.
+// -connections limits both.
 func (b *bench) growConnections(o *options, w workload) error {
-	w = atGrowthRate(w)
-	return b.measure(o, []workload{w}, func(s *session) error {
-		for _, w.connections = range []int{10, 100, 1000, manyConnections} {
-			if err := s.group(w); err != nil {
+	w = w.at3000()
+	most := manyConnections
+	if o.connections > 0 {
+		most = o.connections
+	}
+	return b.start(o, []workload{w}, func(m *measuring) error {
+		for _, n := range []int{10, 100, 1000, most} {
+			if n > most || n == most && w.connections == n && len(m.result.Samples) > 0 {
+				continue
+			}
+			w.connections = n
+			if err := m.measure(w); err != nil {
 				return err
 			}
 		}
-		return s.idle(w.targets[0], manyConnections)
+		for _, name := range w.targets {
+			if err := m.measureIdle(name, most); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
-// growNodes asks clusters of one, three and six nodes for what they can do, one after the other.
+// growNodes measures the highest rate on clusters of one, three and six nodes.
 func (b *bench) growNodes(o *options, w workload) error {
 	var samples []result.Sample
-	o.heapMB = min(o.heapMB, 1024) // what six nodes can have
+	o.heapMB = min(o.heapMB, 1024) // so that six nodes fit
 	for _, o.nodes = range []int{1, 3, 6} {
-		err := b.measure(o, []workload{w}, func(s *session) error {
-			s.run.Samples = samples
-			err := s.group(w)
-			samples = s.run.Samples
+		err := b.start(o, []workload{w}, func(m *measuring) error {
+			m.result.Samples = samples
+			err := m.measure(w)
+			samples = m.result.Samples
 			return err
 		})
 		if err != nil {
@@ -214,18 +225,14 @@ func (b *bench) growNodes(o *options, w workload) error {
 	return nil
 }
 
-// measuring are the flags that say how to measure, and what.
-var measuring = []string{"out", "rounds", "seconds", "warm", "compile", "generators", "connections", "nodes", "heap", "plain", "memory",
-	"seed", "against"}
-
-// load sets a data set's values at a store.
+// load loads a data set into a store.
 func (b *bench) load(args []string) error {
 	f, o := b.flags("load")
-	if err := o.parse(f, args, measuring...); err != nil {
+	if err := o.parse(f, args, "out", "rounds", "seconds", "warm", "compile", "connections", "nodes", "heap", "plain", "memory", "seed", "against"); err != nil {
 		return err
 	}
 	if len(o.stores) != 1 {
-		return fmt.Errorf("give one store: -url NAME=URL")
+		return errors.New("give one store: -url NAME=URL")
 	}
-	return loadData(b.ctx, o.stores[0], load.DatasetOf(int64(o.data), valueBytes), o, b.err)
+	return b.loadData(o.stores[0], o.dataset(workload{valueBytes: sessionBytes}), o.ttl)
 }

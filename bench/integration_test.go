@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +12,7 @@ import (
 	"userinfo/bench/result"
 )
 
-// program builds the benchmark, which calls itself.
+// program builds the benchmark, which starts itself as a baseline.
 func program(t *testing.T) func(args ...string) string {
 	file := filepath.Join(t.TempDir(), "bench")
 	if out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput(); err != nil {
@@ -21,7 +20,7 @@ func program(t *testing.T) func(args ...string) string {
 	}
 	return func(args ...string) string {
 		t.Helper()
-		out, err := exec.CommandContext(context.Background(), file, args...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), file, args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("bench %v: %v\n%s", args, err, out)
 		}
@@ -29,46 +28,47 @@ func program(t *testing.T) func(args ...string) string {
 	}
 }
 
-func TestARunMeasuresInTurnsChargesWhoWorkedAndReports(t *testing.T) {
+func TestProgram_MeasuresInTurnsAndReports(t *testing.T) {
 	bench, dir := program(t), filepath.Join(t.TempDir(), "run")
-	bench("run", "get", "fresh/mtls+resumption", "fresh/sidecar", "-memory", "-against", "userinfo,handler", "-generators", "2",
+	bench("run", "get", "fresh/mtls+resumption", "fresh/sidecar", "-memory", "-against", "userinfo,handler",
 		"-rounds", "2", "-seconds", "1", "-warm", "1", "-data", "100kB", "-out", dir)
-	run, err := result.Read(filepath.Join(dir, runFile))
+	run, err := result.Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(run.Samples) < 8 {
+	if len(run.Samples) != 10 {
 		t.Fatalf("%d samples", len(run.Samples))
 	}
 	for i := range run.Samples {
 		s := &run.Samples[i]
-		if s.Done == 0 || s.Errored() > 0 {
-			t.Errorf("%s on %s: %d answers, errors %v", s.Workload, s.Target, s.Done, s.Errors)
-		}
-		kind := map[string]string{result.Memory: result.KindService, result.Sidecar: result.KindSidecar, result.Handler: result.KindFloor}[s.Target]
-		for _, kind := range []string{kind, result.KindGenerator} {
-			if s.CPU(kind) <= 0 {
-				t.Errorf("%s on %s: no CPU time of %s", s.Workload, s.Target, kind)
-			}
+		kind := map[string]string{result.Memory: result.KindService, result.Sidecar: result.KindSidecar, result.Handler: result.KindBaseline}[s.Target]
+		if s.Done == 0 || s.ErrorCount() > 0 || s.CPU(kind) <= 0 || s.CPU(result.KindGenerator) <= 0 {
+			t.Errorf("%s on %s: %d answers, errors %v, costs %+v", s.Workload, s.Target, s.Done, s.Errors, s.Costs)
 		}
 	}
 	for i, target := range []string{result.Memory, result.Handler, result.Handler, result.Memory} {
 		if s := run.Samples[i]; s.Target != target || s.Round != i/2 {
-			t.Errorf("sample %d is of %s in round %d, want %s in turns", i, s.Target, s.Round, target)
+			t.Errorf("sample %d is of %s in round %d, want %s: targets take turns", i, s.Target, s.Round, target)
 		}
 	}
-	if page, err := os.ReadFile(filepath.Join(dir, "index.html")); err != nil || !strings.Contains(string(page), "fresh/sidecar") {
-		t.Errorf("the report: %v, %d bytes", err, len(page))
+	if text, err := os.ReadFile(filepath.Join(dir, "report.md")); err != nil || !strings.Contains(string(text), "fresh/sidecar") {
+		t.Errorf("the report has %d bytes (%v)", len(text), err)
 	}
 	if text := bench("compare", dir, dir); !strings.Contains(text, "get") {
-		t.Errorf("a comparison says %q", text)
+		t.Errorf("the comparison is %q", text)
+	}
+	other := filepath.Join(t.TempDir(), "report")
+	bench("report", "-to", other, dir)
+	if _, err := os.Stat(filepath.Join(other, "report.md")); err != nil {
+		t.Error(err)
 	}
 }
 
-func TestALoadedDataSetIsThereForTheNextRun(t *testing.T) {
-	bench := program(t)
-	out := bench("run", "latency", "-memory", "-against", "userinfo", "-rounds", "1", "-seconds", "1", "-warm", "1", "-data", "200kB", "-out", t.TempDir())
-	if !strings.Contains(out, "100.0 %") || strings.Contains(out, "ERRORS") {
-		t.Errorf("it said:\n%s", out)
+func TestProgram_MeasuresIdleConnections(t *testing.T) {
+	bench, dir := program(t), filepath.Join(t.TempDir(), "run")
+	bench("grow", "connections", "-memory", "-connections", "200", "-rounds", "1", "-seconds", "1", "-warm", "1", "-data", "100kB", "-out", dir)
+	run, err := result.Read(dir)
+	if err != nil || len(run.Footprints) != 1 || run.Footprints[0].RSS <= run.Footprints[0].Before || len(run.Samples) != 3 {
+		t.Errorf("%+v, %d samples (%v)", run.Footprints, len(run.Samples), err)
 	}
 }

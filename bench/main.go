@@ -1,28 +1,37 @@
-// Command bench measures this service, or any HTTP session store, beside what it is to be compared with.
+// Command bench measures the service, or any HTTP session store, next to what it is to be compared with.
 //
-//	go run ./bench                              what the report's marks are made of, half an hour; -grow adds 9 GB
+//	go run ./bench                              the goals: half an hour; -grow adds 9 GB of data and half an hour
 //	go run ./bench list                         the workloads
-//	go run ./bench run WORKLOAD...              some of them; -against what; -url name=URL; -h has all flags
-//	go run ./bench saturate                     latency at rising rates, until it does not keep up
-//	go run ./bench grow data|connections|nodes  what a get costs as one of them grows
-//	go run ./bench load -url NAME=URL           sets a data set's values
-//	go run ./bench report DIRECTORY             makes the report of a run again
+//	go run ./bench run WORKLOAD...              some workloads
+//	go run ./bench saturate                     latency at rising rates, until targets fall behind
+//	go run ./bench grow data|connections|nodes  cost of a get while one of them grows
+//	go run ./bench load -url NAME=URL           loads a data set into a store
+//	go run ./bench report -to DIRECTORY RUN...  writes the report of one or more runs
 //	go run ./bench compare OLD NEW              what changed between two runs, and whether it is more than noise
-//	go run ./bench profile [WORKLOAD...]        a CPU profile of the service, in the run's directory; -profile has it elsewhere
+//	go run ./bench profile [WORKLOAD...]        a CPU profile of the service
 //
-// Target userinfo:GOMAXPROCS=1+GOGC=200 is an instance of the service with that environment.
+// Every command explains its flags with -h. A short try, on one Cassandra node and on three with replication 3:
 //
-// A run is a directory: run.json, the raw data, is written after every group of rounds; the report when all is done.
+//	go run ./bench run get -rounds 2 -seconds 2 -compile 5
+//	go run ./bench run get -rounds 2 -seconds 2 -compile 5 -nodes 3 -against userinfo
+//
+// To compare builds of the service, give them as targets. They run in turns, on the same cluster, with the same
+// configuration. Other settings of a target are environment variables:
+//
+//	go run ./bench run get -nodes 3 -against userinfo,userinfo:BINARY=/path/to/other/userinfo,userinfo:GOGC=200
+//	go run ./bench grow connections -against userinfo,userinfo:BINARY=/path/to/other/userinfo
+//
+// A run is a directory: run.json with the measurements, written after every group of rounds; then report.md.
 //
 // Invariants:
 //
-//  1. What is compared runs in one run, in turns of a few seconds, the order changing with each round.
-//  2. Generators are processes of their own; their cost is told apart, and their lateness is in the result.
-//  3. What warms up does not count: programs, connections and Cassandra's compiler have run before the first round.
-//  4. A sample with errors says so; nothing is repeated or left out because of what it came to.
+//  1. Targets that are compared run in one run, in turns of some seconds. The order is reversed after each round.
+//  2. CPU time is counted per process: the service, all Cassandra nodes, and the generator, which is this process.
+//  3. Warm-up does not count: executables, connections and Cassandra's compiler have run before the first round.
+//  4. A sample with errors shows them. Nothing is repeated or left out because of its result.
 //
-// It does not isolate cores: on one machine all that runs shares them, so ratios hold and absolute figures are this
-// machine's. It is not for a production installation: it fills it up.
+// All processes share this machine's cores. Ratios between targets hold, absolute figures are this machine's. Do not run it
+// against a production store: it fills it.
 package main
 
 import (
@@ -32,39 +41,47 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
-	"userinfo/bench/load"
-	"userinfo/bench/report"
 	"userinfo/bench/result"
 	"userinfo/bench/target"
 )
 
 func main() {
-	ctx, stop := untilEnded(os.Stdout, os.Stderr)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	signal.Ignore(syscall.SIGPIPE) // or a reader that ends would leave a cluster behind
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// errUsage has been explained already.
+// errUsage means that the mistake has been explained already.
 var errUsage = errors.New("usage")
 
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	command := "marks"
+// bench is one call of the program.
+type bench struct {
+	ctx      context.Context
+	args     []string
+	out, err io.Writer
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	command := "goals"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		command, args = args[0], args[1:]
 	}
-	b := &bench{ctx: ctx, args: append([]string{command}, args...), in: stdin, out: stdout, err: stderr}
+	b := &bench{ctx: ctx, args: append([]string{command}, args...), out: stdout, err: stderr}
 	do, known := map[string]func(args []string) error{
-		"marks": b.marks, "run": b.run, "list": b.list, "saturate": b.saturate, "grow": b.grow, "load": b.load,
+		"goals": b.goals, "run": b.run, "list": b.list, "saturate": b.saturate, "grow": b.grow, "load": b.load,
 		"report": b.report, "compare": b.compare, "profile": b.profile,
-		"generate": b.generate, "floor": b.floor, // its own children
+		"baseline": func(args []string) error { return target.RunBaseline(ctx, args, stdout) }, // a child of this program
 	}[command]
 	if !known {
-		fmt.Fprintf(stderr, "bench: there is no %q; see `go doc ./bench`\n", command)
+		fmt.Fprintf(stderr, "bench: unknown command %q; `go doc ./bench` lists the commands\n", command)
 		return 2
 	}
 	switch err := do(args); {
@@ -78,81 +95,66 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 }
 
-// bench is one call.
-type bench struct {
-	ctx      context.Context
-	args     []string
-	in       io.Reader
-	out, err io.Writer
+// say writes a progress message.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.err, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }
 
-func (b *bench) generate([]string) error { return load.Generate(b.ctx, b.in, b.out, target.Dial) }
-
-func (b *bench) floor(args []string) error { return target.RunFloor(b.ctx, args, b.out) }
-
-// arguments reads a command's, of which there are as many as usage names: these commands have no flags.
-func (b *bench) arguments(args []string, usage string) error {
-	help := slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" })
-	flags := slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") })
-	if !flags && len(args) == strings.Count(usage, " ") {
-		return nil
-	}
+// usage explains a command without a flag set. It returns the error for the caller to return.
+func (b *bench) usage(args []string, usage string) error {
 	fmt.Fprintln(b.err, "usage: bench", usage)
-	if help {
+	if slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" }) {
 		return flag.ErrHelp
 	}
 	return errUsage
 }
 
 func (b *bench) list(args []string) error {
-	if err := b.arguments(args, "list"); err != nil {
-		return err
+	if len(args) > 0 {
+		return b.usage(args, "list")
 	}
-	fmt.Fprintf(b.out, "%-26s %-10s %9s %11s  %s\n", "workload", "mode", "a second", "connections", "what it is; targets by default")
+	fmt.Fprintf(b.out, "%-24s %-7s %7s %12s  %s\n", "workload", "loop", "per s", "connections", "what it is; default targets")
 	for _, w := range workloads() {
-		fmt.Fprintf(b.out, "%-26s %-10s %9.0f %11d  %s; %s\n", w.name, w.mode, w.rate(), w.connections, w.about, strings.Join(w.targets, " "))
+		fmt.Fprintf(b.out, "%-24s %-7s %7.0f %12d  %s; %s\n", w.name, w.mode, w.rate, w.connections, w.about, strings.Join(w.targets, " "))
 	}
 	return nil
 }
 
 func (b *bench) report(args []string) error {
-	if err := b.arguments(args, "report DIRECTORY"); err != nil {
-		return err
+	const usage = "report -to DIRECTORY RUN..."
+	if len(args) < 3 || args[0] != "-to" {
+		return b.usage(args, usage)
 	}
-	r, err := result.Read(filepath.Join(args[0], runFile))
+	r, err := result.Read(args[2:]...)
 	if err != nil {
 		return err
 	}
-	return b.tell(args[0], r)
+	return b.writeReport(args[1], r)
 }
 
-// tell writes the report and its summary.
-func (b *bench) tell(dir string, r *result.Run) error {
-	if err := report.Write(dir, r); err != nil {
+// writeReport writes the report into a directory and its goals to standard output.
+func (b *bench) writeReport(dir string, r *result.Run) error {
+	if err := r.WriteReport(dir); err != nil {
 		return err
 	}
-	for _, m := range report.Marks(r) {
-		if m.State != report.NotMeasured { // of which the report has all
-			fmt.Fprintln(b.out, m)
-		}
+	for _, o := range r.Outcomes() {
+		fmt.Fprintf(b.out, "%s: %s, %s (required %s, aim %s)\n", o.Goal, o.Measured, o.Result, o.Required, o.Aim)
 	}
-	fmt.Fprintf(b.out, "report: %s\n", filepath.Join(dir, "index.html"))
+	fmt.Fprintf(b.out, "report: %s/report.md\n", dir)
 	return nil
 }
 
 func (b *bench) compare(args []string) error {
-	if err := b.arguments(args, "compare OLD NEW"); err != nil { // directories of runs, or their run.json
+	if len(args) != 2 || strings.HasPrefix(args[0], "-") {
+		return b.usage(args, "compare OLD NEW")
+	}
+	before, err := result.Read(args[0])
+	if err != nil {
 		return err
 	}
-	var runs [2]*result.Run
-	for i, name := range args {
-		if s, err := os.Stat(name); err == nil && s.IsDir() {
-			name = filepath.Join(name, runFile)
-		}
-		var err error
-		if runs[i], err = result.Read(name); err != nil {
-			return err
-		}
+	after, err := result.Read(args[1])
+	if err != nil {
+		return err
 	}
-	return report.Compare(b.out, runs[0], runs[1])
+	return result.Compare(b.out, before, after)
 }

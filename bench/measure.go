@@ -2,55 +2,42 @@ package main
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"userinfo/bench/environment"
 	"userinfo/bench/load"
 	"userinfo/bench/result"
 	"userinfo/bench/target"
 )
 
-const runFile = "run.json"
-
-// session is a run that is under way: what has been started, and what has been measured.
-type session struct {
+// measuring is a run in progress.
+type measuring struct {
 	*bench
 	o       *options
-	lab     *target.Lab
-	run     *result.Run
+	testbed *target.Testbed
+	result  *result.Run
 	targets map[string]*target.Target
-	loaded  map[string]load.Dataset // by target, the last
+	loaded  map[string]load.Dataset // the newest data set of each target
 	cold    bool                    // Cassandra has just been started
 }
 
-// measure runs do within a session that has what workloads need, and writes what came of it, though it should have failed.
-func (b *bench) measure(o *options, workloads []workload, do func(*session) error) (err error) {
-	var names, kinds []string
-	for _, w := range workloads {
-		names = append(names, w.targets...)
-		for _, t := range o.stores {
-			if !slices.Contains(w.targets, t.Name) {
-				continue
-			}
-			if _, err := w.asked(t); err != nil { // better now than after an hour
-				return fmt.Errorf("%s: %w; or leave that workload out: with run they are named", w.name, err)
-			}
-		}
+// start starts what workloads need, calls do, and writes run.json and the report, even if do fails.
+func (b *bench) start(o *options, all []workload, do func(*measuring) error) (err error) {
+	kinds, err := o.checkTargets(all)
+	if err != nil {
+		return err
 	}
-	for _, name := range names {
-		if !slices.ContainsFunc(o.stores, func(t *target.Target) bool { return t.Name == name }) {
-			kind, _, _ := strings.Cut(name, ":")
-			kinds = append(kinds, kind)
-		}
+	onCluster := func(kind string) bool {
+		return kind == result.UserInfo || kind == result.Driver || kind == result.Sidecar && !o.memory
 	}
-	if err := target.Check(b.ctx, kinds...); err != nil {
+	cluster := slices.ContainsFunc(kinds, onCluster)
+	if err := target.Check(b.ctx, kinds, cluster); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
@@ -60,258 +47,277 @@ func (b *bench) measure(o *options, workloads []workload, do func(*session) erro
 	if err != nil {
 		return err
 	}
-	lab, err := target.NewLab(target.Options{Floor: []string{self, "floor"}, Log: slog.New(slog.NewTextHandler(b.err, nil))})
+	testbed, err := target.New(self)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lab.Close()) }()
-	s := &session{bench: b, o: o, lab: lab, targets: make(map[string]*target.Target), loaded: make(map[string]load.Dataset),
-		run: &result.Run{Version: result.Version, Began: time.Now().UTC(), Command: b.args, Environment: environment.Read(b.ctx)}}
-	if slices.ContainsFunc(kinds, s.needsCassandra) {
-		b.say("starting %d node(s) of Cassandra", o.nodes)
-		if err := lab.StartCluster(b.ctx, o.cluster()); err != nil {
+	defer func() { err = errors.Join(err, testbed.Close()) }()
+	m := &measuring{bench: b, o: o, testbed: testbed, targets: map[string]*target.Target{}, loaded: map[string]load.Dataset{},
+		result: result.New(b.args, environment(b.ctx))}
+	if cluster {
+		b.say("starting %d Cassandra node(s)", o.nodes)
+		options := o.cluster()
+		options.Log = slog.New(slog.NewTextHandler(b.err, nil))
+		if err := testbed.StartCluster(b.ctx, options); err != nil {
 			return err
 		}
-		s.run.Environment.Cassandra = lab.Describe(b.ctx)
-		s.cold = true
+		m.result.Environment["Cassandra"] = testbed.Describe(b.ctx)
+		m.cold = true
 	}
-	err = do(s)
-	if s.empty() {
-		return cmp.Or(err, errors.New("nothing was measured: these workloads can be asked of none of these targets"))
+	if !o.plain && len(kinds) > 0 {
+		m.result.Environment["scheduling"] = "SCHED_BATCH for all processes that the benchmark started"
+		if err := target.ScheduleInBatches([]target.Process{{Kind: result.KindGenerator, PID: os.Getpid()}}); err != nil {
+			return err
+		}
 	}
-	return errors.Join(err, s.keep(), b.tell(o.dir, s.run), unanswered(s.run))
+	err = do(m)
+	if len(m.result.Samples)+len(m.result.Footprints) == 0 {
+		return cmp.Or(err, errors.New("nothing was measured: the workloads do not apply to these targets"))
+	}
+	return errors.Join(err, m.result.Write(o.dir), b.writeReport(o.dir, m.result), unanswered(m.result.Samples))
 }
 
-// unanswered is an error where a target has not answered one request of a workload: there is no figure of it.
-func unanswered(run *result.Run) error {
+// checkTargets returns the kinds of targets that the benchmark must start for workloads. It returns an error if a name is
+// unknown, or a store lacks a credential: better now than after an hour.
+func (o *options) checkTargets(all []workload) (kinds []string, err error) {
+	for _, w := range all {
+		for _, name := range w.targets {
+			if store := o.stores.named(name); store != nil {
+				if _, err := w.connect(store); err != nil {
+					return nil, fmt.Errorf("workload %s: %w; or run only other workloads", w.name, err)
+				}
+				continue
+			}
+			i, err := target.ParseName(name)
+			if err != nil {
+				return nil, err
+			}
+			kinds = append(kinds, i.Kind)
+			if w.sidecar {
+				kinds = append(kinds, result.Sidecar)
+			}
+		}
+	}
+	return kinds, nil
+}
+
+// unanswered returns an error if a target has answered no request of a workload correctly.
+func unanswered(samples []result.Sample) error {
 	done := make(map[[2]string]int64)
-	for _, s := range run.Samples {
+	for _, s := range samples {
 		done[[2]string{s.Target, s.Workload}] += s.Done
 	}
-	for _, s := range run.Samples {
+	for _, s := range samples {
 		if done[[2]string{s.Target, s.Workload}] == 0 {
-			return fmt.Errorf("%s has answered no request of %s: %v", s.Target, s.Workload, s.Errors)
+			return fmt.Errorf("%s has answered no request of %s correctly: %v", s.Target, s.Workload, s.Errors)
 		}
 	}
 	return nil
 }
 
-func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(b.err, time.Now().Format("15:04:05 ")+format+"\n", args...)
-}
-
-func (s *session) needsCassandra(name string) bool {
-	return name == result.Driver || !s.o.memory && (name == result.UserInfo || name == result.Sidecar)
-}
-
-func (s *session) empty() bool { return len(s.run.Samples)+len(s.run.Footprints) == 0 }
-
-// keep writes what has been measured until now. Where that is nothing, another run may have the directory.
-func (s *session) keep() error {
-	if s.empty() {
-		return nil
-	}
-	return s.run.Write(filepath.Join(s.o.dir, runFile))
-}
-
-// target starts the one of that name, or gives it again.
-func (s *session) target(name string) (*target.Target, error) {
-	if t := s.targets[name]; t != nil {
+// target returns a target, and starts it if it does not run yet.
+func (m *measuring) target(name string) (*target.Target, error) {
+	if t := m.targets[name]; t != nil {
 		return t, nil
 	}
-	t, err := s.start(name)
-	if err != nil {
-		return nil, fmt.Errorf("starting %s: %w", name, err)
-	}
-	if s.inBatches(t) {
-		if err := batch(t.Processes); err != nil {
+	t := m.o.stores.named(name)
+	if t == nil {
+		m.say("starting %s", name)
+		var err error
+		if t, err = m.testbed.Start(m.ctx, name); err != nil {
+			return nil, fmt.Errorf("starting %s: %w", name, err)
+		}
+		if err := m.batch(t); err != nil {
 			return nil, err
 		}
-		s.run.Environment.Settings["scheduling"] = "SCHED_BATCH of what is started here"
 	}
-	s.targets[name] = t
+	m.targets[name] = t
 	return t, nil
 }
 
-// inBatches tells whether all that a target is made of, and its generators, are scheduled so: what the benchmark starts.
-func (s *session) inBatches(t *target.Target) bool {
-	return !s.o.plain && !slices.Contains(s.o.stores, t)
-}
-
-// variant is how the name of an instance with an environment of its own begins: userinfo:GOMAXPROCS=1+GOGC=200.
-const variant = result.UserInfo + ":"
-
-func (s *session) start(name string) (*target.Target, error) {
-	for _, store := range s.o.stores {
-		if store.Name == name {
-			return store, nil
-		}
-	}
-	if env, ok := strings.CutPrefix(name, variant); ok {
-		service := target.Service{Name: name, Env: strings.Split(env, "+")}
-		if s.o.memory {
-			return s.lab.Memory(s.ctx, service)
-		}
-		return s.lab.UserInfo(s.ctx, service)
-	}
-	switch name {
-	case result.UserInfo:
-		if s.o.memory {
-			return s.lab.Memory(s.ctx, target.Service{Name: name})
-		}
-		return s.lab.UserInfo(s.ctx, target.Service{Name: name, Program: s.o.program, Env: s.o.env})
-	case result.Memory:
-		return s.lab.Memory(s.ctx, target.Service{Name: name, Program: s.o.program, Env: s.o.env})
-	case result.Handler:
-		return s.lab.Handler(s.ctx, name)
-	case result.Loop:
-		return s.lab.Loop(s.ctx, name)
-	case result.Driver:
-		return s.lab.Driver(s.ctx, name)
-	case result.Sidecar:
-		of, err := s.target(result.UserInfo)
-		if err != nil {
-			return nil, err
-		}
-		return s.lab.Sidecar(s.ctx, name, of)
-	case result.Redis:
-		return s.lab.Redis(s.ctx, name)
-	}
-	return nil, fmt.Errorf("there is no target %q", name)
-}
-
-// prepare loads a data set at a target that keeps one.
-func (s *session) prepare(t *target.Target, data load.Dataset) error {
-	if t.Name == result.Handler || t.Name == result.Loop || s.loaded[t.Name] == data {
+// batch sets the scheduling policy of a target's processes.
+func (m *measuring) batch(t *target.Target) error {
+	if m.o.plain {
 		return nil
 	}
-	if err := loadData(s.ctx, t, data, s.o, s.err); err != nil {
+	return target.ScheduleInBatches(t.Processes)
+}
+
+// sidecar returns the sidecar of a target, and starts it if it does not run yet.
+func (m *measuring) sidecar(of *target.Target) (*target.Target, error) {
+	if t := m.targets[result.Sidecar]; t != nil {
+		return t, nil
+	}
+	t, err := m.testbed.StartSidecar(m.ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	m.targets[result.Sidecar] = t
+	return t, m.batch(t)
+}
+
+// load loads the data set of a workload into a target, and waits until Cassandra has compacted it.
+func (m *measuring) load(t *target.Target, data load.Dataset) error {
+	if t.Name == result.Handler || t.Name == result.Loop || m.loaded[t.Name] == data {
+		return nil
+	}
+	if err := m.loadData(t, data, m.o.ttl); err != nil {
 		return err
 	}
-	s.loaded[t.Name] = data
-	if t.Nodes == 0 || s.lab.Cluster() == nil {
+	m.loaded[t.Name] = data
+	if m.testbed.Cluster() == nil {
 		return nil
 	}
-	return s.compacted()
-}
-
-// compacted waits until no node has anything to compact: what was loaded would be charged to the gets.
-func (s *session) compacted() error {
-	for _, n := range s.lab.Cluster().Nodes("") {
-		for said := false; ; said = true {
-			tasks, err := n.BackgroundTasks(s.ctx)
+	for _, n := range m.testbed.Cluster().Nodes("") {
+		for waited := false; ; waited = true {
+			tasks, err := n.BackgroundTasks(m.ctx)
 			if err != nil {
-				return fmt.Errorf("asking node %s what it compacts: %w", n.Name, err)
+				return fmt.Errorf("asking node %s for its compactions: %w", n.Name, err)
 			}
 			if tasks == "" {
 				break
 			}
-			if !said {
-				s.say("waiting until node %s has compacted what was loaded", n.Name)
+			if !waited {
+				m.say("waiting until node %s has compacted the data", n.Name)
 			}
 			select {
 			case <-time.After(time.Second):
-			case <-s.ctx.Done():
-				return s.ctx.Err()
+			case <-m.ctx.Done():
+				return m.ctx.Err()
 			}
 		}
 	}
 	return nil
 }
 
-// group measures workloads in turns with each other, each on its targets.
-func (s *session) group(all ...workload) error {
-	g := &group{o: s.o}
-	var names []string
-	if !slices.ContainsFunc(all, func(w workload) bool { return len(w.targets) > 0 }) {
-		s.say("%s: asked of none of these targets", all[0].name)
-		return nil
+// loadData loads a data set into a target.
+func (b *bench) loadData(t *target.Target, data load.Dataset, ttl int) error {
+	d, err := t.Dialer()
+	if err != nil {
+		return err
 	}
-	err := func() error {
-		for _, w := range all {
-			if err := s.addAll(g, w); err != nil {
-				return err
-			}
-			names = append(names, w.name)
+	defer d.Close()
+	began, told := time.Now(), time.Now()
+	l := load.Loader{TTL: ttl, Connections: 64, Progress: func(done, total int) {
+		if time.Since(told) > 10*time.Second || done == total {
+			told = time.Now()
+			b.say("%s: %d of %d values are loaded (%.0f s)", t.Name, done, total, time.Since(began).Seconds())
 		}
-		if err := s.compile(g); err != nil {
-			return err
+	}}
+	set, err := l.Load(b.ctx, d, data)
+	if err != nil {
+		return fmt.Errorf("loading %s: %w%s", t.Name, err, remedy(err))
+	}
+	if set == 0 {
+		b.say("%s: all %d values are there already", t.Name, data.Values)
+	}
+	return nil
+}
+
+// remedy tells what to change if a store cannot be loaded.
+func remedy(err error) string {
+	var failure load.Failure
+	var unknown x509.UnknownAuthorityError
+	switch errors.As(err, &failure); {
+	case failure == "401":
+		return " (add header=, or certificate= and key=, to its -url)"
+	case failure == "403":
+		return " (allow its client get and set)"
+	case failure == "404" || failure == "405":
+		return " (does its -url name the collection, with a slash at the end? does it need set=POST?)"
+	case errors.As(err, &unknown):
+		return " (add ca= to its -url)"
+	}
+	return ""
+}
+
+// measure measures workloads in turns, each on its targets, and keeps the samples.
+func (m *measuring) measure(all ...workload) (err error) {
+	var trials []*trial
+	defer func() {
+		for _, t := range trials {
+			err = errors.Join(err, t.generator.Close())
 		}
-		s.say("%s: %d lanes, %d rounds of %g s", strings.Join(names, ", "), len(g.lanes), s.o.rounds, s.o.seconds)
-		unsettled := func(l *lane, took float64) {
-			s.say("  %s on %s has not settled within %.0f s: a longer -warm, or -compile, may show less noise", l.workload.name, l.target.Name, took)
+		if len(m.result.Samples) > 0 {
+			err = errors.Join(err, m.result.Write(m.o.dir))
 		}
-		return g.run(s.ctx, unsettled, func(sample result.Sample) {
-			s.run.Samples = append(s.run.Samples, sample)
-			s.say("  %s", line(&sample))
-		})
 	}()
-	return errors.Join(err, g.close(), s.keep())
-}
-
-// compile gives Cassandra's compiler something to do, once: it halves the cost of a read within a minute or two.
-func (s *session) compile(g *group) error {
-	i := slices.IndexFunc(g.lanes, func(l *lane) bool { return l.target.Nodes > 0 })
-	if !s.cold || i < 0 {
+	var names []string
+	for _, w := range all {
+		names = append(names, w.name)
+		for _, name := range w.targets {
+			t, err := m.newTrial(w, name)
+			if err != nil {
+				return fmt.Errorf("%s on %s: %w", w.name, name, err)
+			}
+			trials = append(trials, t)
+		}
+	}
+	if len(trials) == 0 {
 		return nil
 	}
-	s.cold = false
-	l := g.lanes[i]
-	s.say("warming Cassandra up: %s for %g s", l.workload.name, s.o.compile)
-	r := l.round(s.o, 0)
-	r.Seconds = s.o.compile
-	_, err := l.crew.Round(s.ctx, r)
-	return err
-}
-
-func (s *session) addAll(g *group, w workload) error {
-	for _, name := range w.targets {
-		t, err := s.target(name)
-		if err != nil {
-			return err
-		}
-		data := s.o.set(w)
-		if err := s.prepare(t, data); err != nil {
-			return err
-		}
-		if err := g.add(s.ctx, w, t, data); err != nil {
-			return err
-		}
-		if s.inBatches(t) {
-			if err := batch(g.lanes[len(g.lanes)-1].generators()); err != nil {
-				return err
+	if m.cold {
+		m.cold = false
+		m.say("%g s of load for Cassandra's compiler", m.o.compile)
+		for _, t := range trials {
+			if t.onCassandra() {
+				if _, err := t.round(m.ctx, m.o.compile); err != nil {
+					return err
+				}
+				break
 			}
 		}
 	}
+	m.say("%s: %d targets, %d rounds of %g s", strings.Join(names, ", "), len(trials), m.o.rounds, m.o.seconds)
+	return m.runTrials(trials)
+}
+
+// measureIdle measures a target's memory with idle connections.
+func (m *measuring) measureIdle(name string, connections int) error {
+	t, err := m.target(name)
+	if err != nil {
+		return err
+	}
+	f := result.Footprint{Target: name, Connections: connections}
+	if f.Before, err = serviceMemory(t); err != nil {
+		return err
+	}
+	d, err := t.Dialer()
+	if err != nil {
+		return err
+	}
+	g, err := load.NewGenerator(d, load.Config{Mix: load.Mix{Get: 1, Keys: load.One}, Data: m.o.dataset(workload{valueBytes: sessionBytes}), Connections: connections})
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if err := g.SendOnEach(m.ctx); err != nil {
+		return fmt.Errorf("opening %d connections to %s: %w", connections, name, err)
+	}
+	if f.RSS, err = serviceMemory(t); err != nil {
+		return err
+	}
+	if err := g.SendOnEach(m.ctx); err != nil {
+		return fmt.Errorf("%s did not keep its connections: %w", name, err)
+	}
+	m.result.Footprints = append(m.result.Footprints, f)
+	m.say("  %s with %d idle connections: %d MB, before %d MB", name, connections, f.RSS/1e6, f.Before/1e6)
 	return nil
 }
 
-// line is a sample for the terminal.
-func line(s *result.Sample) string {
-	text := fmt.Sprintf("%-24s %-9s round %d: %7.0f/s  p50 %.2f ms  p99 %.2f ms", s.Workload, s.Target, s.Round, s.Throughput(),
-		s.Latency.At(.5).Seconds()*1e3, s.Latency.At(.99).Seconds()*1e3)
-	for _, kind := range []string{result.KindService, result.KindFloor, result.KindSidecar, result.KindRedis, result.KindCassandra, result.KindGenerator} {
-		if each := s.CPU(kind); each > 0 {
-			text += fmt.Sprintf("  %s %.0f µs", kind, each.Seconds()*1e6)
+// serviceMemory returns the memory of the processes that clients connect to.
+func serviceMemory(t *target.Target) (sum int64, err error) {
+	for _, p := range t.Processes {
+		if p.Kind != result.KindCassandra {
+			rss, err := target.RSS(p.PID)
+			if err != nil {
+				return 0, err
+			}
+			sum += rss
 		}
 	}
-	if n := s.Errored(); n > 0 {
-		text += fmt.Sprintf("  ERRORS %d %v", n, s.Errors)
+	if sum == 0 {
+		return 0, fmt.Errorf("the processes of %s are not known: add pid= to its -url", t.Name)
 	}
-	return text
-}
-
-// idle measures a target's memory with so many connections.
-func (s *session) idle(name string, connections int) error {
-	t, err := s.target(name)
-	if err != nil {
-		return err
-	}
-	f, err := footprint(s.ctx, t, connections)
-	if err != nil {
-		return err
-	}
-	s.run.Footprints = append(s.run.Footprints, f)
-	s.say("  %s with %d idle connections: %d MB, %d MB without", t.Name, f.Connections, f.RSS>>20, f.Rest>>20)
-	return s.keep()
+	return sum, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,7 +23,6 @@ type options struct {
 	seconds     float64
 	warm        float64
 	compile     float64
-	generators  int
 	connections int
 	data        size
 	nodes       int
@@ -35,86 +33,74 @@ type options struct {
 	seed        uint64
 	against     string
 	stores      stores
-
-	program string   // of the service; empty: built for the run
-	env     []string // of its own
 }
-
-// valueBytes is a session's size in all workloads but large.
-const valueBytes = 2048
 
 func (b *bench) flags(command string) (*flag.FlagSet, *options) {
 	f := flag.NewFlagSet("bench "+command, flag.ContinueOnError)
 	f.SetOutput(b.err)
 	o := &options{data: 10e6}
-	f.StringVar(&o.dir, "out", filepath.Join(".bench", time.Now().UTC().Format("20060102-150405")), "`DIRECTORY` of the result")
+	f.StringVar(&o.dir, "out", filepath.Join(".bench", time.Now().UTC().Format("20060102-150405")), "`DIRECTORY` of the run")
 	f.IntVar(&o.rounds, "rounds", 5, "`ROUNDS` that count")
 	f.Float64Var(&o.seconds, "seconds", 5, "`SECONDS` of a round")
-	f.Float64Var(&o.warm, "warm", 0, "`SECONDS` of warm-up for each target; 0: until it settles, 60 at most")
-	f.Float64Var(&o.compile, "compile", 90, "`SECONDS` of load for Cassandra's compiler before anything else")
-	f.IntVar(&o.generators, "generators", 1, "generator `PROCESSES` for each target")
+	f.Float64Var(&o.warm, "warm", 0, "`SECONDS` of warm-up for each target; 0: until its figures are stable, at most 60")
+	f.Float64Var(&o.compile, "compile", 90, "`SECONDS` of load at the start, for Cassandra's compiler")
 	f.IntVar(&o.connections, "connections", 0, "`CONNECTIONS`; 0: the workload's own")
 	f.Var(&o.data, "data", "`SIZE` of the data set: 10MB, 1.4GB, 9GB")
-	f.IntVar(&o.nodes, "nodes", 1, "Cassandra `NODES` to start: 1 or 3 in one datacentre, or 6 in two")
+	f.IntVar(&o.nodes, "nodes", 1, "`NODES` of Cassandra: 1; 3 in one datacentre, with replication 3; or 6 in two datacentres")
 	f.IntVar(&o.heapMB, "heap", 2048, "`MB` of each node's heap")
-	f.BoolVar(&o.plain, "plain", false, "Cassandra with its own defaults in place of deploy/cassandra's settings, and everything scheduled as usual in place of SCHED_BATCH")
-	f.BoolVar(&o.memory, "memory", false, "the service on its memory store, without Cassandra")
-	f.IntVar(&o.ttl, "ttl", 86400, "`SECONDS` that values live: longer than all of the run")
-	f.Uint64Var(&o.seed, "seed", 1, "`SEED` of the schedules")
-	f.StringVar(&o.against, "against", "", "`TARGETS` in place of the workload's own, separated by commas: userinfo, userinfo-memory, handler, loop, driver, redis, sidecar, userinfo:ENVIRONMENT (GOMAXPROCS=1+GOGC=200), names of -url; with -url its stores alone unless given")
-	f.Var(&o.stores, "url", "an HTTP session store: `NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]`; may be given several times")
+	f.BoolVar(&o.plain, "plain", false, "run Cassandra without the settings of deploy/cassandra, and all processes without SCHED_BATCH")
+	f.BoolVar(&o.memory, "memory", false, "run the service on its memory store, without Cassandra")
+	f.IntVar(&o.ttl, "ttl", 86400, "`SECONDS` that values live; longer than the run")
+	f.Uint64Var(&o.seed, "seed", 1, "`SEED` of the requests")
+	f.StringVar(&o.against, "against", "", "`TARGETS` instead of the workload's own, separated by commas: "+strings.Join(result.Targets, ", ")+
+		", the name of a -url, or userinfo with settings: userinfo:BINARY=FILE+GOGC=200. Default with -url: only the stores")
+	f.Var(&o.stores, "url", "an HTTP session store: `NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]`; may be repeated")
 	return f, o
 }
 
-// parse refuses what cannot be measured, and flags that would be without effect.
-func (o *options) parse(f *flag.FlagSet, args []string, without ...string) error {
-	f.Usage = func() {} // a mistake is followed by where to look, not by all flags
+// parse reads the flags, and rejects values that cannot be measured and flags that have no effect.
+func (o *options) parse(f *flag.FlagSet, args []string, unused ...string) error {
+	f.Usage = func() {} // a mistake should not print all flags
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(f.Output(), "flags of %s; `go doc ./bench` has all commands\n", f.Name())
+		fmt.Fprintf(f.Output(), "flags of %s (`go doc ./bench` lists the commands):\n", f.Name())
 		f.PrintDefaults()
 		return err
 	case err != nil:
-		fmt.Fprintf(f.Output(), "%s -h has all flags\n", f.Name())
+		fmt.Fprintf(f.Output(), "%s -h explains the flags\n", f.Name())
 		return errUsage
 	}
 	if o.memory {
-		without = append(without, "nodes", "heap")
+		unused = append(unused, "nodes", "heap")
 	}
-	var idle []string
+	var ignored []string
 	f.Visit(func(given *flag.Flag) {
-		if slices.Contains(without, given.Name) {
-			idle = append(idle, "-"+given.Name)
+		if slices.Contains(unused, given.Name) {
+			ignored = append(ignored, "-"+given.Name)
 		}
 	})
-	_, err := os.Stat(filepath.Join(o.dir, runFile))
 	switch {
-	case len(idle) > 0:
-		return fmt.Errorf("%s: without effect in %s as it is asked for; leave out", strings.Join(idle, ", "), f.Name())
-	case err == nil:
-		return fmt.Errorf("%s has a run already: give another directory to -out", o.dir)
+	case len(ignored) > 0:
+		return fmt.Errorf("%s has no effect in this call of %s: leave it out", strings.Join(ignored, ", "), f.Name())
+	case result.Exists(o.dir):
+		return fmt.Errorf("%s already has a run: give -out another directory", o.dir)
 	case f.NArg() > 0:
-		return fmt.Errorf("%q comes after the flags: names come first", f.Arg(0))
+		return fmt.Errorf("%q comes after the flags: give names first", f.Arg(0))
 	case o.rounds < 1 || o.seconds < 1 || o.compile < 1:
-		return fmt.Errorf("-rounds, -seconds and -compile: 1 or more")
+		return errors.New("-rounds, -seconds and -compile must be at least 1")
 	case o.nodes != 1 && o.nodes != 3 && o.nodes != 6:
-		return fmt.Errorf("-nodes %d: 1, 3 or 6", o.nodes)
-	case o.generators < 1 || o.ttl < 1:
-		return fmt.Errorf("-generators and -ttl: 1 or more")
-	case o.connections < 0:
-		return fmt.Errorf("-connections: 1 or more, or 0 for the workload's own")
-	case int64(o.data) < valueBytes:
-		return fmt.Errorf("-data %s: at least one value of %d bytes", &o.data, valueBytes)
+		return fmt.Errorf("-nodes must be 1, 3 or 6, not %d", o.nodes)
+	case o.ttl < 1:
+		return errors.New("-ttl must be at least 1")
+	case o.connections < 0 || o.warm < 0:
+		return errors.New("-connections and -warm must not be negative")
+	case int64(o.data) < sessionBytes:
+		return fmt.Errorf("-data must be at least one value of %d bytes, not %s", sessionBytes, &o.data)
 	}
 	return nil
 }
 
-// set is the data set for a workload: its values can be larger than a session's.
-func (o *options) set(w workload) load.Dataset {
-	return load.DatasetOf(int64(o.data), w.mix.ValueBytes)
-}
-
-// workload is the one of that name as this run asks it: of the targets and over the connections that were asked for.
+// workload returns a workload with this run's targets and connections.
 func (o *options) workload(name string) (workload, error) {
 	w, err := workloadNamed(name)
 	if err != nil {
@@ -131,36 +117,37 @@ func (o *options) adapt(w workload) workload {
 	if o.against != "" {
 		names = strings.Split(o.against, ",")
 	} else if len(o.stores) > 0 {
-		names = nil // only what was named
+		names = nil
 	}
 	w.targets = nil
 	for _, name := range names {
-		switch {
-		case o.memory && name == result.Driver: // there is no Cassandra
-		case o.memory && name == result.UserInfo && !w.sidecar:
-			if !slices.Contains(names, result.Memory) {
-				w.targets = append(w.targets, result.Memory)
+		if o.memory { // there is no Cassandra
+			if rest, ok := strings.CutPrefix(name, result.UserInfo); ok && (rest == "" || rest[0] == ':') {
+				name = result.Memory + rest
 			}
-		case w.sidecar && name == result.UserInfo:
-			w.targets = append(w.targets, result.Sidecar)
-		default:
-			w.targets = append(w.targets, name)
+			if name == result.Driver || slices.Contains(w.targets, name) {
+				continue
+			}
 		}
+		w.targets = append(w.targets, name)
+	}
+	if w.sidecar { // there is one, and it stands before the service
+		isOther := func(name string) bool { return !strings.HasPrefix(name, result.UserInfo) }
+		w.targets = slices.DeleteFunc(w.targets, isOther)
+		w.targets = w.targets[:min(1, len(w.targets))]
+		return w
 	}
 	for _, s := range o.stores {
-		if !w.sidecar && !slices.Contains(w.targets, s.Name) { // a sidecar's workload would ask the store itself
+		if !slices.Contains(w.targets, s.Name) {
 			w.targets = append(w.targets, s.Name)
 		}
 	}
 	return w
 }
 
-// own is the target that is this service.
-func (o *options) own() string {
-	if o.memory {
-		return result.Memory
-	}
-	return result.UserInfo
+// dataset returns the data set of a workload.
+func (o *options) dataset(w workload) load.Dataset {
+	return load.DatasetOf(int64(o.data), w.valueBytes)
 }
 
 func (o *options) cluster() testcluster.Options {
@@ -171,7 +158,7 @@ func (o *options) cluster() testcluster.Options {
 	return c
 }
 
-// stores are HTTP session stores that run already.
+// stores is the value of -url.
 type stores []*target.Target
 
 // String implements flag.Value.
@@ -179,29 +166,39 @@ func (s *stores) String() string { return "" }
 
 // Set implements flag.Value.
 func (s *stores) Set(text string) error {
-	t, err := target.Parse(text)
+	t, err := target.ParseURL(text)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(*s, func(other *target.Target) bool { return other.Name == t.Name }) {
-		return fmt.Errorf("there are two stores %q: give each a name of its own", t.Name)
+	if s.named(t.Name) != nil {
+		return fmt.Errorf("two stores have the name %q", t.Name)
 	}
 	*s = append(*s, t)
 	return nil
 }
 
-// size is an amount of data: 10MB, 1.4GB, in powers of ten.
+// named returns the store with a name, or nil.
+func (s *stores) named(name string) *target.Target {
+	for _, t := range *s {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// size is the value of -data: bytes, with a decimal unit.
 type size int64
 
 var units = []struct {
-	name string
-	of   float64
+	name  string
+	bytes float64
 }{{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
 
 // String implements flag.Value.
-func (b *size) String() string {
+func (s *size) String() string {
 	for _, u := range units {
-		if n := float64(*b) / u.of; n >= 1 {
+		if n := float64(*s) / u.bytes; n >= 1 {
 			return strconv.FormatFloat(n, 'f', -1, 64) + u.name
 		}
 	}
@@ -209,16 +206,16 @@ func (b *size) String() string {
 }
 
 // Set implements flag.Value.
-func (b *size) Set(text string) error {
+func (s *size) Set(text string) error {
 	for _, u := range units {
 		if number, ok := strings.CutSuffix(text, u.name); ok {
 			n, err := strconv.ParseFloat(number, 64)
 			if err != nil || !(n > 0 && n <= 1e6) {
 				break
 			}
-			*b = size(n * u.of)
+			*s = size(n * u.bytes)
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is no size such as 10MB or 1.4GB", text)
+	return fmt.Errorf("%q is not a size such as 10MB or 1.4GB", text)
 }

@@ -5,92 +5,72 @@ import (
 
 	"userinfo/bench/load"
 	"userinfo/bench/result"
+	"userinfo/bench/target"
 )
 
-// workload is what is asked, how, and of whom by default.
+// workload is what is requested, how, and by default of which targets.
 type workload struct {
 	name        string
-	mix         load.Workload
-	mode        result.Mode
-	perSecond   float64 // in mode Open; 0: the mix's own
-	connections int
-	token       bool // a bearer token in place of the client certificate
-	fresh       bool // a new connection for each request
-	resume      bool // with fresh: TLS sessions are resumed
-	http2       bool
-	sidecar     bool // the target is the sidecar's
-	targets     []string
 	about       string
+	mix         load.Mix
+	mode        result.Mode
+	rate        float64 // requests/s; 0 in a closed loop
+	valueBytes  int
+	connections int
+	token       bool // the client has a bearer token instead of a certificate
+	fresh       bool // a new connection for each request
+	resume      bool // with fresh: resume the TLS session
+	http2       bool
+	sidecar     bool // requests go to the sidecar of the target
+	targets     []string
 }
 
-func (w workload) rate() float64 {
-	if w.mode == result.Closed {
-		return 0
-	}
-	if w.perSecond > 0 {
-		return w.perSecond
-	}
-	return w.mix.Rate()
-}
+const (
+	// sessionBytes is the size of a MediaWiki session at most, usually.
+	sessionBytes = 2048
+	// kept is how many connections a closed loop keeps. An open loop has more, so that slow answers do not use all of them.
+	kept, keptOpen = 32, 256
+)
 
-// kept is how many connections a wiki's web servers keep to an instance here.
-const kept = 32
-
-// gets reads 2 KB values and nothing else. Every key is as likely as any other, so that no cache of hot ones helps.
-func gets() load.Workload {
-	w, err := load.WorkloadNamed("target")
-	if err != nil {
-		panic(err) // load has it
-	}
-	w.Name, w.Get, w.Set, w.Keys = result.Get, 1000, 0, load.Uniform
-	return w
-}
-
-func sets() load.Workload {
-	w := gets()
-	w.Name, w.Get, w.Set = result.Set, 0, 1000
-	return w
-}
-
-// workloads are the named ones, those of load and those that vary how they are asked.
+// workloads returns all workloads.
 func workloads() []workload {
 	service := []string{result.UserInfo}
-	all := []workload{
-		{name: result.Get, mix: gets(), mode: result.Closed, targets: []string{result.UserInfo, result.Handler, result.Driver, result.Redis},
-			about: "gets of 2 KB, as fast as they are answered, with a client certificate"},
-		{name: result.GetToken, mix: gets(), mode: result.Closed, token: true, targets: service, about: "the same with a bearer token"},
-		{name: "get/http2", mix: gets(), mode: result.Closed, http2: true, targets: service, about: "the same over HTTP/2, a connection each"},
-		{name: result.Set, mix: sets(), mode: result.Closed, targets: []string{result.UserInfo, result.Driver}, about: "sets of 2 KB"},
-		{name: result.Latency, mix: gets(), mode: result.Open, perSecond: 3000, targets: []string{result.UserInfo, result.Redis, result.Driver},
-			about: "3,000 gets a second, on schedule"},
-	}
-	for _, mix := range load.Workloads() {
-		if mix.Fresh {
-			continue // those below are its variants
-		}
-		all = append(all, workload{name: mix.Name, mix: mix, mode: result.Open, targets: service, about: mix.About})
-	}
-	fresh := func(name, about string, w workload) workload {
-		w.name, w.mix, w.mode, w.fresh, w.about = name, gets(), result.Closed, true, about
-		w.mix.Fresh = true
-		if w.targets == nil {
-			w.targets = service
+	gets := load.Mix{Get: 1, Keys: load.Uniform}
+	closed := func(name, about string, w workload, targets ...string) workload {
+		w.name, w.about, w.mode, w.connections, w.valueBytes, w.targets = name, about, result.Closed, kept, sessionBytes, targets
+		if w.mix.Rate() == 0 {
+			w.mix = gets
 		}
 		return w
 	}
-	all = append(all,
-		fresh(result.FreshMTLS, "a new TLS connection for each get, with a client certificate", workload{targets: []string{result.UserInfo, result.Memory, result.Loop, result.Handler}}),
-		fresh(result.FreshMTLSResumed, "the same, resuming TLS sessions", workload{resume: true, targets: []string{result.UserInfo, result.Memory, result.Loop}}),
-		fresh(result.FreshToken, "a new TLS connection for each get, with a bearer token", workload{token: true}),
-		fresh(result.FreshTokenResumed, "the same, resuming TLS sessions", workload{token: true, resume: true}),
-		fresh("fresh/token+http2", "a new TLS connection for each get, over HTTP/2, as stock PHP does", workload{token: true, http2: true}),
-		fresh(result.FreshSidecar, "a new connection for each get to a haproxy on the same machine, which keeps its own", workload{sidecar: true}))
+	open := func(name, about string, mix load.Mix, targets ...string) workload {
+		return workload{name: name, about: about, mix: mix, mode: result.Open, rate: mix.Rate(), connections: keptOpen, valueBytes: sessionBytes, targets: targets}
+	}
+	all := []workload{
+		closed(result.Get, "gets of 2 KB as fast as they are answered, with a client certificate", workload{},
+			result.UserInfo, result.Handler, result.Driver, result.Redis),
+		closed("get/token", "get with a bearer token", workload{token: true}, service...),
+		closed("get/http2", "get over HTTP/2, with a connection for each client", workload{http2: true}, service...),
+		closed("set", "sets of 2 KB", workload{mix: load.Mix{Set: 1, Keys: load.Uniform}}, result.UserInfo, result.Driver),
+		open(result.Latency, "3,000 gets/s", load.Mix{Get: 3000, Keys: load.Uniform}, result.UserInfo, result.Redis, result.Driver),
+		open(result.DesignTarget, "the design target: 9,000 gets/s and 100 sets/s", load.Mix{Get: 9000, Set: 100, Keys: load.Zipf}, service...),
+		open("production", "an ordinary hour of Wikimedia's session store: gets, sets, deletes, some touches",
+			load.Mix{Get: 1750, Set: 600, Touch: 5, Delete: 25, Keys: load.Zipf}, service...),
+		open("peak", "its worst hour: 9,000 gets/s, 1,500 sets/s, 200 deletes/s", load.Mix{Get: 9000, Set: 1500, Delete: 200, Keys: load.Zipf}, service...),
+		open("storm", "one key: 3,000 gets/s and 100 sets/s, a session that a broken script uses", load.Mix{Get: 3000, Set: 100, Keys: load.One}, service...),
+		open("misses", "3,000 gets/s of keys that nobody has set: made-up cookies", load.Mix{Miss: 3000, Keys: load.Uniform}, service...),
+		open("large", "values of 100 kB: 90 gets/s and 10 sets/s", load.Mix{Get: 90, Set: 10, Keys: load.Zipf}, service...),
+		closed(result.FreshMTLS, "a new TLS connection for each get, with a client certificate", workload{fresh: true},
+			result.UserInfo, result.Memory, result.Loop, result.Handler),
+		closed(result.FreshMTLSResumed, "fresh/mtls, resuming TLS sessions", workload{fresh: true, resume: true}, result.UserInfo, result.Memory, result.Loop),
+		closed("fresh/token", "a new TLS connection for each get, with a bearer token", workload{fresh: true, token: true}, service...),
+		closed("fresh/token+resumption", "fresh/token, resuming TLS sessions", workload{fresh: true, token: true, resume: true}, service...),
+		closed("fresh/token+http2", "fresh/token over HTTP/2, as PHP does by default", workload{fresh: true, token: true, http2: true}, service...),
+		closed("fresh/sidecar", "a new connection for each get to a haproxy on this machine, which keeps its own", workload{fresh: true, sidecar: true}, service...),
+	}
 	for i := range all {
-		if all[i].connections == 0 {
-			all[i].connections = kept
-			if all[i].mode == result.Open {
-				all[i].connections = 8 * kept
-			}
+		if all[i].name == "large" {
+			all[i].valueBytes = 100_000
 		}
 	}
 	return all
@@ -102,5 +82,31 @@ func workloadNamed(name string) (workload, error) {
 			return w, nil
 		}
 	}
-	return workload{}, fmt.Errorf("there is no workload %q; `go run ./bench list` has them", name)
+	return workload{}, fmt.Errorf("there is no workload %q; `go run ./bench list` lists them", name)
+}
+
+// at3000 returns w at a fixed rate of 3,000 requests/s, to compare costs: in a closed loop, and at other rates, a request
+// costs less the more requests there are.
+func (w workload) at3000() workload {
+	w.mode, w.rate = result.Open, 3000
+	return w
+}
+
+// connect returns t as this workload connects to it. It returns an error if t's client lacks the credential.
+func (w workload) connect(t *target.Target) (*target.Target, error) {
+	if w.token {
+		var err error
+		if t, err = t.WithToken(); err != nil {
+			return nil, err
+		}
+	}
+	if !w.fresh && !w.http2 {
+		return t, nil
+	}
+	if w.fresh && !w.token && !w.sidecar {
+		if err := t.CheckCertificate(); err != nil {
+			return nil, err
+		}
+	}
+	return t.With(func(c *load.HTTPConfig) { c.Fresh, c.Resume, c.HTTP2 = w.fresh, w.resume, w.http2 })
 }

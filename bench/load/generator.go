@@ -2,106 +2,309 @@ package load
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"userinfo/bench/result"
+	"userinfo/internal/openloop"
 )
 
-// Spec is what a generator does in all of its rounds.
-type Spec struct {
-	Kind          string          // of target: KindHTTPS, or what a DialFunc knows
-	Settings      json.RawMessage // HTTPSFiles, or that kind's own. No secrets, but paths of files that hold them
-	Workload      Workload
-	Data          Dataset
-	Connections   int // of all generators together
-	Seed          uint64
-	TTL           int // seconds, of sets and touches: the loader's, or the data set wears away. 0: the target's default; a touch's is an hour
-	Share, Shares int // this generator is the Share-th of Shares, from 0; 0 of 0 is the only one
+// Config is what a generator sends.
+type Config struct {
+	Mix         Mix
+	Data        Dataset
+	Connections int
+	Fresh       bool   // the connections do not last longer than a request
+	Seed        uint64 // of requests and their times
+	TTL         int    // seconds, of sets and touches; 0: the store's default, or an hour for touches
 }
 
-// Round is one round, of all generators together.
+// Round is one round of load.
 type Round struct {
-	Number  int
 	Mode    result.Mode
-	Rate    float64 // requests/s, in Open; 0 is the workload's
+	Rate    float64 // requests/s in an open loop
 	Seconds float64
-	Even    bool // requests are evenly spaced and not Poisson arrivals
 }
 
-// Generator puts the load of one Spec on one target, round after round, over connections that it keeps. Its methods are
-// called one at a time.
+// Generator sends requests of one mix to one store, over connections that it keeps. Its methods must not be called
+// concurrently.
 type Generator struct {
-	spec   Spec
-	dialer Dialer
-	slots  []*slot
-	clock  func() (sleeper, error)
-	nonce  uint64 // of this generator's own keys, so that no two runs have the same: a deleted key cannot be set for a while
+	config      Config
+	dialer      Dialer
+	connections []*connection
+	arrivals    *rand.Rand // of times in an open loop
+	nonce       uint64     // makes the generator's own keys unique: a deleted key cannot be set for a while
 
-	mu       sync.Mutex // guards what follows, in rounds
-	schedule *schedule
-	logins   []uint64 // keys that were set and not yet deleted, oldest first
+	mu     sync.Mutex // guards the fields below
+	choose *chooser
+	logins []uint64 // keys that were set and not yet deleted, oldest first
 }
 
-// NewGenerator owns d from then on.
-func NewGenerator(d Dialer, s Spec) (*Generator, error) {
-	if s.Shares == 0 {
-		s.Shares = 1
-	}
-	switch err := s.Workload.check(s.Data); {
-	case err != nil:
+// NewGenerator checks a configuration. It does not connect. The generator closes the dialer.
+func NewGenerator(d Dialer, c Config) (*Generator, error) {
+	if err := c.Mix.check(c.Data); err != nil {
 		return nil, err
-	case s.Share < 0 || s.Share >= s.Shares:
-		return nil, fmt.Errorf("a generator cannot be number %d, counted from 0, of %d", s.Share, s.Shares)
-	case s.Connections < s.Shares:
-		return nil, fmt.Errorf("%d generators cannot share %d connections: each needs one", s.Shares, s.Connections)
-	case s.TTL < 0:
-		return nil, fmt.Errorf("a TTL of %d s: say 0 for the target's default, or more", s.TTL)
 	}
-	g := &Generator{spec: s, dialer: d, clock: newAlarm, nonce: rand.Uint64(),
-		schedule: newSchedule(s.Workload, s.Data, s.Seed, uint64(s.Share))}
-	n := s.Connections / s.Shares
-	if s.Share < s.Connections%s.Shares {
-		n++
+	if c.Connections < 1 || c.TTL < 0 {
+		return nil, fmt.Errorf("a generator needs at least one connection and a TTL of at least 0, not %d and %d", c.Connections, c.TTL)
 	}
-	for range n {
-		g.slots = append(g.slots, &slot{dialer: d})
+	g := &Generator{config: c, dialer: d, nonce: rand.Uint64(), arrivals: rand.New(rand.NewPCG(c.Seed, 1)), choose: newChooser(c.Mix, c.Data, c.Seed)}
+	for range c.Connections {
+		g.connections = append(g.connections, &connection{dialer: d})
 	}
 	return g, nil
 }
 
-// dialsAtOnce bounds how many connections are being made: a listener's queue has room for so many.
+// dialsAtOnce is how many connections are opened at the same time, so that a listener's queue has room for them.
 const dialsAtOnce = 64
 
-// Connect makes the connections that there are not yet. Each that is kept asks something, whatever comes of it: a server
-// closes within seconds what has never asked.
-func (g *Generator) Connect(ctx context.Context) error {
-	return each(ctx, len(g.slots), dialsAtOnce, func(ctx context.Context, i int) error {
-		s := g.slots[i]
-		asked := s.conn != nil || g.spec.Workload.Fresh
-		if err := s.connect(ctx); err != nil || asked {
+// connect opens the connections that are not open. Each of them sends a request, because servers close new connections that
+// send none.
+func (g *Generator) connect(ctx context.Context) error {
+	return parallel(ctx, len(g.connections), dialsAtOnce, func(ctx context.Context, _, i int) error {
+		c := g.connections[i]
+		if c.conn != nil {
+			return nil
+		}
+		if err := c.open(ctx); err != nil || g.config.Fresh {
 			return err
 		}
-		s.op = Op{Method: Get, Key: g.spec.Data.Key(0)}
-		_ = s.try(ctx)
+		_ = c.send(ctx, &Request{Method: Get, Key: g.config.Data.Key(0)}) // the first round shows errors
 		return nil
 	})
 }
 
-// each calls do for 0 to n-1, some at once, until one fails.
-func each(ctx context.Context, n, atOnce int, do func(ctx context.Context, i int) error) error {
+// SendOnEach sends a get on each connection, and opens those that are not open. It returns an error if one fails.
+func (g *Generator) SendOnEach(ctx context.Context) error {
+	return parallel(ctx, len(g.connections), dialsAtOnce, func(ctx context.Context, _, i int) error {
+		if err := g.connections[i].send(ctx, &Request{Method: Get, Key: g.config.Data.Key(0)}); err != nil && !errors.Is(err, NotFound) {
+			return fmt.Errorf("connection %d of %d: %w", i+1, len(g.connections), err)
+		}
+		return nil
+	})
+}
+
+// Close closes all connections and the dialer.
+func (g *Generator) Close() error {
+	for _, c := range g.connections {
+		c.drop()
+	}
+	return g.dialer.Close()
+}
+
+// Round sends load and returns what was measured: Mode, Rate, Connections, Data and ValueBytes of the condition, and
+// everything from Began to Latency. It returns when all requests have ended, at most twice Patience after the last one was
+// due. It returns an error if ctx ends.
+func (g *Generator) Round(ctx context.Context, r Round) (result.Sample, error) {
+	if !(r.Seconds > 0) || r.Mode == result.Open && !(r.Rate > 0) {
+		return result.Sample{}, fmt.Errorf("a round needs a positive duration and rate, not %g s at %g/s", r.Seconds, r.Rate)
+	}
+	if err := g.connect(ctx); err != nil {
+		return result.Sample{}, fmt.Errorf("connecting: %w", err)
+	}
+	t := &tally{sample: result.Sample{
+		Condition: result.Condition{Mode: r.Mode, Connections: g.config.Connections, Data: g.config.Data.Bytes(), ValueBytes: g.config.Data.ValueBytes},
+		Began:     time.Now().UTC(), Seconds: r.Seconds, Errors: map[string]int64{}, Late: result.NewHistogram(), Latency: result.NewHistogram(),
+	}}
+	if r.Mode == result.Open {
+		t.sample.Rate = r.Rate
+		g.open(ctx, r, t)
+	} else {
+		g.closed(ctx, r, t)
+	}
+	return t.sample, ctx.Err()
+}
+
+// open sends requests when they are due.
+func (g *Generator) open(ctx context.Context, r Round, t *tally) {
+	type planned struct {
+		choice
+		due time.Duration // since the start of the round
+	}
+	duration := seconds(r.Seconds)
+	arrivals := openloop.Poisson(g.arrivals, r.Rate, duration, g.next)
+	schedule := func() (planned, time.Duration, bool) {
+		what, due, ok := arrivals()
+		return planned{what, due}, due, ok
+	}
+	openloop.Run(ctx, len(g.connections), schedule, func(q openloop.Request[planned]) {
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(q.Due) > Patience {
+			t.add(q.Late, 0, false, reasonWaited)
+			return
+		}
+		err := g.send(ctx, g.connections[q.Worker], q.Value.choice)
+		latency, reason := time.Since(q.Due), ""
+		if err != nil {
+			reason = Reason(err)
+		} else if latency > Patience {
+			reason = reasonTimeout
+		}
+		t.add(q.Late, latency, q.Value.due+latency <= duration+result.Grace, reason)
+	})
+}
+
+// pause follows a broken connection, which fails faster than any answer.
+const pause = 20 * time.Millisecond
+
+// closed sends one request after another on each connection. A request that is answered after the end of the round does
+// not count, but one that fails then does: otherwise a store that hangs near the end would show no error.
+func (g *Generator) closed(ctx context.Context, r Round, t *tally) {
+	var workers sync.WaitGroup
+	end := time.Now().Add(seconds(r.Seconds))
+	for _, c := range g.connections {
+		workers.Go(func() {
+			for sent := time.Now(); sent.Before(end) && ctx.Err() == nil; sent = time.Now() {
+				err := g.send(ctx, c, g.next())
+				now := time.Now()
+				switch {
+				case err != nil:
+					t.add(0, 0, false, Reason(err))
+				case now.Before(end):
+					t.add(0, now.Sub(sent), true, "")
+				}
+				if c.conn == nil {
+					time.Sleep(pause)
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+func (g *Generator) next() choice {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.choose.next()
+}
+
+// touchTTL is the TTL of touches if the configuration has none: a touch needs one.
+const touchTTL = 3600
+
+// send turns a choice into a request and sends it.
+func (g *Generator) send(ctx context.Context, c *connection, what choice) error {
+	r := Request{Method: what.method, TTL: g.config.TTL}
+	switch what.from {
+	case fromData:
+		r.Key = g.config.Data.Key(int(what.index))
+		if r.Method == Get {
+			r.Length = g.config.Data.ValueBytes
+		}
+	case fromNobody:
+		r.Key, r.Absent = sessionKey(mix64(g.nonce), what.index), true
+	case fromLogin:
+		r.Key = sessionKey(g.nonce, what.index)
+	case fromLogout:
+		r.Key = sessionKey(g.nonce, g.oldestLogin())
+	}
+	if r.Method == Touch && r.TTL == 0 {
+		r.TTL = touchTTL
+	}
+	if r.Method == Set {
+		r.Value = c.makeValue(g.config.Data, int(what.index))
+	}
+	err := c.send(ctx, &r)
+	if err == nil && what.from == fromLogin {
+		g.mu.Lock()
+		g.logins = append(g.logins, what.index)
+		g.mu.Unlock()
+	}
+	return err
+}
+
+// oldestLogin removes and returns the key that was set first. It returns 0, which no login has, if there is none.
+func (g *Generator) oldestLogin() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.logins) == 0 {
+		return 0
+	}
+	oldest := g.logins[0]
+	g.logins = g.logins[1:]
+	return oldest
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// tally counts the requests of a round. It is safe for concurrent use.
+type tally struct {
+	mu     sync.Mutex
+	sample result.Sample
+}
+
+func (t *tally) add(late, latency time.Duration, inTime bool, reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &t.sample
+	if s.Mode == result.Open {
+		s.Late.Add(late)
+	}
+	if reason != "" {
+		s.Errors[reason]++
+		return
+	}
+	s.Done++
+	if s.Mode == result.Open && inTime {
+		s.InTime++
+	}
+	s.Latency.Add(latency)
+}
+
+// connection is a Conn that is replaced when it breaks. One goroutine uses it at a time.
+type connection struct {
+	dialer Dialer
+	conn   Conn   // nil if it is broken or was never opened
+	value  []byte // buffer of makeValue
+}
+
+func (c *connection) open(ctx context.Context) (err error) {
+	if c.conn == nil {
+		c.conn, err = c.dialer.Dial(ctx)
+	}
+	return err
+}
+
+func (c *connection) send(ctx context.Context, r *Request) error {
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+	err := c.conn.Do(ctx, r)
+	var failure Failure
+	if err != nil && !errors.As(err, &failure) {
+		c.drop()
+	}
+	return err
+}
+
+func (c *connection) drop() {
+	if c.conn != nil {
+		_ = c.conn.Close() // it is not used any more
+		c.conn = nil
+	}
+}
+
+// makeValue returns a value of the data set, valid until the next call.
+func (c *connection) makeValue(d Dataset, i int) []byte {
+	c.value = d.Value(slices.Grow(c.value[:0], d.ValueBytes+8), i)
+	return c.value
+}
+
+// parallel calls do for 0 to n-1, with some workers, until one call fails. It returns the first error.
+func parallel(ctx context.Context, n, workers int, do func(ctx context.Context, worker, i int) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var workers sync.WaitGroup
+	var running sync.WaitGroup
 	next := make(chan int)
-	for range min(atOnce, n) {
-		workers.Go(func() {
+	for worker := range min(workers, n) {
+		running.Go(func() {
 			for i := range next {
-				if err := do(ctx, i); err != nil {
+				if err := do(ctx, worker, i); err != nil {
 					stop(err)
 				}
 			}
@@ -114,116 +317,6 @@ func each(ctx context.Context, n, atOnce int, do func(ctx context.Context, i int
 		}
 	}
 	close(next)
-	workers.Wait()
+	running.Wait()
 	return context.Cause(ctx)
-}
-
-// Close ends all connections and the Dialer.
-func (g *Generator) Close() error {
-	for _, s := range g.slots {
-		s.drop()
-	}
-	return g.dialer.Close()
-}
-
-// Round puts load on the target and returns what became of it once all of it is settled, which in Open is up to twice
-// Patience after the last request was due. A round that ctx ends is no result.
-func (g *Generator) Round(ctx context.Context, r Round) (*Part, error) {
-	if r.Rate == 0 {
-		r.Rate = g.spec.Workload.Rate()
-	}
-	switch {
-	case r.Mode != result.Open && r.Mode != result.Closed:
-		return nil, fmt.Errorf("a round is open or closed, not %q", r.Mode)
-	case !(r.Seconds > 0) || r.Seconds > 24*60*60:
-		return nil, fmt.Errorf("a round of %g s: say more than nothing, and a day at most", r.Seconds)
-	case !(r.Rate > 0) || r.Rate > 1e6:
-		return nil, fmt.Errorf("%g requests/s: say more than nothing, and a million at most", r.Rate)
-	}
-	r.Rate /= float64(g.spec.Shares)
-	if err := g.Connect(ctx); err != nil {
-		return nil, fmt.Errorf("connecting to the target: %w", err)
-	}
-	for _, s := range g.slots {
-		s.kept = !g.spec.Workload.Fresh
-	}
-	sent, received := g.wire()
-	t := newTally(r.Mode, r.Seconds)
-	s := &t.part.Sample
-	s.Began, s.Round, s.Connections = time.Now(), r.Number, len(g.slots)
-	var err error
-	if r.Mode == result.Open {
-		s.Rate = r.Rate
-		err = g.open(ctx, r, t)
-	} else {
-		g.closed(ctx, r, t)
-	}
-	if err = errors.Join(err, ctx.Err()); err != nil {
-		return nil, err
-	}
-	s.Sent, s.Received = g.wire()
-	s.Sent, s.Received = since(s.Sent, sent), since(s.Received, received)
-	return t.part, nil
-}
-
-func since(now, before int64) int64 {
-	if now < 0 || before < 0 {
-		return -1
-	}
-	return now - before
-}
-
-func (g *Generator) wire() (sent, received int64) {
-	for _, s := range g.slots {
-		a, b := s.wire()
-		sent, received = known(sent, a), known(received, b)
-	}
-	return sent, received
-}
-
-// touchTTL is a touch's where nothing else is said: a touch cannot be without.
-const touchTTL = 3600
-
-// carryOut puts r into words, and asks.
-func (g *Generator) carryOut(ctx context.Context, s *slot, r request) error {
-	s.op = Op{Method: r.method, TTL: g.spec.TTL}
-	login := mix(g.nonce) ^ uint64(g.spec.Share)
-	switch r.kind {
-	case ofData:
-		s.op.Key = g.spec.Data.Key(int(r.index))
-		if r.method == Get {
-			s.op.Length = g.spec.Data.ValueBytes
-		}
-	case ofNobody:
-		s.op.Key, s.op.Absent = sessionKey(mix(login), r.index), true
-	case ofLogin:
-		s.op.Key = sessionKey(login, r.index)
-	case ofLogout:
-		s.op.Key = sessionKey(login, g.logout())
-	}
-	if r.method == Touch && s.op.TTL == 0 {
-		s.op.TTL = touchTTL
-	}
-	if r.method == Set {
-		s.setValue(g.spec.Data, int(r.index))
-	}
-	err := s.ask(ctx)
-	if err == nil && r.kind == ofLogin {
-		g.mu.Lock()
-		g.logins = append(g.logins, r.index)
-		g.mu.Unlock()
-	}
-	return err
-}
-
-// logout is the key to delete: the one that was set longest ago, or, where none is left, one that never was.
-func (g *Generator) logout() uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.logins) == 0 {
-		return 0 // a schedule's keys begin at 1
-	}
-	i := g.logins[0]
-	g.logins = g.logins[1:]
-	return i
 }

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,46 +16,65 @@ import (
 )
 
 const (
-	startPatience = time.Minute      // until a process is ready
-	stopPatience  = 30 * time.Second // until it has ended, before it is killed
-	pollInterval  = 20 * time.Millisecond
-	maxSaid       = 1 << 20 // bytes that are kept of what it says
+	startTimeout = time.Minute
+	stopTimeout  = 30 * time.Second // before the process is killed
+	maxOutput    = 1 << 20          // bytes that are kept of a process's output
 )
 
-// child is a process that was started.
+// child is a process that the testbed has started.
 type child struct {
 	command *exec.Cmd
-	ready   chan struct{} // closed once it has said that it is
-	ended   chan struct{} // closed once it has been waited for
+	ready   chan struct{} // closed when it has written the line that isReady accepts
+	ended   chan struct{} // closed when it has ended
 
-	mu   sync.Mutex
-	said bytes.Buffer // both outputs
+	mu     sync.Mutex
+	output bytes.Buffer // standard output and error
 }
 
-// start starts a process, which ends with the lab at the latest. It is ready once it has said a line of which isReady is
-// true. env is beside this process's own.
-func (l *Lab) start(isReady func(line string) bool, env []string, name string, args ...string) (*child, error) {
+// start starts a process, and waits until it writes a line that isReady accepts, unless that is nil. The testbed's Close stops it. env is added
+// to this process's environment.
+func (b *Testbed) start(ctx context.Context, isReady func(line string) bool, env []string, name string, args ...string) (*child, error) {
 	c := &child{command: exec.Command(name, args...), ready: make(chan struct{}), ended: make(chan struct{})}
 	c.command.Env = append(os.Environ(), env...)
-	c.command.Stderr = c
-	out, err := c.command.StdoutPipe()
+	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.command.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", name, err)
+	c.command.Stdout, c.command.Stderr = in, in
+	err = c.command.Start()
+	in.Close() // the child has its own
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", name, err), out.Close())
 	}
-	l.closers = append(l.closers, c.stop)
-	go c.read(bufio.NewReader(out), isReady)
-	return c, nil
+	b.onClose(c.stop)
+	go c.read(out, isReady)
+	if isReady == nil {
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	select {
+	case <-c.ready:
+		return c, nil
+	case <-c.ended:
+		return nil, fmt.Errorf("%s has ended (%v) after writing:\n%s", filepath.Base(name), c.command.ProcessState, c.text())
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s is not ready (%w) after writing:\n%s", filepath.Base(name), ctx.Err(), c.text())
+	}
 }
 
-// read keeps what is said on standard output until it ends.
-func (c *child) read(out *bufio.Reader, isReady func(string) bool) {
-	waiting := true
+// read keeps the output until the process ends.
+func (c *child) read(out *os.File, isReady func(string) bool) {
+	defer out.Close()
+	lines := bufio.NewReader(out)
+	waiting := isReady != nil
 	for {
-		line, err := out.ReadString('\n')
-		_, _ = c.Write([]byte(line)) // never fails
+		line, err := lines.ReadString('\n')
+		c.mu.Lock()
+		if c.output.Len() < maxOutput {
+			c.output.WriteString(line)
+		}
+		c.mu.Unlock()
 		if waiting && isReady(line) {
 			waiting = false
 			close(c.ready)
@@ -64,75 +83,49 @@ func (c *child) read(out *bufio.Reader, isReady func(string) bool) {
 			break
 		}
 	}
-	_ = c.command.Wait() // its code is in ProcessState
+	_ = c.command.Wait() // ProcessState has its result
 	close(c.ended)
 }
 
-// Write keeps what is said on standard error.
-func (c *child) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.said.Len() < maxSaid {
-		c.said.Write(p)
-	}
-	return len(p), nil
-}
-
-func (c *child) text() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.said.String()
-}
-
-func (c *child) pid() int { return c.command.Process.Pid }
-
-// await waits until the process is ready, and returns what it has said.
-func (c *child) await(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+// waitListening waits until the process accepts connections.
+func (c *child) waitListening(ctx context.Context, network, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	select {
-	case <-c.ready:
-		return c.text(), nil
-	case <-c.ended:
-		return "", fmt.Errorf("%s has ended (%v) after saying:\n%s", c.name(), c.command.ProcessState, c.text())
-	case <-ctx.Done():
-		return "", errors.Join(fmt.Errorf("%s is not ready (%w) after saying:\n%s", c.name(), ctx.Err(), c.text()), c.stop())
-	}
-}
-
-// awaitTaking waits until the process takes connections.
-func (c *child) awaitTaking(ctx context.Context, connect func() (io.Closer, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	tick := time.NewTicker(pollInterval)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := connect()
+		conn, err := net.Dial(network, address)
 		if err == nil {
 			return conn.Close()
 		}
 		select {
 		case <-c.ended:
-			return fmt.Errorf("%s has ended (%v) after saying:\n%s", c.name(), c.command.ProcessState, c.text())
+			return fmt.Errorf("%s has ended (%v) after writing:\n%s", filepath.Base(c.command.Path), c.command.ProcessState, c.text())
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%s takes no connection: %w; it said:\n%s", c.name(), err, c.text()), c.stop())
+			return fmt.Errorf("%s accepts no connection: %w; it wrote:\n%s", filepath.Base(c.command.Path), err, c.text())
 		case <-tick.C:
 		}
 	}
 }
 
-func (c *child) name() string { return filepath.Base(c.command.Path) }
+func (c *child) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.output.String()
+}
 
-// stop ends the process in good order, or else by force. One that has ended already is fine: an interrupt from the
-// keyboard goes to all of them.
+func (c *child) pid() int { return c.command.Process.Pid }
+
+// stop ends the process with SIGTERM, or with SIGKILL if that takes too long. A process that has ended already is not an
+// error: an interrupt from the keyboard goes to all of them.
 func (c *child) stop() error {
-	_ = c.command.Process.Signal(syscall.SIGTERM) // it may have ended
+	_ = c.command.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
 		return nil
-	case <-time.After(stopPatience):
+	case <-time.After(stopTimeout):
 	}
 	_ = c.command.Process.Kill()
 	<-c.ended
-	return fmt.Errorf("%s did not end within %v of SIGTERM and was killed; it said:\n%s", c.name(), stopPatience, c.text())
+	return fmt.Errorf("%s was killed, because it did not end within %v of SIGTERM; it wrote:\n%s", c.command.Path, stopTimeout, c.text())
 }

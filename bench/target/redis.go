@@ -3,51 +3,60 @@ package target
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"userinfo/bench/cost"
 	"userinfo/bench/load"
 	"userinfo/bench/result"
 )
 
-// RedisSettings say how Redis is asked: over mutual TLS, with files in PEM.
-type RedisSettings struct {
-	Address              string // host:port
-	CA, Certificate, Key string
+// defaultTTL is the TTL, in seconds, of requests that leave it to the store: the service's own default.
+const defaultTTL = 24 * 3600
+
+func ttl(r *load.Request) int {
+	if r.TTL == 0 {
+		return defaultTTL
+	}
+	return r.TTL
 }
 
-// Redis starts a redis-server that keeps everything in memory and nothing on disk, and takes mutual TLS alone.
-func (l *Lab) Redis(ctx context.Context, name string) (*Target, error) {
+// startRedis starts a redis-server that keeps everything in memory, writes nothing to disk and requires mutual TLS.
+func (b *Testbed) startRedis(ctx context.Context, name string) (*Target, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
 	isReady := func(line string) bool { return strings.Contains(line, "Ready to accept connections") }
-	c, err := l.start(isReady, nil, "redis-server", "--bind", "127.0.0.1", "--port", "0", "--tls-port", port,
-		"--tls-cert-file", l.file("server.crt"), "--tls-key-file", l.file("server.key"), "--tls-ca-cert-file", l.file("ca.crt"),
-		"--tls-auth-clients", "yes", "--tls-protocols", "TLSv1.3", "--save", "", "--appendonly", "no", "--dir", l.dir,
+	c, err := b.start(ctx, isReady, nil, "redis-server", "--bind", "127.0.0.1", "--port", "0", "--tls-port", port,
+		"--tls-cert-file", b.file("server.crt"), "--tls-key-file", b.file("server.key"), "--tls-ca-cert-file", b.file("ca.crt"),
+		"--tls-auth-clients", "yes", "--tls-protocols", "TLSv1.3", "--save", "", "--appendonly", "no", "--dir", b.dir,
 		"--maxclients", "20000", "--daemonize", "no")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.await(ctx); err != nil {
-		return nil, err
-	}
-	return &Target{
-		Name: name, Kind: KindRedis, Processes: []cost.Process{{Kind: result.KindRedis, PID: c.pid()}},
-		Settings: encode(RedisSettings{"127.0.0.1:" + port, l.file("ca.crt"), l.file("client.crt"), l.file("client.key")}),
-	}, nil
+	return &Target{Name: name, Processes: []Process{{Kind: result.KindRedis, PID: c.pid()}}, dial: func() (load.Dialer, error) {
+		pair, err := tls.LoadX509KeyPair(b.file("client.crt"), b.file("client.key"))
+		if err != nil {
+			return nil, err
+		}
+		pool, err := readCertPool(b.file("ca.crt"))
+		return redisDialer{"127.0.0.1:" + port, &tls.Config{
+			MinVersion: tls.VersionTLS13, ServerName: "127.0.0.1", RootCAs: pool, Certificates: []tls.Certificate{pair},
+			CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}, // as the HTTP client does: see package load
+		}}, err
+	}}, nil
 }
 
-// freePort is a TCP port that nobody listened on a moment ago; redis-server cannot choose one itself.
+// freePort returns a TCP port that nobody listened on a moment ago. redis-server cannot choose one itself.
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,121 +65,73 @@ func freePort() (string, error) {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), l.Close()
 }
 
-// redisDialer is not changed once made.
+func readCertPool(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no PEM certificate", file)
+	}
+	return pool, nil
+}
+
 type redisDialer struct {
 	address string
 	tls     *tls.Config
 }
 
-func (s RedisSettings) dialer() (load.Dialer, error) {
-	host, _, err := net.SplitHostPort(s.Address)
-	if err != nil {
-		return nil, fmt.Errorf("the address of Redis: %w", err)
-	}
-	pair, err := tls.LoadX509KeyPair(s.Certificate, s.Key)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := readPool(s.CA)
-	if err != nil {
-		return nil, err
-	}
-	return redisDialer{s.Address, &tls.Config{
-		MinVersion: tls.VersionTLS13, ServerName: host, RootCAs: pool, Certificates: []tls.Certificate{pair},
-		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}, // as the HTTPS client does: package load
-	}}, nil
-}
-
-// Dial makes a client of one connection, and connects. It does not try again, nor ask anything of its own accord.
+// Dial returns a client with one connection, which never retries.
 func (d redisDialer) Dial(ctx context.Context) (load.Conn, error) {
-	c := &redisConn{}
-	c.client = redis.NewClient(&redis.Options{
-		Addr: d.address, Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return d.connect(ctx, network, address, c)
-		},
-		PoolSize: 1, MaxRetries: -1, DialerRetries: 1, DialTimeout: load.Patience, ReadTimeout: load.Patience, WriteTimeout: load.Patience,
-		DisableIdentity:          true,
+	client := redis.NewClient(&redis.Options{
+		Addr: d.address, TLSConfig: d.tls, PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
+		DialTimeout: load.Patience, ReadTimeout: load.Patience, WriteTimeout: load.Patience, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
-	if err := c.client.Ping(ctx).Err(); err != nil {
-		return nil, errors.Join(err, c.client.Close())
+	if err := client.Ping(ctx).Err(); err != nil {
+		return nil, errors.Join(err, client.Close())
 	}
-	return c, nil
+	return redisConn{client}, nil
 }
 
-func (d redisDialer) connect(ctx context.Context, network, address string, c *redisConn) (net.Conn, error) {
-	tcp, err := (&net.Dialer{Timeout: load.Patience}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	conn := tls.Client(wire{tcp, c}, d.tls)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, tcp.Close())
-	}
-	return conn, nil
-}
-
-// Close has nothing to give back.
+// Close does nothing.
 func (redisDialer) Close() error { return nil }
 
-// redisConn is one connection.
-type redisConn struct {
-	client         *redis.Client
-	sent, received atomic.Int64
-}
+type redisConn struct{ client *redis.Client }
 
-// wire counts what goes below TLS.
-type wire struct {
-	net.Conn
-	count *redisConn
-}
-
-func (w wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	w.count.received.Add(int64(n))
-	return n, err
-}
-
-func (w wire) Write(p []byte) (int, error) {
-	n, err := w.Conn.Write(p)
-	w.count.sent.Add(int64(n))
-	return n, err
-}
-
-// Do is a GET, a SET with EX, an EXPIRE or a DEL.
-func (c *redisConn) Do(ctx context.Context, op *load.Op) error {
-	switch op.Method {
+// Do sends GET, SET with EX, EXPIRE or DEL.
+func (c redisConn) Do(ctx context.Context, r *load.Request) error {
+	life := time.Duration(ttl(r)) * time.Second
+	switch r.Method {
 	case load.Set:
-		return answered(c.client.Set(ctx, op.Key, op.Value, seconds(ttl(op))).Err())
+		return redisError(c.client.Set(ctx, r.Key, r.Value, life).Err())
 	case load.Touch:
-		there, err := c.client.Expire(ctx, op.Key, seconds(ttl(op))).Result()
-		if err == nil && !there {
+		found, err := c.client.Expire(ctx, r.Key, life).Result()
+		if err == nil && !found {
 			return load.NotFound
 		}
-		return answered(err)
+		return redisError(err)
 	case load.Delete:
-		return answered(c.client.Del(ctx, op.Key).Err())
+		return redisError(c.client.Del(ctx, r.Key).Err())
 	default:
-		value, err := c.client.Get(ctx, op.Key).Bytes()
-		if !errors.Is(err, redis.Nil) {
-			return found(op, len(value), answered(err))
+		value, err := c.client.Get(ctx, r.Key).Bytes()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return redisError(err)
 		}
-		return missed(op)
+		return load.CheckGet(r, err == nil, len(value))
 	}
 }
 
-// answered makes a Failure of what Redis has refused, such as LOADING.
-func answered(err error) error {
-	var refused redis.Error
-	if errors.As(err, &refused) {
-		reason, _, _ := strings.Cut(refused.Error(), " ")
-		return load.Failure("redis " + reason)
+// redisError turns an error answer, such as LOADING, into a Failure.
+func redisError(err error) error {
+	var answer redis.Error
+	if errors.As(err, &answer) {
+		code, _, _ := strings.Cut(answer.Error(), " ")
+		return load.Failure("redis " + code)
 	}
 	return err
 }
 
-// Close ends the connection.
-func (c *redisConn) Close() error { return c.client.Close() }
-
-// Wire is exact.
-func (c *redisConn) Wire() (sent, received int64) { return c.sent.Load(), c.received.Load() }
+// Close closes the connection.
+func (c redisConn) Close() error { return c.client.Close() }

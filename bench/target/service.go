@@ -1,161 +1,165 @@
 package target
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
+	_ "embed"
 	"errors"
 	"fmt"
-	"net/http"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
-	"time"
+	"text/template"
 
-	"userinfo/bench/cost"
 	"userinfo/bench/load"
 	"userinfo/bench/result"
 	"userinfo/internal/fleet"
 )
 
-// Service is one instance of the service. All instances of a lab have the same keys, and those on the cluster the same
-// data, so that they differ in nothing but what is here.
-type Service struct {
-	Name    string   // of the target
-	Program string   // a built program; empty has this tree's built, once
-	Env     []string // beside this process's own: GOMAXPROCS=1, GOGC=400
-	DC      string   // of the cluster; empty is its first
-}
-
-// Build builds this tree's program, once.
-func (l *Lab) Build(ctx context.Context) (program string, err error) {
-	if l.program == "" {
-		file := l.file("userinfo")
-		if err := fleet.Build(ctx, file, ""); err != nil {
+// Build builds the service from this source tree, once.
+func (b *Testbed) Build(ctx context.Context) (program string, err error) {
+	if b.program == "" {
+		program := b.file("userinfo")
+		if err := fleet.Build(ctx, program, ""); err != nil {
 			return "", err
 		}
-		l.program = file
+		b.program = program
 	}
-	return l.program, nil
+	return b.program, nil
 }
 
-// UserInfo starts an instance on the cluster, asked with the client's certificate. It logs at info, as by default.
-func (l *Lab) UserInfo(ctx context.Context, s Service) (*Target, error) {
-	nodes, err := l.nodes(ctx)
+// prepareFleet makes the keys and the schema, once.
+func (b *Testbed) prepareFleet(ctx context.Context) error {
+	if b.fleet != nil {
+		return nil
+	}
+	program, err := b.Build(ctx)
+	if err != nil {
+		return err
+	}
+	dir := b.file("fleet")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := fleet.New(ctx, dir, program, b.cluster, fleet.WithCA(b.ca), fleet.WithLogLevel("info"), fleet.WithCertificate(clientName))
+	if err != nil {
+		return err
+	}
+	b.fleet = f
+	b.onClose(f.Close)
+	return os.WriteFile(filepath.Join(dir, "token.header"), header(f.Token()), 0o600)
+}
+
+// startService starts an instance on the cluster. Its client has a certificate.
+func (b *Testbed) startService(ctx context.Context, name string, i Instance) (*Target, error) {
+	nodes, err := b.nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.prepareFleet(ctx); err != nil {
+	if err := b.prepareFleet(ctx); err != nil {
 		return nil, err
 	}
-	i, err := l.fleet.StartInstance(ctx, fleet.InstanceConfig{
-		Name: s.Name, Datacentre: cmp.Or(s.DC, l.cluster.Nodes("")[0].Datacentre), Program: s.Program, Env: s.Env,
+	b.started++
+	instance, err := b.fleet.StartInstance(ctx, fleet.InstanceConfig{
+		Name: fmt.Sprintf("instance-%d", b.started), Datacentre: b.cluster.Nodes("")[0].Datacentre, Program: i.Binary, Env: i.Env,
 	})
 	if err != nil {
 		return nil, err
 	}
-	t, err := service(s.Name, l.files(i.CollectionURL("sessions")), l.file("fleet/token.header"), i.PID(), nodes...)
-	if err != nil {
-		return nil, err
-	}
-	t.Nodes = l.Nodes()
-	return t, nil
+	return &Target{
+		Name: name, http: b.client(instance.CollectionURL("sessions")), tokenHeader: b.file("fleet/token.header"),
+		Processes: append([]Process{{Kind: result.KindService, PID: instance.PID()}}, nodes...),
+	}, nil
 }
 
-// prepareFleet is done once: it makes keys and schema.
-func (l *Lab) prepareFleet(ctx context.Context) error {
-	if l.fleet != nil {
-		return nil
-	}
-	program, err := l.Build(ctx)
-	if err != nil {
-		return err
-	}
-	dir := l.file("fleet")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := fleet.New(ctx, dir, program, l.cluster, fleet.WithCA(l.ca), fleet.WithLogLevel("info"), fleet.WithCertificate(clientName))
-	if err != nil {
-		return err
-	}
-	l.fleet = f
-	l.closers = append(l.closers, f.Close)
-	return os.WriteFile(filepath.Join(dir, "token.header"), header(f.Token()), 0o600)
-}
-
+// What `userinfo dev` prints.
 var (
-	saidDir = regexp.MustCompile(`--cacert (\S+)/ca\.crt`)
-	saidURL = regexp.MustCompile(`https://\S+?/sessions/v1`)
+	printedDir = regexp.MustCompile(`--cacert (\S+)/ca\.crt`)
+	printedURL = regexp.MustCompile(`https://\S+?/sessions/v1`)
 )
 
-// Memory starts `userinfo dev`, which has a CA, keys and data of its own, and no Cassandra.
-func (l *Lab) Memory(ctx context.Context, s Service) (*Target, error) {
-	program := s.Program
+// startMemory starts `userinfo dev`, which has its own CA and keys, and keeps sessions in memory.
+func (b *Testbed) startMemory(ctx context.Context, name string, i Instance) (*Target, error) {
+	program := i.Binary
 	if program == "" {
 		var err error
-		if program, err = l.Build(ctx); err != nil {
+		if program, err = b.Build(ctx); err != nil {
 			return nil, err
 		}
 	}
 	isLast := func(line string) bool { return strings.HasPrefix(line, "Ctrl-C") }
-	c, err := l.start(isLast, append([]string{"TMPDIR=" + l.dir}, s.Env...), program, "dev", "--listen", "127.0.0.1:0")
+	c, err := b.start(ctx, isLast, append([]string{"TMPDIR=" + b.dir}, i.Env...), program, "dev", "--listen", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	said, err := c.await(ctx)
-	if err != nil {
-		return nil, err
-	}
-	dir, base := saidDir.FindStringSubmatch(said), saidURL.FindString(said)
+	dir, base := printedDir.FindStringSubmatch(c.text()), printedURL.FindString(c.text())
 	if dir == nil || base == "" {
-		return nil, fmt.Errorf("userinfo dev does not say where its keys are and what its URL is; it said:\n%s", said)
+		return nil, fmt.Errorf("userinfo dev did not print its key directory and URL, but:\n%s", c.text())
 	}
 	file := func(name string) string { return filepath.Join(dir[1], name) }
-	files := load.HTTPSFiles{URL: base + "/", CA: file("ca.crt"), Certificate: file("client.crt"), Key: file("client.key")}
-	return service(s.Name, files, file("token.header"), c.pid())
+	return &Target{
+		Name: name, tokenHeader: file("token.header"), Processes: []Process{{Kind: result.KindService, PID: c.pid()}},
+		http: &load.HTTPConfig{URL: base + "/", CA: file("ca.crt"), Certificate: file("client.crt"), Key: file("client.key")},
+	}, nil
 }
 
-// service is the target of an instance that listens; token is the file of its Authorization header.
-func service(name string, files load.HTTPSFiles, token string, pid int, others ...cost.Process) (*Target, error) {
-	allocations, err := serviceMetrics(files.URL, files.CA, token)
+//go:embed haproxy.cfg
+var sidecarText string
+
+var sidecarConfig = template.Must(template.New("haproxy.cfg").Parse(sidecarText))
+
+// StartSidecar starts a haproxy before a target. It accepts plain HTTP on a Unix socket, and keeps connections with mutual
+// TLS to the target.
+func (b *Testbed) StartSidecar(ctx context.Context, of *Target) (*Target, error) {
+	if of.http == nil || of.http.Certificate == "" {
+		return nil, fmt.Errorf("a sidecar needs a target with HTTPS and a client certificate, which %s is not", of.Name)
+	}
+	u, err := url.Parse(of.http.URL)
 	if err != nil {
 		return nil, err
 	}
-	process := cost.Process{Kind: result.KindService, PID: pid, Allocations: allocations}
-	t := https(name, files, append([]cost.Process{process}, others...)...)
-	t.token = token
-	return t, nil
+	pair, err := concatenate(of.http.Certificate, of.http.Key)
+	if err != nil {
+		return nil, err
+	}
+	host := u.Hostname()
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		host = "localhost" // haproxy checks certificates against names only
+	}
+	var text strings.Builder
+	socket, pairFile, config := b.file("sidecar.sock"), b.file("sidecar.pem"), b.file("haproxy.cfg")
+	if err := sidecarConfig.Execute(&text, map[string]string{
+		"Socket": socket, "Address": u.Host, "Name": host, "CA": of.http.CA, "Pair": pairFile,
+	}); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(os.WriteFile(pairFile, pair, 0o600), os.WriteFile(config, []byte(text.String()), 0o600)); err != nil {
+		return nil, err
+	}
+	c, err := b.start(ctx, nil, nil, "haproxy", "-db", "-f", config)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.waitListening(ctx, "unix", socket); err != nil {
+		return nil, err
+	}
+	return &Target{
+		Name:      result.Sidecar,
+		Processes: append(slices.Clone(of.Processes), Process{Kind: result.KindSidecar, PID: c.pid()}),
+		http:      &load.HTTPConfig{URL: "http://" + u.Host + u.EscapedPath(), Socket: socket, Set: of.http.Set},
+	}, nil
 }
 
-// metricsPatience bounds reading metrics.
-const metricsPatience = 5 * time.Second
-
-// serviceMetrics reads /metrics of an instance, by token.
-func serviceMetrics(collection, caFile, tokenFile string) (func(context.Context) (cost.Allocations, error), error) {
-	pool, err := readPool(caFile)
-	if err != nil {
-		return nil, err
+func concatenate(files ...string) (all []byte, err error) {
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, text...)
 	}
-	token, err := os.ReadFile(tokenFile)
-	if err != nil {
-		return nil, err
-	}
-	u, err := url.Parse(collection)
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequest(http.MethodGet, u.ResolveReference(&url.URL{Path: "/metrics"}).String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	field, value, ok := strings.Cut(strings.TrimSpace(string(token)), ": ")
-	if !ok {
-		return nil, errors.New("the file of the Authorization header has none")
-	}
-	request.Header.Set(field, value)
-	client := &http.Client{Timeout: metricsPatience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	return cost.FromMetrics(client, request), nil
+	return all, nil
 }

@@ -1,111 +1,158 @@
-// Package target starts what the benchmark measures, and speaks to what of it is not HTTP.
+// Package target starts what the benchmark measures, and connects to it.
 //
-//	userinfo         the built program on a test cluster    ┐
-//	userinfo-memory  userinfo dev                           │ kind https: load.HTTPSFiles
-//	sidecar          haproxy that keeps connections to one  │
-//	handler, loop    floors: 2 KB from memory, the same TLS ┘
-//	redis            redis-server, TLS only                   kind redis
-//	driver           gocql, in the generator's process        kind driver
+//	userinfo         the service on a test cluster
+//	userinfo-memory  the service on its memory store (userinfo dev)
+//	sidecar          haproxy on this machine, which keeps connections to the service
+//	handler, loop    baselines in Go: 2 KB from memory, the same TLS
+//	redis            redis-server with TLS
+//	driver           gocql in the benchmark's own process, on the service's own table
 //
-// Invariants: all servers of one Lab have certificates of one CA and one kind (P-256), verify a client's certificate where
-// it has one, and listen on this machine alone; a Target has paths of files and no secret, so that it can be given to other
-// processes as JSON; what a Lab has started and written ends with its Close.
+// Invariants:
 //
-// It does not defend against other users of this machine beyond a directory of mode 0700, nor clear up after a SIGKILL: a
-// cluster that was left is removed by the next one's start, other processes go on.
+//  1. All servers have certificates (P-256) of one CA, verify client certificates, and listen on this machine only.
+//  2. All instances on the cluster share keys, data and configuration. They differ only in executable and environment.
+//  3. Close stops every process, removes the cluster and deletes all files.
+//
+// It does not protect against other users of this machine, except by a directory with mode 0700. After SIGKILL, processes
+// that it has started go on, and the next run removes the old cluster.
 package target
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
-	"userinfo/bench/cost"
 	"userinfo/bench/load"
+	"userinfo/bench/result"
 )
 
-// The kinds that Dial knows. Everything else is load.KindHTTPS.
-const (
-	KindRedis  = "redis"
-	KindDriver = "driver"
-)
-
-// Target is what a generator sends its requests to, and whose processes are charged for them.
+// Target is what requests are sent to, and the processes whose cost is counted.
 type Target struct {
-	Name      string          // result.Sample.Target
-	Kind      string          // of connection: load.KindHTTPS, KindRedis or KindDriver
-	Settings  json.RawMessage // of that kind
-	Nodes     int             // of Cassandra behind it; 0 where there is none, or it is not known
-	Processes []cost.Process  // but for the generator
+	Name      string
+	Processes []Process // without the benchmark's own
 
-	files load.HTTPSFiles // the same as Settings
-	token string          // file with the header of a client without certificate; empty where there is none
+	http        *load.HTTPConfig            // nil if it is not an HTTP store
+	dial        func() (load.Dialer, error) // otherwise
+	tokenHeader string                      // file with the Authorization header of a client without certificate
 }
 
-// Dial makes connections of the kinds redis and driver.
-func Dial(kind string, settings json.RawMessage) (load.Dialer, error) {
-	switch kind {
-	case KindRedis:
-		return decode(settings, RedisSettings.dialer)
-	case KindDriver:
-		return decode(settings, DriverSettings.dialer)
-	default:
-		return nil, fmt.Errorf("there is no connection of kind %q: it is %s or %s", kind, KindRedis, KindDriver)
-	}
-}
-
-func decode[S any](text json.RawMessage, dialer func(S) (load.Dialer, error)) (load.Dialer, error) {
-	var s S
-	if err := json.Unmarshal(text, &s); err != nil {
-		return nil, fmt.Errorf("reading a target's settings: %w", err)
-	}
-	return dialer(s)
-}
-
-// encode cannot fail: settings are texts and numbers.
-func encode(settings any) json.RawMessage {
-	text, err := json.Marshal(settings)
-	if err != nil {
-		panic("target: settings that are no JSON: " + err.Error())
-	}
-	return text
-}
-
-// https is a target of that kind.
-func https(name string, files load.HTTPSFiles, processes ...cost.Process) *Target {
-	return &Target{Name: name, Kind: load.KindHTTPS, Settings: encode(files), Processes: processes, files: files}
-}
-
-// Dialer makes connections to t from this process.
+// Dialer returns a dialer for connections to t.
 func (t *Target) Dialer() (load.Dialer, error) {
-	if t.Kind == load.KindHTTPS {
-		return t.files.Dialer()
+	if t.http != nil {
+		return load.NewHTTP(*t.http)
 	}
-	return Dial(t.Kind, t.Settings)
+	return t.dial()
 }
 
-// With is the same target asked in another way, such as with fresh connections. It must be of kind https.
-func (t *Target) With(change func(*load.HTTPSFiles)) (*Target, error) {
-	if t.Kind != load.KindHTTPS {
-		return nil, fmt.Errorf("%s is of kind %s: only %s has other ways to be asked", t.Name, t.Kind, load.KindHTTPS)
+// With returns the same target with another HTTP configuration, for example with fresh connections.
+func (t *Target) With(change func(*load.HTTPConfig)) (*Target, error) {
+	if t.http == nil {
+		return nil, fmt.Errorf("%s is not an HTTP store: it has one kind of connection", t.Name)
 	}
-	other := *t
-	change(&other.files)
-	other.Settings = encode(other.files)
+	other, config := *t, *t.http
+	change(&config)
+	other.http = &config
 	return &other, nil
 }
 
-// ByCertificate is an error where the client has none, or none that is known here.
-func (t *Target) ByCertificate() error {
-	if t.Kind == load.KindHTTPS && t.files.Certificate == "" {
-		return fmt.Errorf("the client of %s has no certificate: give it one, certificate=FILE,key=FILE", t.Name)
+// CheckCertificate returns an error if t is an HTTP store whose client has no certificate.
+func (t *Target) CheckCertificate() error {
+	if t.http != nil && t.http.Certificate == "" {
+		return fmt.Errorf("the client of %s has no certificate: add certificate=FILE,key=FILE to its -url", t.Name)
 	}
 	return nil
 }
 
-// ByToken is the same target asked with a bearer token and no client certificate.
-func (t *Target) ByToken() (*Target, error) {
-	if t.token == "" {
-		return nil, fmt.Errorf("the client of %s has no token: give it one, header=FILE", t.Name)
+// WithToken returns the same target with a bearer token instead of a client certificate.
+func (t *Target) WithToken() (*Target, error) {
+	if t.tokenHeader == "" {
+		return nil, fmt.Errorf("the client of %s has no token: add header=FILE to its -url", t.Name)
 	}
-	return t.With(func(f *load.HTTPSFiles) { f.Certificate, f.Key, f.Header = "", "", t.token })
+	return t.With(func(c *load.HTTPConfig) { c.Certificate, c.Key, c.Header = "", "", t.tokenHeader })
+}
+
+// ParseURL reads the description of an HTTP session store that runs already:
+//
+//	NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]
+//
+// See load.HTTPConfig. pid, which may be repeated, is a process of the store on this machine, whose CPU time and memory are
+// counted. ParseURL reads the files.
+func ParseURL(text string) (*Target, error) {
+	name, rest, ok := strings.Cut(text, "=")
+	if !ok || name == "" || strings.ContainsAny(name, ",: \t") {
+		return nil, fmt.Errorf("%q is not NAME=URL[,ca=FILE][,certificate=FILE,key=FILE][,header=FILE][,set=POST][,pid=NUMBER]", text)
+	}
+	if slices.Contains(result.Targets, name) {
+		return nil, fmt.Errorf("the benchmark has a target %q of its own: choose another name", name)
+	}
+	parts := strings.Split(rest, ",")
+	c := load.HTTPConfig{URL: parts[0]}
+	t := &Target{Name: name, http: &c}
+	fields := map[string]*string{"ca": &c.CA, "certificate": &c.Certificate, "key": &c.Key, "header": &c.Header, "set": &c.Set}
+	for _, part := range parts[1:] {
+		key, value, _ := strings.Cut(part, "=")
+		field := fields[key]
+		switch {
+		case key == "pid":
+			pid, err := strconv.Atoi(value)
+			if err == nil {
+				_, err = CPU(pid)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("target %s: pid=%s: give the number of a process that runs on this machine: %w", name, value, err)
+			}
+			t.Processes = append(t.Processes, Process{Kind: result.KindService, PID: pid})
+		case field == nil:
+			return nil, fmt.Errorf("target %s: %q is not one of ca, certificate, key, header, set, pid", name, key)
+		case value == "" || *field != "":
+			return nil, fmt.Errorf("target %s: give %s= once, with a value", name, key)
+		default:
+			*field = value
+		}
+	}
+	t.tokenHeader = c.Header
+	d, err := t.Dialer()
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", name, err)
+	}
+	return t, d.Close()
+}
+
+// Instance is a parsed name of a target that the benchmark starts: userinfo:GOGC=200+BINARY=/path/to/userinfo.
+type Instance struct {
+	Kind   string   // one of result.Targets
+	Binary string   // executable of the service; empty: built from this source tree
+	Env    []string // NAME=VALUE, added to the benchmark's own environment
+}
+
+// ParseName reads the name of a target that the benchmark starts. BINARY is the only name that does not become an
+// environment variable.
+func ParseName(name string) (Instance, error) {
+	kind, settings, has := strings.Cut(name, ":")
+	i := Instance{Kind: kind}
+	if !slices.Contains(result.Targets, kind) {
+		return i, fmt.Errorf("there is no target %q: use one of %s, or the name of a -url", name, strings.Join(result.Targets, ", "))
+	}
+	if !has {
+		return i, nil
+	}
+	if kind != result.UserInfo && kind != result.Memory {
+		return i, fmt.Errorf("target %q: only %s and %s have settings", name, result.UserInfo, result.Memory)
+	}
+	for _, setting := range strings.Split(settings, "+") {
+		key, value, ok := strings.Cut(setting, "=")
+		switch {
+		case !ok || key == "":
+			return i, fmt.Errorf("target %q: %q is not NAME=VALUE", name, setting)
+		case key == "BINARY" && value == "":
+			return i, errors.New("BINARY= needs the path of an executable")
+		case key == "BINARY":
+			i.Binary = value
+		default:
+			i.Env = append(i.Env, setting)
+		}
+	}
+	return i, nil
 }

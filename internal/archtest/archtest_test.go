@@ -57,8 +57,7 @@ var allowedImports = map[string][]string{
 	"drill/judge":   {"drill/history"},
 	"drill/report":  {"drill/history", "drill/judge", "internal/report", "internal/chart", "internal/page"},
 
-	"bench/result":           nil,
-	"bench/report":           {"bench/result", "internal/report", "internal/chart", "internal/page"},
+	"bench/result":           {"internal/report"},
 	"internal/openloop":      nil,
 	"internal/report":        nil,
 	"internal/chart":         {"internal/page"},

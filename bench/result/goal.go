@@ -1,0 +1,171 @@
+package result
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"userinfo/internal/report"
+)
+
+// Workloads that the goals name.
+const (
+	Get              = "get"
+	DesignTarget     = "target"
+	Latency          = "latency"
+	FreshMTLS        = "fresh/mtls"
+	FreshMTLSResumed = "fresh/mtls+resumption"
+)
+
+// operand names what a goal's figure is made of: a metric of a target under a workload.
+type operand struct {
+	target, workload string
+	metric           metric
+}
+
+// goal is a ratio that the service is to reach: figure ÷ the sum of baseline.
+type goal struct {
+	name     string
+	figure   operand
+	baseline []operand
+	atMost   bool    // the ratio is to be at most required, else at least
+	required float64 // what has to be
+	aim      float64 // what is hoped for
+}
+
+// goals are the ratios of samples that ran in turns.
+var goals = []goal{
+	{"service CPU per get ÷ (handler + driver with generator)", operand{UserInfo, Get, ownCPU},
+		[]operand{{Handler, Get, ownCPU}, {Driver, Get, ownCPU}}, true, 1.15, 1},
+	{"reads/s ÷ the bare driver's", operand{UserInfo, Get, throughput}, []operand{{Driver, Get, throughput}}, false, 0.5, 0.7},
+	{"p50 at 3,000 reads/s ÷ Redis's", operand{UserInfo, Latency, p50}, []operand{{Redis, Latency, p50}}, true, 4, 2},
+	{"new TLS connections/s (memory store) ÷ a bare loop's", operand{Memory, FreshMTLS, throughput}, []operand{{Loop, FreshMTLS, throughput}}, false, 0.8, 0.95},
+	{"resumed ÷ full TLS connections/s (memory store)", operand{Memory, FreshMTLSResumed, throughput}, []operand{{Memory, FreshMTLS, throughput}}, false, 2, 4},
+}
+
+// Outcome is what a run shows of a goal.
+type Outcome struct {
+	Goal          string
+	Required, Aim string
+	Measured      report.Markdown
+	Result        string // missed, reached, aim reached
+}
+
+// Outcomes returns the goals for which the run has samples. A goal with errors in a round is missed.
+func (r *Run) Outcomes() (all []Outcome) {
+	for _, g := range goals {
+		if values, failed := g.values(r.Samples); len(values) > 0 || failed {
+			sign := map[bool]string{true: "≤ ", false: "≥ "}[g.atMost]
+			all = append(all, Outcome{g.name, fmt.Sprint(sign, g.required), fmt.Sprint(sign, g.aim), spread(values), g.result(values, failed)})
+		}
+	}
+	all = append(all, designTarget(r.Samples)...)
+	return append(all, idleMemory(r.Footprints)...)
+}
+
+// find returns the samples of an operand, of the first condition that has them: the fewest nodes, the least data.
+func (o operand) find(samples []Sample) (group, bool) {
+	all := groups(samples)
+	i := slices.IndexFunc(all, func(g group) bool { return g.target == o.target && g.Workload == o.workload })
+	if i < 0 {
+		return group{}, false
+	}
+	return all[i], true
+}
+
+// values returns the goal's ratio in each round, and whether a round has failed. It fails closed: a round with errors counts as failed.
+func (g goal) values(samples []Sample) (ratios []float64, failed bool) {
+	figure, ok := g.figure.find(samples)
+	if !ok {
+		return nil, false
+	}
+	var under []group
+	for _, o := range g.baseline {
+		b, ok := o.find(samples)
+		if !ok {
+			return nil, false
+		}
+		under = append(under, b)
+	}
+	for _, s := range figure.samples {
+		if s.Done == 0 || s.ErrorCount() > 0 {
+			failed = true
+			continue
+		}
+		over, complete := g.figure.metric.of(s)
+		sum := 0.0
+		for i, b := range under {
+			at := slices.IndexFunc(b.samples, func(x *Sample) bool { return x.Round == s.Round && x.Done > 0 })
+			if at < 0 {
+				complete = false
+				break
+			}
+			v, ok := g.baseline[i].metric.of(b.samples[at])
+			complete, sum = complete && ok, sum+v
+		}
+		if complete && sum > 0 {
+			ratios = append(ratios, over/sum)
+		}
+	}
+	return ratios, failed
+}
+
+func (g goal) result(values []float64, failed bool) string {
+	v := math.Round(median(values)*100) / 100 // as the report shows it
+	reaches := func(limit float64) bool { return g.atMost && v <= limit || !g.atMost && v >= limit }
+	switch {
+	case failed || !reaches(g.required): // NaN reaches nothing
+		return "missed"
+	case reaches(g.aim):
+		return "aim reached"
+	}
+	return "reached"
+}
+
+// designTarget returns the outcome of 9,000 reads/s and 100 writes/s for the service and for stores by URL.
+func designTarget(samples []Sample) (all []Outcome) {
+	for _, g := range groups(samples) {
+		baseline := slices.Contains(Targets, g.target) && g.target != UserInfo
+		if g.Workload != DesignTarget || baseline {
+			continue
+		}
+		o := Outcome{Goal: "p99 at 9,000 reads/s and 100 writes/s, ms: " + g.target, Required: "rate kept, no error", Aim: "≤ 10",
+			Measured: spread(p99.values(g.samples)), Result: "missed"}
+		if !slices.ContainsFunc(g.samples, func(s *Sample) bool { return !s.KeepsRate() }) {
+			o.Result = "reached"
+			if median(p99.values(g.samples)) <= 10 {
+				o.Result = "aim reached"
+			}
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// idleConnections is the number of connections for which the memory has a goal.
+const idleConnections = 10_000
+
+func idleMemory(footprints []Footprint) (all []Outcome) {
+	g := goal{atMost: true, required: 500, aim: 250}
+	for _, f := range footprints {
+		kind, _, _ := strings.Cut(f.Target, ":")
+		if kind == UserInfo && f.Connections == idleConnections {
+			mb := []float64{float64(f.RSS) / 1e6}
+			all = append(all, Outcome{"memory with 10,000 idle connections, MB: " + f.Target, "≤ 500", "≤ 250", spread(mb), g.result(mb, f.RSS <= 0)})
+		}
+	}
+	return all
+}
+
+// goals adds the table of goals.
+func (r *Run) goals(d *report.Document) {
+	t := report.NewTable(report.Left("Goal"), report.Left("Required"), report.Left("Aim"), report.Right("Measured"), report.Left("Result"))
+	for _, o := range r.Outcomes() {
+		t.Row(o.Goal, o.Required, o.Aim, o.Measured, o.Result)
+	}
+	if t.Len() > 0 {
+		d.Heading(2, "Goals")
+		d.Table(t)
+	}
+}
