@@ -75,14 +75,18 @@ func keyspaceData(s Spec) map[string]any {
 }
 
 // Print returns the CQL that creates the schema of s, for an operator to read and to run by hand. All statements may run
-// again. Statements for tables that existed before follow as comments. s must have a Replication.
+// again. Statements for tables that existed before follow as comments. Without a Replication, a comment says how to create
+// the keyspace.
 func Print(s Spec) (string, error) {
 	scripts, err := newScripts(s)
 	if err != nil {
 		return "", fmt.Errorf("printing the schema: %w", err)
 	}
 	if scripts.keyspace == "" {
-		return "", errors.New("printing the schema: the replication is missing: give each datacentre its number of replicas")
+		scripts.keyspace = fmt.Sprintf(`-- The configuration has no cassandra.replication. Create the keyspace first, with the replicas of each datacentre:
+--
+--   CREATE KEYSPACE IF NOT EXISTS "%s" WITH replication = {'class': 'NetworkTopologyStrategy', '%s': 3};
+`, s.Keyspace, s.LocalDatacentre)
 	}
 	parts := []string{scripts.keyspace}
 	for i, t := range scripts.tables {

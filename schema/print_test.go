@@ -42,11 +42,15 @@ func TestPrint_MatchesTestdata(t *testing.T) {
 	}
 }
 
-func TestPrint_NeedsReplication(t *testing.T) {
+func TestPrint_CommentsOutKeyspaceWithoutReplication(t *testing.T) {
 	s := twoTables()
 	s.Replication = nil
-	if text, err := schema.Print(s); err == nil || !strings.Contains(err.Error(), "replication is missing") {
-		t.Errorf("Print returned %q, %v, want an error about the replication", text, err)
+	text, err := schema.Print(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text, "\n--   CREATE KEYSPACE") || strings.Contains(text, "\nCREATE KEYSPACE") || !strings.Contains(text, "\nCREATE TABLE") {
+		t.Errorf("Print returned\n%s", text)
 	}
 }
 

@@ -4,176 +4,205 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"userinfo/access"
 	"userinfo/access/signature"
 	"userinfo/internal/config"
 	"userinfo/internal/devca"
-	"userinfo/store"
+	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
 
-// devMemory bounds the memory store of `userinfo dev`.
+// devMemory is the largest size in bytes of what `userinfo dev` stores.
 const devMemory = 256 << 20
 
-// dev serves from memory on loopback, with a CA, certificates, a token and a signature key made for the occasion. It ends with its
-// terminal, lest the keys outlive it.
-func dev(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
-	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // nor when nobody reads what it says
-	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
-	listen := flags.String("listen", "127.0.0.1:8443", "the `ADDRESS` to serve on, of this machine only")
-	keep := flags.Bool("keep", false, "keep the directory with the keys on exit")
-	debug := flags.Bool("debug", false, "log every request")
-	open := flags.Bool("open", false, "let anybody on this machine do everything, without credentials")
-	if !parseFlags(flags, args, stderr) {
-		return exitUsage
-	}
-	if err := serveDev(ctx, *listen, *keep, *debug, *open, stdout, stderr); err != nil {
-		fmt.Fprintln(stderr, "userinfo dev:", err)
-		return exitFailed
-	}
-	return exitOK
+// devOptions are the flags of dev.
+type devOptions struct {
+	listen            string
+	keep, debug, open bool
 }
 
-func serveDev(ctx context.Context, listen string, keep, debug, open bool, stdout, stderr io.Writer) (err error) {
-	l, err := net.Listen("tcp", listen)
+func devCommand() *cobra.Command {
+	var o devOptions
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Serve from memory on this machine, to try the service",
+		Long: `Dev serves one collection, sessions, from memory, on a loopback address. It makes a CA, certificates, a token and keys in a
+temporary directory, and prints commands to paste. It stops with Ctrl-C or when its terminal closes.`,
+		Example: `  userinfo dev
+  userinfo dev --listen 127.0.0.1:9443 --debug`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGHUP) // the keys must not outlive the terminal
+			defer stop()
+			signal.Ignore(syscall.SIGPIPE) // so that the directory is removed even if nobody reads the output
+			return failed(serveDev(ctx, o, c.OutOrStdout(), c.ErrOrStderr()))
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8443", "loopback `ADDRESS` to serve on; port 0 takes any free port")
+	f.BoolVar(&o.keep, "keep", false, "keep the directory with the keys on exit")
+	f.BoolVar(&o.debug, "debug", false, "log every request")
+	f.BoolVar(&o.open, "open", false, "let everybody on this machine do everything, without credentials")
+	return c
+}
+
+func serveDev(ctx context.Context, o devOptions, stdout, stderr io.Writer) (err error) {
+	l, err := listenLoopback(o.listen)
 	if err != nil {
-		return fmt.Errorf("%w; --listen 127.0.0.1:0 takes any free port", err)
+		return err
 	}
-	if !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
-		return errors.Join(fmt.Errorf("%s is not on loopback: dev is for this machine alone", listen), l.Close())
-	}
-	dir, err := os.MkdirTemp("", "userinfo-dev-") // 0700
+	dir, err := os.MkdirTemp("", "userinfo-dev-") // mode 0700
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	if !keep {
+	if !o.keep {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	c, err := devConfig(dir)
+	c, err := devConfig(dir, o)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	if debug {
-		c.LogLevel = "debug"
-	}
-	f, err := openFiles(c, false)
+	opened, err := (&config.File{Config: c}).Open(time.Now)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	keys, err := newKeys()
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	f.keys.Store(keys)
-	s, err := newService(c, f, stderr)
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	if open {
-		if err := s.openToAnybody(); err != nil {
-			return errors.Join(err, l.Close())
-		}
-	}
-	sayDev(stdout, dir, "https://"+l.Addr().String()+c.Collections[0].Path, keep)
-	return s.run(ctx, l, inMemory(store.NewMemory(devMemory, time.Now)))
+	printDev(stdout, dir, "https://"+l.Addr().String()+c.Collections[0].Path, programCommand(), o.keep)
+	return newService(opened, stderr).serve(ctx, l, memoryTables(devMemory))
 }
 
-// inMemory has all collections in one memory store.
-func inMemory(m *store.Memory) opener {
-	return func(store.CollectionConfig) store.Rows { return m }
+// listenLoopback listens on an address that only this machine can reach.
+func listenLoopback(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%w; choose another port with --listen 127.0.0.1:PORT, or any free port with --listen 127.0.0.1:0", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		return nil, errors.Join(fmt.Errorf("%s is not on loopback: dev is for this machine only", address), l.Close())
+	}
+	return l, nil
 }
 
-// openToAnybody replaces every audience's protections with none.
-func (s *service) openToAnybody() error {
-	rules := s.config.PolicyConfig(time.Now)
-	rules.Dev, rules.Audiences = true, make(access.Audiences)
-	for _, name := range append(rules.Collections, access.Metrics, access.OpenAPI, access.Health) {
-		rules.Audiences[name] = []access.Alternative{{Allow: ptr(true)}}
-	}
-	policy, err := access.NewPolicy(rules)
-	if err == nil {
-		s.policy.Store(policy)
-	}
-	return err
-}
-
-// devConfig makes what a client and the service need in dir, and a configuration with one client, who may come by each way.
-func devConfig(dir string) (*config.Config, error) {
-	ca, err := devca.New("userinfo dev")
+// devConfig writes the files that the service and a client need into dir, and returns a configuration with one client,
+// which may use a certificate, a token or signatures.
+func devConfig(dir string, o devOptions) (*config.Config, error) {
+	in := func(name string) string { return filepath.Join(dir, name) }
+	token, err := writeDevFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	token, err := access.NewToken(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	caFile := filepath.Join(dir, "ca.crt")
-	serverCert, serverKey, err := ca.Write(dir, "server", devca.Loopback())
-	if err != nil {
-		return nil, err
-	}
-	if _, _, err := ca.Write(dir, "client", devca.Leaf{CommonName: "dev", Client: true}); err != nil {
-		return nil, err
-	}
-	secret, err := signature.NewSecret(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	signatureKey := filepath.Join(dir, "signature.key")
-	header := "Authorization: Bearer " + string(token) + "\n" // as curl -H @file takes it
-	if err := errors.Join(os.WriteFile(caFile, ca.PEM(), 0o600), os.WriteFile(filepath.Join(dir, "token.header"), []byte(header), 0o600),
-		os.WriteFile(signatureKey, []byte(secret.Text()+"\n"), 0o600)); err != nil {
-		return nil, err
-	}
-	proven := []access.Alternative{{Certificate: ptr(true)}, {Token: ptr(true)}, {Signed: ptr(true)}}
 	c := &config.Config{
-		Audiences: access.Audiences{
-			"sessions": proven, access.Metrics: proven, access.OpenAPI: proven, access.Health: {{Allow: ptr(true)}},
-		},
-		TLS:         tlsconf.ServerFiles{Certificate: serverCert, Key: serverKey, ClientCA: caFile},
+		TLS:         tlsconf.ServerFiles{Certificate: in("server.crt"), Key: in("server.key"), ClientCA: in("ca.crt")},
+		Seal:        config.Seal{IndexKey: in("index.key"), Keys: []string{in("seal.key")}},
 		Collections: []config.Collection{{Name: "sessions"}},
 		Clients: []access.Client{{
 			Name:          "dev",
 			Certificates:  []access.CertificateName{{CN: "dev"}},
 			Tokens:        []access.TokenRule{{SHA256: token.HashText()}},
-			SignatureKeys: []access.SignatureKey{{ID: "dev", File: signatureKey}},
+			SignatureKeys: []access.SignatureKey{{ID: "dev", File: in("signature.key")}},
 			Grants:        []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get"},
 			Keys:          []string{"*"},
 		}},
-		Shutdown: config.Shutdown{Drain: ptr(time.Duration(0))},
+		Audiences: devAudiences(o.open),
+		Dev:       true,
+		Shutdown:  config.Shutdown{Drain: new(time.Duration)},
+	}
+	if o.debug {
+		c.LogLevel = "debug"
 	}
 	c.ApplyDefaults()
 	return c, nil
 }
 
-// sayDev prints what can be pasted into a shell.
-func sayDev(w io.Writer, dir, base string, keep bool) {
+// devAudiences returns access rules that ask for any credential, or, if open, for none.
+func devAudiences(open bool) access.Audiences {
+	yes := true
+	everybody := []access.Alternative{{Allow: &yes}}
+	rules := []access.Alternative{{Certificate: &yes}, {Token: &yes}, {Signed: &yes}}
+	if open {
+		rules = everybody
+	}
+	return access.Audiences{"sessions": rules, access.Metrics: rules, access.OpenAPI: rules, access.Health: everybody}
+}
+
+// writeDevFiles writes certificates and keys into dir, and returns the client's token.
+func writeDevFiles(dir string) (access.Token, error) {
+	ca, err := devca.New("userinfo dev")
+	if err != nil {
+		return "", err
+	}
+	_, _, serverErr := ca.Write(dir, "server", devca.Loopback())
+	_, _, clientErr := ca.Write(dir, "client", devca.Leaf{CommonName: "dev", Client: true})
+	token, tokenErr := access.NewToken(rand.Reader)
+	index, indexErr := seal.NewIndexKey(rand.Reader)
+	sealing, sealErr := seal.NewSealKey(rand.Reader)
+	signing, signErr := signature.NewSecret(rand.Reader)
+	if err := errors.Join(serverErr, clientErr, tokenErr, indexErr, sealErr, signErr); err != nil {
+		return "", err
+	}
+	for name, text := range map[string]string{
+		"ca.crt":        string(ca.PEM()),
+		"token.header":  "Authorization: Bearer " + string(token) + "\n", // as curl -H @FILE reads it
+		"index.key":     index.Text() + "\n",
+		"seal.key":      sealing.Text() + "\n",
+		"signature.key": signing.Text() + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	return token, nil
+}
+
+// programCommand returns how a shell calls this program. With `go run`, the path is good as long as dev runs.
+func programCommand() string {
+	program := os.Args[0]
+	if strings.Contains(program, "/") { // otherwise the shell found it in PATH
+		if absolute, err := filepath.Abs(program); err == nil {
+			program = absolute
+		}
+	}
+	return shellQuote(program)
+}
+
+// shellQuote quotes a word for a POSIX shell, if it needs quotes.
+func shellQuote(word string) string {
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// printDev prints commands to paste into a shell.
+func printDev(w io.Writer, dir, base, program string, keep bool) {
 	fate := "removed on exit"
 	if keep {
 		fate = "kept"
 	}
 	fmt.Fprintf(w, `UserInfo, on this machine only. NOT FOR PRODUCTION: everything is in memory and lost on exit, there is no second
-datacentre for a logout to reach, and whoever can read %[1]s
-(0700, %[3]s) holds every key there is.
+datacentre for a logout to reach, and everybody who can read %[1]s
+(0700, %[3]s) has every key.
 
 With the client certificate:
   ui() { curl -sS --cacert %[1]s/ca.crt --cert %[1]s/client.crt --key %[1]s/client.key "$@"; }
 or with the bearer token:
   ui() { curl -sS --cacert %[1]s/ca.crt -H @%[1]s/token.header "$@"; }
 or, for one request, with a signature:
-  U=%[2]s/k; userinfo sign --key %[1]s/signature.key --keyid dev $U | curl -sS -i --cacert %[1]s/ca.crt -H @- $U
+  U=%[2]s/k; %[4]s sign --key %[1]s/signature.key --keyid dev $U | curl -sS -i --cacert %[1]s/ca.crt -H @- $U
 
 set, for an hour:  ui -i -X PUT -H 'TTL: 3600' --data-binary 'who=alice' %[2]s/enwiki%%3Asession%%3A1
 get:               ui -i %[2]s/enwiki%%3Asession%%3A1
@@ -182,7 +211,5 @@ delete:            ui -i -X DELETE %[2]s/enwiki%%3Asession%%3A1
 
 A deleted key stays deleted for a minute: to go through this again, take another.
 Ctrl-C stops it.
-`, dir, base, fate)
+`, dir, base, fate, program)
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -15,8 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// gocurlMain understands as much of curl's command line as the lines that `userinfo dev` prints need, so that they are
-// tried where there is no curl, too.
+// gocurlMain understands the part of curl's command line that the lines printed by `userinfo dev` need, so that they are
+// tested on machines without curl too.
 func gocurlMain() {
 	if err := gocurl(".", os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "gocurl:", err)
@@ -24,14 +24,14 @@ func gocurlMain() {
 	}
 }
 
-// gocurlCommand is the same without a process.
+// gocurlCommand is gocurl as a command of testscript, without a process.
 func gocurlCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if err := gocurl(ts.MkAbs("."), args, ts.Stdout()); (err != nil) != neg {
 		ts.Fatalf("gocurl: %v", err)
 	}
 }
 
-// gocurl finds files from dir.
+// gocurl runs one command line. Relative file names are relative to dir. Headers from @- are read from standard input.
 func gocurl(dir string, args []string, w io.Writer) error {
 	path := func(name string) string {
 		if filepath.IsAbs(name) {
@@ -56,7 +56,7 @@ func gocurl(dir string, args []string, w io.Writer) error {
 			method = value()
 		case "-H":
 			h := value()
-			if name, ok := strings.CutPrefix(h, "@"); ok {
+			if name, ok := strings.CutPrefix(h, "@"); ok && name != "-" {
 				h = "@" + path(name)
 			}
 			headers = append(headers, h)
@@ -121,11 +121,13 @@ func gocurlClient(files map[string]string) (*http.Client, error) {
 	}, nil
 }
 
-// gocurlHeaders adds NAME: VALUE, and those in the file of @FILE.
+// gocurlHeaders adds the headers NAME: VALUE, and those in the file of each @FILE.
 func gocurlHeaders(req *http.Request, headers []string) error {
 	for _, h := range headers {
 		var lines io.Reader = strings.NewReader(h)
-		if name, ok := strings.CutPrefix(h, "@"); ok {
+		if name, ok := strings.CutPrefix(h, "@"); ok && name == "-" {
+			lines = os.Stdin
+		} else if ok {
 			f, err := os.Open(name)
 			if err != nil {
 				return err

@@ -1,118 +1,71 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
+
 	"userinfo/access"
 	"userinfo/access/signature"
-	"userinfo/internal/config"
-	"userinfo/internal/field"
-	"userinfo/internal/keyfile"
 	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
 
-// key makes a key. It is on stdout alone, for a file.
-func key(_ context.Context, args []string, stdout, stderr io.Writer) int {
-	text, err := "", error(nil)
-	switch {
-	case len(args) == 2 && args[0] == "new" && args[1] == "seal":
-		var k seal.SealKey
-		k, err = seal.NewSealKey(rand.Reader)
-		text = k.Text()
-	case len(args) == 2 && args[0] == "new" && args[1] == "index":
-		var k seal.IndexKey
-		k, err = seal.NewIndexKey(rand.Reader)
-		text = k.Text()
-	case len(args) == 2 && args[0] == "new" && args[1] == "audit":
-		var k access.AuditKey
-		k, err = access.NewAuditKey(rand.Reader)
-		text = k.Text()
-	case len(args) == 2 && args[0] == "new" && args[1] == "ticket":
-		var k tlsconf.TicketKey
-		k, err = tlsconf.NewTicketKey(rand.Reader)
-		text = k.Text()
-	case len(args) == 2 && args[0] == "new" && args[1] == "signature":
-		var s signature.Secret
-		s, err = signature.NewSecret(rand.Reader)
-		text = s.Text()
-	default:
-		fmt.Fprintln(stderr, "usage: (umask 077; userinfo key new seal|index|signature|audit|ticket >FILE)")
-		return exitUsage
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
-	}
-	fmt.Fprintln(stdout, text)
-	return exitOK
+// keyKind is a kind of key that `userinfo key new` makes.
+type keyKind struct {
+	name, purpose string
+	// text returns the content of the file of a new key.
+	text func(random io.Reader) (string, error)
 }
 
-// auditHash prints what audit records call a session key, so that they can be searched for it.
-func auditHash(_ context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("audit-hash", flag.ContinueOnError)
-	file := flags.String("key-file", "", "the `FILE` of the audit key (required)")
-	if !parseFlags(flags, args, stderr) {
-		return exitUsage
-	}
-	k, err := keyfile.Read(*file, access.ParseAuditKey)
-	if err != nil {
-		fmt.Fprintln(stderr, "userinfo audit-hash: --key-file:", err)
-		return exitUsage
-	}
-	session, err := readKeyText("-")
-	if err != nil {
-		fmt.Fprintln(stderr, "userinfo audit-hash: standard input", err)
-		return exitUsage
-	}
-	fmt.Fprintln(stdout, k.Hash(session))
-	return exitOK
+var keyKinds = []keyKind{
+	{"seal", "encrypts values in Cassandra (seal.keys)", newKeyText(seal.NewSealKey)},
+	{"index", "hashes session keys in Cassandra; it can never be changed (seal.index_key)", newKeyText(seal.NewIndexKey)},
+	{"signature", "signs requests (signature_keys of a client)", newKeyText(signature.NewSecret)},
+	{"audit", "hashes session keys in audit records (audit.key_file)", newKeyText(access.NewAuditKey)},
+	{"ticket", "encrypts TLS session tickets (tls.session_ticket_key)", newKeyText(tlsconf.NewTicketKey)},
 }
 
-// newKeys makes keys that nobody keeps.
-func newKeys() (*seal.Keys, error) {
-	index, err := seal.NewIndexKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	first, err := seal.NewSealKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	return seal.NewKeys(index, []seal.SealKey{first})
-}
-
-// read reads all key files. Its errors are field.Error.
-func readSealKeys(s config.Seal) (index seal.IndexKey, seals []seal.SealKey, err error) {
-	var errs []error
-	index, err = keyfile.Read(s.IndexKey, seal.ParseIndexKey)
-	if err != nil {
-		errs = append(errs, &field.Error{Path: "seal.index_key", Err: err})
-	}
-	for i, file := range s.Keys {
-		k, err := keyfile.Read(file, seal.ParseSealKey)
+// newKeyText returns a function that makes a key and returns its text.
+func newKeyText[K interface{ Text() string }](newKey func(io.Reader) (K, error)) func(io.Reader) (string, error) {
+	return func(random io.Reader) (string, error) {
+		k, err := newKey(random)
 		if err != nil {
-			errs = append(errs, &field.Error{Path: fmt.Sprintf("seal.keys[%d]", i), Err: err})
+			return "", err
 		}
-		seals = append(seals, k)
+		return k.Text(), nil
 	}
-	return index, seals, errors.Join(errs...)
 }
 
-// open makes Keys of what the files hold.
-func openSealKeys(s config.Seal) (*seal.Keys, error) {
-	index, seals, err := readSealKeys(s)
-	if err != nil {
-		return nil, err
+func keyCommand() *cobra.Command {
+	newCommand := group(&cobra.Command{
+		Use:   "new",
+		Short: "Make a key of one kind",
+		Long: `New prints the content of a key file. The file must be readable by its owner only:
+
+  (umask 077; userinfo key new KIND >FILE)`,
+	})
+	for _, kind := range keyKinds {
+		newCommand.AddCommand(&cobra.Command{
+			Use:     kind.name,
+			Short:   "Make a key that " + kind.purpose,
+			Long:    "Make a key that " + kind.purpose + ".",
+			Example: "  (umask 077; userinfo key new " + kind.name + " >" + kind.name + ".key)",
+			Args:    cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				text, err := kind.text(rand.Reader)
+				if err == nil {
+					_, err = fmt.Fprintln(c.OutOrStdout(), text)
+				}
+				return failed(err)
+			},
+		})
 	}
-	k, err := seal.NewKeys(index, seals)
-	if err != nil {
-		return nil, &field.Error{Path: "seal", Err: err}
-	}
-	return k, nil
+	return group(&cobra.Command{
+		Use:   "key",
+		Short: "Make keys",
+		Long:  "Key has one command: new.",
+	}, newCommand)
 }

@@ -18,7 +18,6 @@ import (
 
 	"userinfo/access"
 	"userinfo/internal/devca"
-	"userinfo/store"
 )
 
 func TestMain(m *testing.M) {
@@ -29,24 +28,22 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// memoryMain is `userinfo serve` with the memory store where Cassandra would be: its configuration, files, reloads
-// and end are the real ones.
+// memoryMain is `userinfo serve` with tables in memory. Its configuration, files, reloads and end are the real ones.
 func memoryMain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c, f, ok := configured("serve", os.Args[1:], os.Stderr)
-	if !ok {
+	o, err := openConfig(os.Args[2]) // after --config
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitUsage)
 	}
-	s, err := newService(c.Config, f, os.Stderr)
+	s := newService(o, os.Stderr)
+	stopReloads := s.startReloads(ctx)
+	l, err := net.Listen("tcp", o.Listen)
 	if err == nil {
-		s.reload.follow(c)
-		defer s.reload.start(ctx)()
-		var l net.Listener
-		if l, err = net.Listen("tcp", c.Listen); err == nil {
-			err = s.run(ctx, l, inMemory(store.NewMemory(1<<20, time.Now)))
-		}
+		err = s.serve(ctx, l, memoryTables(1<<20))
 	}
+	stopReloads()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitFailed)
@@ -148,20 +145,5 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 func fill(ts *testscript.TestScript, _ bool, args []string) {
 	for _, file := range args {
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(os.Expand(ts.ReadFile(file), ts.Getenv)), 0o600))
-	}
-}
-
-func TestACommandThatIsNoneIsAUsageError(t *testing.T) {
-	var stdout, stderr strings.Builder
-	if code := run(t.Context(), []string{"serv"}, &stdout, &stderr); code != exitUsage {
-		t.Errorf("exit code %d", code)
-	}
-	for _, c := range commands() {
-		if !strings.Contains(stderr.String(), "userinfo "+c.name+" ") {
-			t.Errorf("the usage does not have %s:\n%s", c.name, &stderr)
-		}
-	}
-	if stdout.String() != "" {
-		t.Errorf("on stdout: %s", &stdout)
 	}
 }

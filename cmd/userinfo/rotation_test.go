@@ -21,9 +21,7 @@ import (
 
 	"userinfo/access"
 	"userinfo/access/signature"
-	"userinfo/internal/config"
 	"userinfo/internal/devca"
-	"userinfo/store"
 )
 
 // rotated is a service under load, whose files and configuration a test replaces. Clients of three kinds ask all the time, on
@@ -169,6 +167,8 @@ func newRotated(t *testing.T) *rotated {
 	w.clients, err = devca.New("clients")
 	w.must("CA", err)
 	w.serverPair(w.servers)
+	w.write("ca.crt", w.servers.PEM()) // of Cassandra, which is not used
+	w.write("password", []byte("password"))
 	w.write("clients.crt", w.clients.PEM())
 	w.write("denied", nil)
 	w.crl()
@@ -182,19 +182,15 @@ func newRotated(t *testing.T) *rotated {
 	w.signer.Store(&signer)
 	file := w.write("userinfo.yaml", []byte(w.rules("{sha256: "+token.HashText()+"}", "127.0.0.0/8", "{id: s-1, file: "+w.dir+"/s-1.key}", "")))
 
-	loaded, err := config.Load(file)
+	o, err := openConfig(file)
 	w.must("configuration", err)
-	f, err := openFiles(loaded.Config, false)
-	w.must("files", err)
-	w.service, err = newService(loaded.Config, f, &w.log)
-	w.must("service", err)
-	w.reload.follow(loaded)
+	w.service = newService(o, &w.log)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	w.must("listen", err)
 	w.address = l.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- w.run(ctx, l, inMemory(store.NewMemory(1<<20, time.Now))) }()
+	go func() { ended <- w.serve(ctx, l, memoryTables(1<<20)) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -279,9 +275,9 @@ func (w *rotated) settle() {
 // now reads everything again, as SIGHUP does, and fails the test where something cannot be used.
 func (w *rotated) now(step string) {
 	w.t.Helper()
-	w.reload.all(true)
-	if len(w.reload.told) > 0 {
-		w.t.Fatalf("%s: %v", step, w.reload.told)
+	w.reloader.Reload(true)
+	if log := w.log.String(); strings.Contains(log, "reload failed") {
+		w.t.Fatalf("%s: %s", step, log)
 	}
 	w.settle()
 }
@@ -421,7 +417,7 @@ func TestAProxySaysWhereARequestComesFromAndTheRecordWhoSaidIt(t *testing.T) {
 	token := *w.token.Load()
 	rules := w.rules("{sha256: "+token.HashText()+", networks: [192.0.2.9/32]}", "192.0.2.0/24", "{id: s-1, file: "+w.dir+"/s-1.key}", "{network: 127.0.0.1/32, mode: optional}")
 	w.write("userinfo.yaml", []byte(rules))
-	w.reload.all(true)
+	w.reloader.Reload(true)
 	for _, test := range []struct {
 		name, header string
 		status       int

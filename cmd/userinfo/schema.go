@@ -6,69 +6,104 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/spf13/cobra"
+
+	"userinfo/internal/config"
 	"userinfo/schema"
 	"userinfo/store/cassandra"
 )
 
-// schemaCommand shows, makes or verifies the schema of a configuration.
-func schemaCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	verbs := map[string]func(context.Context, schema.DB, schema.Spec, io.Writer, io.Writer) int{"apply": schemaApply, "check": schemaCheck}
-	if len(args) == 0 || (args[0] != "print" && verbs[args[0]] == nil) {
-		fmt.Fprintln(stderr, "usage: userinfo schema print|apply|check --config FILE")
-		return exitUsage
+func schemaCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "schema",
+		Short: "Print, apply or check the schema in Cassandra",
+		Long:  "Schema prints, applies or checks the keyspace and tables that a configuration needs.",
+	}, schemaPrintCommand(), schemaApplyCommand(), schemaCheckCommand())
+}
+
+func schemaPrintCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "print --config FILE",
+		Short: "Print the CQL that creates the schema",
+		Long: `Print prints the CQL that creates the keyspace and the tables, to read or to run by hand. It does not connect to Cassandra
+and does not read the files that the configuration names.`,
+		Args: cobra.NoArgs,
 	}
-	if args[0] == "print" { // for whoever runs it by hand, perhaps on a machine without the files
-		c, ok := configuredAlone("schema print", args[1:], stderr)
-		if !ok {
-			return exitUsage
+	file := addConfigFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		f, err := loadConfig(*file)
+		if err != nil {
+			return err
 		}
-		return schemaPrint(c.SchemaSpec(), stdout, stderr)
+		text, err := schema.Print(f.SchemaSpec())
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(c.OutOrStdout(), text)
+		return failed(err)
 	}
-	c, f, ok := configured("schema "+args[0], args[1:], stderr)
-	if !ok {
-		return exitUsage
+	return c
+}
+
+func schemaApplyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "apply --config FILE",
+		Short: "Create what is missing in Cassandra",
+		Long: `Apply creates the keyspace, the tables and the columns that are missing, and raises gc_grace_seconds where it is too low.
+It drops nothing. It changes nothing unless it can change everything that differs.`,
+		Args: cobra.NoArgs,
 	}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
-	db, err := cassandra.OpenAdmin(ctx, f.cassandraConfig(c.Cassandra), log)
+	file := addConfigFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return withAdmin(c, *file, func(ctx context.Context, db schema.DB, s schema.Spec) error {
+			return schema.Apply(ctx, db, s, slog.New(slog.NewTextHandler(c.OutOrStdout(), nil)))
+		})
+	}
+	return c
+}
+
+func schemaCheckCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Compare Cassandra with the configuration",
+		Long:  "Check prints every difference between the schema in Cassandra and the configuration. It exits with 1 if there is any.",
+		Args:  cobra.NoArgs,
+	}
+	file := addConfigFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return withAdmin(c, *file, func(ctx context.Context, db schema.DB, s schema.Spec) error {
+			differences, err := schema.Check(ctx, db, s)
+			if err != nil {
+				return err
+			}
+			for _, d := range differences {
+				fmt.Fprintln(c.OutOrStdout(), d)
+			}
+			if len(differences) > 0 {
+				return errSilent
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+// withAdmin calls use with a connection to Cassandra, and prints that the schema is right if use succeeds.
+func withAdmin(c *cobra.Command, file string, use func(context.Context, schema.DB, schema.Spec) error) (err error) {
+	o, err := openConfig(file)
 	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
+	current := func() *config.Snapshot { return o.Snapshot }
+	db, err := cassandra.OpenAdmin(c.Context(), cassandraConfig(o, current), log)
+	if err != nil {
+		return failed(err)
 	}
 	defer db.Close()
-	return verbs[args[0]](ctx, db, c.SchemaSpec(), stdout, stderr)
-}
-
-func schemaPrint(s schema.Spec, stdout, stderr io.Writer) int {
-	text, err := schema.Print(s)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitUsage
+	if err := use(c.Context(), db, o.SchemaSpec()); err != nil {
+		return failed(err)
 	}
-	fmt.Fprint(stdout, text)
-	return exitOK
-}
-
-func schemaApply(ctx context.Context, db schema.DB, s schema.Spec, stdout, stderr io.Writer) int {
-	if err := schema.Apply(ctx, db, s, slog.New(slog.NewTextHandler(stdout, nil))); err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
-	}
-	fmt.Fprintln(stdout, "the schema is as the configuration wants it")
-	return exitOK
-}
-
-func schemaCheck(ctx context.Context, db schema.DB, s schema.Spec, stdout, stderr io.Writer) int {
-	differences, err := schema.Check(ctx, db, s)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
-	}
-	for _, d := range differences {
-		fmt.Fprintln(stdout, d)
-	}
-	if len(differences) > 0 {
-		return exitFailed
-	}
-	fmt.Fprintln(stdout, "the schema is as the configuration wants it")
-	return exitOK
+	_, err = fmt.Fprintln(c.OutOrStdout(), "the schema is what the configuration needs")
+	return failed(err)
 }

@@ -5,12 +5,15 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
-	"runtime/debug"
+	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -23,56 +26,68 @@ import (
 	"userinfo/tlsconf"
 )
 
-// service is one instance, from its configuration to its listener.
-type service struct {
-	config           *config.Config
-	files            *files
-	log              *slog.Logger
-	audit            *slog.Logger // to the same place, whatever the level
-	registry         *prometheus.Registry
-	metrics          *store.Metrics
-	cassandraMetrics *cassandra.Metrics
-	sealMetrics      *seal.Metrics
-	now              func() time.Time // the clock of what is written, and of who may do what
-	rules
-	reload *reloader
-}
-
-// proxyTimeout is how long a proxy may take for its PROXY protocol header.
+// proxyTimeout is the time that a proxy has to send its PROXY protocol header.
 const proxyTimeout = 2 * time.Second
 
-// opener returns the table of a collection.
-type opener func(store.CollectionConfig) store.Rows
+// memoryShare is the part of the cgroup's memory limit that Go may use. The kernel needs the rest, mostly for sockets.
+const memoryShare = 0.8
 
-// newService makes a service of a checked configuration; logs go to w.
-func newService(c *config.Config, f *files, w io.Writer) (*service, error) {
+// service is one instance, from its configuration to its listener.
+type service struct {
+	config           *config.Opened
+	reloader         *config.Reloader
+	log              *slog.Logger
+	audit            *slog.Logger // writes to the same place as log, at every level
+	registry         *prometheus.Registry
+	metrics          *store.Metrics
+	sealMetrics      *seal.Metrics
+	cassandraMetrics *cassandra.Metrics
+	now              func() time.Time // clock of writes and of access rules
+}
+
+// tables returns the table of a collection.
+type tables func(store.CollectionConfig) store.Rows
+
+// memoryTables returns tables in memory, each of at most maxBytes.
+func memoryTables(maxBytes int64) tables {
+	return func(store.CollectionConfig) store.Rows { return store.NewMemory(maxBytes, time.Now) }
+}
+
+// newService returns a service that logs to w.
+func newService(o *config.Opened, w io.Writer) *service {
 	now := time.Now
 	s := &service{
-		config:   c,
-		files:    f,
+		config:   o,
 		now:      now,
-		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.Level()})),
+		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level()})),
 		audit:    slog.New(slog.NewJSONHandler(w, nil)),
 		registry: prometheus.NewRegistry(),
 	}
-	if err := s.set(c, f.signers, now); err != nil {
-		return nil, err
-	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.metrics = store.NewMetrics(s.registry)
 	s.sealMetrics = seal.NewMetrics(s.registry)
-	s.metrics, s.cassandraMetrics = store.NewMetrics(s.registry), cassandra.NewMetrics(s.registry)
-	s.reload = newReloader(s)
-	return s, nil
+	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
+	s.reloader = config.NewReloader(o, config.Options{Now: now, Log: s.log, Registry: s.registry})
+	return s
 }
 
-// run serves on l until ctx ends and everything accepted is answered.
-func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
-	ballast := chooseMemory(os.DirFS("/"), os.Getenv("GOGC"), os.Getenv("GOMEMLIMIT"), debug.SetMemoryLimit(-1)).apply(s.log)
-	defer runtime.KeepAlive(ballast)
+// startReloads reloads changed files until ctx ends or stop is called. From its return on, SIGHUP means a reload.
+func (s *service) startReloads(ctx context.Context) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	return inBackground(ctx, func(ctx context.Context) {
+		defer signal.Stop(hangup)
+		s.reloader.Run(ctx, hangup)
+	})
+}
+
+// serve serves on l until ctx ends and every request that was accepted is answered.
+func (s *service) serve(ctx context.Context, l net.Listener, open tables) error {
+	s.limitMemory()
 	collections, ready := s.collections(open)
 	handler := api.New(api.Config{
 		Collections:    collections,
-		Rules:          s.requestRules,
+		Rules:          func() *api.Rules { return s.reloader.Current().Rules },
 		Signatures:     signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
 		ClientLimits:   s.config.Limits.PerClient,
 		Audit:          s.audit,
@@ -86,53 +101,64 @@ func (s *service) run(ctx context.Context, l net.Listener, open opener) error {
 	})
 	server := api.NewServer(api.ServerConfig{
 		API:            handler,
-		TLS:            tlsconf.ListenerConfig(s.files.server.Load),
+		TLS:            tlsconf.ListenerConfig(func() *tlsconf.Server { return s.reloader.Current().Server }),
 		MaxConnections: s.config.Limits.MaxConnections,
 		Drain:          *s.config.Shutdown.Drain,
 		Grace:          s.config.Shutdown.Grace,
 		Registry:       s.registry,
 		Log:            s.log,
 	})
-	s.sayKeys()
+	s.reloader.LogSealKeys()
 	s.log.Info("serving", "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
-	err := server.Serve(ctx, tlsconf.NewProxyListener(l, s.proxies, proxyTimeout))
+	proxies := func() *tlsconf.Proxies { return s.reloader.Current().Proxies }
+	err := server.Serve(ctx, tlsconf.NewProxyListener(l, proxies, proxyTimeout))
 	s.log.Info("stopped")
 	return err
 }
 
-// requestRules returns the rules that are in force.
-func (s *service) requestRules() *api.Rules {
-	server := s.files.server.Load()
-	return &api.Rules{
-		Policy:        s.policy.Load(),
-		ClientCAs:     server.VerifyChains,
-		Forwarded:     s.forwardedNow(server.ClientPool()),
-		SignatureKeys: *s.signers.Load(),
-		AuditKey:      s.files.auditKey(),
+// limitMemory sets Go's memory limit to a share of the cgroup's, unless GOMEMLIMIT is set. Near the limit, the garbage
+// collector runs more often, instead of the kernel ending the process.
+func (s *service) limitMemory() {
+	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare))
+	if err != nil {
+		s.log.Warn("the memory limit of the cgroup cannot be read; no limit is set", "error", err.Error())
 	}
+	if limit == math.MaxInt64 {
+		limit = 0
+	}
+	s.log.Info("memory limit in bytes; 0 is no limit", "limit", limit)
 }
 
-// sayKeys logs the seal keys' ids, by which instances and rows can be compared.
-func (s *service) sayKeys() {
-	if keys := s.files.keys.Load(); keys != nil {
-		s.log.Info("seal keys in force, of which the first seals", "ids", keys.IDs())
-	}
-}
-
-// collections opens a store for each; the last reads for readiness, as all share one cluster.
-func (s *service) collections(open opener) ([]api.Collection, func(context.Context) error) {
-	var all []api.Collection
-	var ready func(context.Context) error
+// collections returns the collections of the API, and a function that reports whether the store can be read. All
+// collections are in one cluster, so reading one of them is enough.
+func (s *service) collections(open tables) (all []api.Collection, ready func(context.Context) error) {
 	for _, k := range s.config.Collections {
-		rows := open(k.StoreConfig())
+		c := k.StoreConfig()
+		rows := open(c)
 		if k.Layout != store.LayoutKask {
-			rows = seal.NewRows(rows, seal.Config{Collection: k.Name, Keys: s.files.keys.Load, Random: rand.Reader, Metrics: s.sealMetrics})
+			rows = seal.NewRows(rows, seal.Config{Collection: k.Name, Keys: s.sealKeys, Random: rand.Reader, Metrics: s.sealMetrics})
 		}
-		c := store.NewCollection(rows, k.StoreConfig(), store.Options{Now: s.now, Log: s.log, Metrics: s.metrics})
-		ready = c.Ready
+		collection := store.NewCollection(rows, c, store.Options{Now: s.now, Log: s.log, Metrics: s.metrics})
+		ready = collection.Ready
 		all = append(all, api.Collection{
-			Name: k.Name, Path: k.Path, Store: c, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,
+			Name: k.Name, Path: k.Path, Store: collection, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,
 		})
 	}
 	return all, ready
+}
+
+func (s *service) sealKeys() *seal.Keys { return s.reloader.Current().SealKeys }
+
+// inBackground calls run in a goroutine. stop cancels the context of run, and returns when run has returned.
+func inBackground(ctx context.Context, run func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }

@@ -31,7 +31,7 @@ func signatureKey(t *testing.T, dir string) (file string, find func(string) (sig
 	return file, func(id string) (signature.Key, bool) { return key, id == "wiki-1" }
 }
 
-func TestSignPrintsTheHeadersOfARequestThatVerifies(t *testing.T) {
+func TestSignCommand_PrintsHeadersThatVerify(t *testing.T) {
 	dir := t.TempDir()
 	key, find := signatureKey(t, dir)
 	body := filepath.Join(dir, "body")
@@ -78,7 +78,7 @@ func TestSignPrintsTheHeadersOfARequestThatVerifies(t *testing.T) {
 	}
 }
 
-func TestSignRefusesWhatCannotBeSignedAndShowsNoKey(t *testing.T) {
+func TestSignCommand_RejectsWhatCannotBeSigned(t *testing.T) {
 	dir := t.TempDir()
 	key, _ := signatureKey(t, dir)
 	secret, err := os.ReadFile(key)
@@ -95,11 +95,11 @@ func TestSignRefusesWhatCannotBeSignedAndShowsNoKey(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"nothing", nil, "usage: userinfo sign"},
-		{"no key", []string{"--keyid", "a", target}, "usage: userinfo sign"},
-		{"no id", []string{"--key", key, target}, "usage: userinfo sign"},
-		{"no URL", []string{"--key", key, "--keyid", "a"}, "usage: userinfo sign"},
-		{"two URLs", []string{"--key", key, "--keyid", "a", target, target}, "usage: userinfo sign"},
+		{"nothing", nil, "accepts 1 arg(s), received 0"},
+		{"no key", []string{"--keyid", "a", target}, "required flag(s) \"key\" not set"},
+		{"no id", []string{"--key", key, target}, "required flag(s) \"keyid\" not set"},
+		{"no URL", []string{"--key", key, "--keyid", "a"}, "received 0"},
+		{"two URLs", []string{"--key", key, "--keyid", "a", target, target}, "received 2"},
 		{"a key that others can read", []string{"--key", open, "--keyid", "a", target}, "--key: has mode 0644"},
 		{"a key in the place of its file", []string{"--key", strings.TrimSpace(string(secret)), "--keyid", "a", target}, "--key: cannot be opened"},
 		{"an id that cannot be sent", []string{"--key", key, "--keyid", "ä", target}, "printable ASCII"},
@@ -107,7 +107,7 @@ func TestSignRefusesWhatCannotBeSignedAndShowsNoKey(t *testing.T) {
 		{"not TLS", []string{"--key", key, "--keyid", "a", "http://userinfo.example/k"}, "https://"},
 		{"no path", []string{"--key", key, "--keyid", "a", "https://userinfo.example"}, "no path"},
 		{"a space", []string{"--key", key, "--keyid", "a", "https://userinfo.example/a b"}, "percent-encoded"},
-		{"an escape that is none", []string{"--key", key, "--keyid", "a", "https://userinfo.example/%zz"}, "escape the key"},
+		{"an escape that is none", []string{"--key", key, "--keyid", "a", "https://userinfo.example/%zz"}, "escape the session key"},
 		{"a line end", []string{"--key", key, "--keyid", "a", "--ttl", "6\n0", target}, "line end"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,49 +1,33 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
-	"runtime/debug"
+
+	"github.com/spf13/cobra"
 
 	"userinfo/access"
 )
 
-// token makes a bearer token. It is shown here once and kept nowhere.
-func token(_ context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) != 1 || args[0] != "new" {
-		fmt.Fprintln(stderr, "usage: userinfo token new")
-		return exitUsage
-	}
-	t, err := access.NewToken(rand.Reader)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
-	}
-	fmt.Fprintf(stdout, "# for the client, as Authorization: Bearer ...; it is shown only now\n%s\n# for the configuration\n- sha256: %s\n", string(t), t.HashText())
-	return exitOK
-}
-
-func version(_ context.Context, _ []string, stdout, _ io.Writer) int {
-	fmt.Fprintln(stdout, "userinfo", versionText())
-	return exitOK
-}
-
-// versionText is what Go's build recorded: a module version, or the commit.
-func versionText() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	commit := ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			commit = " " + s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			commit += " (modified)"
-		}
-	}
-	return info.Main.Version + commit
+func tokenCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "token",
+		Short: "Make bearer tokens",
+		Long:  "Token has one command: new.",
+	}, &cobra.Command{
+		Use:   "new",
+		Short: "Make a bearer token and the hash for the configuration",
+		Long: `New prints a bearer token for a client, and the line for the client's tokens: in the configuration, which has only the
+token's SHA-256. The token is shown once and stored nowhere.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			t, err := access.NewToken(rand.Reader)
+			if err != nil {
+				return failed(err)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "# for the client, as Authorization: Bearer TOKEN; it is shown only now\n%s\n# for the configuration\n- sha256: %s\n",
+				string(t), t.HashText())
+			return failed(err)
+		},
+	})
 }

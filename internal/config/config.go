@@ -59,6 +59,9 @@ type Config struct {
 	Shutdown Shutdown `yaml:"shutdown"`
 	// LogLevel is debug (one record per request), info (default), warn or error.
 	LogLevel string `yaml:"log_level"`
+
+	// Dev lets audiences be open to everybody. Only `userinfo dev` sets it; it cannot be set in a file.
+	Dev bool `yaml:"-"`
 }
 
 // Audit configures the audit records of refused requests and of deletes. They are logged at every log level.
@@ -117,6 +120,7 @@ func (c *Config) PolicyConfig(now func() time.Time) access.PolicyConfig {
 		Now:        now,
 		Proxies:    c.Proxies.Certificates,
 		ClientDNCA: c.Proxies.ClientDN.CA,
+		Dev:        c.Dev,
 	}
 	for _, k := range c.Collections {
 		p.Collections = append(p.Collections, k.Name)

@@ -270,7 +270,7 @@ func below(path, name string) string { return strings.TrimPrefix(path+"."+name, 
 func fieldsByName(t reflect.Type) map[string]int {
 	fields := make(map[string]int)
 	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("yaml"); name != "" {
+		if name := t.Field(i).Tag.Get("yaml"); name != "" && name != "-" {
 			fields[name] = i
 		}
 	}

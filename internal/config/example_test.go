@@ -42,6 +42,9 @@ func wantFields(t *testing.T, path string, in reflect.Type, nodes []*yaml.Node) 
 	t.Helper()
 	for i := range in.NumField() {
 		name := in.Field(i).Tag.Get("yaml")
+		if name == "-" {
+			continue
+		}
 		if name == "" {
 			t.Errorf("%s.%s has no name in the file", in, in.Field(i).Name)
 			continue

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"userinfo/access"
+	"userinfo/access/signature"
+	"userinfo/internal/field"
+	"userinfo/internal/keyfile"
+	"userinfo/store/seal"
+	"userinfo/tlsconf"
+)
+
+// Opened is a configuration and the content of every file that it names.
+type Opened struct {
+	*File
+	// Snapshot is what the files contained when they were opened.
+	Snapshot *Snapshot
+	// Password is Cassandra's password. It is not reloaded.
+	Password string
+
+	parts parts
+}
+
+// Open reads every file that the configuration names. Its error joins one *Mistake for each mistake, with the line that
+// names the file. now is the clock by which certificates expire. A configuration without cassandra.hosts, which Load
+// rejects, has no Cassandra; its files are not opened.
+func (f *File) Open(now func() time.Time) (*Opened, error) {
+	o := &Opened{File: f}
+	var errs []error
+	add := func(err error) { errs = append(errs, err) }
+	var err error
+	o.parts.clients, err = newClientRules(f.Config, now)
+	add(err)
+	o.parts.server, err = tlsconf.LoadServer(f.TLS, now)
+	add(fieldErrors("tls", err))
+	if len(f.Cassandra.Hosts) > 0 {
+		o.parts.cassandra, err = tlsconf.LoadClient(f.Cassandra.TLS, now)
+		add(fieldErrors("cassandra.tls", err))
+		o.Password, err = readPassword(f.Cassandra.PasswordFile)
+		add(err)
+	}
+	if f.Seal.isSet() {
+		o.parts.sealKeys, err = openSealKeys(f.Seal, nil)
+		add(err)
+	}
+	o.parts.signatureKeys, err = readSignatureKeys(f.Clients)
+	add(err)
+	o.parts.auditKey, err = readAuditKey(f.Audit)
+	add(err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, f.Locate(err)
+	}
+	if o.Snapshot, err = o.parts.snapshot(); err != nil {
+		return nil, f.Locate(err)
+	}
+	return o, nil
+}
+
+// fieldErrors returns an error of tlsconf, or a tree of them, as field.Error of the section at path.
+func fieldErrors(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if tree, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range tree.Unwrap() {
+			errs = append(errs, fieldErrors(path, e))
+		}
+		return errors.Join(errs...)
+	}
+	if e, ok := errors.AsType[*tlsconf.FieldError](err); ok {
+		return &field.Error{Path: path + "." + e.Field, Err: e.Err}
+	}
+	return &field.Error{Path: path, Err: err}
+}
+
+// readPassword returns the password in a file. It fails closed: an empty password is an error. Its errors do not contain the
+// name of the file, which may be the password itself in the wrong place.
+func readPassword(name string) (string, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", field.Errorf("cassandra.password_file",
+			"cannot be read: %w; name a file that holds the password, never the password itself", keyfile.WithoutName(err))
+	}
+	text = bytes.TrimRight(text, "\r\n")
+	if len(text) == 0 {
+		return "", field.Errorf("cassandra.password_file", "the file is empty; put the password into it")
+	}
+	return string(text), nil
+}
+
+// readKey returns the key in a file, for the field at path.
+func readKey[K any](path, name string, read func(string, func([]byte) (K, error)) (K, error), parse func([]byte) (K, error)) (K, error) {
+	k, err := read(name, parse)
+	if err != nil {
+		return k, &field.Error{Path: path, Err: err}
+	}
+	return k, nil
+}
+
+// readAuditKey returns the audit key, or the zero key if no file is configured.
+func readAuditKey(a Audit) (access.AuditKey, error) {
+	if a.KeyFile == "" {
+		return access.AuditKey{}, nil
+	}
+	return readKey("audit.key_file", a.KeyFile, keyfile.Read, access.ParseAuditKey)
+}
+
+// openSealKeys returns the keys in the files. With former keys, it returns those that follow them in a rotation: former
+// itself if nothing has changed, and an error if the index key has changed.
+func openSealKeys(s Seal, former *seal.Keys) (*seal.Keys, error) {
+	var errs []error
+	index, err := readKey("seal.index_key", s.IndexKey, keyfile.Read, seal.ParseIndexKey)
+	errs = append(errs, err)
+	var keys []seal.SealKey
+	for i, name := range s.Keys {
+		k, err := readKey(fmt.Sprintf("seal.keys[%d]", i), name, keyfile.Read, seal.ParseSealKey)
+		keys, errs = append(keys, k), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	combine := seal.NewKeys
+	if former != nil {
+		combine = former.Replace
+	}
+	all, err := combine(index, keys)
+	if err != nil {
+		return nil, &field.Error{Path: "seal", Err: err}
+	}
+	return all, nil
+}
+
+// readSignatureKeys returns the signature keys of all clients by key id. It fails closed: two clients must not have the same
+// key, because each could then sign as the other.
+func readSignatureKeys(clients []access.Client) (map[string]signature.Key, error) {
+	all, owner := make(map[string]signature.Key), make(map[string]string)
+	var errs []error
+	for i, c := range clients {
+		for j, k := range c.SignatureKeys {
+			path := fmt.Sprintf("clients[%d].signature_keys[%d].file", i, j)
+			key, err := readKey(path, k.File, keyfile.ReadSecretOrPublic, func(text []byte) (signature.Key, error) {
+				return signature.ParseKey(k.ID, text)
+			})
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			for id, other := range all {
+				if owner[id] != c.Name && key.SameMaterial(other) {
+					errs = append(errs, field.Errorf(path, "holds the key of client %q, so each could sign as the other: make a key for each", owner[id]))
+					break
+				}
+			}
+			all[k.ID], owner[k.ID] = key, c.Name
+		}
+	}
+	return all, errors.Join(errs...)
+}

@@ -1,0 +1,259 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"os"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access/signature"
+	"userinfo/tlsconf"
+)
+
+// ReloadInterval is the time between two comparisons of the files with what is in force.
+const ReloadInterval = 2 * time.Second
+
+// Options are what a Reloader needs. All fields are required.
+type Options struct {
+	Now      func() time.Time
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Reloader keeps the current Snapshot and replaces it when files change.
+//
+// It reloads six parts, in this order: tls, cassandra_tls, audit, clients (which is also audiences, proxies and the names of
+// key files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged once, and sets
+// userinfo_reload_failed{part} to 1 until its files are usable again. All parts that have changed come into force at the
+// same moment: one atomic pointer is swapped.
+//
+// Settings of the configuration file outside these parts need a restart. If one of them changes, the whole file is refused,
+// because the new clients may be meant for the new settings.
+type Reloader struct {
+	options Options
+	current atomic.Pointer[Snapshot]
+
+	// The other fields belong to the goroutine that calls Reload.
+	file    *File  // the configuration at the start
+	inForce []byte // the text of the configuration file in force
+	seen    []byte // the text at the last look, if it was not in force
+	parts   parts
+	logged  map[string]string // last logged failure by part
+
+	failed   *prometheus.GaugeVec
+	reloads  *prometheus.CounterVec
+	daysLeft *prometheus.GaugeVec
+}
+
+// NewReloader returns a Reloader whose current Snapshot is that of o. It registers its metrics.
+func NewReloader(o *Opened, options Options) *Reloader {
+	r := &Reloader{
+		options: options,
+		file:    o.File,
+		inForce: o.Text,
+		parts:   o.parts,
+		logged:  make(map[string]string),
+		failed: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "userinfo_reload_failed",
+			Help: "1 while changed files of this part cannot be used, and the old ones are still in force."}, []string{"part"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "userinfo_reloads_total",
+			Help: "Changed files put into force, by part."}, []string{"part"}),
+		daysLeft: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "userinfo_certificate_days_left",
+			Help: "Days until the first certificate of this file in force expires."}, []string{"file"}),
+	}
+	r.current.Store(o.Snapshot)
+	options.Registry.MustRegister(r.failed, r.reloads, r.daysLeft)
+	r.measureExpiry()
+	return r
+}
+
+// Current returns the Snapshot in force. It is safe for concurrent use.
+func (r *Reloader) Current() *Snapshot { return r.current.Load() }
+
+// Run calls Reload every ReloadInterval until ctx ends, and at once, with force, for each value from force.
+func (r *Reloader) Run(ctx context.Context, force <-chan os.Signal) {
+	tick := time.NewTicker(ReloadInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-force:
+			r.options.Log.Info("SIGHUP: reading files again")
+			r.Reload(true)
+		case <-tick.C:
+			r.Reload(false)
+		}
+	}
+}
+
+// Reload compares every file with what is in force and puts changes into force. Without force, a changed configuration file
+// is used only when its text was the same at two successive calls, because it may be half written. Reload must not be
+// called concurrently.
+func (r *Reloader) Reload(force bool) {
+	next := r.parts
+	var changed []string
+	load := func(part string, reload func(*parts) (bool, error)) {
+		before := next
+		isChanged, err := reload(&next)
+		if err != nil {
+			next = before
+		}
+		r.recordResult(part, err)
+		if err == nil && isChanged {
+			changed = append(changed, part)
+		}
+	}
+	load("tls", r.reloadServer)
+	if next.cassandra != nil {
+		load("cassandra_tls", r.reloadCassandra)
+	}
+	if r.file.Audit.KeyFile != "" {
+		load("audit", r.reloadAuditKey)
+	}
+	if r.file.Name != "" {
+		load("clients", func(p *parts) (bool, error) { return r.reloadClients(p, force) })
+	}
+	load("signature_keys", reloadSignatureKeys)
+	if next.sealKeys != nil {
+		load("seal", reloadSealKeys)
+	}
+	r.replace(next, changed)
+	r.measureExpiry()
+}
+
+// replace puts the next parts into force, if any have changed.
+func (r *Reloader) replace(next parts, changed []string) {
+	if len(changed) == 0 {
+		return
+	}
+	snapshot, err := next.snapshot()
+	if err != nil { // cannot happen: the configuration has been checked
+		r.options.Log.Error("reload failed; what was in force stays", "part", "all", "error", err.Error())
+		return
+	}
+	sealChanged := next.sealKeys != r.parts.sealKeys
+	r.parts = next
+	r.current.Store(snapshot)
+	for _, part := range changed {
+		r.reloads.WithLabelValues(part).Inc()
+		r.options.Log.Info("reloaded", "part", part)
+	}
+	if sealChanged {
+		r.LogSealKeys()
+	}
+}
+
+// LogSealKeys logs the ids of the seal keys in force, so that instances and rows can be compared.
+func (r *Reloader) LogSealKeys() {
+	if keys := r.Current().SealKeys; keys != nil {
+		r.options.Log.Info("seal keys in force; the first encrypts", "ids", keys.IDs())
+	}
+}
+
+// recordResult updates the metric of a part, and logs a failure once.
+func (r *Reloader) recordResult(part string, err error) {
+	if err == nil {
+		delete(r.logged, part)
+		r.failed.WithLabelValues(part).Set(0)
+		return
+	}
+	r.failed.WithLabelValues(part).Set(1)
+	if r.logged[part] != err.Error() {
+		r.options.Log.Error("reload failed; what was in force stays", "part", part, "error", err.Error())
+	}
+	r.logged[part] = err.Error()
+}
+
+func (r *Reloader) reloadServer(p *parts) (changed bool, err error) {
+	if changed, err = p.server.Changed(); err != nil || !changed {
+		return false, err
+	}
+	p.server, err = tlsconf.LoadServer(r.file.TLS, r.options.Now)
+	return true, err
+}
+
+func (r *Reloader) reloadCassandra(p *parts) (changed bool, err error) {
+	if changed, err = p.cassandra.Changed(); err != nil || !changed {
+		return false, err
+	}
+	p.cassandra, err = tlsconf.LoadClient(r.file.Cassandra.TLS, r.options.Now)
+	return true, err
+}
+
+func (r *Reloader) reloadAuditKey(p *parts) (changed bool, err error) {
+	former := p.auditKey
+	p.auditKey, err = readAuditKey(r.file.Audit)
+	return p.auditKey != former, err
+}
+
+// reloadClients reads the configuration file. The signature keys of new clients come into force together with the clients.
+func (r *Reloader) reloadClients(p *parts, force bool) (changed bool, err error) {
+	text, err := os.ReadFile(r.file.Name)
+	if err != nil {
+		return false, err
+	}
+	if bytes.Equal(text, r.inForce) {
+		r.seen = nil
+		return false, nil
+	}
+	stable := force || bytes.Equal(text, r.seen)
+	r.seen = text
+	if !stable {
+		return false, nil
+	}
+	f, err := Parse(r.file.Name, text)
+	if err != nil {
+		return false, err
+	}
+	if !sameExceptReloadable(*f.Config, *r.file.Config) {
+		return false, errors.New("the configuration changed in other parts than clients, audiences, proxies and seal.keys: restart, or undo the other changes")
+	}
+	if p.clients, err = newClientRules(f.Config, r.options.Now); err != nil {
+		return false, f.Locate(err)
+	}
+	if p.signatureKeys, err = readSignatureKeys(f.Clients); err != nil {
+		return false, f.Locate(err)
+	}
+	r.inForce = text
+	return true, nil
+}
+
+// sameExceptReloadable reports whether a and b differ at most in settings that can be reloaded.
+func sameExceptReloadable(a, b Config) bool {
+	for _, c := range []*Config{&a, &b} {
+		c.Clients, c.Audiences, c.Proxies, c.Seal.Keys = nil, nil, Proxies{}, nil
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func reloadSignatureKeys(p *parts) (changed bool, err error) {
+	former := p.signatureKeys
+	if p.signatureKeys, err = readSignatureKeys(p.clients.config.Clients); err != nil {
+		return false, err
+	}
+	return !maps.EqualFunc(p.signatureKeys, former, signature.Key.Equal), nil
+}
+
+func reloadSealKeys(p *parts) (changed bool, err error) {
+	former := p.sealKeys
+	p.sealKeys, err = openSealKeys(p.clients.config.Seal, former)
+	return p.sealKeys != former, err
+}
+
+// measureExpiry sets the metric of the remaining life of each certificate file.
+func (r *Reloader) measureExpiry() {
+	all := r.parts.server.Expiries()
+	if c := r.parts.cassandra; c != nil {
+		all = append(all, c.Expiries()...)
+	}
+	for _, e := range all {
+		r.daysLeft.WithLabelValues(e.File).Set(e.NotAfter.Sub(r.options.Now()).Hours() / 24)
+	}
+}
