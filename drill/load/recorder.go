@@ -1,0 +1,245 @@
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"userinfo/drill/history"
+	"userinfo/internal/openloop"
+)
+
+// ClientTimeout is the time after which a client gives up, as MediaWiki does.
+const ClientTimeout = 3 * time.Second
+
+// Limits of concurrent requests.
+const (
+	runWorkers   = 4096
+	floodWorkers = 24
+	readWorkers  = 24
+)
+
+// Target is an instance of the service, or a load balancer in front of several instances.
+type Target struct {
+	Name string
+	DC   string
+	URL  func() string // URL of the collection with a slash at the end; called for each request
+	Run  func() int    // number of starts of the instance; nil if unknown
+}
+
+// Recorder sends operations and records them. Its methods are safe for concurrent use.
+type Recorder struct {
+	clients map[string]*http.Client // by target
+	token   string
+	epoch   time.Time
+
+	mu         sync.Mutex // guards the fields below
+	lastID     int64
+	operations []history.Operation
+	answers    map[Answer]int
+}
+
+// Answer identifies a kind of answer that clients count.
+type Answer struct {
+	Instance string
+	Run      int
+	Method   history.Method
+	Status   int // 0 if there was no answer
+}
+
+// NewRecorder returns a recorder for some targets. The history starts at epoch.
+func NewRecorder(targets []Target, roots *x509.CertPool, token string, epoch time.Time) *Recorder {
+	r := &Recorder{clients: make(map[string]*http.Client), token: token, epoch: epoch, answers: make(map[Answer]int)}
+	for _, t := range targets {
+		r.clients[t.Name] = &http.Client{
+			Timeout: ClientTimeout,
+			Transport: &http.Transport{
+				TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13},
+				MaxIdleConnsPerHost: 128,
+				TLSHandshakeTimeout: ClientTimeout,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return r
+}
+
+// Close closes idle connections.
+func (r *Recorder) Close() {
+	for _, c := range r.clients {
+		c.CloseIdleConnections()
+	}
+}
+
+// Now returns the time since the start of the history.
+func (r *Recorder) Now() time.Duration { return time.Since(r.epoch) }
+
+// Operations returns all operations that are complete, in no particular order.
+func (r *Recorder) Operations() []history.Operation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.operations)
+}
+
+// Answers returns how often clients received each kind of answer.
+func (r *Recorder) Answers() map[Answer]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.answers)
+}
+
+// Run sends the operations of a schedule until ctx is done. It returns when every operation is complete. targets are
+// grouped by datacentre, in the order that the schedule uses.
+func (r *Recorder) Run(ctx context.Context, s *Schedule, targets [][]Target) {
+	next := func() (Planned, time.Duration, bool) {
+		p := s.Next()
+		return p, p.Due, true
+	}
+	openloop.Run(ctx, runWorkers, next, func(q openloop.Request[Planned]) {
+		p := q.Value
+		local := targets[p.DC]
+		r.Do(local[p.Pick%len(local)], history.Operation{Due: q.Due.Sub(r.epoch), Method: p.Method, Key: p.Key, TTL: p.TTL, Pinned: p.Pinned})
+	})
+}
+
+// Flood sends up to rate operations per second to targets until ctx is done. It sends fewer if all its workers wait for
+// answers. next returns operation n.
+func (r *Recorder) Flood(ctx context.Context, targets []Target, rate int, next func(n int) history.Operation) {
+	n := 0
+	schedule := func() (history.Operation, time.Duration, bool) {
+		due := time.Duration(n) * time.Second / time.Duration(rate)
+		n++
+		return next(n - 1), due, true
+	}
+	openloop.Run(ctx, floodWorkers, schedule, func(q openloop.Request[history.Operation]) {
+		o := q.Value
+		o.Due = r.Now()
+		r.Do(targets[q.Worker%len(targets)], o)
+	})
+}
+
+// ReadAll reads each key that was ever set, once in each datacentre. The reads are recorded as final.
+func (r *Recorder) ReadAll(targets [][]Target) {
+	work := make(chan string)
+	var readers sync.WaitGroup
+	for range readWorkers {
+		readers.Go(func() {
+			for key := range work {
+				for _, local := range targets {
+					due := r.Now()
+					r.Do(local[int(due)%len(local)], history.Operation{Due: due, Method: history.Get, Key: key, Final: true})
+				}
+			}
+		})
+	}
+	for _, key := range r.Keys() {
+		work <- key
+	}
+	close(work)
+	readers.Wait()
+}
+
+// Keys returns every key that a set was sent for.
+func (r *Recorder) Keys() []string {
+	seen := make(map[string]bool)
+	var keys []string
+	for _, o := range r.Operations() {
+		if !seen[o.Key] && o.Method == history.Set {
+			seen[o.Key] = true
+			keys = append(keys, o.Key)
+		}
+	}
+	return keys
+}
+
+// Do sends one operation, records it and returns the record.
+func (r *Recorder) Do(t Target, o history.Operation) history.Operation {
+	r.mu.Lock()
+	r.lastID++
+	o.ID = r.lastID
+	r.mu.Unlock()
+	o.DC, o.Instance = t.DC, t.Name
+	if o.Method == history.Set {
+		o.Version = o.ID
+	}
+	o.Invoke = r.Now()
+	if err := r.send(t, &o); err != nil {
+		o.Status, o.Error = 0, withoutURL(err)
+	}
+	o.Complete = r.Now()
+	run := 0
+	if t.Run != nil {
+		run = t.Run()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.operations = append(r.operations, o)
+	r.answers[Answer{t.Name, run, o.Method, o.Status}]++
+	return o
+}
+
+var httpMethods = map[history.Method]string{
+	history.Get: http.MethodGet, history.Set: http.MethodPut, history.Touch: http.MethodPatch, history.Delete: http.MethodDelete,
+}
+
+// send sends o and records the answer in it.
+func (r *Recorder) send(t Target, o *history.Operation) error {
+	body := ""
+	if o.Method == history.Set {
+		body = makeValue(o.Key, o.Version)
+	}
+	request, err := http.NewRequestWithContext(context.Background(), httpMethods[o.Method], t.URL()+url.PathEscape(o.Key), strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.GetBody = nil // net/http must not send a request a second time
+	request.Header.Set("Authorization", "Bearer "+r.token)
+	if o.TTL > 0 {
+		request.Header.Set("TTL", strconv.Itoa(o.TTL))
+	}
+	answer, err := r.clients[t.Name].Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	o.Status = answer.StatusCode
+	switch {
+	case o.Status >= 400:
+		o.Problem = problemType(text)
+	case o.Method == history.Get:
+		o.Version, o.OfKey = ParseValue(string(text))
+		o.TTL, _ = strconv.Atoi(answer.Header.Get("TTL"))
+	}
+	return nil
+}
+
+// problemType returns the last part of the type of an RFC 9457 problem, or "none".
+func problemType(text []byte) string {
+	var p struct{ Type string }
+	if json.Unmarshal(text, &p) != nil || p.Type == "" {
+		return "none"
+	}
+	return p.Type[strings.LastIndexByte(p.Type, ':')+1:]
+}
+
+// withoutURL returns the text of an error without the URL, which contains the key.
+func withoutURL(err error) string {
+	if e, ok := err.(*url.Error); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,109 @@
+package load
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"userinfo/drill/history"
+)
+
+// newTestRecorder returns a recorder with one target that h serves.
+func newTestRecorder(t *testing.T, h http.HandlerFunc) (*Recorder, Target) {
+	t.Helper()
+	server := httptest.NewTLSServer(h)
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	target := Target{Name: "i", DC: "dc1", URL: func() string { return server.URL + "/s/v1/" }, Run: func() int { return 3 }}
+	r := NewRecorder([]Target{target}, roots, "secret", time.Now())
+	t.Cleanup(r.Close)
+	return r, target
+}
+
+func TestRecorder_RecordsRequestAndAnswer(t *testing.T) {
+	var stored string
+	r, target := newTestRecorder(t, func(w http.ResponseWriter, q *http.Request) {
+		if q.Header.Get("Authorization") != "Bearer secret" || q.URL.EscapedPath() != "/s/v1/a%2Fb" {
+			t.Errorf("request for %s with %q", q.URL.EscapedPath(), q.Header.Get("Authorization"))
+		}
+		switch q.Method {
+		case http.MethodPut:
+			body, err := io.ReadAll(q.Body)
+			if err != nil || q.Header.Get("TTL") != "60" {
+				t.Errorf("TTL %q, %v", q.Header.Get("TTL"), err)
+			}
+			stored = string(body)
+			w.WriteHeader(http.StatusNoContent)
+		case http.MethodGet:
+			w.Header().Set("TTL", "59")
+			fmt.Fprint(w, stored)
+		case http.MethodDelete:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"type":"urn:userinfo:problem:not-everywhere"}`)
+		}
+	})
+	set := r.Do(target, history.Operation{Method: history.Set, Key: "a/b", TTL: 60})
+	if set.Status != 204 || set.ID != 1 || set.Version != 1 || set.DC != "dc1" || set.Instance != "i" || set.Complete < set.Invoke {
+		t.Errorf("set: %+v", set)
+	}
+	if get := r.Do(target, history.Operation{Method: history.Get, Key: "a/b"}); get.Version != 1 || get.OfKey != "a/b" || get.TTL != 59 {
+		t.Errorf("get: %+v", get)
+	}
+	if del := r.Do(target, history.Operation{Method: history.Delete, Key: "a/b"}); del.Outcome() != history.Local {
+		t.Errorf("delete: %+v", del)
+	}
+	if got := r.Answers()[Answer{"i", 3, history.Get, 200}]; got != 1 || len(r.Operations()) != 3 {
+		t.Errorf("%d gets counted, %d operations", got, len(r.Operations()))
+	}
+}
+
+func TestRecorder_RecordsAMissingAnswerWithoutTheKey(t *testing.T) {
+	r, target := newTestRecorder(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	o := r.Do(target, history.Operation{Method: history.Get, Key: "key"})
+	if o.Status != 0 || o.Error != "EOF" {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestRecorder_RunSendsTheScheduleUntilTheContextEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var requests atomic.Int32
+	r, target := newTestRecorder(t, func(w http.ResponseWriter, q *http.Request) {
+		if requests.Add(1) == 20 {
+			cancel()
+		}
+	})
+	r.Run(ctx, NewSchedule(1, 1000, 1, "k:"), [][]Target{{target}})
+	all := r.Operations()
+	if len(all) < 20 || len(all) != int(requests.Load()) {
+		t.Errorf("%d operations, %d requests", len(all), requests.Load())
+	}
+}
+
+func TestRecorder_FloodAndReadAll(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r, target := newTestRecorder(t, func(http.ResponseWriter, *http.Request) {})
+	r.Flood(ctx, []Target{target}, 1000, func(n int) history.Operation {
+		if n == 5 {
+			cancel()
+		}
+		return history.Operation{Method: history.Set, Key: fmt.Sprint("key", n%2)}
+	})
+	r.ReadAll([][]Target{{target}, {target}})
+	final := 0
+	for _, o := range r.Operations() {
+		if o.Final {
+			final++
+		}
+	}
+	if final != 4 {
+		t.Errorf("%d final reads of 2 keys in 2 datacentres", final)
+	}
+}
