@@ -9,50 +9,35 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// fault is something that can be done to the field and taken back.
+// fault is something that a drill does to its environment and undoes again.
 type fault struct {
-	name   string
-	what   string
-	expect history.Expectation
-	// length is how long it lasts where its nature asks for more, or less, than others.
-	length time.Duration
-	// clockSkew and cassandraSkew are what it does to clocks.
+	name        string
+	description string
+	expect      history.Expectation
+	length      time.Duration // 0 means the length that the -seconds flag sets
+	rare        bool          // not part of a random mix, because it takes long or leaves the cluster slow
+
+	// These are copied to the history (see history.Fault).
+	lostDatacentre           string
 	clockSkew, cassandraSkew time.Duration
-	// lost is the datacentre that is gone as a whole, where one is.
-	lost string
-	// unrepaired is set where Cassandra keeps nothing for the other side, so that sets made meanwhile may never get there.
-	unrepaired bool
-	// needs are the options that a cluster must have been started with.
-	needs testcluster.Options
-	// rare faults are in no random mix: they take long, or leave a cluster slow.
-	rare bool
+	unrepaired               bool
 
-	begin func(context.Context, *drill) error
-	// during, where there is one, lasts for as long as it is told, and does something meanwhile.
-	during func(context.Context, *drill, time.Duration) error
-	end    func(context.Context, *drill) error
+	needs testcluster.Options // options that the cluster must have been started with
+
+	begin  action // starts the fault; may be nil
+	repeat action // runs again and again while the fault is active; may be nil
+	end    action // undoes the fault; may be nil
 }
 
-// victim is the node that faults of one local node befall; no seed of the cluster, so that it can be started alone.
-func (d *drill) victim() *testcluster.Node { return d.cluster.Nodes("dc1")[1] }
+// action changes the environment of a run.
+type action func(context.Context, *run) error
 
-// nodes of a datacentre.
-func (d *drill) nodes(dc string) []*testcluster.Node { return d.cluster.Nodes(dc) }
-
-// eachNode does the same to several nodes, one after another.
-func eachNode(nodes []*testcluster.Node, do func(*testcluster.Node) error) error {
-	for _, n := range nodes {
-		if err := do(n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// faults returns all faults.
 func faults() []fault {
-	return slices.Concat(nodeFaults(), linkFaults(), instanceFaults(), clockFaults(), diskFaults(), hintFaults(), strainFaults(), certificateFaults())
+	return slices.Concat(nodeFaults(), linkFaults(), instanceFaults(), clockFaults(), diskFaults(), hintFaults(), overloadFaults(), certificateFaults())
 }
 
+// faultNamed returns a fault, or a fault that only mutants use.
 func faultNamed(name string) (fault, bool) {
 	all := append(faults(), mutantFaults()...)
 	i := slices.IndexFunc(all, func(f fault) bool { return f.name == name })
@@ -60,4 +45,53 @@ func faultNamed(name string) (fault, bool) {
 		return fault{}, false
 	}
 	return all[i], true
+}
+
+// sequence returns an action that runs several actions until one fails.
+func sequence(actions ...action) action {
+	return func(ctx context.Context, r *run) error {
+		for _, a := range actions {
+			if err := a(ctx, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// wait returns an action that waits.
+func wait(d time.Duration) action {
+	return func(ctx context.Context, _ *run) error { return sleep(ctx, d) }
+}
+
+// nodeSet selects Cassandra nodes of a run.
+type nodeSet func(*run) []*testcluster.Node
+
+// The node sets that faults use. victim is not a seed node, so it can be started alone. diskVictim is another node, so that
+// a mix of faults does not always hit the same one.
+func allNodes(r *run) []*testcluster.Node         { return r.cluster.Nodes("") }
+func localNodes(r *run) []*testcluster.Node       { return r.cluster.Nodes("dc1") }
+func remoteNodes(r *run) []*testcluster.Node      { return r.cluster.Nodes("dc2") }
+func localNonSeedNodes(r *run) []*testcluster.Node { return r.cluster.Nodes("dc1")[1:] }
+func victim(r *run) []*testcluster.Node           { return r.cluster.Nodes("dc1")[1:2] }
+func diskVictim(r *run) []*testcluster.Node       { return r.cluster.Nodes("dc1")[2:3] }
+
+// each returns an action that calls do for each node of a set, one after another.
+func each(nodes nodeSet, do func(*testcluster.Node, context.Context) error) action {
+	return func(ctx context.Context, r *run) error {
+		for _, n := range nodes(r) {
+			if err := do(n, ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// nodetool returns an action that runs a nodetool command on each node of a set.
+func nodetool(nodes nodeSet, args ...string) action {
+	return each(nodes, func(n *testcluster.Node, ctx context.Context) error {
+		_, err := n.Nodetool(ctx, args...)
+		return err
+	})
 }

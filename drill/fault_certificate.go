@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -14,98 +12,72 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// reloaded is longer than the service takes to see a changed file: twice the same, 2 s apart.
-const reloaded = 6 * time.Second
+// reloadTime is longer than the service needs to load a changed file. It reads a file twice, 2 s apart.
+const reloadTime = 6 * time.Second
 
-// certificateFaults are changes of certificates, right and wrong, under load.
+// certificateFaults returns the changes of certificates.
 func certificateFaults() []fault {
+	serverCertificate := func(validFor time.Duration) action {
+		return func(_ context.Context, r *run) error { return r.fleet.ReplaceCertificate(serverLeaf(validFor)) }
+	}
+	replace := func(n *testcluster.Node, ctx context.Context) error { return n.ReplaceCertificate(ctx, 24*time.Hour) }
 	return []fault{
-		{name: "certificate-rotation", what: "the service's certificate replaced, again and again", expect: history.Strain, begin: nothing,
-			during: func(ctx context.Context, d *drill, length time.Duration) error {
-				for end := time.Now().Add(length); time.Now().Before(end); {
-					if err := d.fleet.ReplaceCertificate(serverLeaf(24 * time.Hour)); err != nil || !sleep(ctx, reloaded) {
-						return errors.Join(err, ctx.Err())
-					}
-				}
-				return nil
-			}},
-		{name: "certificate-expired", what: "the service's certificate replaced by one that has expired", expect: history.Strain,
-			begin: func(_ context.Context, d *drill) error { return d.fleet.ReplaceCertificate(serverLeaf(-time.Hour)) },
-			end:   func(_ context.Context, d *drill) error { return d.fleet.ReplaceCertificate(serverLeaf(24 * time.Hour)) }},
-		{name: "certificate-client", what: "a client's certificate expires, and is replaced", expect: history.Strain, begin: nothing,
-			during: clientCertificate},
-		{name: "cassandra-certificates", what: "the certificates of all local nodes replaced", expect: history.Strain, begin: nothing,
-			during: func(ctx context.Context, d *drill, length time.Duration) error {
-				began := time.Now()
-				if err := eachNode(d.nodes("dc1"), func(n *testcluster.Node) error { return n.ReplaceCertificate(ctx, 24*time.Hour) }); err != nil {
-					return err
-				}
-				sleep(ctx, length-time.Since(began))
-				return ctx.Err()
-			}},
-		{name: "cassandra-wrong-name", what: "one node comes with a certificate of another name, and is started anew", expect: history.OneNode, rare: true,
-			begin: func(ctx context.Context, d *drill) error { return d.victim().InstallWrongCertificate(ctx) },
-			end:   func(ctx context.Context, d *drill) error { return d.victim().ReplaceCertificate(ctx, 24*time.Hour) }},
+		{name: "certificate-rotation", description: "the certificate of the service is replaced every few seconds", expect: history.Strain,
+			repeat: sequence(serverCertificate(24*time.Hour), wait(reloadTime))},
+		{name: "certificate-expired", description: "the certificate of the service is replaced by an expired one", expect: history.Strain,
+			begin: serverCertificate(-time.Hour), end: serverCertificate(24 * time.Hour)},
+		{name: "certificate-client", description: "the certificate of a client expires and is replaced", expect: history.Strain,
+			repeat: expireClientCertificate},
+		{name: "cassandra-certificates", description: "the certificates of all local nodes are replaced", expect: history.Strain,
+			begin: each(localNodes, replace)},
+		{name: "cassandra-wrong-name", description: "one node has a certificate for another name", expect: history.OneNode, rare: true,
+			begin: each(victim, (*testcluster.Node).InstallWrongCertificate), end: each(victim, replace)},
 	}
 }
 
-// serverLeaf is the service's certificate, good for as long as that; or expired as long ago, where it is negative.
-func serverLeaf(valid time.Duration) devca.Leaf {
+// serverLeaf returns a certificate of the service that is valid for some time, or expired if validFor is negative.
+func serverLeaf(validFor time.Duration) devca.Leaf {
 	leaf := devca.Loopback()
-	leaf.NotAfter = time.Now().Add(valid)
+	leaf.NotAfter = time.Now().Add(validFor)
 	leaf.NotBefore = leaf.NotAfter.Add(-48 * time.Hour)
 	return leaf
 }
 
-// clientCertificate asks with a certificate that expires meanwhile, on a connection that is kept, and then with another.
-// What must happen is checked here: the client is no part of the load.
-func clientCertificate(ctx context.Context, d *drill, length time.Duration) error {
-	began := time.Now()
-	for n := 0; time.Since(began) < length; n++ {
-		if err := d.oneClientCertificate(ctx, d.instances[n%len(d.instances)]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *drill) oneClientCertificate(ctx context.Context, i *fleet.Instance) error {
-	const life = 3 * time.Second
-	expires := time.Now().Add(life).Truncate(time.Second) // as certificates have it
-	client, err := d.fleet.NewClient(fleet.ProbeClient, expires)
+// expireClientCertificate sends requests on a kept connection with a client certificate that expires after 3 s. It returns an
+// error if the service answers differently than it must: this client is not part of the recorded load.
+func expireClientCertificate(ctx context.Context, r *run) error {
+	expiry := time.Now().Add(3 * time.Second).Truncate(time.Second) // certificates have whole seconds
+	client, err := r.fleet.NewClient(fleet.ProbeClient, expiry)
 	if err != nil {
 		return err
 	}
 	defer client.CloseIdleConnections()
+	instance := r.instances[int(expiry.Unix())%len(r.instances)]
 	for {
 		asked := time.Now()
-		status, err := d.probe(ctx, client, i)
+		status, err := getUnknownKey(ctx, client, instance)
 		answered := time.Now()
 		switch {
-		case answered.Before(expires) && (err != nil || status != http.StatusNotFound):
-			return fmt.Errorf("instance %s answered a client whose certificate is good for another %v with %d: %w", i.Name, expires.Sub(answered), status, err)
-		case asked.After(expires.Add(time.Second)) && err == nil && status != http.StatusUnauthorized:
-			return fmt.Errorf("instance %s answered a client whose certificate has expired with %d", i.Name, status)
-		case asked.After(expires.Add(time.Second)):
-			return nil // refused, by TLS or by the service
+		case answered.Before(expiry) && (err != nil || status != http.StatusNotFound):
+			return fmt.Errorf("instance %s answered %d to a client whose certificate is valid for another %v: %w", instance.Name, status, expiry.Sub(answered), err)
+		case asked.After(expiry.Add(time.Second)) && err == nil && status != http.StatusUnauthorized:
+			return fmt.Errorf("instance %s answered %d to a client whose certificate has expired", instance.Name, status)
+		case asked.After(expiry.Add(time.Second)):
+			return nil // rejected by TLS or by the service
 		}
-		if !sleep(ctx, 200*time.Millisecond) {
-			return ctx.Err()
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }
 
-func (d *drill) probe(ctx context.Context, client *http.Client, i *fleet.Instance) (int, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, i.CollectionURL("kask")+"nobody", nil)
+func getUnknownKey(ctx context.Context, client *http.Client, i *fleet.Instance) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.CollectionURL("kask")+"unknown", nil)
 	if err != nil {
 		return 0, err
 	}
-	answer, err := client.Do(r)
+	answer, err := client.Do(request)
 	if err != nil {
-		var alert tls.AlertError
-		if errors.As(err, &alert) {
-			return 0, fmt.Errorf("TLS refused: %w", err)
-		}
 		return 0, err
 	}
 	return answer.StatusCode, answer.Body.Close()

@@ -8,85 +8,97 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// cut is a fault of links between nodes, taken back by healing them.
-func cut(name, what string, expect history.Expectation, link func(*drill) testcluster.Link) fault {
-	return fault{name: name, what: what, expect: expect,
-		begin: func(ctx context.Context, d *drill) error { return d.cluster.Cut(ctx, link(d)) },
-		end:   func(ctx context.Context, d *drill) error { return d.cluster.HealAll(ctx) },
-	}
+// linkSet selects the network links of a run that a fault affects.
+type linkSet func(*run) testcluster.Link
+
+// betweenDatacentres selects the links between the datacentres, with some changes.
+func betweenDatacentres(changes ...func(*testcluster.Link)) linkSet {
+	return func(r *run) testcluster.Link { return changed(r.cluster.LinkBetween("dc1", "dc2"), changes) }
 }
 
-// linkFaults befall what lies between nodes, and between nodes and instances.
+// aroundVictim selects the links between one node and all other nodes, with some changes.
+func aroundVictim(changes ...func(*testcluster.Link)) linkSet {
+	return func(r *run) testcluster.Link { return changed(r.cluster.LinkAround(victim(r)[0]), changes) }
+}
+
+func changed(l testcluster.Link, changes []func(*testcluster.Link)) testcluster.Link {
+	for _, change := range changes {
+		change(&l)
+	}
+	return l
+}
+
+// Changes of a link.
+func reject(l *testcluster.Link)  { l.Reject = true }
+func oneWay(l *testcluster.Link)  { l.OneWay = true }
+func reverse(l *testcluster.Link) { l.From, l.To, l.OneWay = l.To, l.From, true }
+
+func loss(share float64) func(*testcluster.Link) {
+	return func(l *testcluster.Link) { l.Loss = share }
+}
+
+// cut returns an action that cuts links.
+func cut(links linkSet) action {
+	return func(ctx context.Context, r *run) error { return r.cluster.Cut(ctx, links(r)) }
+}
+
+// heal undoes all cuts between nodes.
+func heal(ctx context.Context, r *run) error { return r.cluster.HealAll(ctx) }
+
+// cutClients returns an action that closes the client port of one node.
+func cutClients(reject bool) action {
+	return func(ctx context.Context, r *run) error { return r.cluster.CutClients(ctx, victim(r), reject) }
+}
+
+// healClients undoes cutClients.
+func healClients(ctx context.Context, r *run) error { return r.cluster.HealClients(ctx, victim(r)) }
+
+// linkFaults returns the faults of the network between nodes, and between nodes and instances.
 func linkFaults() []fault {
-	between := func(change func(*testcluster.Link)) func(*drill) testcluster.Link {
-		return func(d *drill) testcluster.Link {
-			l := d.cluster.LinkBetween("dc1", "dc2")
-			change(&l)
-			return l
-		}
+	cutFault := func(name, description string, expect history.Expectation, links linkSet) fault {
+		return fault{name: name, description: description, expect: expect, begin: cut(links), end: heal}
 	}
-	around := func(change func(*testcluster.Link)) func(*drill) testcluster.Link {
-		return func(d *drill) testcluster.Link {
-			l := d.cluster.LinkAround(d.victim())
-			change(&l)
-			return l
-		}
-	}
-	flip := func(l *testcluster.Link) { l.From, l.To, l.OneWay = l.To, l.From, true }
-	return append([]fault{
-		cut("half-joined", "one node cut off from all others, its client port open", history.OneNode, around(func(*testcluster.Link) {})),
-		cut("partition-drop", "the datacentres cut apart, packets vanish", history.OtherDatacentre, between(func(*testcluster.Link) {})),
-		cut("partition-reject", "the datacentres cut apart, connections are reset", history.OtherDatacentre, between(func(l *testcluster.Link) { l.Reject = true })),
-		cut("partition-out", "the second datacentre hears nothing of the first", history.OtherDatacentre, between(func(l *testcluster.Link) { l.OneWay = true })),
-		cut("partition-in", "the first datacentre hears nothing of the second", history.OtherDatacentre, between(flip)),
-		cut("node-mute", "one node hears the others, and they do not hear it", history.OneNode, around(func(l *testcluster.Link) { l.OneWay = true })),
-		cut("node-deaf", "one node hears none of the others, and they hear it", history.OneNode, around(flip)),
-		cut("loss-5", "5 % of the packets between the datacentres are lost", history.Strain, between(func(l *testcluster.Link) { l.Loss = 0.05 })),
-		cut("loss-20", "20 % of the packets between the datacentres are lost", history.Strain, between(func(l *testcluster.Link) { l.Loss = 0.20 })),
-		cut("loss-local-20", "20 % of one local node's packets are lost", history.OneNode, around(func(l *testcluster.Link) { l.Loss = 0.20 })),
-		{name: "isolated", what: "one node cut off from all nodes and all instances", expect: history.OneNode,
-			begin: func(ctx context.Context, d *drill) error {
-				if err := d.cluster.Cut(ctx, d.cluster.LinkAround(d.victim())); err != nil {
-					return err
-				}
-				return d.cluster.CutClients(ctx, []*testcluster.Node{d.victim()}, false)
+	shapeFault := func(name, description string, delay time.Duration, bitsPerSecond int) fault {
+		return fault{name: name, description: description, expect: history.Strain,
+			begin: func(ctx context.Context, r *run) error {
+				return r.cluster.Shape(ctx, betweenDatacentres()(r), delay, bitsPerSecond)
 			},
-			end: func(ctx context.Context, d *drill) error {
-				if err := d.cluster.HealAll(ctx); err != nil {
-					return err
-				}
-				return d.cluster.HealClients(ctx, []*testcluster.Node{d.victim()})
-			}},
-		clientsCut("clients-drop", "the client port of one node is closed, packets vanish", false),
-		clientsCut("clients-reject", "the client port of one node is closed, connections are reset", true),
-	}, shaped()...)
-}
-
-func clientsCut(name, what string, reject bool) fault {
-	return fault{name: name, what: what, expect: history.OneNode,
-		begin: func(ctx context.Context, d *drill) error {
-			return d.cluster.CutClients(ctx, []*testcluster.Node{d.victim()}, reject)
-		},
-		end: func(ctx context.Context, d *drill) error {
-			return d.cluster.HealClients(ctx, []*testcluster.Node{d.victim()})
-		}}
-}
-
-// shaped are links between the datacentres that are long or narrow.
-func shaped() []fault {
-	shape := func(name, what string, delay time.Duration, bits int) fault {
-		return fault{name: name, what: what, expect: history.Strain,
-			begin: func(ctx context.Context, d *drill) error {
-				return d.cluster.Shape(ctx, d.cluster.LinkBetween("dc1", "dc2"), delay, bits)
-			},
-			end: func(ctx context.Context, d *drill) error {
-				return d.cluster.Unshape(ctx, d.cluster.LinkBetween("dc1", "dc2"))
-			}}
+			end: func(ctx context.Context, r *run) error { return r.cluster.Unshape(ctx, betweenDatacentres()(r)) }}
 	}
 	return []fault{
-		shape("delay-50", "50 ms more each way between the datacentres", 50*time.Millisecond, 0),
-		shape("delay-100", "100 ms more each way between the datacentres", 100*time.Millisecond, 0),
-		shape("delay-300", "300 ms more each way between the datacentres", 300*time.Millisecond, 0),
-		shape("narrow", "1 Mbit/s between the datacentres", 0, 1_000_000),
+		cutFault("half-joined", "one node is cut off from all other nodes; its client port is open", history.OneNode, aroundVictim()),
+		cutFault("partition-drop", "the datacentres are cut off from each other; packets are dropped", history.OtherDatacentre, betweenDatacentres()),
+		cutFault("partition-reject", "the datacentres are cut off from each other; connections are reset", history.OtherDatacentre, betweenDatacentres(reject)),
+		cutFault("partition-out", "the second datacentre receives nothing from the first", history.OtherDatacentre, betweenDatacentres(oneWay)),
+		cutFault("partition-in", "the first datacentre receives nothing from the second", history.OtherDatacentre, betweenDatacentres(reverse)),
+		cutFault("node-mute", "one node receives from the other nodes, but they do not receive from it", history.OneNode, aroundVictim(oneWay)),
+		cutFault("node-deaf", "one node receives nothing from the other nodes, but they receive from it", history.OneNode, aroundVictim(reverse)),
+		cutFault("loss-5", "5 % of the packets between the datacentres are lost", history.Strain, betweenDatacentres(loss(0.05))),
+		cutFault("loss-20", "20 % of the packets between the datacentres are lost", history.Strain, betweenDatacentres(loss(0.20))),
+		cutFault("loss-local-20", "20 % of the packets of one local node are lost", history.OneNode, aroundVictim(loss(0.20))),
+		{name: "isolated", description: "one node is cut off from all nodes and all instances", expect: history.OneNode,
+			begin: sequence(cut(aroundVictim()), cutClients(false)), end: sequence(heal, healClients)},
+		{name: "clients-drop", description: "the client port of one node is closed; packets are dropped", expect: history.OneNode, begin: cutClients(false), end: healClients},
+		{name: "clients-reject", description: "the client port of one node is closed; connections are reset", expect: history.OneNode, begin: cutClients(true), end: healClients},
+		shapeFault("delay-50", "50 ms more delay each way between the datacentres", 50*time.Millisecond, 0),
+		shapeFault("delay-100", "100 ms more delay each way between the datacentres", 100*time.Millisecond, 0),
+		shapeFault("delay-300", "300 ms more delay each way between the datacentres", 300*time.Millisecond, 0),
+		shapeFault("narrow", "1 Mbit/s between the datacentres", 0, 1_000_000),
+	}
+}
+
+// hintFaults returns partitions during which Cassandra keeps no hints, or for a short time only. A write then reaches the
+// other datacentre only if the service replays it.
+func hintFaults() []fault {
+	partition := func(name, description string, before, after action) fault {
+		return fault{name: name, description: description, expect: history.OtherDatacentre, unrepaired: true, length: 40 * time.Second,
+			begin: sequence(before, cut(betweenDatacentres())), end: sequence(heal, after)}
+	}
+	const shortWindow, defaultWindow = "5000", "10800000" // milliseconds
+	return []fault{
+		partition("hints-off", "the datacentres are cut off from each other and no hints are kept",
+			nodetool(allNodes, "disablehandoff"), nodetool(allNodes, "enablehandoff")),
+		partition("hint-window", "the datacentres are cut off from each other for longer than hints are kept",
+			nodetool(allNodes, "setmaxhintwindow", shortWindow), nodetool(allNodes, "setmaxhintwindow", defaultWindow)),
 	}
 }

@@ -1,100 +1,136 @@
-// Command drill breaks an installation of UserInfo while clients use it, and says with evidence whether any promise was
-// broken.
+// Command drill injects faults into an installation of UserInfo while clients use it, and decides from the recorded requests
+// whether the service broke a promise.
 //
-//	schedule (load) ─▶ instances in two datacentres ─▶ history ─▶ judge ─▶ report
-//	                    ▲ faults (testcluster, fleet)
+//	schedule (load) ──▶ service instances in two datacentres ──▶ history ──▶ judge ──▶ report
+//	                     ▲ faults (testcluster, fleet)
 //
-// The installation is one of its own, made for the occasion from the source as it is: six Cassandra nodes in containers and
-// four processes of the service, all on this machine. `drill watch` has another's installation instead, which its operators
-// break with their own hands.
+// By default the drill starts its own installation on this machine: six Cassandra nodes in containers, and four processes of
+// the service, which it builds from the source. "drill watch" uses an existing installation instead; its operators inject the
+// faults.
 //
-// It does not test what it cannot see: replicas of another's installation, or a promise that only holds for longer than
-// a drill lasts.
+// Invariants:
+//
+//  1. The verdict depends on the recorded history only, and package judge defines every promise.
+//  2. A seed repeats the load and the order of the faults.
+//  3. A planted bug (mutant) that its invariant does not find is an error of the drill.
+//
+// The drill cannot see the replicas of a watched installation. It does not test promises about times that are longer than a
+// drill.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+	"time"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// Exit codes.
+// Exit codes. A larger code outranks a smaller one.
 const (
 	exitOK     = 0
-	exitBroken = 1 // a promise was broken, or a mutant survived
-	exitUsage  = 2
-	exitFailed = 3 // the drill could not be held
+	exitBroken = 1 // the service broke a promise, or a mutant was not caught
+	exitUsage  = 2 // wrong arguments
+	exitFailed = 3 // the drill could not be completed
 )
 
-// command is one of the program's verbs. It returns an exit code.
+// errUsage is returned for wrong arguments whose mistake was already printed.
+var errUsage = errors.New("wrong arguments")
+
+// usageError describes wrong arguments.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// command is a subcommand. It returns an exit code, or an error.
 type command struct {
 	name, usage string
-	run         func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+	run         func(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error)
 }
 
 func commands() []command {
 	return []command{
-		{"list", "                      the faults and mutants there are", list},
-		{"faults", "[flags] [NAME ...]     each fault alone, all of them where none is named", runFaults},
-		{"mix", "[flags]                faults at random, for a while", runMix},
-		{"mutants", "[flags] [NAME ...]     planted bugs, each of which must be caught", runMutants},
-		{"watch", "[flags]                another installation, while its operators break it", runWatch},
-		{"judge", "[-out DIR] FILE ...    histories that were kept, once more", runJudge},
-		{"report", "[-out DIR] DIR ...      one report of the results in several directories", runReport},
+		{"list", "                      list the faults and the mutants", runList},
+		{"faults", "[flags] [NAME ...]     inject each named fault, or every fault, one drill for each", runFaults},
+		{"mix", "[flags]                inject faults in random order in one drill", runMix},
+		{"mutants", "[flags] [NAME ...]     plant bugs in the service; each must be caught", runMutants},
+		{"watch", "[flags]                record an existing installation while its operators inject faults", runWatch},
+		{"judge", "[-out DIR] FILE ...    judge saved histories again", runJudge},
+		{"report", "[-out DIR] DIR ...      write one report about the results in several directories", runReport},
 	}
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// execute runs the subcommand that args name and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
-		usage(stderr)
+		printUsage(stderr)
 		return exitUsage
 	}
 	if isHelp(args[0]) {
-		usage(stdout)
+		printUsage(stdout)
 		return exitOK
 	}
-	for _, c := range commands() {
-		switch {
-		case c.name != args[0]:
-		case isHelp(args[len(args)-1]):
-			c.run(ctx, args[1:], stdout, stdout)
-			return exitOK
-		default:
-			return c.run(ctx, args[1:], stdout, stderr)
-		}
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
+	if i < 0 {
+		fmt.Fprintf(stderr, "drill: unknown command %q\n", args[0])
+		printUsage(stderr)
+		return exitUsage
 	}
-	fmt.Fprintf(stderr, "drill: there is no command %q\n", args[0])
-	usage(stderr)
-	return exitUsage
+	if isHelp(args[len(args)-1]) {
+		stderr = stdout
+	}
+	code, err := all[i].run(ctx, args[1:], stdout, stderr)
+	var usage usageError
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.Is(err, errUsage):
+		return exitUsage
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "drill %s: %v\n", args[0], err)
+		return exitUsage
+	case err != nil:
+		fmt.Fprintf(stderr, "drill %s: %v\n", args[0], err)
+		return exitFailed
+	}
+	return code
 }
 
 func isHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
 
-func usage(w io.Writer) {
-	fmt.Fprintln(w, "usage: drill COMMAND; -h after a command explains its flags")
+func printUsage(w io.Writer) {
+	fmt.Fprintln(w, "usage: drill COMMAND (use -h after a command to list its flags)")
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  drill %-8s%s\n", c.name, c.usage)
 	}
 }
 
-// parse reads a command's flags. Whatever is wrong has been said when ok is false.
-func parse(flags *flag.FlagSet, args []string, stderr io.Writer) (ok bool) {
+// parseFlags parses the flags of a command. The flag set prints mistakes to stderr.
+func parseFlags(flags *flag.FlagSet, args []string, stderr io.Writer) error {
 	flags.SetOutput(stderr)
-	return flags.Parse(args) == nil
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return err
+	} else if err != nil {
+		return errUsage
+	}
+	return nil
 }
 
+// newLog returns a logger that writes the time of day and the message.
 func newLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch a.Key {
@@ -107,14 +143,29 @@ func newLog(w io.Writer) *slog.Logger {
 	}}))
 }
 
-func list(_ context.Context, _ []string, stdout, _ io.Writer) int {
+// logf logs a formatted message.
+func logf(log *slog.Logger, format string, args ...any) { log.Info(fmt.Sprintf(format, args...)) }
+
+// sleep waits for d. It returns the error of ctx if that is done first.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func runList(_ context.Context, _ []string, stdout, _ io.Writer) (int, error) {
 	fmt.Fprintln(stdout, "faults:")
 	for _, f := range faults() {
-		fmt.Fprintf(stdout, "  %-24s %s\n", f.name, f.what)
+		fmt.Fprintf(stdout, "  %-24s %s\n", f.name, f.description)
 	}
 	fmt.Fprintln(stdout, "mutants:")
 	for _, m := range mutants() {
-		fmt.Fprintf(stdout, "  %-24s %s (under %s, to be caught by %s)\n", m.name, m.what, m.fault, m.must)
+		fmt.Fprintf(stdout, "  %-24s %s (with fault %s, must be caught by %s)\n", m.name, m.description, m.fault, m.invariant)
 	}
-	return exitOK
+	return exitOK, nil
 }

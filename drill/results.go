@@ -5,19 +5,89 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"userinfo/drill/history"
+	"userinfo/drill/judge"
 	"userinfo/drill/report"
 )
 
-// writeReport makes one report in dir of all the results in some directories. Of two of one name the later counts.
-func writeReport(dir string, from []string) error {
+// Names of result files.
+const (
+	historySuffix = ".history.json.gz"
+	summarySuffix = ".summary.json"
+	mutantPrefix  = "mutant-" // of drills with a planted bug
+)
+
+// dependsOnMachine lists the invariants that depend on the speed of the machine. Where all nodes share a few cores, their
+// violations are reported, but they do not count as broken promises.
+var dependsOnMachine = map[string]bool{"I7": true, "I8": true}
+
+// promiseBroken reports whether a verdict shows a broken promise.
+func promiseBroken(verdicts []judge.Verdict) bool {
+	return slices.ContainsFunc(verdicts, func(v judge.Verdict) bool { return v.Violated() && !dependsOnMachine[v.Invariant] })
+}
+
+// judge evaluates a history, prints the verdicts and saves the summary. It saves the history too if keep returns true.
+func (s *settings) judge(h *history.History, stdout io.Writer, keep func(report.Summary) bool) (report.Summary, error) {
+	summary := report.Summarize(h, judge.Evaluate(h))
+	printVerdicts(stdout, h, summary.Verdicts)
+	if keep(summary) {
+		if err := h.Write(filepath.Join(s.out, h.Name+historySuffix)); err != nil {
+			return summary, err
+		}
+	}
+	return summary, summary.WriteFile(filepath.Join(s.out, h.Name+summarySuffix))
+}
+
+// printVerdicts prints the counts of outcomes, each verdict, and its first violations.
+func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
+	const shown = 3
+	outcomes := make(map[history.Outcome]int)
+	for i := range h.Operations {
+		outcomes[h.Operations[i].Outcome()]++
+	}
+	fmt.Fprintf(w, "%d operations: %d ok, %d deletes pending elsewhere, %d failed, %d unknown\n", len(h.Operations),
+		outcomes[history.OK], outcomes[history.Local], outcomes[history.Failed], outcomes[history.Unknown])
+	for _, v := range verdicts {
+		word := "held"
+		switch {
+		case v.Violated():
+			word = "BROKEN"
+		case v.Checked == 0:
+			word = "–"
+		}
+		fmt.Fprintf(w, "  %-4s %-6s checked %7d, broken %d  %s\n", v.Invariant, word, v.Checked, v.Broken, v.Note)
+		for _, violation := range v.Violations[:min(shown, len(v.Violations))] {
+			fmt.Fprintf(w, "       at %v, %s: %s (operations %v)\n", violation.At.Round(time.Millisecond), violation.Fault, violation.What, violation.Operations)
+		}
+		if v.Broken > shown {
+			fmt.Fprintf(w, "       … and %d more\n", v.Broken-shown)
+		}
+	}
+}
+
+// finish writes the report about all results in the directory and prints the result.
+func (s *settings) finish(code int, stdout io.Writer) (int, error) {
+	if err := writeReport(s.out, s.out); err != nil {
+		return 0, err
+	}
+	result := map[int]string{exitOK: "no promise was broken", exitBroken: "A PROMISE WAS BROKEN or a mutant was not caught", exitFailed: "not every drill could be completed"}[code]
+	fmt.Fprintf(stdout, "\n%s; the report is %s\n", result, filepath.Join(s.out, "report.md"))
+	return code, nil
+}
+
+// writeReport writes one report about all summaries in some directories. Of several drills with the same name it uses the
+// latest. Drills have the order of the list of faults; other drills follow.
+func writeReport(out string, from ...string) error {
 	byName := make(map[string]report.Summary)
-	for _, d := range from {
-		files, err := filepath.Glob(filepath.Join(d, "*"+summarySuffix))
+	for _, dir := range from {
+		files, err := filepath.Glob(filepath.Join(dir, "*"+summarySuffix))
 		if err != nil {
 			return err
 		}
@@ -31,58 +101,82 @@ func writeReport(dir string, from []string) error {
 			}
 		}
 	}
-	var drills []report.Summary
-	var planted []report.MutantResult
+	var results []report.MutantResult
 	for _, m := range mutants() {
 		if s, ok := byName[mutantPrefix+m.name]; ok {
-			planted = append(planted, report.OfMutant(s, m.what, m.must))
+			results = append(results, m.result(s))
 		}
 	}
-	for _, name := range order() {
+	maps.DeleteFunc(byName, func(_ string, s report.Summary) bool { return s.Mutant != "" })
+	var drills []report.Summary
+	add := func(name string) {
 		if s, ok := byName[name]; ok {
 			drills = append(drills, s)
 			delete(byName, name)
 		}
 	}
-	var rest []report.Summary // the mix, and what was watched
-	for _, s := range byName {
-		if s.Mutant == "" {
-			rest = append(rest, s)
-		}
-	}
-	slices.SortFunc(rest, func(a, b report.Summary) int { return strings.Compare(a.Name, b.Name) })
-	return report.Write(dir, append(drills, rest...), planted)
-}
-
-const mutantPrefix = "mutant-"
-
-// order is that of the catalogue.
-func order() []string {
-	var names []string
 	for _, f := range faults() {
-		names = append(names, f.name)
+		add(f.name)
 	}
-	return names
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		add(name)
+	}
+	return report.Write(out, drills, results)
 }
 
-func runReport(_ context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("drill report", flag.ContinueOnError)
-	out := flags.String("out", "drill-report", "the `DIRECTORY` for the report")
-	if !parse(flags, args, stderr) {
-		return exitUsage
+// runJudge judges saved histories again. With -out it writes their summaries and a report.
+func runJudge(_ context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+	flags := flag.NewFlagSet("drill judge", flag.ContinueOnError)
+	s := settings{}
+	flags.StringVar(&s.out, "out", "", "`DIRECTORY` for results and a report; by default nothing is written")
+	if err := parseFlags(flags, args, stderr); err != nil {
+		return 0, err
 	}
 	if flags.NArg() == 0 {
-		fmt.Fprintln(stderr, "drill report: name the directories that hold results")
-		return exitUsage
+		return 0, usageError("name the history files (*" + historySuffix + ")")
 	}
-	if err := os.MkdirAll(*out, 0o755); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
+	if s.out != "" {
+		if err := os.MkdirAll(s.out, 0o755); err != nil {
+			return 0, err
+		}
 	}
-	if err := writeReport(*out, flags.Args()); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
+	code := exitOK
+	for _, file := range flags.Args() {
+		h, err := history.Read(file)
+		if err != nil {
+			return 0, err
+		}
+		fmt.Fprintf(stdout, "%s (seed %d)\n", h.Name, h.Seed)
+		verdicts := judge.Evaluate(h)
+		printVerdicts(stdout, h, verdicts)
+		if promiseBroken(verdicts) && h.Mutant == "" {
+			code = exitBroken
+		}
+		if s.out != "" {
+			if err := report.Summarize(h, verdicts).WriteFile(filepath.Join(s.out, h.Name+summarySuffix)); err != nil {
+				return 0, err
+			}
+		}
 	}
-	fmt.Fprintln(stdout, filepath.Join(*out, "report.html"))
-	return exitOK
+	if s.out == "" {
+		return code, nil
+	}
+	return s.finish(code, stdout)
+}
+
+// runReport writes one report about the results in several directories.
+func runReport(_ context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+	flags := flag.NewFlagSet("drill report", flag.ContinueOnError)
+	out := flags.String("out", "drill-report", "`DIRECTORY` for the report")
+	if err := parseFlags(flags, args, stderr); err != nil {
+		return 0, err
+	}
+	if flags.NArg() == 0 {
+		return 0, usageError("name the directories with results")
+	}
+	if err := writeReport(*out, flags.Args()...); err != nil {
+		return 0, fmt.Errorf("reading results in %s: %w", strings.Join(flags.Args(), ", "), err)
+	}
+	fmt.Fprintln(stdout, filepath.Join(*out, "report.md"))
+	return exitOK, nil
 }

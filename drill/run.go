@@ -2,261 +2,181 @@ package main
 
 import (
 	"context"
-	"flag"
+	"crypto/rand"
+	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
-	"userinfo/drill/judge"
-	"userinfo/drill/report"
-	"userinfo/internal/testcluster"
+	"userinfo/drill/history"
+	"userinfo/drill/load"
 )
 
-// settings are the flags that drills have in common.
-type settings struct {
-	rate    float64
-	seed    uint64
-	seconds int
-	minutes float64
-	out     string
-	keep    bool
+const (
+	// timeBefore is how long the load runs before the first fault.
+	timeBefore = 8 * time.Second
+	// timeAfter is how long the load runs after the last fault has recovered.
+	timeAfter = 2 * time.Second
+	// restTime is the pause after the load in which the service releases its resources.
+	restTime = 2 * time.Second
+)
+
+// run is one drill on an environment: the load, the faults one after another, and the final reads.
+type run struct {
+	*environment
+	plan     plan
+	history  *history.History
+	recorder *load.Recorder
+	skipped  []string // faults that could not be injected
 }
 
-func (s *settings) flags(name string) *flag.FlagSet {
-	f := s.commonFlags(name)
-	f.IntVar(&s.seconds, "seconds", 30, "how long a fault lasts, unless its nature asks for more")
-	f.BoolVar(&s.keep, "keep", false, "keep whole histories, not only what the report needs; those with a violation are always kept")
-	return f
-}
-
-// commonFlags are those of watch too.
-func (s *settings) commonFlags(name string) *flag.FlagSet {
-	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.Float64Var(&s.rate, "rate", 100, "operations per second, of all datacentres together")
-	f.Uint64Var(&s.seed, "seed", 0, "of the schedule; 0: a new one, which is printed")
-	f.StringVar(&s.out, "out", "drill-results", "the `DIRECTORY` for results and the report")
-	return f
-}
-
-func (s *settings) prepare(stdout io.Writer) error {
-	if s.seed == 0 {
-		s.seed = rand.Uint64N(1 << 32)
+// runPlan runs a drill and returns its history. It returns an error if there is no complete history.
+func (e *environment) runPlan(ctx context.Context, p plan) (*history.History, error) {
+	began := time.Now()
+	r := &run{environment: e, plan: p, recorder: e.newRecorder(began)}
+	defer r.recorder.Close()
+	r.history = &history.History{
+		Name: p.name, Seed: p.seed, Began: began, Rate: p.rate, Fence: fence, TouchSlack: touchSlack,
+		Datacentres: datacentres, Environment: e.describe(),
 	}
-	fmt.Fprintf(stdout, "seed %d\n", s.seed)
-	return os.MkdirAll(s.out, 0o755)
-}
-
-func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var s settings
-	flags := s.flags("drill faults")
-	planted := flags.Bool("mutants", false, "then also the mutants, on the same installation")
-	if !parse(flags, args, stderr) {
-		return exitUsage
+	r.history.Environment["command"] = p.command()
+	if p.mutant != nil {
+		r.history.Mutant = p.mutant.name
 	}
-	chosen := faults()
-	if names := flags.Args(); len(names) > 0 {
-		chosen = nil
-		for _, name := range names {
-			f, ok := faultNamed(name)
-			if !ok {
-				fmt.Fprintf(stderr, "drill faults: there is no fault %q; see drill list\n", name)
-				return exitUsage
-			}
-			chosen = append(chosen, f)
-		}
-	}
-	if err := s.prepare(stdout); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	var plans []plan
-	for _, f := range chosen {
-		plans = append(plans, plan{name: f.name, command: "faults " + f.name, faults: []step{{fault: f, length: s.length(f)}}})
-	}
-	var hunted []mutant
-	if *planted {
-		hunted = mutants()
-	}
-	return s.holdAll(ctx, "faults", plans, hunted, stdout, stderr)
-}
-
-func (s *settings) length(f fault) time.Duration {
-	if f.length > 0 {
-		return f.length
-	}
-	return time.Duration(s.seconds) * time.Second
-}
-
-func runMix(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var s settings
-	flags := s.flags("drill mix")
-	flags.Float64Var(&s.minutes, "minutes", 30, "how long faults go on")
-	each := flags.Bool("each", false, "every fault there is, once and as long as when it is alone, in random order, however long that takes")
-	if !parse(flags, args, stderr) {
-		return exitUsage
-	}
-	if err := s.prepare(stdout); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	p := s.mix()
-	if *each {
-		p = s.mixOfEach()
-	}
-	return s.holdAll(ctx, "mix", []plan{p}, nil, stdout, stderr)
-}
-
-// between is the pause between the faults of a mix of each: what the next is compared with.
-const between = 8 * time.Second
-
-// mixOfEach is every fault once, in random order, one after the other's recovery.
-func (s *settings) mixOfEach() plan {
-	random := rand.New(rand.NewPCG(s.seed, 1))
-	p := plan{name: "mix-of-each", command: fmt.Sprintf("mix -each -seconds %d", s.seconds)}
-	all := faults()
-	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	for _, f := range all {
-		p.faults = append(p.faults, step{fault: f, length: s.length(f), pause: between})
-	}
-	return p
-}
-
-// mix is faults in random order, none twice in a row, until their time is over. Recovery takes about as long as a fault.
-func (s *settings) mix() plan {
-	random := rand.New(rand.NewPCG(s.seed, 1))
-	p := plan{name: "mix", command: fmt.Sprintf("mix -minutes %g", s.minutes)}
-	const overhead = 20 * time.Second // of a fault's recovery, usually
-	last := ""
-	for total := time.Duration(0); total < time.Duration(s.minutes*float64(time.Minute)); {
-		all := slices.DeleteFunc(faults(), func(f fault) bool { return f.rare || f.name == last })
-		f := all[random.IntN(len(all))]
-		last = f.name
-		most := min(s.length(f), 30*time.Second)
-		step := step{fault: f, length: most/3 + time.Duration(random.Int64N(int64(most*2/3))), pause: time.Duration(random.IntN(5000)) * time.Millisecond}
-		p.faults = append(p.faults, step)
-		total += step.length + step.pause + overhead
-	}
-	return p
-}
-
-// holdAll holds drills one after another on one installation, judges each, hunts mutants, and writes a report.
-func (s *settings) holdAll(ctx context.Context, title string, plans []plan, hunted []mutant, stdout, stderr io.Writer) int {
-	f, err := newField(ctx, needs(plans), newLog(stderr))
+	e.killedRuns = nil
+	before, err := e.countRequests(ctx)
 	if err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
+		return nil, err
 	}
-	defer f.closeAndSay(ctx, stderr)
-	if err := f.warmUp(ctx, s.rate); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
+	sampler := e.startSampler(ctx, r.recorder.Now)
+	stopLoad := runLoad(ctx, r.recorder, p.seed, p.rate, "drill", r.targets())
+	runErr := r.injectAll(ctx)
+	stopLoad()
+	r.history.Samples = sampler.stop()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
-	code := s.holdEach(ctx, f, plans, stdout, stderr)
-	for n := range hunted {
-		caught, err := s.hunt(ctx, f, &hunted[n], stdout)
-		if err != nil {
-			fmt.Fprintln(stderr, "drill:", hunted[n].name, err)
-			code = exitFailed
-		} else if !caught && code == exitOK {
-			code = exitBroken
-		}
+	if runErr != nil { // the history so far can be judged
+		logf(r.log, "the drill ends early: %v", runErr)
+		r.history.Environment["ended early"] = runErr.Error()
 	}
-	return s.conclude(title, code, stdout, stderr)
+	if err := r.finish(ctx, before); err != nil {
+		return nil, errors.Join(runErr, err)
+	}
+	if len(r.skipped) > 0 {
+		r.history.Environment["could not be injected"] = strings.Join(r.skipped, ", ")
+	}
+	return r.history, nil
 }
 
-// holdEach holds drills one after another, and goes on with the next where one could not be held.
-func (s *settings) holdEach(ctx context.Context, f *field, plans []plan, stdout, stderr io.Writer) int {
-	code := exitOK
-	for n, p := range plans {
-		p.rate = s.rate
-		p.seed = s.seed + uint64(n)
-		fmt.Fprintf(stdout, "\n%s (seed %d), %d of %d\n", p.name, p.seed, n+1, len(plans))
-		summary, err := s.one(ctx, f, p, stdout)
-		if ctx.Err() != nil {
-			return exitFailed
-		}
-		if err != nil {
-			fmt.Fprintln(stderr, "drill:", p.name, err)
-			code = exitFailed
-			if err := f.renew(ctx, s.rate, needs(plans)); err != nil {
-				fmt.Fprintln(stderr, "drill: the installation cannot be put right:", err)
-				return code
-			}
-			continue
-		}
-		if summary.Environment["ended early"]+summary.Environment["could not be played"] != "" {
-			code = exitFailed
-		} else if broken(summary.Verdicts) && code == exitOK {
-			code = exitBroken
-		}
-		if err := writeReport(s.out, []string{s.out}); err != nil { // so that there is one however this ends
-			fmt.Fprintln(stderr, "drill:", err)
-		}
+// runLoad starts the load. It returns a function that stops the load and waits for its last answers.
+func runLoad(ctx context.Context, r *load.Recorder, seed uint64, rate float64, prefix string, targets [][]load.Target) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	schedule := load.NewSchedule(seed, rate, len(targets), prefix+":"+rand.Text()[:8]+":")
+	running.Go(func() { r.Run(ctx, schedule, targets) })
+	return func() {
+		cancel()
+		running.Wait()
 	}
-	return code
 }
 
-// one holds a drill and writes down what came of it.
-func (s *settings) one(ctx context.Context, f *field, p plan, stdout io.Writer) (report.Summary, error) {
-	h, err := f.hold(ctx, p)
+// injectAll injects the faults of the plan one after another.
+func (r *run) injectAll(ctx context.Context) error {
+	if err := sleep(ctx, timeBefore); err != nil {
+		return err
+	}
+	for n, s := range r.plan.steps {
+		if err := r.inject(ctx, s); err != nil {
+			return fmt.Errorf("fault %s: %w", s.name, err)
+		}
+		if err := sleep(ctx, s.pause); err != nil {
+			return err
+		}
+		if len(r.plan.steps) > 1 {
+			logf(r.log, "%d of %d faults, %v", n+1, len(r.plan.steps), r.recorder.Now().Round(time.Second))
+		}
+	}
+	return sleep(ctx, timeAfter)
+}
+
+// inject injects one fault and waits for recovery. A fault that cannot be injected stays in the history, because clients may
+// have seen a part of it.
+func (r *run) inject(ctx context.Context, s step) error {
+	logf(r.log, "%s begins: %s", s.name, s.description)
+	f := history.Fault{
+		Name: s.name, Expect: s.expect, Datacentre: s.lostDatacentre, Unrepaired: s.unrepaired,
+		ClockSkew: s.clockSkew, CassandraSkew: s.cassandraSkew, Begin: r.recorder.Now(),
+	}
+	err := r.apply(ctx, s, f.Begin+s.length)
+	if s.end != nil {
+		err = errors.Join(err, s.end(context.WithoutCancel(ctx), r))
+	}
+	f.End = r.recorder.Now()
 	if err != nil {
-		return report.Summary{}, err
+		logf(r.log, "%s could not be injected: %v", s.name, err)
+		f.Name, f.Expect = f.Name+" (not injected)", history.Outage
+		r.skipped = append(r.skipped, s.name)
 	}
-	verdicts := judge.Evaluate(h)
-	printVerdicts(stdout, h, verdicts)
-	if s.keep || broken(verdicts) {
-		if err := h.Write(filepath.Join(s.out, p.name+".history.json.gz")); err != nil {
-			return report.Summary{}, err
-		}
+	logf(r.log, "%s has ended; waiting for recovery", s.name)
+	err = r.waitRecovered(ctx)
+	if err == nil {
+		f.Recovered = r.recorder.Now()
+		logf(r.log, "recovered %v after the end", (f.Recovered - f.End).Round(100*time.Millisecond))
 	}
-	summary := report.Summarize(h, verdicts)
-	return summary, summary.Write(filepath.Join(s.out, p.name+summarySuffix))
+	r.history.Faults = append(r.history.Faults, f)
+	return err
 }
 
-const summarySuffix = ".summary.json"
-
-// renew starts a new installation where the old one may not be trusted any more.
-func (f *field) renew(ctx context.Context, rate float64, needs testcluster.Options) error {
-	if err := f.close(ctx); err != nil {
-		say(f.log, "closing: %v", err)
+// apply starts a fault and lets it last until the time given.
+func (r *run) apply(ctx context.Context, s step, until time.Duration) error {
+	if s.begin != nil {
+		if err := s.begin(ctx, r); err != nil {
+			return err
+		}
 	}
-	fresh, err := newField(ctx, needs, f.log)
+	for s.repeat != nil && r.recorder.Now() < until {
+		if err := s.repeat(ctx, r); err != nil {
+			return err
+		}
+	}
+	return sleep(ctx, until-r.recorder.Now())
+}
+
+// finish reads every key in each datacentre and at each replica, and compares the counts of requests.
+func (r *run) finish(ctx context.Context, before requestCounts) error {
+	keys := r.recorder.Keys()
+	logf(r.log, "reading %d keys in each datacentre and at each replica", len(keys))
+	r.recorder.ReadAll(r.targets())
+	r.recorder.Close() // so that idle connections of the clients do not count as a leak
+	if err := sleep(ctx, restTime); err != nil {
+		return err
+	}
+	r.history.Samples = append(r.history.Samples, r.samplesAtRest(ctx)...)
+	var err error
+	if r.history.Cells, err = r.readReplicas(ctx, keys); err != nil {
+		return err
+	}
+	after, err := r.countRequests(ctx)
 	if err != nil {
 		return err
 	}
-	*f = *fresh
-	return f.warmUp(ctx, rate)
+	r.history.Counts = r.compareCounts(r.recorder.Answers(), before, after)
+	r.history.Operations = r.recorder.Operations()
+	return nil
 }
 
-func (f *field) closeAndSay(ctx context.Context, stderr io.Writer) {
-	if err := f.close(context.WithoutCancel(ctx)); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-	}
-}
-
-// conclude writes the report of everything in the directory.
-func (s *settings) conclude(title string, code int, stdout, stderr io.Writer) int {
-	if err := writeReport(s.out, []string{s.out}); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	fmt.Fprintf(stdout, "\n%s: %s; the report is %s\n", title,
-		map[int]string{exitOK: "no promise was broken", exitBroken: "PROMISES WERE BROKEN", exitFailed: "not all could be held"}[code],
-		filepath.Join(s.out, "report.html"))
-	return code
-}
-
-func needs(plans []plan) testcluster.Options {
-	var o testcluster.Options
-	for _, p := range plans {
-		for _, step := range p.faults {
-			o.SettableClocks = o.SettableClocks || step.needs.SettableClocks
-			o.SmallDisk = o.SmallDisk || step.needs.SmallDisk
+// samplesAtRest samples the instances without load. An instance may run a periodic task, so samplesAtRest repeats until no
+// instance has anything in flight, at most maxSamples times.
+func (r *run) samplesAtRest(ctx context.Context) []history.Sample {
+	const maxSamples, interval = 10, 700 * time.Millisecond
+	for n := 1; ; n++ {
+		samples := r.sampleAll(ctx, r.recorder.Now)
+		busy := slices.ContainsFunc(samples, func(s history.Sample) bool { return s.InFlight+s.Streams > 0 })
+		if !busy || n == maxSamples || sleep(ctx, interval) != nil {
+			return samples
 		}
 	}
-	return o
 }

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+
+	"userinfo/drill/report"
+)
+
+// settings are the flags that several subcommands share.
+type settings struct {
+	rate    float64
+	seed    uint64
+	seconds int
+	minutes float64
+	out     string
+	keep    bool
+}
+
+// flags returns the flags of the subcommands that inject faults.
+func (s *settings) flags(name string) *flag.FlagSet {
+	f := s.commonFlags(name)
+	f.IntVar(&s.seconds, "seconds", 30, "length of a fault in seconds, unless the fault has its own length")
+	f.BoolVar(&s.keep, "keep", false, "keep the history of every drill; by default only the histories with a violation are kept")
+	return f
+}
+
+// commonFlags returns the flags of all subcommands that run a load.
+func (s *settings) commonFlags(name string) *flag.FlagSet {
+	f := flag.NewFlagSet("drill "+name, flag.ContinueOnError)
+	f.Float64Var(&s.rate, "rate", 100, "operations per second, in all datacentres together")
+	f.Uint64Var(&s.seed, "seed", 0, "seed of the schedule; 0 means a random seed, which is printed")
+	f.StringVar(&s.out, "out", "drill-results", "`DIRECTORY` for results and the report")
+	return f
+}
+
+// prepare chooses the seed and creates the directory for results.
+func (s *settings) prepare(stdout io.Writer) error {
+	if s.seed == 0 {
+		s.seed = rand.Uint64N(1 << 32)
+	}
+	fmt.Fprintf(stdout, "seed %d\n", s.seed)
+	return os.MkdirAll(s.out, 0o755)
+}
+
+func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+	var s settings
+	flags := s.flags("faults")
+	withMutants := flags.Bool("mutants", false, "run all mutants afterwards, on the same installation")
+	if err := parseFlags(flags, args, stderr); err != nil {
+		return 0, err
+	}
+	chosen, err := choose(flags.Args(), faults(), faultNamed, "fault")
+	if err != nil {
+		return 0, err
+	}
+	if err := s.prepare(stdout); err != nil {
+		return 0, err
+	}
+	var plans []plan
+	for _, f := range chosen {
+		plans = append(plans, s.faultPlan(f))
+	}
+	var planted []mutant
+	if *withMutants {
+		planted = mutants()
+	}
+	return s.runAll(ctx, plans, planted, stdout, stderr)
+}
+
+func runMutants(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+	var s settings
+	flags := s.flags("mutants")
+	if err := parseFlags(flags, args, stderr); err != nil {
+		return 0, err
+	}
+	chosen, err := choose(flags.Args(), mutants(), mutantNamed, "mutant")
+	if err != nil {
+		return 0, err
+	}
+	if err := s.prepare(stdout); err != nil {
+		return 0, err
+	}
+	return s.runAll(ctx, nil, chosen, stdout, stderr)
+}
+
+// choose returns the elements with the given names, or all elements if there are no names.
+func choose[T any](names []string, all []T, named func(string) (T, bool), kind string) ([]T, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []T
+	for _, name := range names {
+		x, ok := named(name)
+		if !ok {
+			return nil, usageError(fmt.Sprintf("unknown %s %q; drill list shows all", kind, name))
+		}
+		chosen = append(chosen, x)
+	}
+	return chosen, nil
+}
+
+func runMix(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+	var s settings
+	flags := s.flags("mix")
+	flags.Float64Var(&s.minutes, "minutes", 30, "total length in minutes")
+	each := flags.Bool("each", false, "inject every fault once in its full length, instead of -minutes")
+	if err := parseFlags(flags, args, stderr); err != nil {
+		return 0, err
+	}
+	if err := s.prepare(stdout); err != nil {
+		return 0, err
+	}
+	p := s.mixPlan()
+	if *each {
+		p = s.mixOfEachPlan()
+	}
+	return s.runAll(ctx, []plan{p}, nil, stdout, stderr)
+}
+
+// runAll starts an environment, runs drills and mutants on it one after another, and writes a report.
+func (s *settings) runAll(ctx context.Context, plans []plan, planted []mutant, stdout, stderr io.Writer) (code int, err error) {
+	options := clusterOptions(plans)
+	e, err := newEnvironment(ctx, options, newLog(stderr))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, e.close(context.WithoutCancel(ctx))) }()
+	if err := e.warmUp(ctx, s.rate); err != nil {
+		return 0, err
+	}
+	for n, p := range plans {
+		p.rate, p.seed = s.rate, s.seed+uint64(n)
+		fmt.Fprintf(stdout, "\n%s (seed %d), %d of %d\n", p.name, p.seed, n+1, len(plans))
+		result, err := s.runOne(ctx, e, p, stdout)
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		if err != nil {
+			fmt.Fprintf(stderr, "drill: %s: %v\n", p.name, err)
+			result = exitFailed
+			if err := e.replace(ctx, options, s.rate); err != nil {
+				return 0, fmt.Errorf("starting a new installation: %w", err)
+			}
+		}
+		code = max(code, result)
+		if err := writeReport(s.out, s.out); err != nil { // now, in case a later drill is interrupted
+			fmt.Fprintln(stderr, "drill:", err)
+		}
+	}
+	for _, m := range planted {
+		caught, err := s.runMutant(ctx, e, m, stdout)
+		if err != nil {
+			fmt.Fprintf(stderr, "drill: mutant %s: %v\n", m.name, err)
+			code = exitFailed
+		} else if !caught {
+			code = max(code, exitBroken)
+		}
+	}
+	return s.finish(code, stdout)
+}
+
+// runOne runs a drill, judges it and saves the results.
+func (s *settings) runOne(ctx context.Context, e *environment, p plan, stdout io.Writer) (code int, err error) {
+	h, err := e.runPlan(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	summary, err := s.judge(h, stdout, func(r report.Summary) bool { return s.keep || promiseBroken(r.Verdicts) })
+	switch {
+	case err != nil:
+		return 0, err
+	case h.Environment["ended early"]+h.Environment["could not be injected"] != "":
+		return exitFailed, nil
+	case promiseBroken(summary.Verdicts):
+		return exitBroken, nil
+	}
+	return exitOK, nil
+}
+
+// runMutant plants a bug in the service, runs a drill and reports whether the judge found the bug.
+func (s *settings) runMutant(ctx context.Context, e *environment, m mutant, stdout io.Writer) (caught bool, err error) {
+	fmt.Fprintf(stdout, "\nmutant %s: %s\n", m.name, m.description)
+	p, err := s.mutantPlan(m)
+	if err != nil {
+		return false, err
+	}
+	if err := e.deploy(ctx, &m); err != nil {
+		return false, err
+	}
+	h, err := e.runPlan(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	_, err = s.judge(h, stdout, func(r report.Summary) bool {
+		caught = m.result(r).Caught()
+		return s.keep || !caught
+	})
+	fmt.Fprintf(stdout, "%s: %s\n", m.name, map[bool]string{true: "caught", false: "NOT CAUGHT"}[caught])
+	return caught, err
+}

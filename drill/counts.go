@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"userinfo/drill/history"
+	"userinfo/drill/load"
+	"userinfo/internal/fleet"
+)
+
+// requestCounts is how often the instances answered, as their metrics and logs count it.
+type requestCounts struct{ metrics, logs map[load.Answer]int }
+
+var historyMethods = map[string]history.Method{
+	http.MethodGet: history.Get, http.MethodPut: history.Set, http.MethodPatch: history.Touch, http.MethodDelete: history.Delete,
+}
+
+// countRequests returns the current counts of all instances.
+func (e *environment) countRequests(ctx context.Context) (requestCounts, error) {
+	c := requestCounts{make(map[load.Answer]int), make(map[load.Answer]int)}
+	for _, i := range e.instances {
+		metrics, err := e.metrics(ctx, i)
+		if err != nil {
+			return c, fmt.Errorf("counting the requests of %s: %w", i.Name, err)
+		}
+		for _, m := range metrics["userinfo_http_request_seconds"].GetMetric() {
+			label := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				label[l.GetName()] = l.GetValue()
+			}
+			if label["route"] == "/sessions/v1/:key" {
+				status, _ := strconv.Atoi(label["status"])
+				c.metrics[load.Answer{Instance: i.Name, Run: i.Run(), Method: historyMethods[label["method"]], Status: status}] = int(m.GetHistogram().GetSampleCount())
+			}
+		}
+		c.addLog(i.Name, i.Run(), i.RequestCounts())
+	}
+	for _, k := range e.killedRuns {
+		c.addLog(k.instance.Name, k.run, k.logged)
+	}
+	return c, nil
+}
+
+func (c requestCounts) addLog(instance string, run int, logged map[fleet.LoggedRequest]int) {
+	for r, n := range logged {
+		c.logs[load.Answer{Instance: instance, Run: run, Method: historyMethods[r.Method], Status: r.Status}] += n
+	}
+}
+
+// compareCounts returns what clients, metrics and logs counted during a drill. The metrics of a killed run are unknown (-1).
+func (e *environment) compareCounts(clients map[load.Answer]int, before, after requestCounts) []history.Count {
+	killed := make(map[string]bool)
+	for _, k := range e.killedRuns {
+		killed[fmt.Sprint(k.instance.Name, k.run)] = true
+	}
+	all := maps.Clone(clients)
+	maps.Copy(all, after.metrics)
+	maps.Copy(all, after.logs)
+	var counts []history.Count
+	for a := range all {
+		c := history.Count{
+			Instance: a.Instance, Run: a.Run, Method: a.Method, Status: a.Status,
+			Clients: clients[a], Metrics: after.metrics[a] - before.metrics[a], Log: after.logs[a] - before.logs[a],
+		}
+		if killed[fmt.Sprint(a.Instance, a.Run)] {
+			c.Metrics = -1
+		}
+		if c.Clients != 0 || c.Metrics > 0 || c.Log != 0 {
+			counts = append(counts, c)
+		}
+	}
+	return counts
+}
