@@ -69,12 +69,12 @@ type nodeSet func(*run) []*testcluster.Node
 
 // The node sets that faults use. victim is not a seed node, so it can be started alone. diskVictim is another node, so that
 // a mix of faults does not always hit the same one.
-func allNodes(r *run) []*testcluster.Node         { return r.cluster.Nodes("") }
-func localNodes(r *run) []*testcluster.Node       { return r.cluster.Nodes("dc1") }
-func remoteNodes(r *run) []*testcluster.Node      { return r.cluster.Nodes("dc2") }
+func allNodes(r *run) []*testcluster.Node          { return r.cluster.Nodes("") }
+func localNodes(r *run) []*testcluster.Node        { return r.cluster.Nodes("dc1") }
+func remoteNodes(r *run) []*testcluster.Node       { return r.cluster.Nodes("dc2") }
 func localNonSeedNodes(r *run) []*testcluster.Node { return r.cluster.Nodes("dc1")[1:] }
-func victim(r *run) []*testcluster.Node           { return r.cluster.Nodes("dc1")[1:2] }
-func diskVictim(r *run) []*testcluster.Node       { return r.cluster.Nodes("dc1")[2:3] }
+func victim(r *run) []*testcluster.Node            { return r.cluster.Nodes("dc1")[1:2] }
+func diskVictim(r *run) []*testcluster.Node        { return r.cluster.Nodes("dc1")[2:3] }
 
 // each returns an action that calls do for each node of a set, one after another.
 func each(nodes nodeSet, do func(*testcluster.Node, context.Context) error) action {

@@ -2,90 +2,102 @@ package main
 
 import (
 	"context"
-	"errors"
+	_ "embed"
 	"slices"
+	"strings"
 	"time"
 
 	"userinfo/drill/history"
+	"userinfo/drill/report"
+	"userinfo/internal/fleet"
 	"userinfo/internal/testcluster"
 )
 
-// mutant is a bug that is planted into the program, to see whether the drill finds it.
+// mutant is a bug that is planted in the service, to test whether the drill finds it.
+//
+// Most mutants are a wrapper around store.Rows, in mutant_rows.go.txt. The others replace text in the source of the service.
+// If the source no longer contains that text, building the mutant fails.
 type mutant struct {
-	name  string
-	what  string
-	edits []edit
-	fault string // under which it shows
-	must  string // the invariant that must be seen broken
+	name        string
+	description string
+	fault       string // the fault that shows the bug
+	invariant   string // the invariant that must find the bug
+	wrapsRows   bool   // the bug is in mutant_rows.go.txt
+	edits       []fleet.Edit
 }
 
-const collection = "store/collection.go"
-
-// mutants are all there are. Each is an edit of the source as it is now: where the source has changed so that an edit
-// does not fit any more, making the mutant fails.
+// mutants returns all mutants.
 func mutants() []mutant {
 	return []mutant{
-		{name: "delete-local-quorum", what: "a delete is content with the local datacentre", fault: "partition-drop", must: "I1",
-			edits: []edit{{"store/cassandra/table.go", "consistency = true, gocql.EachQuorum", "consistency = true, gocql.LocalQuorum"}}},
-		{name: "touch-now", what: "a touch is dated now, not just after the value it read", fault: "none", must: "I3",
-			edits: []edit{{collection, "key, r.data, r.timestamp+1, ttl)", "key, r.data, c.stamps.next(), ttl)"}}},
-		{name: "any-datacentre", what: "coordinators of every datacentre are asked", fault: "none", must: "I5",
-			edits: []edit{
-				{"store/cassandra/config.go", "\td.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)\n", ""},
-				{"store/cassandra/coordinator/nodes.go", "gocql.DCAwareRoundRobinPolicy(localDatacentre)", "gocql.RoundRobinHostPolicy()"},
+		{name: "delete-local-quorum", description: "a delete writes to the local datacentre only", fault: "partition-drop", invariant: "I1", wrapsRows: true},
+		{name: "touch-now", description: "a touch uses the current time as its timestamp", fault: "none", invariant: "I3", wrapsRows: true},
+		{name: "any-datacentre", description: "nodes of every datacentre are used as coordinators", fault: "none", invariant: "I5",
+			edits: []fleet.Edit{
+				{File: "store/cassandra/config.go", Old: "\td.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)\n"},
+				{File: "store/cassandra/coordinator/nodes.go", Old: "gocql.DCAwareRoundRobinPolicy(localDatacentre)", New: "gocql.RoundRobinHostPolicy()"},
 			}},
-		{name: "timestamp-per-attempt", what: "each attempt of a set is dated anew", fault: "node-deaf-often", must: "I3",
-			edits: []edit{{"store/cassandra/table.go",
-				"return struct{}{}, t.query(ctx, cql, args...).Exec()",
-				"args := append([]any(nil), args...)\n\t\tif cql == t.cql.write {\n\t\t\targs[0] = max(args[0].(int64), time.Now().UnixMicro())\n\t\t}\n\t\treturn struct{}{}, t.query(ctx, cql, args...).Exec()"}}},
-		{name: "no-marker", what: "a delete leaves no marker", fault: "none", must: "I1",
-			edits: []edit{{"store/cassandra/table.go", "if d.MarkerTTL > 0 {", "if d.MarkerTTL < 0 {"}}},
-		{name: "tombstone-now", what: "a delete's tombstone is dated now", fault: "clock-10s", must: "I1",
-			edits: []edit{{collection, "r := removal{tombstone: max(now+TombstoneLead(c.config.Fence).Microseconds(), seen+1), marker: now}",
-				"r := removal{tombstone: now, marker: now}"}}},
-		{name: "ttl-ignored", what: "a set lives for as long as any may", fault: "none", must: "I4",
-			edits: []edit{{collection, "c.rows.write(ctx, key, data, timestamp, ttl)", "c.rows.write(ctx, key, data, timestamp, c.config.MaxTTL)"}}},
-		{name: "cache", what: "what was read is believed for a second", fault: "none", must: "I3",
-			edits: []edit{
-				{collection, "\tr, err := c.rows.read(ctx, key)\n\tif err != nil {\n\t\treturn Value{}, fmt.Errorf(\"reading a value: %w\", err)",
-					"\tif kept, ok := drillCache.Load(key); ok && time.Since(kept.(drillKept).at) < time.Second {\n\t\treturn kept.(drillKept).value, nil\n\t}\n" +
-						"\tdefer func() {\n\t\tif err == nil {\n\t\t\tdrillCache.Store(key, drillKept{v, time.Now()})\n\t\t}\n\t}()\n" +
-						"\tr, err := c.rows.read(ctx, key)\n\tif err != nil {\n\t\treturn Value{}, fmt.Errorf(\"reading a value: %w\", err)"},
-				{collection, "// Get implements Store.\n", "var drillCache sync.Map\n\ntype drillKept struct {\n\tvalue Value\n\tat    time.Time\n}\n\n// Get implements Store.\n"},
-			}},
-		{name: "204-after-failure", what: "a delete that failed elsewhere is said to be done", fault: "partition-drop", must: "I1",
-			edits: []edit{{collection, "return fmt.Errorf(\"%w: %w\", ErrNotEverywhere, everywhere)", "return nil"}}},
-		{name: "pending-dropped", what: "deletes that are pending are forgotten", fault: "hints-off", must: "I2",
-			edits: []edit{{collection, "recorded = c.rows.pend(ctx, key, r)", "recorded = nil"}}},
+		{name: "timestamp-per-attempt", description: "each attempt of a set has a new timestamp", fault: "node-deaf-often", invariant: "I3",
+			edits: []fleet.Edit{{File: "store/cassandra/table.go", Old: "return struct{}{}, t.query(ctx, cql, args...).Exec()",
+				New: "args := append([]any(nil), args...)\n\t\tif cql == t.cql.write {\n\t\t\targs[0] = max(args[0].(int64), time.Now().UnixMicro())\n\t\t}\n" +
+					"\t\treturn struct{}{}, t.query(ctx, cql, args...).Exec()"}}},
+		{name: "no-marker", description: "a delete writes no fence marker", fault: "none", invariant: "I1", wrapsRows: true},
+		{name: "tombstone-now", description: "the tombstone of a delete has the current time as its timestamp", fault: "clock-10s", invariant: "I1", wrapsRows: true},
+		{name: "ttl-ignored", description: "a set lives for a day, whatever its TTL is", fault: "none", invariant: "I4", wrapsRows: true},
+		{name: "cache", description: "a value that was read is cached for one second", fault: "none", invariant: "I3", wrapsRows: true},
+		{name: "204-after-failure", description: "a delete that failed in the other datacentre is answered 204", fault: "partition-drop", invariant: "I1", wrapsRows: true},
+		{name: "pending-dropped", description: "pending deletes are not recorded", fault: "hints-off", invariant: "I2", wrapsRows: true},
 	}
 }
 
-func mutantNamed(name string) (*mutant, bool) {
+func mutantNamed(name string) (mutant, bool) {
 	all := mutants()
 	i := slices.IndexFunc(all, func(m mutant) bool { return m.name == name })
 	if i < 0 {
-		return nil, false
+		return mutant{}, false
 	}
-	return &all[i], true
+	return all[i], true
 }
 
-// mutantFaults are those under which some mutants show best.
+// result returns the entry of the mutant in a report.
+func (m mutant) result(s report.Summary) report.MutantResult {
+	return report.MutantResult{Summary: s, Bug: m.description, Invariant: m.invariant}
+}
+
+// mutantFaults returns the faults that only mutants use.
 func mutantFaults() []fault {
-	const deaf, hearing = 3 * time.Second, 5 * time.Second
-	return []fault{
-		{name: "none", what: "nothing", expect: history.Strain, begin: nothing},
-		{name: "node-deaf-often", what: "one node hears none of the others for 3 s, again and again", expect: history.OneNode, length: time.Minute, begin: nothing,
-			during: func(ctx context.Context, d *drill, length time.Duration) error {
-				for end := time.Now().Add(length); time.Now().Before(end); {
-					link := testcluster.Link{From: d.cluster.Others(d.victim()), To: []*testcluster.Node{d.victim()}, OneWay: true}
-					if err := d.cluster.Cut(ctx, link); err != nil || !sleep(ctx, deaf) {
-						return errors.Join(err, ctx.Err())
-					}
-					if err := d.cluster.HealAll(ctx); err != nil || !sleep(ctx, hearing) {
-						return errors.Join(err, ctx.Err())
-					}
-				}
-				return nil
-			}},
+	deafen := func(ctx context.Context, r *run) error {
+		node := victim(r)[0]
+		return r.cluster.Cut(ctx, testcluster.Link{From: r.cluster.Others(node), To: []*testcluster.Node{node}, OneWay: true})
 	}
+	return []fault{
+		{name: "none", description: "no fault", expect: history.Strain},
+		{name: "node-deaf-often", description: "one node receives nothing from the other nodes for 3 s, again and again", expect: history.OneNode, length: time.Minute,
+			repeat: sequence(deafen, wait(3*time.Second), heal, wait(5*time.Second)), end: heal},
+	}
+}
+
+// The files that are added to the service, and where they are used.
+var (
+	//go:embed clock.go.txt
+	clockSource []byte
+	clockEdit   = fleet.Edit{File: "cmd/userinfo/service.go", Old: "\tnow := time.Now\n", New: "\tnow := drillClock()\n"}
+
+	//go:embed mutant_rows.go.txt
+	mutantRowsSource string
+	mutantRowsEdit   = fleet.Edit{File: "store/collection.go", Old: "\t\trows:    r,\n", New: "\t\trows:    newDrillRows(r),\n"}
+)
+
+// writeOverlay writes the overlay for building the service: the source with a clock that the drill can set, and with a
+// planted bug if m is not nil.
+func writeOverlay(ctx context.Context, dir string, m *mutant) (string, error) {
+	edits := []fleet.Edit{clockEdit}
+	added := map[string][]byte{"cmd/userinfo/drill_clock.go": clockSource}
+	if m != nil {
+		edits = append(edits, m.edits...)
+	}
+	if m != nil && m.wrapsRows {
+		edits = append(edits, mutantRowsEdit)
+		added["store/drill_rows.go"] = []byte(strings.Replace(mutantRowsSource, "MUTANT", m.name, 1))
+	}
+	return fleet.WriteOverlay(ctx, dir, edits, added)
 }

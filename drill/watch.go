@@ -11,180 +11,115 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"userinfo/drill/history"
-	"userinfo/drill/judge"
 	"userinfo/drill/load"
 	"userinfo/drill/report"
 )
 
-// watched are the flags of watch.
-type watched struct {
+// watchSettings are the flags of drill watch.
+type watchSettings struct {
 	settings
-	targets    targetFlags
-	token, ca  string
+	targets    targetList
+	tokenFile  string
+	caFile     string
 	fence      time.Duration
 	skew       time.Duration
-	standstill time.Duration
+	settleTime time.Duration
 	length     time.Duration
 }
 
-// targetFlags are those of --target dc=URL, in their order.
-type targetFlags []load.Target
+// targetList is the value of the repeated flag -target DC=URL.
+type targetList []load.Target
 
 // String implements flag.Value.
-func (t *targetFlags) String() string { return "" }
+func (t *targetList) String() string { return "" }
 
 // Set implements flag.Value.
-func (t *targetFlags) Set(text string) error {
+func (t *targetList) Set(text string) error {
 	dc, base, ok := strings.Cut(text, "=")
 	if !ok || dc == "" || !strings.HasPrefix(base, "https://") {
-		return fmt.Errorf("write it as dc1=https://host:port/sessions/v1")
+		return errors.New("write it like dc1=https://host:port/sessions/v1")
 	}
 	base = strings.TrimSuffix(base, "/") + "/"
 	*t = append(*t, load.Target{Name: fmt.Sprintf("%s-%d", dc, len(*t)+1), DC: dc, URL: func() string { return base }})
 	return nil
 }
 
-// byDC groups the targets, datacentres in the order in which they were named.
-func (t targetFlags) byDC() (names []string, all [][]load.Target) {
-	place := make(map[string]int)
-	for _, one := range t {
-		n, ok := place[one.DC]
+// byDatacentre groups the targets by datacentre, in the order in which the datacentres were named.
+func (t targetList) byDatacentre() (names []string, grouped [][]load.Target) {
+	index := make(map[string]int)
+	for _, target := range t {
+		n, ok := index[target.DC]
 		if !ok {
-			n = len(all)
-			place[one.DC] = n
-			names, all = append(names, one.DC), append(all, nil)
+			n = len(grouped)
+			index[target.DC] = n
+			names, grouped = append(names, target.DC), append(grouped, nil)
 		}
-		all[n] = append(all[n], one)
+		grouped[n] = append(grouped[n], target)
 	}
-	return names, all
+	return names, grouped
 }
 
-// runWatch keeps a history of an installation that its operators break, until they say that they are done.
-func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var w watched
-	if !parse(w.flags(), args, stderr) {
-		return exitUsage
-	}
-	if err := w.check(); err != nil {
-		fmt.Fprintln(stderr, "drill watch:", err)
-		return exitUsage
-	}
-	roots, err := rootsOf(w.ca)
-	if err != nil {
-		fmt.Fprintln(stderr, "drill watch:", err)
-		return exitUsage
-	}
-	token, err := os.ReadFile(w.token)
-	if err != nil {
-		fmt.Fprintln(stderr, "drill watch: --token-file:", err)
-		return exitUsage
-	}
-	credential := strings.TrimSpace(string(token))
-	if err := w.try(roots, credential); err != nil {
-		fmt.Fprintln(stderr, "drill watch: nothing was watched:", err)
-		return exitFailed
-	}
-	if err := w.prepare(stdout); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	h := w.watch(ctx, roots, credential, os.Stdin, stdout)
-	verdicts := judge.Evaluate(h)
-	printVerdicts(stdout, h, verdicts)
-	if err := h.Write(filepath.Join(w.out, h.Name+".history.json.gz")); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	if err := report.Summarize(h, verdicts).Write(filepath.Join(w.out, h.Name+summarySuffix)); err != nil {
-		fmt.Fprintln(stderr, "drill:", err)
-		return exitFailed
-	}
-	code := exitOK
-	if broken(verdicts) {
-		code = exitBroken
-	}
-	return w.conclude("watch", code, stdout, stderr)
-}
-
-// flags are not those of settings, as watch breaks nothing itself.
-func (w *watched) flags() *flag.FlagSet {
-	flags := w.commonFlags("drill watch")
-	flags.Var(&w.targets, "target", "`DC=URL`: a datacentre's name and where its collection is asked, such as dc1=https://host:8443/sessions/v1; one for each datacentre at least")
-	flags.StringVar(&w.token, "token-file", "", "the `FILE` with the bearer token of a client that may get, set, touch and delete keys that begin with drill:")
-	flags.StringVar(&w.ca, "ca", "", "the `FILE` with the CA of the instances' certificates; without it the system's are trusted")
-	flags.DurationVar(&w.fence, "fence", time.Minute, "of the collection")
-	flags.DurationVar(&w.skew, "skew", 100*time.Millisecond, "how far the instances' clocks may be apart")
-	flags.DurationVar(&w.length, "for", 0, "how long to watch; 0: until a line on standard input says done, or it is interrupted")
-	flags.DurationVar(&w.standstill, "settle", time.Minute, "how long to wait for pending deletes before the final reads")
+func (w *watchSettings) flags() *flag.FlagSet {
+	flags := w.commonFlags("watch")
+	flags.Var(&w.targets, "target", "`DC=URL` of a collection, such as dc1=https://host:8443/sessions/v1; at least one for each datacentre")
+	flags.StringVar(&w.tokenFile, "token-file", "", "`FILE` with the bearer token of a client that may get, set, touch and delete keys that start with drill:")
+	flags.StringVar(&w.caFile, "ca", "", "`FILE` with the CA of the instances' certificates; by default the system's CAs are trusted")
+	flags.DurationVar(&w.fence, "fence", time.Minute, "fence of the collection")
+	flags.DurationVar(&w.skew, "skew", 100*time.Millisecond, "largest clock difference between instances")
+	flags.DurationVar(&w.length, "for", 0, "how long to watch; 0 means until \"done\" on standard input or an interrupt")
+	flags.DurationVar(&w.settleTime, "settle", time.Minute, "how long to wait for pending deletes before the final reads")
 	return flags
 }
 
-// check says what is missing.
-func (w *watched) check() error {
-	if names, _ := w.targets.byDC(); len(names) < 2 {
-		return errors.New("give --target once for each datacentre, at least two")
+// runWatch records the history of an existing installation while its operators inject faults.
+func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+	var w watchSettings
+	if err := parseFlags(w.flags(), args, stderr); err != nil {
+		return 0, err
 	}
-	if w.token == "" {
-		return errors.New("--token-file is missing")
+	roots, token, err := w.load()
+	if err != nil {
+		return 0, usageError(err.Error())
 	}
-	return nil
+	if err := w.tryTargets(roots, token); err != nil {
+		return 0, fmt.Errorf("the installation does not accept the load, so nothing was watched: %w", err)
+	}
+	if err := w.prepare(stdout); err != nil {
+		return 0, err
+	}
+	h := w.watch(ctx, roots, token, os.Stdin, stdout)
+	summary, err := w.judge(h, stdout, func(report.Summary) bool { return true })
+	if err != nil {
+		return 0, err
+	}
+	code := exitOK
+	if promiseBroken(summary.Verdicts) {
+		code = exitBroken
+	}
+	return w.finish(code, stdout)
 }
 
-// try asks each target, while all is whole, for what the load will ask it: where every answer is a refusal no promise can be
-// seen broken, and the verdict would be worth nothing.
-func (w *watched) try(roots *x509.CertPool, token string) error {
-	r := load.NewRecorder(w.targets, roots, token, time.Now())
-	defer r.Close()
-	var errs []error
-	for _, target := range w.targets {
-		key := "drill:" + rand.Text()
-		for _, method := range []history.Method{history.Set, history.Touch, history.Get, history.Delete} {
-			ttl := 0
-			if method == history.Set || method == history.Touch {
-				ttl = load.LongestTTL
-			}
-			o := r.Do(target, history.Operation{Method: method, Key: key, TTL: ttl})
-			if o.Outcome() == history.OK && !o.Absent() || o.Outcome() == history.Local {
-				continue
-			}
-			errs = append(errs, fmt.Errorf("--target %s=%s: %s was answered %s; %s", target.DC, strings.TrimSuffix(target.URL(), "/"), method, answerOf(o), remedy(o)))
-			break
-		}
+// load checks the flags and reads the files that they name.
+func (w *watchSettings) load() (roots *x509.CertPool, token string, err error) {
+	if names, _ := w.targets.byDatacentre(); len(names) < 2 {
+		return nil, "", errors.New("use --target once for each datacentre, with at least two datacentres")
 	}
-	return errors.Join(errs...)
+	if w.tokenFile == "" {
+		return nil, "", errors.New("--token-file is missing")
+	}
+	text, err := os.ReadFile(w.tokenFile)
+	if err != nil {
+		return nil, "", fmt.Errorf("--token-file: %w", err)
+	}
+	roots, err = readRoots(w.caFile)
+	return roots, strings.TrimSpace(string(text)), err
 }
 
-func answerOf(o history.Operation) string {
-	if o.Status == 0 {
-		return "not at all (" + o.Error + ")"
-	}
-	return fmt.Sprintf("%d %s", o.Status, o.Problem)
-}
-
-// remedy is what to change where an installation that is whole answers o.
-func remedy(o history.Operation) string {
-	switch {
-	case o.Status == 0:
-		return "are the address and --ca right?"
-	case o.Status == http.StatusUnauthorized:
-		return "is the token in --token-file one that is good there, and from here?"
-	case o.Status == http.StatusForbidden:
-		return `its client needs the grants to get, set, touch and delete, and keys: ["drill:*"]`
-	case o.Status == http.StatusBadRequest && o.TTL > 0:
-		return fmt.Sprintf("the collection's max_ttl must be at least %ds", load.LongestTTL)
-	case o.Status == http.StatusNotFound:
-		return "the URL is that of the collection, without a key"
-	}
-	return "begin when the installation is whole"
-}
-
-func rootsOf(file string) (*x509.CertPool, error) {
+func readRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return x509.SystemCertPool()
 	}
@@ -194,17 +129,62 @@ func rootsOf(file string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM", file)
+		return nil, fmt.Errorf("--ca: %s contains no PEM certificate", file)
 	}
 	return pool, nil
 }
 
-// progressInterval is how often a line is printed while it watches.
+// tryTargets sends each kind of operation to each target before any fault. If the service refuses the load, no promise can be
+// seen broken and the verdict would be worthless. tryTargets fails closed: it accepts only successful answers.
+func (w *watchSettings) tryTargets(roots *x509.CertPool, token string) error {
+	r := load.NewRecorder(w.targets, roots, token, time.Now())
+	defer r.Close()
+	var errs []error
+	for _, target := range w.targets {
+		key := "drill:" + rand.Text()
+		for _, o := range []history.Operation{
+			{Method: history.Set, Key: key, TTL: load.LongestTTL}, {Method: history.Touch, Key: key, TTL: load.LongestTTL},
+			{Method: history.Get, Key: key}, {Method: history.Delete, Key: key},
+		} {
+			requestedTTL := o.TTL
+			o = r.Do(target, o)
+			if o.Outcome() == history.OK && !o.Absent() || o.Outcome() == history.Local {
+				continue
+			}
+			answer := fmt.Sprintf("was answered %d %s", o.Status, o.Problem)
+			if !o.Answered() {
+				answer = "received no answer (" + o.Error + ")"
+			}
+			errs = append(errs, fmt.Errorf("--target %s=%s: %s %s; %s", target.DC, strings.TrimSuffix(target.URL(), "/"), o.Method, answer, adviceFor(o, requestedTTL > 0)))
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// adviceFor returns what to do about a wrong answer.
+func adviceFor(o history.Operation, withTTL bool) string {
+	switch {
+	case !o.Answered():
+		return "check the address and --ca"
+	case o.Status == http.StatusUnauthorized:
+		return "check that the token in --token-file is valid there and for this network"
+	case o.Status == http.StatusForbidden:
+		return `the client needs the grants to get, set, touch and delete, and keys: ["drill:*"]`
+	case o.Status == http.StatusBadRequest && withTTL:
+		return fmt.Sprintf("the collection's max_ttl must be at least %ds", load.LongestTTL)
+	case o.Status == http.StatusNotFound:
+		return "the URL must be the URL of the collection, without a key"
+	}
+	return "start when the installation works"
+}
+
+// progressInterval is the time between two lines of progress.
 const progressInterval = 5 * time.Second
 
-// watch runs the load until commands say end. A line "begin NAME" marks a fault, "end" its end or, without one, the drill's.
-func (w *watched) watch(ctx context.Context, roots *x509.CertPool, token string, commands io.Reader, stdout io.Writer) *history.History {
-	names, targets := w.targets.byDC()
+// watch runs the load until the operator is done, waits for pending deletes, and reads every key.
+func (w *watchSettings) watch(ctx context.Context, roots *x509.CertPool, token string, commands io.Reader, stdout io.Writer) *history.History {
+	names, targets := w.targets.byDatacentre()
 	began := time.Now()
 	r := load.NewRecorder(w.targets, roots, token, began)
 	defer r.Close()
@@ -212,51 +192,46 @@ func (w *watched) watch(ctx context.Context, roots *x509.CertPool, token string,
 		Name: "watch-" + began.Format("20060102-150405"), Seed: w.seed, Began: began, Rate: w.rate, Fence: w.fence, TouchSlack: touchSlack,
 		Datacentres: names, Watched: true, Environment: map[string]string{"targets": fmt.Sprint(len(w.targets))},
 	}
-	stop := make(chan struct{})
-	var loaded sync.WaitGroup
-	loaded.Go(func() {
-		r.Run(load.NewSchedule(w.seed, w.rate, len(names), "drill:"+rand.Text()[:8]+":"), targets, stop)
-	})
-	fmt.Fprintln(stdout, "watching. Write \"begin NAME\" when you break something, \"end\" when it is whole again, and \"done\" when you are.")
-	h.Faults = w.follow(ctx, r, lines(commands), stdout)
-	close(stop)
-	loaded.Wait()
-	fmt.Fprintf(stdout, "waiting %v for what is pending, then reading every key in each datacentre\n", w.standstill)
-	sleep(context.WithoutCancel(ctx), w.standstill)
-	readAll(r, targets, keysOf(r.Operations()))
+	stopLoad := runLoad(ctx, r, w.seed, w.rate, "drill", targets)
+	fmt.Fprintln(stdout, `watching; write "begin NAME" when you inject a fault, "end" when you have removed it, and "done" at the end`)
+	h.Faults = w.follow(ctx, r, readLines(commands), stdout)
+	stopLoad()
+	fmt.Fprintf(stdout, "waiting %v for pending deletes, then reading every key in each datacentre\n", w.settleTime)
+	_ = sleep(context.WithoutCancel(ctx), w.settleTime)
+	r.ReadAll(targets)
 	h.Operations = r.Operations()
 	return h
 }
 
-func lines(from io.Reader) <-chan string {
-	all := make(chan string)
+func readLines(from io.Reader) <-chan string {
+	lines := make(chan string)
 	go func() {
-		defer close(all)
+		defer close(lines)
 		for s := bufio.NewScanner(from); s.Scan(); {
-			all <- strings.TrimSpace(s.Text())
+			lines <- strings.TrimSpace(s.Text())
 		}
 	}()
-	return all
+	return lines
 }
 
-// follow notes what the operator says he does, until he is done.
-func (w *watched) follow(ctx context.Context, r *load.Recorder, commands <-chan string, stdout io.Writer) (faults []history.Fault) {
+// follow records the faults that the operator announces, until the operator is done, -for is over or ctx is done.
+func (w *watchSettings) follow(ctx context.Context, r *load.Recorder, commands <-chan string, stdout io.Writer) (faults []history.Fault) {
 	var over <-chan time.Time
 	if w.length > 0 {
 		over = time.After(w.length)
 	}
 	progress := time.NewTicker(progressInterval)
 	defer progress.Stop()
-	var open *history.Fault
-	finish := func() {
-		if open != nil {
-			open.End = r.Now()
-			open.Recovered = open.End + w.standstill
-			faults = append(faults, *open)
-			open = nil
+	var active *history.Fault
+	end := func() {
+		if active != nil {
+			active.End = r.Now()
+			active.Recovered = active.End + w.settleTime
+			faults = append(faults, *active)
+			active = nil
 		}
 	}
-	defer finish()
+	defer end()
 	for {
 		select {
 		case <-ctx.Done():
@@ -267,16 +242,16 @@ func (w *watched) follow(ctx context.Context, r *load.Recorder, commands <-chan 
 			verb, name, _ := strings.Cut(line, " ")
 			switch {
 			case !ok:
-				commands = nil // there is no terminal: --for, or an interrupt, ends it
+				commands = nil // standard input is closed; -for or an interrupt ends the drill
 			case verb == "begin":
-				finish()
-				open = &history.Fault{Name: name, Begin: r.Now(), Expect: history.Outage, ClockSkew: w.skew}
+				end()
+				active = &history.Fault{Name: name, Begin: r.Now(), Expect: history.Outage, ClockSkew: w.skew}
 			case verb == "end":
-				finish()
+				end()
 			case verb == "done":
 				return faults
 			default:
-				fmt.Fprintln(stdout, "write \"begin NAME\", \"end\" or \"done\"")
+				fmt.Fprintln(stdout, `write "begin NAME", "end" or "done"`)
 			}
 		case <-progress.C:
 			fmt.Fprintln(stdout, progressLine(r.Operations(), r.Now()))
@@ -284,23 +259,20 @@ func (w *watched) follow(ctx context.Context, r *load.Recorder, commands <-chan 
 	}
 }
 
-// progressLine sums up the last stretch.
+// progressLine describes the operations of the last progressInterval.
 func progressLine(operations []history.Operation, now time.Duration) string {
-	all, wrong, pending := 0, 0, 0
+	all, failed, pending := 0, 0, 0
 	for i := range operations {
 		o := &operations[i]
-		if o.Complete < now-progressInterval {
+		switch {
+		case o.Complete < now-progressInterval:
 			continue
+		case o.Outcome() == history.Local:
+			pending++
+		case o.Errored():
+			failed++
 		}
 		all++
-		switch o.Outcome() {
-		case history.Failed, history.Unknown:
-			if o.Status != 409 {
-				wrong++
-			}
-		case history.Local:
-			pending++
-		}
 	}
-	return fmt.Sprintf("%6.0f s: %d operations in %v, %d failed or unknown, %d deletes done here and pending", now.Seconds(), all, progressInterval, wrong, pending)
+	return fmt.Sprintf("%6.0f s: %d operations in %v, %d failed or unknown, %d deletes pending elsewhere", now.Seconds(), all, progressInterval, failed, pending)
 }

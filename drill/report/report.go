@@ -1,120 +1,395 @@
-// Package report shows what drills have found, to a person: a page, a plot of each drill over time, an overview, and
-// Markdown for the repository. What it is given are summaries, small enough to be kept, so that drills that were run
-// apart are shown together.
+// Package report writes a report about drills: a Markdown file and a plot of each drill that failed.
+//
+// Its input are summaries of drills. They are small, so a report can include drills that ran at different times.
 //
 // Invariants:
 //
-//  1. An invariant of which nothing was checked is never shown as held, and a drill without verdicts is not shown at all.
-//  2. What is shown of a promise is what the judge has said; counts and latencies beside it are for orientation.
-//  3. The page is one file that loads nothing; nothing in it that a drill has said is taken for markup.
+//  1. An invariant is shown as held only if it was checked.
+//  2. A drill without verdicts is an error.
+//  3. All verdicts come from package judge. The report adds only counts and latencies.
 //  4. The same summaries give the same report.
 //
-// It does not judge, and does not defend against a summary that lies.
+// The package does not defend against a summary with wrong data.
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
-	"userinfo/internal/page"
+	"userinfo/drill/judge"
+	"userinfo/internal/report"
 )
 
-// ErrUnusable is wrapped by the errors for summaries of which no report can be made.
-var ErrUnusable = errors.New("no report can be made")
-
-// MutantResult is what became of a bug that was planted to see whether the drills find it.
-type MutantResult struct {
-	Mutant   string   `json:"mutant"`
-	Bug      string   `json:"bug"`              // what was planted, in words
-	Must     string   `json:"must"`             // the invariant that has to catch it
-	CaughtBy []string `json:"caught_by"`        // all the invariants that were broken
-	Evidence string   `json:"evidence"`         // the first violation of Must
-	Drill    string   `json:"drill,omitempty"`  // where it was caught
-	Seed     uint64   `json:"seed,omitempty"`   // that repeats it
-	Checked  int      `json:"checked_for_must"` // what could have broken Must
+// promises describes each invariant in one sentence. The definitions are in package judge.
+var promises = map[string]string{
+	"I1":  "After a delete was answered 204, no read in any datacentre returns the deleted value or an older value.",
+	"I2":  "A delete that was answered 503 not-everywhere is complete in its own datacentre at once, and everywhere within 60 s of recovery.",
+	"I3":  "A read returns an undamaged value of its own key, and no value that is older than an acknowledged set.",
+	"I4":  "No value is read later than 1 s after its expiry. A touch neither shortens a life nor revives a deleted key.",
+	"I5":  "No instance connects to a Cassandra node of another datacentre.",
+	"I6":  "A request is answered 404 only if the key has no value.",
+	"I7":  "While the other datacentre is lost, get, set and touch have no errors and at most twice the usual p99 latency.",
+	"I8":  "While one node is lost, there are no errors after the first second. Full speed returns within 5 s of the node's return.",
+	"I9":  "Memory, goroutines, file descriptors and statements in flight return to their usual numbers.",
+	"I10": "Clients, metrics and log count the same answers.",
+	"L":   "The operations on a key are linearizable within one datacentre.",
 }
 
-// OfMutant tells what became of the mutant that a drill was run with.
-func OfMutant(s Summary, bug, must string) MutantResult {
-	m := MutantResult{Mutant: s.Mutant, Bug: bug, Must: must, Drill: s.Name, Seed: s.Seed}
-	for _, v := range s.Verdicts {
-		if violated(v) {
-			m.CaughtBy = append(m.CaughtBy, v.Invariant)
+// MutantResult is the result of a drill with a planted bug.
+type MutantResult struct {
+	Summary
+	Bug       string // description of the bug
+	Invariant string // the invariant that must find it
+}
+
+// Caught reports whether the right invariant found the bug. Another invariant does not count: it may find the bug by chance
+// only.
+func (m MutantResult) Caught() bool { return m.verdict(m.Invariant).Violated() }
+
+// Write writes report.md and its plots to a directory. It returns an error if there is nothing to report, or if a summary is
+// incomplete.
+func Write(dir string, drills []Summary, mutants []MutantResult) error {
+	d, err := newDocument(drills, mutants)
+	if err != nil {
+		return err
+	}
+	return d.Write(dir)
+}
+
+func newDocument(drills []Summary, mutants []MutantResult) (*report.Document, error) {
+	if len(drills)+len(mutants) == 0 {
+		return nil, errors.New("there are no results to report")
+	}
+	for _, m := range mutants {
+		if err := m.check(); err != nil {
+			return nil, err
 		}
-		if v.Invariant == must {
-			m.Checked = v.Checked
-			if len(v.Violations) > 0 {
-				m.Evidence = v.Violations[0].What
+	}
+	for _, s := range drills {
+		if err := s.check(); err != nil {
+			return nil, err
+		}
+		if s.Mutant != "" {
+			return nil, fmt.Errorf("drill %q has the planted bug %q, so it is no drill of the service", s.Name, s.Mutant)
+		}
+	}
+	d := new(report.Document)
+	d.Heading(1, "Drills")
+	if len(drills) > 0 {
+		d.Paragraph("**%s**", headline(drills))
+		writeVerdicts(d, drills)
+		writeFaults(d, drills)
+		writeViolations(d, drills)
+		writeFigures(d, drills)
+	}
+	writeMutants(d, mutants)
+	writeCommands(d, drills)
+	return d, writePlots(d, drills)
+}
+
+// headline returns the result of all drills in one sentence.
+func headline(drills []Summary) string {
+	operations, faults, violations := 0, 0, 0
+	var broken []string
+	for _, s := range drills {
+		operations += s.Operations.Total()
+		faults += len(s.Faults)
+		for _, v := range s.Verdicts {
+			if v.Violated() {
+				violations += max(v.Broken, len(v.Violations))
+				broken = append(broken, v.Invariant)
 			}
 		}
 	}
-	return m
+	result := "no promise was broken."
+	if violations > 0 {
+		slices.Sort(broken)
+		result = fmt.Sprintf("%s violations of %s.", report.Count(violations), strings.Join(slices.Compact(broken), ", "))
+	}
+	return fmt.Sprintf("%s drills, %s faults, %s operations: %s", report.Count(len(drills)), report.Count(faults), report.Count(operations), result)
 }
 
-// Caught tells whether the invariant that has to catch the bug has caught it. That another one has is no comfort: the
-// named one would miss the bug where the other does not look.
-func (m MutantResult) Caught() bool { return slices.Contains(m.CaughtBy, m.Must) }
+// writeVerdicts writes the promises, and a table with a row for each drill and a column for each invariant.
+func writeVerdicts(d *report.Document, drills []Summary) {
+	d.Heading(2, "Promises")
+	var items []any
+	for _, name := range judge.Invariants {
+		checked := 0
+		for _, s := range drills {
+			checked += s.verdict(name).Checked
+		}
+		item := fmt.Sprintf("**%s** %s", name, report.Escape(promises[name]))
+		if checked == 0 {
+			item += " *Not checked by any drill.*"
+		}
+		items = append(items, report.Markdown(item))
+	}
+	d.List(items...)
+	d.Heading(2, "Verdicts")
+	d.Paragraph("A cell is the number of observations that were checked, or the number of violations. – means not checked.")
+	columns := []report.Column{report.Left("Drill")}
+	for _, name := range judge.Invariants {
+		columns = append(columns, report.Right(name))
+	}
+	t := report.NewTable(columns...)
+	for _, s := range drills {
+		row := []any{s.Name}
+		for _, name := range judge.Invariants {
+			row = append(row, cell(s.verdict(name)))
+		}
+		t.Row(row...)
+	}
+	d.Table(t)
+}
 
-// Result is m in a word.
-func (m MutantResult) Result() string {
+// cell returns a verdict as a table cell. It fails closed: an invariant that was not checked is not shown as held.
+func cell(v judge.Verdict) any {
 	switch {
-	case m.Caught():
-		return "caught by " + strings.Join(m.CaughtBy, ", ")
-	case len(m.CaughtBy) > 0:
-		return "SURVIVED " + m.Must + ", though " + strings.Join(m.CaughtBy, ", ") + " saw something"
+	case v.Violated():
+		return report.Markdown(fmt.Sprintf("**%s broken**", report.Count(max(v.Broken, len(v.Violations)))))
+	case v.Checked > 0:
+		return v.Checked
 	}
-	return "SURVIVED"
+	return report.None
 }
 
-// Write makes the report of the drills and the mutants, in their order, in the directory, which it creates: report.html,
-// report.md, overview.png, and a timeline-NAME.png for each drill. report.html needs no other file; report.md shows
-// overview.png and the most telling timelines.
-func Write(dir string, summaries []Summary, mutants []MutantResult) error {
-	if err := usable(summaries); err != nil {
-		return err
-	}
-	p := contentsOf(summaries, mutants)
-	files := make(map[string][]byte)
-	var err error
-	if p.Overview.PNG, err = overview(p.Columns, p.Rows); err != nil {
-		return fmt.Errorf("drawing the overview: %w", err)
-	}
-	files[p.Overview.File] = p.Overview.PNG
-	for i := range p.Drills {
-		d := &p.Drills[i]
-		if d.Timeline.PNG, err = timeline(&d.Summary); err != nil {
-			return fmt.Errorf("drawing the timeline of drill %q: %w", d.Name, err)
+func writeFaults(d *report.Document, drills []Summary) {
+	d.Heading(2, "Faults")
+	d.Paragraph("Operations are those that were active at any time from the begin of the fault to recovery. Pending are deletes that are complete in their own datacentre and were answered 503. Errors are no violation if the fault leaves no quorum.")
+	t := report.NewTable(report.Left("Drill"), report.Left("Fault"), report.Right("Begin"), report.Right("Length"), report.Right("Operations"),
+		report.Right("Errors"), report.Right("Pending"), report.Right("Recovered after"), report.Left("Violations"))
+	for _, s := range drills {
+		for _, f := range s.Faults {
+			recovered := any("not seen")
+			if f.HasRecovered() {
+				recovered = f.Recovered - f.End
+			}
+			var broken []string
+			for _, v := range s.Verdicts {
+				if slices.ContainsFunc(v.Violations, func(w judge.Violation) bool { return w.Fault == f.Name }) {
+					broken = append(broken, v.Invariant)
+				}
+			}
+			t.Row(s.Name, f.Name, f.Begin, f.End-f.Begin, f.Operations.Total(), f.Operations.Errors, f.Operations.Pending, recovered, strings.Join(broken, ", "))
 		}
-		files[d.Timeline.File] = d.Timeline.PNG
 	}
-	if files["report.html"], err = page.Render(pageHTML.Execute, p); err != nil {
-		return fmt.Errorf("making the page: %w", err)
-	}
-	if files["report.md"], err = page.Render(pageMarkdown.Execute, p); err != nil {
-		return fmt.Errorf("making the Markdown: %w", err)
-	}
-	return page.Write(dir, files)
+	d.Table(t)
 }
 
-// usable refuses what would make a report that says less than it seems to. It fails closed.
-func usable(summaries []Summary) error {
-	if len(summaries) == 0 {
-		return fmt.Errorf("%w of no drills: give the summary of one at least", ErrUnusable)
-	}
-	for i, s := range summaries {
-		err := s.check()
-		switch {
-		case err != nil:
-		case len(s.Verdicts) == 0:
-			err = errors.New("it has no verdicts; judge its history, and summarize that again")
-		case s.Mutant != "":
-			err = fmt.Errorf("it is of mutant %q, whose failures are not the service's; give it as a result of a mutant", s.Mutant)
+// shownViolations is how many violations of an invariant in a drill are listed.
+const shownViolations = 5
+
+func writeViolations(d *report.Document, drills []Summary) {
+	d.Heading(2, "Violations")
+	none := true
+	for _, s := range drills {
+		for _, v := range s.Verdicts {
+			if !v.Violated() {
+				continue
+			}
+			none = false
+			d.Paragraph("**%s** in drill %s (seed %s): %s of %s. Promise: %s", v.Invariant, s.Name, fmt.Sprint(s.Seed), v.Broken, v.Checked, promises[v.Invariant])
+			var items []any
+			for _, w := range firstOfEachFault(v.Violations) {
+				items = append(items, fmt.Sprintf("%s at %s: %s (operations %s)", w.Fault, report.Duration(w.At), w.What, list(w.Operations)))
+			}
+			if more := v.Broken - len(items); more > 0 {
+				items = append(items, fmt.Sprintf("and %s more; see the history", report.Count(more)))
+			}
+			d.List(items...)
 		}
-		if err != nil {
-			return fmt.Errorf("%w of summary %d, drill %q: %w", ErrUnusable, i+1, s.Name, err)
+	}
+	if none {
+		d.Paragraph("None.")
+	}
+}
+
+// firstOfEachFault returns the first violations. Violations of different faults come before more of the same fault.
+func firstOfEachFault(all []judge.Violation) []judge.Violation {
+	var first, more []judge.Violation
+	seen := make(map[string]bool)
+	for _, v := range all {
+		if seen[v.Fault] {
+			more = append(more, v)
+		} else {
+			first = append(first, v)
+		}
+		seen[v.Fault] = true
+	}
+	first = append(first, more...)
+	return first[:min(len(first), shownViolations)]
+}
+
+// list returns at most five operation IDs as text.
+func list(operations []int64) string {
+	const shown = 5
+	var names []string
+	for _, id := range operations[:min(len(operations), shown)] {
+		names = append(names, fmt.Sprint(id))
+	}
+	if len(operations) > shown {
+		names = append(names, "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+// writeFigures writes errors and latency during the faults that I7 and I8 are about.
+func writeFigures(d *report.Document, drills []Summary) {
+	t := report.NewTable(report.Left("Drill"), report.Left("Fault"), report.Left("Clients in"), report.Left("Promise"), report.Right("Requests"),
+		report.Right("Errors in the first second"), report.Right("Later errors"), report.Right("p99 before"), report.Right("p99 during"),
+		report.Right("Ratio"), report.Right("p99 after"), report.Right("Full speed after"))
+	for _, s := range drills {
+		for _, v := range s.Verdicts {
+			for _, f := range v.Figures {
+				ratio, fullSpeed := any(report.None), any("not seen")
+				if f.Before.P99 > 0 {
+					ratio = float64(f.During.P99) / float64(f.Before.P99)
+				}
+				if f.FullSpeedAfter >= 0 {
+					fullSpeed = f.FullSpeedAfter
+				}
+				if f.Overlaps != "" {
+					fullSpeed = "overlaps with " + f.Overlaps
+				}
+				t.Row(s.Name, f.Fault, f.DC, v.Invariant, f.Requests, f.FirstSecondErrors, f.LaterErrors, f.Before.P99, f.During.P99, ratio, f.After.P99, fullSpeed)
+			}
+		}
+	}
+	if t.Len() == 0 {
+		return
+	}
+	d.Heading(2, "Loss of one node or of the other datacentre")
+	d.Paragraph("I7 counts gets, sets and touches; I8 counts all operations. Latency counts from the due time of a request. Full speed means three seconds without an error and with at most 2 % of the requests slower than twice the p99 before.")
+	d.Table(t)
+}
+
+func writeMutants(d *report.Document, mutants []MutantResult) {
+	if len(mutants) == 0 {
+		return
+	}
+	d.Heading(2, "Planted bugs")
+	d.Paragraph("Each bug was planted in the service. The named invariant must find it.")
+	t := report.NewTable(report.Left("Bug"), report.Left("Description"), report.Left("Must be caught by"), report.Left("Result"), report.Left("Proof"))
+	for _, m := range mutants {
+		var found []string
+		for _, v := range m.Verdicts {
+			if v.Violated() {
+				found = append(found, v.Invariant)
+			}
+		}
+		result, proof := any("caught; violated: "+strings.Join(found, ", ")), ""
+		if !m.Caught() {
+			result = report.Markdown("**not caught**; violated: " + report.Escape(strings.Join(found, ", ")))
+		}
+		if all := m.verdict(m.Invariant).Violations; len(all) > 0 {
+			proof = all[0].What
+		}
+		t.Row(m.Mutant, m.Bug, m.Invariant, result, proof)
+	}
+	d.Table(t)
+}
+
+// writeCommands writes how to repeat each drill, and the environment of the drills.
+func writeCommands(d *report.Document, drills []Summary) {
+	if len(drills) == 0 {
+		return
+	}
+	d.Heading(2, "Repeat a drill")
+	d.Paragraph("A seed repeats the load and the order of the faults. The speed of the machine changes the result.")
+	t := report.NewTable(report.Left("Drill"), report.Right("Operations per second"), report.Right("Length"), report.Left("Date"), report.Left("Command"))
+	facts := make(map[string][]string) // drills by fact
+	for _, s := range drills {
+		t.Row(s.Name, s.Rate, s.Duration, s.Began.UTC().Format("2006-01-02 15:04"), s.Command)
+		for name, value := range s.Environment {
+			facts[name+": "+value] = append(facts[name+": "+value], s.Name)
+		}
+	}
+	d.Table(t)
+	var items []any
+	for _, fact := range slices.Sorted(maps.Keys(facts)) {
+		if in := facts[fact]; len(in) < len(drills) {
+			items = append(items, fact+" ("+strings.Join(in, ", ")+")")
+		} else {
+			items = append(items, fact)
+		}
+	}
+	if len(items) > 0 {
+		d.List(items...)
+	}
+}
+
+const (
+	// maxPlots is how many drills have a plot: those with violations, then those with the most errors.
+	maxPlots = 4
+	// maxLabels is the largest number of faults that have a name in a plot.
+	maxLabels = 5
+)
+
+func writePlots(d *report.Document, drills []Summary) error {
+	shown := slices.DeleteFunc(slices.Clone(drills), func(s Summary) bool { return len(s.Series) == 0 })
+	rank := func(s Summary) int {
+		if slices.ContainsFunc(s.Verdicts, judge.Verdict.Violated) {
+			return math.MinInt
+		}
+		return -s.Operations.Errors
+	}
+	slices.SortStableFunc(shown, func(a, b Summary) int { return cmp.Compare(rank(a), rank(b)) })
+	for i, s := range shown[:min(len(shown), maxPlots)] {
+		if i == 0 {
+			d.Heading(2, "Errors and latency over time")
+			d.Paragraph("Grey areas are faults, from begin to recovery.")
+		}
+		if err := d.Plot(s.Name, "Errors and latency over time in drill "+s.Name, s.plots()...); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// plots returns the errors per second and the latency of each datacentre over time.
+func (s Summary) plots() []report.Plot {
+	var spans []report.Span
+	for _, f := range s.Faults {
+		until := max(f.End, f.Recovered)
+		if !f.HasRecovered() {
+			until = s.Duration
+		}
+		span := report.Span{From: f.Begin.Seconds(), To: until.Seconds()}
+		if len(s.Faults) <= maxLabels {
+			span.Label = f.Name
+		}
+		spans = append(spans, span)
+	}
+	var all []report.Plot
+	for _, x := range s.Series {
+		at, errs, p50, p99 := make([]float64, len(x.Errors)), make([]float64, len(x.Errors)), milliseconds(x.P50), milliseconds(x.P99)
+		for i, n := range x.Errors {
+			at[i] = (time.Duration(i) * s.Step).Seconds()
+			errs[i] = float64(n) / s.Step.Seconds()
+		}
+		all = append(all,
+			report.Plot{Title: s.Name + ": errors in " + x.DC, YLabel: "errors/s", Spans: spans, HeightFactor: 0.6,
+				Lines: []report.Line{{X: at, Y: errs, Color: report.Palette[3]}}},
+			report.Plot{Title: s.Name + ": latency in " + x.DC, XLabel: "time in s", YLabel: "ms", LogY: true, Spans: spans,
+				Lines: []report.Line{{Name: "p50", X: at, Y: p50}, {Name: "p99", X: at, Y: p99}}})
+	}
+	return all
+}
+
+// milliseconds converts latencies for a plot. A latency of 0 means that there was no successful operation.
+func milliseconds(latencies []time.Duration) []float64 {
+	ms := make([]float64, len(latencies))
+	for i, l := range latencies {
+		ms[i] = math.NaN()
+		if l > 0 {
+			ms[i] = float64(l) / float64(time.Millisecond)
+		}
+	}
+	return ms
 }

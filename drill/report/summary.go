@@ -1,92 +1,83 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"userinfo/drill/history"
 	"userinfo/drill/judge"
 )
 
-// What is kept of a drill is bounded, so that its summary stays under 200 kB: points of all series together, faults,
-// violations of each invariant and the length of each one's text.
-const (
-	maxPoints     = 3000
-	maxFaults     = 80
-	maxViolations = 5
-	maxWhat       = 400 // bytes
-	maxOperations = 20  // named by a violation
-)
-
-// Summary is one drill, small enough to be kept beside its history and in a repository. In a file it is JSON; durations
-// are in nanoseconds, as in a history, and latencies in milliseconds.
+// Summary is what a report needs to know about one drill. It is small enough to keep. In a file it is JSON, with durations in
+// nanoseconds.
 type Summary struct {
 	Name        string            `json:"name"`
 	Seed        uint64            `json:"seed"`
-	Command     string            `json:"command,omitempty"` // repeats it
+	Command     string            `json:"command,omitempty"` // repeats the drill
 	Began       time.Time         `json:"began"`
 	Rate        float64           `json:"rate"` // operations per second
 	Duration    time.Duration     `json:"duration"`
-	Datacentres []string          `json:"datacentres"`
 	Mutant      string            `json:"mutant,omitempty"`
-	Watched     bool              `json:"watched,omitempty"`
 	Environment map[string]string `json:"environment"`
 
 	Operations Tally           `json:"operations"`
 	Faults     []Fault         `json:"faults"`
-	Omitted    int             `json:"omitted_faults,omitempty"` // beyond the first maxFaults
 	Verdicts   []judge.Verdict `json:"verdicts"`
 
-	Step   time.Duration `json:"step"` // whole seconds: what a point of a series stands for
-	Series []Series      `json:"series"`
+	Step   time.Duration `json:"step"`   // length of one point of a series, in whole seconds
+	Series []Series      `json:"series"` // one for each datacentre
 }
 
-// Tally counts operations by what their clients were told.
+// Tally counts operations by their result for the client.
 type Tally struct {
-	Right   int `json:"right"`             // done or answered; also 404, and 409 for a set that lost against a delete
-	Failed  int `json:"failed"`            // an error, and nothing done
-	Unknown int `json:"unknown,omitempty"` // an error or no answer, and perhaps done
-	Local   int `json:"local,omitempty"`   // a delete that is done here and pending elsewhere
+	OK      int `json:"ok"`      // includes 404, and 409 for a set that a logout overtook
+	Errors  int `json:"errors"`  // error answers and missing answers
+	Pending int `json:"pending"` // deletes that are complete here and pending elsewhere
 }
 
-// Total counts all of them.
-func (t Tally) Total() int { return t.Right + t.Failed + t.Unknown + t.Local }
+// Total returns the number of all operations.
+func (t Tally) Total() int { return t.OK + t.Errors + t.Pending }
 
-// Errors counts those that their client has to count as failed.
-func (t Tally) Errors() int { return t.Failed + t.Unknown }
-
-func (t *Tally) add(o Tally) {
-	t.Right += o.Right
-	t.Failed += o.Failed
-	t.Unknown += o.Unknown
-	t.Local += o.Local
-}
-
-// of is the tally of one operation.
-func of(o *history.Operation) Tally {
-	switch outcome := o.Outcome(); {
-	case outcome == history.OK, outcome == history.Failed && o.Problem == "deleted":
-		return Tally{Right: 1}
-	case outcome == history.Local:
-		return Tally{Local: 1}
-	case outcome == history.Failed:
-		return Tally{Failed: 1}
+func (t *Tally) add(o *history.Operation) {
+	switch {
+	case o.Outcome() == history.Local:
+		t.Pending++
+	case o.Errored():
+		t.Errors++
+	default:
+		t.OK++
 	}
-	return Tally{Unknown: 1}
 }
 
-// Summarize keeps of a history and its verdicts what a report shows. The environment's "command", if it has one, is the
-// command that repeats the drill.
+// Fault is a fault, and the operations that were active at any time from its begin to recovery.
+type Fault struct {
+	history.Fault
+	Operations Tally `json:"operations"`
+}
+
+// Series describes the operations of one datacentre over time, without the final reads. An operation belongs to the step in
+// which it was due. Latency counts from then.
+type Series struct {
+	DC     string          `json:"dc"`
+	Errors []int           `json:"errors"`
+	P50    []time.Duration `json:"p50"` // of successful operations; 0 if there were none
+	P99    []time.Duration `json:"p99"`
+}
+
+// maxPoints is the largest number of points in a series.
+const maxPoints = 300
+
+// Summarize returns the summary of a history and its verdicts. The value "command" of the history's environment becomes
+// Summary.Command.
 func Summarize(h *history.History, verdicts []judge.Verdict) Summary {
 	s := Summary{
-		Name: h.Name, Seed: h.Seed, Began: h.Began, Rate: h.Rate, Datacentres: h.Datacentres, Mutant: h.Mutant,
-		Watched: h.Watched, Environment: make(map[string]string), Verdicts: shorten(verdicts),
+		Name: h.Name, Seed: h.Seed, Began: h.Began, Rate: h.Rate, Mutant: h.Mutant,
+		Environment: make(map[string]string), Verdicts: verdicts,
 	}
 	for k, v := range h.Environment {
 		if k == "command" {
@@ -96,66 +87,103 @@ func Summarize(h *history.History, verdicts []judge.Verdict) Summary {
 		}
 	}
 	for i := range h.Operations {
-		s.Operations.add(of(&h.Operations[i]))
+		s.Operations.add(&h.Operations[i])
 		s.Duration = max(s.Duration, h.Operations[i].Complete)
 	}
-	for _, f := range h.Faults {
+	for i, f := range h.Faults {
 		s.Duration = max(s.Duration, f.End, f.Recovered)
+		s.Faults = append(s.Faults, summarizeFault(h, i))
 	}
-	s.Step, s.Series = series(h)
-	s.Faults = faults(h)
-	if n := len(s.Faults); n > maxFaults {
-		s.Faults, s.Omitted = s.Faults[:maxFaults], n-maxFaults
+	s.Step = max(time.Second, (s.Duration/maxPoints + time.Second - 1).Truncate(time.Second))
+	for _, dc := range h.Datacentres {
+		s.Series = append(s.Series, newSeries(h, dc, s.Step))
 	}
 	return s
 }
 
-// shorten bounds the evidence; Broken still counts all of it.
-func shorten(verdicts []judge.Verdict) []judge.Verdict {
-	verdicts = slices.Clone(verdicts)
-	for i := range verdicts {
-		v := &verdicts[i]
-		v.Note = cut(v.Note)
-		v.Violations = firstOfEach(v.Violations)
-		for j := range v.Violations {
-			w := &v.Violations[j]
-			w.What = cut(w.What)
-			w.Operations = w.Operations[:min(len(w.Operations), maxOperations)]
+// summarizeFault counts the operations of fault i. A fault without recovery lasts until the next fault.
+func summarizeFault(h *history.History, i int) Fault {
+	f := Fault{Fault: h.Faults[i]}
+	until := f.Recovered
+	if !f.HasRecovered() {
+		until = time.Duration(1<<63 - 1)
+		if i+1 < len(h.Faults) {
+			until = h.Faults[i+1].Begin
 		}
 	}
-	return verdicts
-}
-
-// firstOfEach keeps maxViolations, those of different faults before more of the same.
-func firstOfEach(all []judge.Violation) []judge.Violation {
-	var first, more []judge.Violation
-	seen := make(map[string]bool)
-	for _, v := range all {
-		if seen[v.Fault] {
-			more = append(more, v)
-		} else {
-			first = append(first, v)
+	for j := range h.Operations {
+		if o := &h.Operations[j]; !o.Final && o.Invoke <= until && o.Complete >= f.Begin {
+			f.Operations.add(o)
 		}
-		seen[v.Fault] = true
 	}
-	first = append(first, more...)
-	return first[:min(len(first), maxViolations)]
+	return f
 }
 
-// cut ends a text at maxWhat bytes, between characters.
-func cut(text string) string {
-	if len(text) <= maxWhat {
-		return text
+func newSeries(h *history.History, dc string, step time.Duration) Series {
+	s := Series{DC: dc}
+	var latencies [][]time.Duration
+	for i := range h.Operations {
+		o := &h.Operations[i]
+		if o.Final || o.DC != dc {
+			continue
+		}
+		at := int(max(0, o.Due) / step)
+		for len(latencies) <= at {
+			latencies, s.Errors = append(latencies, nil), append(s.Errors, 0)
+		}
+		switch {
+		case o.Outcome() == history.Local:
+		case o.Errored():
+			s.Errors[at]++
+		default:
+			latencies[at] = append(latencies[at], o.Complete-o.Due)
+		}
 	}
-	n := maxWhat
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
+	for _, l := range latencies {
+		slices.Sort(l)
+		s.P50, s.P99 = append(s.P50, quantile(l, 50)), append(s.P99, quantile(l, 99))
 	}
-	return text[:n] + "…"
+	return s
 }
 
-// Write puts s into a file.
-func (s Summary) Write(file string) error {
+// quantile returns a percentile of sorted values by nearest rank, or 0 if there are no values.
+func quantile(sorted []time.Duration, percent int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[(len(sorted)*percent+99)/100-1]
+}
+
+// verdict returns the verdict for an invariant. If there is none, nothing was checked.
+func (s Summary) verdict(invariant string) judge.Verdict {
+	if i := slices.IndexFunc(s.Verdicts, func(v judge.Verdict) bool { return v.Invariant == invariant }); i >= 0 {
+		return s.Verdicts[i]
+	}
+	return judge.Verdict{Invariant: invariant}
+}
+
+// check returns an error if the summary would make a report that claims too much. It fails closed.
+func (s Summary) check() error {
+	var err error
+	switch {
+	case s.Name == "":
+		err = errors.New("it has no name")
+	case len(s.Verdicts) == 0:
+		err = errors.New("it has no verdicts; judge the history again")
+	}
+	for _, x := range s.Series {
+		if n := len(x.Errors); len(x.P50) != n || len(x.P99) != n {
+			err = cmp.Or(err, fmt.Errorf("the series of %q have different lengths", x.DC))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("summary of drill %q: %w", s.Name, err)
+	}
+	return nil
+}
+
+// WriteFile writes the summary to a file.
+func (s Summary) WriteFile(file string) error {
 	text, err := json.Marshal(s)
 	if err == nil {
 		err = os.WriteFile(file, append(text, '\n'), 0o644)
@@ -166,58 +194,15 @@ func (s Summary) Write(file string) error {
 	return nil
 }
 
-// ReadSummary reads what Write has written.
+// ReadSummary reads a file that WriteFile wrote.
 func ReadSummary(file string) (Summary, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return Summary{}, fmt.Errorf("reading a summary: %w", err)
 	}
-	s, err := parse(text)
-	if err != nil {
-		return Summary{}, fmt.Errorf("reading summary %s, which has to be as a drill has written it: %w", file, err)
-	}
-	return s, nil
-}
-
-func parse(text []byte) (s Summary, err error) {
+	var s Summary
 	if err := json.Unmarshal(text, &s); err != nil {
-		return s, err
+		return Summary{}, fmt.Errorf("reading summary %s: %w", file, err)
 	}
 	return s, s.check()
-}
-
-// check finds what cannot be drawn.
-func (s Summary) check() error {
-	switch {
-	case s.Name == "":
-		return errors.New("it has no name")
-	case s.Duration < 0 || s.Duration > 366*24*time.Hour:
-		return fmt.Errorf("its duration is %v", s.Duration)
-	case s.Step < time.Second:
-		return fmt.Errorf("its step is %v, and less than a second", s.Step)
-	case len(s.Series) != len(s.Datacentres):
-		return fmt.Errorf("it has %d series for %d datacentres", len(s.Series), len(s.Datacentres))
-	}
-	for _, x := range s.Series {
-		n := len(x.Right)
-		if n > maxPoints || len(x.Failed) != n || len(x.Unknown) != n || len(x.Local) != n || len(x.P50) != n || len(x.P99) != n {
-			return fmt.Errorf("the columns of the series of %q differ in length, or have more than %d points", x.DC, maxPoints)
-		}
-		for _, ms := range slices.Concat(x.P50, x.P99) {
-			if !(ms >= 0 && ms < 1e9) { // nor NaN
-				return fmt.Errorf("the series of %q has a latency of %v ms", x.DC, ms)
-			}
-		}
-		for _, count := range slices.Concat(x.Right, x.Failed, x.Unknown, x.Local) {
-			if count < 0 || count > math.MaxInt32 {
-				return fmt.Errorf("the series of %q has a count of %d", x.DC, count)
-			}
-		}
-	}
-	for _, f := range s.Faults {
-		if f.Begin < 0 || f.End < f.Begin {
-			return fmt.Errorf("fault %q begins at %v and ends at %v", f.Name, f.Begin, f.End)
-		}
-	}
-	return nil
 }

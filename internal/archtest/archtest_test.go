@@ -55,7 +55,7 @@ var allowedImports = map[string][]string{
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
-	"drill/report":  {"drill/history", "drill/judge", "internal/report", "internal/chart", "internal/page"},
+	"drill/report":  {"drill/history", "drill/judge", "internal/report"},
 
 	"bench/result":           {"internal/report"},
 	"internal/openloop":      nil,

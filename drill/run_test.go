@@ -1,0 +1,125 @@
+//go:build integration
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"userinfo/drill/history"
+	"userinfo/drill/judge"
+	"userinfo/internal/testcluster"
+)
+
+// The rate and the length of faults are smaller than the defaults, because other tests share the machine.
+const (
+	testRate   = 80
+	testLength = 15
+)
+
+func TestRun_KeepsPromisesAndCatchesMutants(t *testing.T) {
+	ctx := context.Background()
+	e, err := newEnvironment(ctx, testcluster.Options{}, newLog(testWriter{t}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := e.warmUp(ctx, testRate); err != nil {
+		t.Fatal(err)
+	}
+	s := settings{rate: testRate, seed: 20261124, seconds: testLength, out: t.TempDir()}
+	t.Run("mix of faults", func(t *testing.T) { testMix(ctx, t, e, &s) })
+	t.Run("watch", func(t *testing.T) { testWatch(ctx, t, e) })
+	for _, name := range []string{"204-after-failure", "touch-now", "any-datacentre"} {
+		t.Run("mutant "+name, func(t *testing.T) {
+			m, ok := mutantNamed(name)
+			if !ok {
+				t.Fatal("unknown mutant")
+			}
+			caught, err := s.runMutant(ctx, e, m, testWriter{t})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !caught {
+				t.Errorf("%s did not find the bug", m.invariant)
+			}
+		})
+	}
+}
+
+// testMix injects three faults and expects that every promise is kept and was checked.
+func testMix(ctx context.Context, t *testing.T, e *environment, s *settings) {
+	p := plan{name: "short-mix", verb: "mix", seed: s.seed, rate: s.rate}
+	for _, name := range []string{"partition-drop", "half-joined", "instance-kill"} {
+		f, _ := faultNamed(name)
+		p.steps = append(p.steps, step{fault: f, length: testLength * time.Second, pause: time.Second})
+	}
+	h, err := e.runPlan(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdicts := judge.Evaluate(h)
+	printVerdicts(testWriter{t}, h, verdicts)
+	for _, v := range verdicts {
+		if v.Violated() && !dependsOnMachine[v.Invariant] {
+			t.Errorf("%s is broken %d times", v.Invariant, v.Broken)
+		}
+		if v.Checked == 0 {
+			t.Errorf("%s was not checked", v.Invariant)
+		}
+	}
+	if n := unexpectedErrors(h); n*100 > len(h.Operations) {
+		t.Errorf("%d of %d operations failed; only requests to the killed instance may fail", n, len(h.Operations))
+	}
+	if t.Failed() {
+		file := filepath.Join(os.TempDir(), "userinfo-drill-failed"+historySuffix)
+		t.Logf("saving the history to %s: %v", file, h.Write(file))
+	}
+}
+
+// unexpectedErrors counts error answers. It does not count deletes, which fail during a partition, and requests without an
+// answer, which the killed instance owes.
+func unexpectedErrors(h *history.History) (n int) {
+	for i := range h.Operations {
+		if o := &h.Operations[i]; o.Method != history.Delete && o.Answered() && o.Errored() {
+			n++
+		}
+	}
+	return n
+}
+
+// testWatch runs drill watch against the environment.
+func testWatch(ctx context.Context, t *testing.T, e *environment) {
+	dir := t.TempDir()
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte(e.fleet.Token()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"watch", "-token-file", token, "-ca", e.fleet.CAFile(), "-rate", "60", "-for", "15s", "-settle", "8s", "-out", dir}
+	for _, i := range e.instances {
+		args = append(args, "-target", i.Datacentre+"="+i.CollectionURL("sessions"))
+	}
+	var out bytes.Buffer
+	if code := execute(ctx, args, &out, testWriter{t}); code != exitOK {
+		t.Errorf("exit code %d:\n%s", code, out.String())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "report.md")); err != nil {
+		t.Error(err)
+	}
+}
+
+// testWriter writes to the log of a test.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(string(p))
+	return len(p), nil
+}
