@@ -84,7 +84,7 @@ var (
 
 	//go:embed mutant_rows.go.txt
 	mutantRowsSource string
-	mutantRowsEdit   = fleet.Edit{File: "store/collection.go", Old: "\t\trows:    r,\n", New: "\t\trows:    newDrillRows(r),\n"}
+	mutantRowsEdit   = fleet.Edit{File: "cmd/userinfo/service.go", Old: "store.NewCollection(rows, ", New: "store.NewCollection(store.NewDrillRows(rows), "}
 )
 
 // writeOverlay writes the overlay for building the service: the source with a clock that the drill can set, and with a

@@ -11,7 +11,7 @@ import (
 )
 
 func TestSealReader_DecryptsTheTestVectors(t *testing.T) {
-	text, err := os.ReadFile("../store/testdata/sealed.json")
+	text, err := os.ReadFile("../store/seal/testdata/sealed.json")
 	if err != nil {
 		t.Fatal(err)
 	}
