@@ -1,53 +1,60 @@
-# `make test` is everything, on a fresh Debian machine as root: it installs and starts what is missing.
-# `make check unit` needs nothing but Go and a C compiler.
+# `make test` runs everything, on a fresh Debian machine as root. It installs and starts what is missing.
+# `make check unit` needs Go and a C compiler only. `make help` lists the targets.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.6.0
 FUZZTIME ?= 5000x
 
-.PHONY: test check unit fuzz integration environment vulnerabilities bench benchstat
+# Packages with integration tests. The first list needs a container engine. Its packages run one after another, because
+# each needs the whole machine for its cluster. The second list needs none, and its packages run at the same time.
+CLUSTER_TESTS = ./schema ./store/... ./internal/testcluster ./internal/e2e ./drill ./bench ./bench/target
+CLIENT_TESTS = ./api ./internal/e2e/mediawiki ./internal/e2e/openapi ./internal/e2e/proxies ./internal/e2e/readme ./internal/e2e/signatures
 
-test: environment check unit fuzz integration
+.PHONY: help test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities bench benchstat
 
-# Packages, a container engine that answers, an image of Cassandra.
-environment:
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '%-20s %s\n' "$$target" "$$text"; done
+
+test: environment check unit fuzz integration ## run everything; needs Debian and root, installs what is missing
+
+environment: ## install packages, start a container engine, provide a Cassandra image
 	internal/testenv/packages.sh
 	internal/testenv/engine.sh
 	internal/testenv/image.sh
 
-check: vulnerabilities
-	@test -z "$$(gofmt -l .)" || { echo "not as gofmt has it:"; gofmt -l .; exit 1; }
+check: vulnerabilities ## check formatting, go.mod, go vet, staticcheck and known vulnerabilities
+	@test -z "$$(gofmt -l .)" || { echo "run gofmt -w on:"; gofmt -l .; exit 1; }
 	go mod tidy -diff
 	go vet ./...
 	go vet -tags integration ./...
 	go run $(STATICCHECK) -tags integration ./...
 
-# The hermetic tests: no Docker, no network but loopback.
-unit:
+unit: ## run the hermetic tests with the race detector: no containers, no network except loopback
 	go test -race ./...
 
-# Each fuzz target for a moment; the seeds have run with the tests.
-fuzz:
+fuzz: ## run every fuzz target FUZZTIME times (default 5000x)
 	internal/testenv/fuzz.sh $(FUZZTIME)
 
-# One package after another: each has the machine's only cluster to itself.
-integration:
-	go test -count=1 -tags integration -p 1 -timeout 25m \
-		./schema ./store/cassandra/... ./api ./internal/testcluster/... ./internal/e2e/... ./drill ./bench ./bench/target
+integration: integration-clients integration-cluster ## run all integration tests
 
-# Known vulnerabilities in what is called, where the database of them can be reached.
-vulnerabilities:
+integration-clients: ## run the integration tests that need no container: MediaWiki, proxies, OpenAPI, README
+	go test -count=1 -tags integration -timeout 10m $(CLIENT_TESTS)
+
+integration-cluster: ## run the integration tests that start Cassandra, one package after another
+	internal/testenv/cluster-tests.sh $(CLUSTER_TESTS)
+
+vulnerabilities: ## report known vulnerabilities in called code, if the database can be reached
 	@go run $(GOVULNCHECK) ./... >.govulncheck 2>&1; code=$$?; \
-	if [ $$code -eq 0 ]; then echo "govulncheck: nothing known"; \
+	if [ $$code -eq 0 ]; then echo "govulncheck: no known vulnerabilities"; \
 	elif grep -q 'Vulnerability #' .govulncheck; then cat .govulncheck; exit 1; \
-	else echo "govulncheck could not run here:"; grep -v "^exit" .govulncheck | tail -n 1; fi; rm -f .govulncheck
+	else echo "govulncheck could not run:"; grep -v "^exit" .govulncheck | tail -n 1; fi; rm -f .govulncheck
 
-bench:
+bench: ## run the Go benchmarks of all packages
 	go test -run '^$$' -bench . -benchmem ./...
 
-# The benchmarks of another commit and of what is here, in turns, and what differs: make benchstat OLD=COMMIT [BENCH=Get] [IN=./api].
 BENCH ?= .
 IN ?= ./access/... ./api ./store/...
-benchstat:
+benchstat: ## compare benchmarks with another commit: make benchstat OLD=COMMIT [BENCH=Get] [IN=./api]
 	internal/testenv/benchstat.sh "$(OLD)" '$(BENCH)' $(BENCHSTAT) $(IN)

@@ -1,12 +1,14 @@
 #!/bin/sh
-# Makes sure that there is an image of Cassandra 5.0 and prints its name: the official one where it is there or can be
-# pulled, else one made here from Debian packages and Cassandra's published jars (about a minute, once; again when a
-# file of the recipe changes). internal/testcluster looks for the same two names in the same order.
+# Makes sure that the container engine has an image of Cassandra 5.0, and prints the name of the image.
+#
+# It prefers the official image, if the engine has it or can pull it. Otherwise it builds an image from Debian packages and
+# Cassandra's published jars. A build takes about a minute, and runs again when this script or a file of cassandra/ changes.
+# internal/testcluster looks for the same two names in the same order.
 set -eu
 
 official=cassandra:5.0
 local=userinfo-cassandra:5.0
-pull_answer_seconds=20
+pull_start_seconds=20 # how long a pull may take until its first layer
 here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../.build/cassandra-image
 
@@ -14,14 +16,14 @@ say() {
 	echo "image.sh: $1" >&2
 }
 
-# pull fails fast where no registry can be reached, but lets a slow download that has begun go on.
-pull() {
+# pull_official pulls the official image. It fails soon if no registry can be reached, but waits for a slow download.
+pull_official() {
 	log=$(mktemp)
 	timeout 600 docker pull "$official" >"$log" 2>&1 &
 	pid=$!
 	waited=0
 	while kill -0 "$pid" 2>/dev/null; do
-		if [ "$waited" -ge "$pull_answer_seconds" ] && ! grep -q 'Pulling fs layer\|Already exists' "$log"; then
+		if [ "$waited" -ge "$pull_start_seconds" ] && ! grep -q 'Pulling fs layer\|Already exists' "$log"; then
 			kill "$pid" 2>/dev/null || true
 			break
 		fi
@@ -34,34 +36,37 @@ pull() {
 	return "$pulled"
 }
 
+# recipe_hash prints a hash of everything that the local image is built from.
 recipe_hash() {
 	(cd "$here" && cat image.sh cassandra/* | sha256sum | cut -c1-16)
 }
 
-have_local() {
+# local_is_current succeeds if the local image was built from the current recipe.
+local_is_current() {
 	[ "$(docker image inspect -f '{{index .Config.Labels "userinfo.recipe"}}' "$local" 2>/dev/null)" = "$recipe" ]
 }
 
-# step runs a command whose output only matters when it fails.
+# step NAME COMMAND... runs a command and shows the end of its output if it fails.
 step() {
 	what=$1
 	shift
 	if ! "$@" >"$build/log" 2>&1 </dev/null; then
 		tail -n 30 "$build/log" >&2
-		say "$what failed (above: the end of its output); check the network and the package sources, then run this again"
+		say "$what failed (above: the end of its output); check the network and the package sources, then run this script again"
 		exit 1
 	fi
 }
 
-make_local() {
+# build_local builds the local image.
+build_local() {
 	for command in mmdebstrap mvn; do
-		command -v "$command" >/dev/null || { say "there is no $command; run $here/packages.sh"; exit 1; }
+		command -v "$command" >/dev/null || { say "$command is not installed; run $here/packages.sh"; exit 1; }
 	done
 	rm -rf "$build"
 	mkdir -p "$build/context"
 	cp "$here"/cassandra/Dockerfile "$here"/cassandra/cassandra "$here"/cassandra/nodetool "$build/context/"
-	# The suite is fixed, so that the image does not depend on the machine that makes it: bookworm is the last with JDK 17.
-	step "making the Debian base" mmdebstrap --variant=minbase --include=openjdk-17-jre-headless \
+	# bookworm, whatever this machine runs: it is the last Debian release with JDK 17.
+	step "building the Debian base" mmdebstrap --variant=minbase --include=openjdk-17-jre-headless \
 		bookworm "$build/context/base.tar"
 	step "fetching Cassandra's jars" mvn -B -q -f "$here/cassandra/pom.xml" dependency:copy-dependencies \
 		-DincludeScope=runtime -DoutputDirectory="$build/context/lib"
@@ -76,14 +81,15 @@ if docker image inspect "$official" >/dev/null 2>&1; then
 	exit 0
 fi
 recipe=$(recipe_hash)
-if have_local; then
+if local_is_current; then
 	echo "$local"
 	exit 0
 fi
-if pull; then
+if pull_official; then
 	echo "$official"
 	exit 0
 fi
-say "$official cannot be pulled here; making $local"
-make_local
+say "$official cannot be pulled; building $local"
+build_local
+say "built $local"
 echo "$local"

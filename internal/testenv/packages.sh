@@ -1,24 +1,24 @@
 #!/bin/sh
-# Installs, on Debian and as root, the packages that the whole test run needs and that are not there yet.
-# Says nothing and touches no network where nothing is missing. It does not upgrade what is there.
+# Installs the Debian packages that `make test` needs and that are missing. Run it as root. It upgrades nothing, and uses
+# the network only if a package is missing.
 set -eu
 
-# What each is for:
+# The purpose of each package:
 #   docker.io                      the container engine of internal/testcluster (dockerd; the client alone is not enough)
-#   iptables iproute2 util-linux   cutting links inside a node's network namespace (nsenter is in util-linux)
-#   libfaketime                    setting a node's clock
-#   mmdebstrap                     the base of the locally made Cassandra image
-#   php-* mediawiki-classes        the real client, MediaWiki's RESTBagOStuff
+#   iptables iproute2 util-linux   to cut links inside a node's network namespace (nsenter is in util-linux)
+#   libfaketime                    to set a node's clock
+#   mmdebstrap                     the base of the locally built Cassandra image
+#   php-* mediawiki-classes        MediaWiki's RESTBagOStuff, a real client
 #   gcc libc6-dev                  Go's race detector
-#   python3-venv                   the OpenAPI validator
-#   curl procps                    asking the service by hand
-#   haproxy nginx libnginx-mod-*   the proxies in front of it; tests start their own, with configurations of their own
-#   redis-server                   what the benchmark compares with; it starts its own
+#   python3-venv                   schemathesis and the libraries for signatures
+#   curl procps                    the commands of the documents
+#   haproxy nginx libnginx-mod-*   proxies in front of the service; the tests start their own processes
+#   redis-server                   for comparison in the benchmark, which starts its own process
 packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap
 	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
 	gcc libc6-dev make git ca-certificates python3-venv curl procps
 	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server"
-# A Maven that did not come from Debian serves as well.
+# Any Maven will do, also one that is not from Debian.
 command -v mvn >/dev/null || packages="$packages maven openjdk-17-jdk-headless"
 
 installed() {
@@ -26,28 +26,32 @@ installed() {
 }
 
 command -v dpkg-query >/dev/null || {
-	echo "packages.sh: this is not Debian; install the equivalents of: $(echo $packages)" >&2
+	echo "packages.sh: this machine does not run Debian; install the equivalents of: $(echo $packages)" >&2
 	exit 1
 }
 missing=
 for package in $packages; do
 	installed "$package" || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+	echo "packages.sh: nothing is missing" >&2
+	exit 0
+fi
 
 [ "$(id -u)" = 0 ] || {
-	echo "packages.sh: not root; run as root: apt-get install$missing" >&2
+	echo "packages.sh: needs root; run as root: apt-get install$missing" >&2
 	exit 1
 }
 echo "packages.sh: installing$missing" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-# One source that cannot be reached must not stop the others, so a failed update decides nothing yet.
+# If one package source cannot be reached, the update fails, but the packages may be in another source.
 apt-get -q update >"$log" 2>&1 || true
 if ! apt-get -q -y --no-install-recommends install $missing >>"$log" 2>&1 </dev/null; then
 	tail -n 30 "$log" >&2
-	echo "packages.sh: apt-get could not install$missing (above: the end of what it said)." >&2
-	echo "packages.sh: check the machine's package sources and its network, then run this again." >&2
+	echo "packages.sh: apt-get could not install$missing (above: the end of its output)." >&2
+	echo "packages.sh: check the package sources and the network, then run this script again." >&2
 	exit 1
 fi
+echo "packages.sh: installed$missing" >&2
