@@ -1,6 +1,5 @@
-// Package devserver builds the program and runs `userinfo dev`, for tests with clients that are not written in Go.
-//
-// The service is a process of its own, as its users run it. It ends with the test at the latest.
+// Package devserver builds the userinfo program and runs `userinfo dev`, for tests with clients that are not written in
+// Go. The server is a process of its own. It ends with the test at the latest.
 package devserver
 
 import (
@@ -19,37 +18,40 @@ import (
 
 // Server is a running `userinfo dev`.
 type Server struct {
-	// URL of its one collection: https://127.0.0.1:PORT/sessions/v1.
-	URL string
-	// CAFile has the CA's certificate, TokenFile a line with the Authorization header of a client that may do everything.
-	CAFile, TokenFile string
-	// Stop ends it as SIGTERM does and returns once it has ended.
-	Stop func()
+	URL       string // of its only collection: https://127.0.0.1:PORT/sessions/v1
+	CAFile    string // path of the CA's certificate
+	TokenFile string // path of a file with an Authorization header; its client may do everything
+	Stop      func() // sends SIGTERM and waits until the process has ended
 }
 
-// Origin is the beginning of every URL of the service: https://127.0.0.1:PORT.
+// Origin returns scheme, host and port: https://127.0.0.1:PORT.
 func (s *Server) Origin() string { return strings.TrimSuffix(s.URL, collectionPath) }
 
 const collectionPath = "/sessions/v1"
 
 var (
-	saidDir = regexp.MustCompile(`--cacert (\S+)/ca\.crt`)
-	saidURL = regexp.MustCompile(`https://\S+?` + collectionPath)
+	printedDir = regexp.MustCompile(`--cacert (\S+)/ca\.crt`)
+	printedURL = regexp.MustCompile(`https://\S+?` + collectionPath)
 )
 
-// lastLine is what `userinfo dev` says last, once it listens.
-const lastLine = "Ctrl-C stops it."
+// inLastLine occurs in the last line that `userinfo dev` prints, and in no other. The server listens then.
+const inLastLine = "Ctrl-C"
 
-// Start builds the program and starts it on a free port. What it logs becomes the test's log where the test fails.
+// Build builds the program and returns its path.
+func Build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "userinfo")
+	if out, err := exec.Command("go", "build", "-o", program, "userinfo/cmd/userinfo").CombinedOutput(); err != nil {
+		t.Fatalf("building userinfo: %v\n%s", err, out)
+	}
+	return program
+}
+
+// Start builds the program and starts `userinfo dev` on a free port. If the test fails, its log is added to the test's log.
 func Start(t *testing.T) *Server {
 	t.Helper()
-	dir := t.TempDir()
-	program := filepath.Join(dir, "userinfo")
-	if out, err := exec.Command("go", "build", "-o", program, "userinfo/cmd/userinfo").CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v\n%s", err, out)
-	}
-	cmd := exec.Command(program, "dev", "--listen", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	cmd := exec.Command(Build(t), "dev", "--listen", "127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	stdout, err := cmd.StdoutPipe()
@@ -60,10 +62,10 @@ func Start(t *testing.T) *Server {
 		t.Fatal("starting userinfo dev: ", err)
 	}
 	stop := sync.OnceFunc(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself; Wait tells
+		_ = cmd.Process.Signal(syscall.SIGTERM) // fails if the process has ended; Wait reports that
 		_, _ = io.Copy(io.Discard, stdout)
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("userinfo dev ended badly: %v", err)
+			t.Errorf("userinfo dev ended with an error: %v", err)
 		}
 		if t.Failed() {
 			t.Logf("userinfo dev logged:\n%s", log.String())
@@ -71,13 +73,13 @@ func Start(t *testing.T) *Server {
 	})
 	t.Cleanup(stop)
 
-	var said strings.Builder
-	for lines := bufio.NewScanner(stdout); lines.Scan() && lines.Text() != lastLine; {
-		said.WriteString(lines.Text() + "\n")
+	var printed strings.Builder
+	for lines := bufio.NewScanner(stdout); lines.Scan() && !strings.Contains(lines.Text(), inLastLine); {
+		printed.WriteString(lines.Text() + "\n")
 	}
-	d, u := saidDir.FindStringSubmatch(said.String()), saidURL.FindString(said.String())
-	if d == nil || u == "" {
-		t.Fatalf("userinfo dev does not say where its keys are and what its URL is; it said:\n%s", said.String())
+	dir, url := printedDir.FindStringSubmatch(printed.String()), printedURL.FindString(printed.String())
+	if dir == nil || url == "" {
+		t.Fatalf("userinfo dev did not print its directory and its URL; it printed:\n%s", printed.String())
 	}
-	return &Server{URL: u, CAFile: filepath.Join(d[1], "ca.crt"), TokenFile: filepath.Join(d[1], "token.header"), Stop: stop}
+	return &Server{URL: url, CAFile: filepath.Join(dir[1], "ca.crt"), TokenFile: filepath.Join(dir[1], "token.header"), Stop: stop}
 }

@@ -1,4 +1,4 @@
-// Package python installs programs of Python for tests.
+// Package python installs Python programs for tests.
 package python
 
 import (
@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// installLimit is several times what it takes.
-const installLimit = 5 * time.Minute
+// installTimeout is several times the usual time.
+const installTimeout = 5 * time.Minute
 
-// Install gives the directory of the programs, python among them, of a virtual environment with what the file
-// requirements.txt pins. It is kept for the next time, under a name of its content. The test's package lies two
-// directories below internal.
+// Install creates a virtual environment with the packages of the file requirements.txt in the current directory. It
+// returns the environment's directory of programs, which contains python. The environment stays in .build and is used
+// again until requirements.txt changes. The calling test must be two directories below internal.
 func Install(t *testing.T, name string) (bin string) {
 	t.Helper()
 	requirements, err := os.ReadFile("requirements.txt")
@@ -32,23 +32,23 @@ func Install(t *testing.T, name string) (bin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin, whole := filepath.Join(venv, "bin"), filepath.Join(venv, "whole")
-	if _, err := os.Stat(whole); err == nil {
+	bin, complete := filepath.Join(venv, "bin"), filepath.Join(venv, "complete")
+	if _, err := os.Stat(complete); err == nil {
 		return bin
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), installLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), installTimeout)
 	defer cancel()
 	for _, command := range [][]string{
 		{"python3", "-m", "venv", "--clear", venv},
 		{filepath.Join(bin, "pip"), "install", "--quiet", "--disable-pip-version-check", "--requirement", "requirements.txt"},
 	} {
 		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("installing %s: %s: %v; it takes python3-venv and a package index\n%s", name, strings.Join(command, " "), err, out)
+			t.Fatalf("installing %s: %s: %v (needs python3-venv and access to a package index)\n%s", name, strings.Join(command, " "), err, out)
 		}
 	}
-	if err := os.WriteFile(whole, nil, 0o600); err != nil {
+	if err := os.WriteFile(complete, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return bin

@@ -1,0 +1,131 @@
+package readme
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"userinfo/internal/devca"
+)
+
+// scratch is the directory in which the blocks of one Markdown file run.
+type scratch struct {
+	dir     string
+	program string // path of the program userinfo
+	clients *devca.CA
+	servers *devca.CA
+}
+
+// newScratch uses an empty directory.
+func newScratch(dir, program string) (*scratch, error) {
+	s := &scratch{dir: dir, program: program}
+	var err error
+	if s.servers, err = devca.New("servers"); err != nil {
+		return nil, err
+	}
+	s.clients, err = devca.New("clients")
+	return s, err
+}
+
+// fileKinds says which kind of file each path in a configuration names. Lists have no index in the name.
+var fileKinds = map[string]string{
+	"tls.certificate": "certificate", "tls.key": "private key", "tls.client_ca": "client CA", "tls.client_cas.file": "other CA",
+	"tls.crls": "CRL", "tls.denied_certificates": "empty", "tls.session_ticket_key": "ticket",
+	"cassandra.password_file": "password", "cassandra.tls.ca": "other CA",
+	"cassandra.tls.certificate": "certificate", "cassandra.tls.key": "private key",
+	"seal.index_key": "index", "seal.keys": "seal", "clients.signature_keys.file": "signature", "audit.key_file": "audit",
+}
+
+// writeConfig writes a configuration as userinfo.yaml. It moves every absolute path into the directory and creates the
+// files that the paths name.
+func (s *scratch) writeConfig(text string) error {
+	var root yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
+		return err
+	}
+	if err := s.makeFiles(&root, ""); err != nil {
+		return err
+	}
+	moved, err := yaml.Marshal(&root)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.dir, "userinfo.yaml"), moved, 0o600)
+}
+
+func (s *scratch) makeFiles(n *yaml.Node, name string) error {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i < len(n.Content); i += 2 {
+			if err := s.makeFiles(n.Content[i+1], strings.TrimPrefix(name+"."+n.Content[i].Value, ".")); err != nil {
+				return err
+			}
+		}
+	case yaml.ScalarNode:
+		kind, ok := fileKinds[name]
+		if !ok || !filepath.IsAbs(n.Value) {
+			return nil
+		}
+		n.Value = filepath.Join(s.dir, n.Value)
+		text, err := s.content(kind)
+		if err != nil {
+			return fmt.Errorf("making the file for %s: %w", name, err)
+		}
+		if err := os.MkdirAll(filepath.Dir(n.Value), 0o700); err != nil {
+			return err
+		}
+		return os.WriteFile(n.Value, text, 0o600)
+	default:
+		for _, child := range n.Content {
+			if err := s.makeFiles(child, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// content returns the content of a file of this kind.
+func (s *scratch) content(kind string) ([]byte, error) {
+	switch kind {
+	case "certificate", "private key":
+		return s.pair(kind)
+	case "client CA":
+		return s.clients.PEM(), nil
+	case "other CA":
+		ca, err := devca.New("other CA")
+		if err != nil {
+			return nil, err
+		}
+		return ca.PEM(), nil
+	case "CRL":
+		return s.clients.CRL(time.Now().Add(24 * time.Hour))
+	case "empty":
+		return nil, nil
+	case "password":
+		return []byte("secret\n"), nil
+	}
+	return exec.Command(s.program, "key", "new", kind).Output()
+}
+
+// pair returns the certificate or the key of one server. The files are the same each time, because a configuration names
+// the two separately.
+func (s *scratch) pair(kind string) ([]byte, error) {
+	cert, key := filepath.Join(s.dir, "server.crt"), filepath.Join(s.dir, "server.key")
+	if _, err := os.Stat(cert); err != nil {
+		leaf := devca.Leaf{CommonName: "userinfo.example", DNSNames: []string{"userinfo.example"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}}
+		if _, _, err := s.servers.Write(s.dir, "server", leaf); err != nil {
+			return nil, err
+		}
+	}
+	if kind == "certificate" {
+		return os.ReadFile(cert)
+	}
+	return os.ReadFile(key)
+}
