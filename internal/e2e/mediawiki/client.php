@@ -1,19 +1,19 @@
 <?php
 /**
- * What MediaWiki's own session client, RESTBagOStuff, is promised by a running UserInfo: one TAP line per claim.
+ * Checks what MediaWiki's own session client, RESTBagOStuff, expects of a running UserInfo. Prints one TAP line per check.
  *
  *   php client.php main    the service answers
- *   php client.php down    it does not: nothing listens, or something does and never answers
+ *   php client.php down    the service does not answer, whether or not it accepts connections
  *
- * Exit status 0 means that all claims hold, 1 that one does not, 2 that nothing could be claimed. From the environment:
+ * Exit status: 0 all checks passed, 1 a check failed, 2 the checks could not run. Environment variables:
  *
- *   USERINFO_URL         of the collection, such as https://127.0.0.1:8443/sessions/v1
+ *   USERINFO_URL         URL of the collection, for example https://127.0.0.1:8443/sessions/v1
  *   USERINFO_CA          file with the CA's certificate
  *   USERINFO_TOKEN_FILE  file with the line "Authorization: Bearer …" of a client that may get, set and delete every key
- *   USERINFO_FLAVOUR     put: RESTBagOStuff's default; kask: POST, as Kask's clients are configured
- *   USERINFO_KEYS        any; or text where the collection's keys must be UTF-8, as in Kask's layout
+ *   USERINFO_FLAVOUR     put: the default of RESTBagOStuff; kask: POST, the configuration for Kask
+ *   USERINFO_KEYS        any; or text if the collection's keys must be UTF-8, as in Kask's layout
  *
- * Every run makes keys of its own, so that runs may share a service; the values it leaves behind expire.
+ * Every run uses new keys, so several runs can use the same service. The values that a run leaves behind expire.
  */
 
 declare( strict_types = 1 );
@@ -21,21 +21,21 @@ declare( strict_types = 1 );
 const LIBS = '/usr/share/mediawiki/includes/libs';
 const PSR_LOG = '/usr/share/php/Psr/Log/autoload.php';
 
-// MediaWiki gives up after 3.0 s; the rest is for a busy machine to notice.
-const PATIENCE_SECONDS = 4.0;
+// MediaWiki's timeout is 3.0 s. The rest is for a busy machine.
+const MAX_SECONDS = 4.0;
 
-function give_up( string $why ): void {
-	file_put_contents( 'php://stderr', "client.php: $why\n" ); // STDERR is not there when the script is read from stdin
+function abort_run( string $why ): void {
+	file_put_contents( 'php://stderr', "client.php: $why\n" ); // the constant STDERR does not exist if the script is read from stdin
 	exit( 2 );
 }
 
 foreach ( [ LIBS . '/objectcache/RESTBagOStuff.php', PSR_LOG ] as $file ) {
 	if ( !is_file( $file ) ) {
-		give_up( "$file is missing: install Debian's mediawiki-classes and php-psr-log" );
+		abort_run( "$file is missing: install Debian's mediawiki-classes and php-psr-log" );
 	}
 }
 if ( !extension_loaded( 'curl' ) ) {
-	give_up( 'the curl extension is missing: install php-curl' );
+	abort_run( 'the curl extension is missing: install php-curl' );
 }
 require PSR_LOG;
 foreach ( [
@@ -46,13 +46,13 @@ foreach ( [
 	require LIBS . "/$class.php";
 }
 
-/** Stands in for MediaWiki's statsd client, whose library Debian does not have. */
+/** Replaces MediaWiki's statsd client, whose library is not in Debian. */
 final class NoStats {
 	public function updateCount( string $name, int $delta ): void {
 	}
 }
 
-/** Keeps what the client logs of a failure: the HTTP status, 0 where there was no answer, and curl's reason. */
+/** Keeps the last failure that the client logged: the HTTP status, or 0 without a response, and curl's reason. */
 final class FailureLog extends Psr\Log\AbstractLogger {
 	public ?int $status = null;
 	public string $reason = '';
@@ -65,12 +65,12 @@ final class FailureLog extends Psr\Log\AbstractLogger {
 	}
 }
 
-/** What came of one call. */
+/** The result of one call. */
 final class Outcome {
 	public function __construct(
 		public readonly mixed $value,
-		public readonly int $error, // a BagOStuff::ERR_*, as MediaWiki's session code sees it
-		public readonly ?int $status, // of a failure, as logged; null where none was
+		public readonly int $error, // a BagOStuff::ERR_* constant
+		public readonly ?int $status, // HTTP status of a logged failure; null: no failure was logged
 		public readonly string $reason,
 		public readonly float $seconds
 	) {
@@ -103,7 +103,7 @@ final class Outcome {
 	}
 }
 
-/** A RESTBagOStuff as a wiki would configure it, with a connection of its own, kept while the object lives. */
+/** A RESTBagOStuff with a wiki's configuration. It has its own persistent connection. */
 final class Wiki {
 	private RESTBagOStuff $bag;
 	private FailureLog $log;
@@ -114,7 +114,7 @@ final class Wiki {
 			$params + [ 'keyspace' => 'enwiki', 'logger' => $this->log, 'stats' => new NoStats ] );
 	}
 
-	/** A session's key as MediaWiki makes one. */
+	/** Returns a new session key in MediaWiki's format. */
 	public function newKey(): string {
 		return $this->bag->makeKey( 'MWSession', bin2hex( random_bytes( 16 ) ) );
 	}
@@ -142,29 +142,29 @@ final class Wiki {
 	}
 }
 
-/** Writes claims in the Test Anything Protocol. */
+/** Prints checks in the Test Anything Protocol. */
 final class Tap {
-	private int $claims = 0;
-	private int $broken = 0;
+	private int $checks = 0;
+	private int $failed = 0;
 
-	/** The last argument is what was seen instead. It must not have a key, a value or a token in it. */
-	public function claim( string $that, bool $holds, string|Outcome $seen = '' ): void {
-		$this->claims++;
-		if ( $holds ) {
-			echo "ok $this->claims - $that\n";
+	/** $seen describes what happened instead. It must not contain a key, a value or a token. */
+	public function check( string $description, bool $passed, string|Outcome $seen = '' ): void {
+		$this->checks++;
+		if ( $passed ) {
+			echo "ok $this->checks - $description\n";
 			return;
 		}
-		$this->broken++;
-		echo "not ok $this->claims - $that\n# $seen\n";
+		$this->failed++;
+		echo "not ok $this->checks - $description\n# $seen\n";
 	}
 
 	public function finish(): void {
-		echo "1..$this->claims\n";
-		exit( $this->broken === 0 ? 0 : 1 );
+		echo "1..$this->checks\n";
+		exit( $this->failed === 0 ? 0 : 1 );
 	}
 }
 
-/** What the environment says. */
+/** The configuration from the environment variables. */
 final class Setting {
 	public readonly string $url;
 	public readonly string $ca;
@@ -177,7 +177,7 @@ final class Setting {
 		$this->ca = self::need( 'USERINFO_CA' );
 		$line = @file_get_contents( self::need( 'USERINFO_TOKEN_FILE' ) );
 		if ( $line === false || !preg_match( '/^Authorization: (Bearer \S+)\s*$/', $line, $found ) ) {
-			give_up( 'the file that USERINFO_TOKEN_FILE names must have one line, "Authorization: Bearer …"' );
+			abort_run( 'the file of USERINFO_TOKEN_FILE must contain one line, "Authorization: Bearer …"' );
 		}
 		$this->authorization = $found[1];
 		$this->kask = self::oneOf( 'USERINFO_FLAVOUR', 'put', 'kask' ) === 'kask';
@@ -187,7 +187,7 @@ final class Setting {
 	private static function need( string $name ): string {
 		$value = getenv( $name );
 		if ( $value === false || $value === '' ) {
-			give_up( "set $name; the beginning of client.php says to what" );
+			abort_run( "set $name, see the beginning of client.php" );
 		}
 		return $value;
 	}
@@ -195,12 +195,12 @@ final class Setting {
 	private static function oneOf( string $name, string ...$values ): string {
 		$value = self::need( $name );
 		if ( !in_array( $value, $values, true ) ) {
-			give_up( "$name must be one of: " . implode( ', ', $values ) );
+			abort_run( "$name must be one of: " . implode( ', ', $values ) );
 		}
 		return $value;
 	}
 
-	/** $wgObjectCaches['sessions'] of this flavour. */
+	/** Returns $wgObjectCaches['sessions'] for this flavour. */
 	public function params( ?string $authorization ): array {
 		$headers = $authorization === null ? [] : [ 'Authorization' => $authorization ];
 		$http = [ 'readHeaders' => $headers, 'writeHeaders' => $headers, 'deleteHeaders' => $headers ];
@@ -219,7 +219,7 @@ final class Setting {
 	}
 }
 
-/** A session as MediaWiki stores one. */
+/** Returns a session in MediaWiki's format. */
 function session( string $user ): array {
 	return [
 		'data' => [
@@ -234,38 +234,38 @@ function session( string $user ): array {
 	];
 }
 
-function claim_life_of_a_session( Tap $tap, Setting $setting ): void {
+function check_session_lifecycle( Tap $tap, Setting $setting ): void {
 	$wiki = $setting->wiki();
 	$key = $wiki->newKey();
 	$first = session( 'Alice' );
 	$second = session( 'Bob' );
 	$outcome = $wiki->get( $key );
-	$tap->claim( 'a key that was never set is a miss, and no error', $outcome->isMiss(), $outcome );
+	$tap->check( 'a key that was never set is a miss, and no error', $outcome->isMiss(), $outcome );
 	$outcome = $wiki->set( $key, $first );
-	$tap->claim( 'a session is set', $outcome->isDone(), $outcome );
+	$tap->check( 'a session is set', $outcome->isDone(), $outcome );
 	$outcome = $wiki->get( $key );
-	$tap->claim( 'a get has what was set', $outcome->isValue( $first ), $outcome );
+	$tap->check( 'a get returns the value that was set', $outcome->isValue( $first ), $outcome );
 	$outcome = $setting->wiki()->get( $key );
-	$tap->claim( 'so has a get on another connection', $outcome->isValue( $first ), $outcome );
+	$tap->check( 'a get on another connection returns the value', $outcome->isValue( $first ), $outcome );
 	$outcome = $wiki->set( $key, $second );
-	$tap->claim( 'a session is overwritten', $outcome->isDone(), $outcome );
+	$tap->check( 'a session is overwritten', $outcome->isDone(), $outcome );
 	$outcome = $wiki->get( $key );
-	$tap->claim( 'a get has what was set last', $outcome->isValue( $second ), $outcome );
+	$tap->check( 'a get returns the new value', $outcome->isValue( $second ), $outcome );
 	$outcome = $wiki->delete( $key );
-	$tap->claim( 'a session is deleted', $outcome->isDone(), $outcome );
+	$tap->check( 'a session is deleted', $outcome->isDone(), $outcome );
 	$outcome = $wiki->get( $key );
-	$tap->claim( 'a deleted session is a miss, and no error', $outcome->isMiss(), $outcome );
+	$tap->check( 'a deleted session is a miss, and no error', $outcome->isMiss(), $outcome );
 	$outcome = $wiki->delete( $key );
-	$tap->claim( 'a session is deleted again', $outcome->isDone(), $outcome );
+	$tap->check( 'a session is deleted again', $outcome->isDone(), $outcome );
 	$outcome = $wiki->set( $key, $first );
-	$tap->claim( 'a set of a session that was just deleted is refused (409)', $outcome->isRefused( 409 ), $outcome );
+	$tap->check( 'a set of a session that was just deleted is refused (409)', $outcome->isRefused( 409 ), $outcome );
 	$outcome = $wiki->get( $key );
-	$tap->claim( 'and does not bring it back', $outcome->isMiss(), $outcome );
+	$tap->check( 'and the session stays deleted', $outcome->isMiss(), $outcome );
 	$outcome = $wiki->delete( $wiki->newKey() );
-	$tap->claim( 'a key that was never set is deleted', $outcome->isDone(), $outcome );
+	$tap->check( 'a key that was never set is deleted', $outcome->isDone(), $outcome );
 }
 
-/** Keys that a careless path would change, confuse or refuse, by what they have; N is a part that is new in each run. */
+/** Returns keys that a careless server would change, confuse or reject. N stands for a part that is new in each run. */
 function awkward_keys(): array {
 	return [
 		'colons' => 'enwiki:MWSession:N', 'a slash' => 'a/N', 'a slash in front' => '/N', 'a slash at the end' => 'N/',
@@ -283,7 +283,7 @@ function awkward_keys(): array {
 	];
 }
 
-function claim_keys( Tap $tap, Setting $setting ): void {
+function check_keys( Tap $tap, Setting $setting ): void {
 	$wiki = $setting->wiki();
 	$new = bin2hex( random_bytes( 8 ) ); // 16 bytes, 256 times in the longest key
 	$keys = array_map( fn ( $key ) => str_replace( 'N', $new, $key ), awkward_keys() );
@@ -291,49 +291,49 @@ function claim_keys( Tap $tap, Setting $setting ): void {
 	foreach ( $keys as $what => $key ) {
 		$set[$what] = $wiki->set( $key, "of $what" );
 	}
-	// Only now, so that two keys that were taken for one are found.
+	// After all sets, so that two keys that the service confuses are found.
 	foreach ( $keys as $what => $key ) {
 		$get = $wiki->get( $key );
-		$tap->claim( "a key with $what has the value that was set under it",
+		$tap->check( "a key with $what has its own value",
 			$set[$what]->isDone() && $get->isValue( "of $what" ), "set {$set[$what]}; get $get" );
 	}
 	$gone = array_filter( $keys, fn ( $key ) => $wiki->delete( $key )->isDone() && $wiki->get( $key )->isMiss() );
-	$tap->claim( 'each of these keys is deleted', count( $gone ) === count( $keys ),
+	$tap->check( 'each of these keys is deleted', count( $gone ) === count( $keys ),
 		'not: a key with ' . implode( ', a key with ', array_keys( array_diff_key( $keys, $gone ) ) ) );
-	claim_bytes( $tap, $setting, $wiki, bin2hex( random_bytes( 8 ) ) );
+	check_bytes( $tap, $setting, $wiki, bin2hex( random_bytes( 8 ) ) );
 
 	$long = str_pad( $new, 4097, 'x' );
 	$outcomes = [ 'set' => $wiki->set( $long, 'x' ), 'get' => $wiki->get( $long ), 'delete' => $wiki->delete( $long ) ];
 	foreach ( $outcomes as $what => $outcome ) {
-		$tap->claim( "a $what of a key of 4,097 bytes is an error and not a miss (414)", $outcome->isRefused( 414 ), $outcome );
+		$tap->check( "a $what of a key of 4,097 bytes is an error and not a miss (414)", $outcome->isRefused( 414 ), $outcome );
 	}
 	foreach ( [ '.', '..' ] as $dots ) {
 		$outcome = $wiki->set( $dots, 'x' );
-		$tap->claim( "the key $dots, which libcurl takes for a step in the path, is refused and not taken for another key",
+		$tap->check( "the key $dots, which libcurl removes from the path, is refused and is no other key",
 			$outcome->isRefused( 404 ), $outcome );
 	}
 }
 
-/** Each byte is a key of its own; where keys are text, each byte that is a character. */
-function claim_bytes( Tap $tap, Setting $setting, Wiki $wiki, string $new ): void {
+/** Checks that each byte makes a different key. If keys must be UTF-8, it uses the ASCII characters only. */
+function check_bytes( Tap $tap, Setting $setting, Wiki $wiki, string $new ): void {
 	$bytes = range( 0, $setting->textKeys ? 127 : 255 );
 	$set = array_filter( $bytes, fn ( $byte ) => $wiki->set( chr( $byte ) . $new, $byte )->isDone() );
 	$got = array_filter( $bytes, fn ( $byte ) => $wiki->get( chr( $byte ) . $new )->isValue( $byte ) );
-	$tap->claim( 'each of ' . count( $bytes ) . ' bytes makes a key of its own', $set === $bytes && $got === $bytes,
+	$tap->check( 'each of ' . count( $bytes ) . ' bytes makes a key of its own', $set === $bytes && $got === $bytes,
 		'not: ' . implode( ' ', array_diff( $bytes, array_intersect( $set, $got ) ) ) );
 	$all = implode( '', array_map( 'chr', $bytes ) ) . $new;
 	$done = $wiki->set( $all, 'all' );
 	$got = $wiki->get( $all );
-	$tap->claim( 'a key has all of them', $done->isDone() && $got->isValue( 'all' ), "set $done; get $got" );
+	$tap->check( 'one key may contain all of these bytes', $done->isDone() && $got->isValue( 'all' ), "set $done; get $got" );
 	if ( $setting->textKeys ) {
 		$outcomes = [ 'set' => $wiki->set( "\xff$new", 'x' ), 'get' => $wiki->get( "\xff$new" ) ];
 		foreach ( $outcomes as $what => $outcome ) {
-			$tap->claim( "a $what of a key that is not UTF-8 is an error and not a miss (400)", $outcome->isRefused( 400 ), $outcome );
+			$tap->check( "a $what of a key that is not UTF-8 is an error and not a miss (400)", $outcome->isRefused( 400 ), $outcome );
 		}
 	}
 }
 
-function claim_values( Tap $tap, Setting $setting ): void {
+function check_values( Tap $tap, Setting $setting ): void {
 	$wiki = $setting->wiki();
 	$values = [
 		'an empty string' => '', 'zero' => 0, 'a large integer' => PHP_INT_MIN, 'a fraction' => 0.1, 'true' => true,
@@ -347,7 +347,7 @@ function claim_values( Tap $tap, Setting $setting ): void {
 		$key = $wiki->newKey();
 		$set = $wiki->set( $key, $value );
 		$get = $wiki->get( $key );
-		$tap->claim( "a value that is $what comes back as it was", $set->isDone() && $get->isValue( $value ),
+		$tap->check( "a value that is $what is returned unchanged", $set->isDone() && $get->isValue( $value ),
 			"set $set; get $get" );
 	}
 	$signed = $setting->wiki( [ 'serialization_type' => 'JSON', 'hmac_key' => 'of the wiki' ] );
@@ -355,30 +355,30 @@ function claim_values( Tap $tap, Setting $setting ): void {
 	$session = session( 'Çelik' );
 	$set = $signed->set( $key, $session );
 	$get = $signed->get( $key );
-	$tap->claim( 'a session in signed JSON comes back as it was', $set->isDone() && $get->isValue( $session ), "set $set; get $get" );
+	$tap->check( 'a session in signed JSON is returned unchanged', $set->isDone() && $get->isValue( $session ), "set $set; get $get" );
 
 	$key = $wiki->newKey();
 	$outcome = $wiki->set( $key, str_repeat( 'x', 2 << 20 ) );
-	$tap->claim( 'a value of 2 MiB is refused (413)', $outcome->isRefused( 413 ), $outcome );
+	$tap->check( 'a value of 2 MiB is refused (413)', $outcome->isRefused( 413 ), $outcome );
 	$outcome = $wiki->get( $key );
-	$tap->claim( 'and not stored', $outcome->isMiss(), $outcome );
+	$tap->check( 'and not stored', $outcome->isMiss(), $outcome );
 	$outcome = $wiki->set( $key, 'small' );
-	$tap->claim( 'and the client goes on', $outcome->isDone(), $outcome );
+	$tap->check( 'and the client can continue', $outcome->isDone(), $outcome );
 }
 
-function claim_form( Tap $tap, Setting $setting ): void {
+function check_form_content_type( Tap $tap, Setting $setting ): void {
 	$params = $setting->params( $setting->authorization );
 	unset( $params['httpParams']['writeHeaders']['content-type'] );
 	$wiki = new Wiki( $params );
 	$key = $wiki->newKey();
 	$set = $wiki->set( $key, 'a=b&c=%20d+e' );
 	$get = $wiki->get( $key );
-	$tap->claim( 'a POST that says it is a form is stored as it is', $set->isDone() && $get->isValue( 'a=b&c=%20d+e' ),
+	$tap->check( 'a POST with the content type of a form is stored unchanged', $set->isDone() && $get->isValue( 'a=b&c=%20d+e' ),
 		"set $set; get $get" );
 }
 
-/** Of a key that exists, so that what the service refuses cannot be mistaken for what it does not have. */
-function claim_errors( Tap $tap, Setting $setting ): void {
+/** Uses an existing key, so that a refusal cannot be mistaken for a miss. */
+function check_errors( Tap $tap, Setting $setting ): void {
 	$trusted = $setting->wiki();
 	$key = $trusted->newKey();
 	$trusted->set( $key, 'kept' );
@@ -386,32 +386,32 @@ function claim_errors( Tap $tap, Setting $setting ): void {
 	foreach ( [ 'a wrong token' => $wrong, 'no token' => null ] as $what => $authorization ) {
 		$stranger = new Wiki( $setting->params( $authorization ) );
 		$outcome = $stranger->get( $key );
-		$tap->claim( "a get with $what is an error and not a miss (401)", $outcome->isRefused( 401 ), $outcome );
+		$tap->check( "a get with $what is an error and not a miss (401)", $outcome->isRefused( 401 ), $outcome );
 		$outcome = $stranger->set( $key, 'changed' );
-		$tap->claim( "a set with $what is an error (401)", $outcome->isRefused( 401 ), $outcome );
+		$tap->check( "a set with $what is an error (401)", $outcome->isRefused( 401 ), $outcome );
 		$outcome = $stranger->delete( $key );
-		$tap->claim( "a delete with $what is an error (401)", $outcome->isRefused( 401 ), $outcome );
+		$tap->check( "a delete with $what is an error (401)", $outcome->isRefused( 401 ), $outcome );
 	}
-	// Without a bundle of its own, the client trusts the system's.
+	// Without caBundlePath, the client trusts the system's CAs.
 	$elsewhere = $setting->params( $setting->authorization );
 	unset( $elsewhere['caBundlePath'] );
 	$careful = new Wiki( $elsewhere );
 	$outcomes = [ 'get' => $careful->get( $key ), 'set' => $careful->set( $key, 'changed' ), 'delete' => $careful->delete( $key ) ];
 	foreach ( $outcomes as $what => $outcome ) {
-		$tap->claim( "a $what by a client that does not know the CA is an error and not a miss",
+		$tap->check( "a $what by a client that does not know the CA is an error and not a miss",
 			$outcome->isUnreachable() && str_contains( $outcome->reason, '(curl error: 60)' ), $outcome );
 	}
 	$outcome = $trusted->get( $key );
-	$tap->claim( 'none of these has changed anything', $outcome->isValue( 'kept' ), $outcome );
+	$tap->check( 'none of these calls has changed the value', $outcome->isValue( 'kept' ), $outcome );
 }
 
-function claim_nothing_answers( Tap $tap, Setting $setting ): void {
+function check_no_answer( Tap $tap, Setting $setting ): void {
 	$wiki = $setting->wiki();
 	$key = $wiki->newKey();
 	$outcomes = [ 'get' => $wiki->get( $key ), 'set' => $wiki->set( $key, 'x' ), 'delete' => $wiki->delete( $key ) ];
 	foreach ( $outcomes as $what => $outcome ) {
-		$tap->claim( "a $what is an error and not a miss", $outcome->isUnreachable(), $outcome );
-		$tap->claim( 'and is known to be one within 3 s', $outcome->seconds < PATIENCE_SECONDS, $outcome );
+		$tap->check( "a $what is an error and not a miss", $outcome->isUnreachable(), $outcome );
+		$tap->check( 'and is reported within 3 s', $outcome->seconds < MAX_SECONDS, $outcome );
 	}
 }
 
@@ -419,18 +419,18 @@ $tap = new Tap;
 $setting = new Setting;
 switch ( $argv[1] ?? '' ) {
 	case 'main':
-		claim_life_of_a_session( $tap, $setting );
-		claim_keys( $tap, $setting );
-		claim_values( $tap, $setting );
+		check_session_lifecycle( $tap, $setting );
+		check_keys( $tap, $setting );
+		check_values( $tap, $setting );
 		if ( $setting->kask ) {
-			claim_form( $tap, $setting );
+			check_form_content_type( $tap, $setting );
 		}
-		claim_errors( $tap, $setting );
+		check_errors( $tap, $setting );
 		break;
 	case 'down':
-		claim_nothing_answers( $tap, $setting );
+		check_no_answer( $tap, $setting );
 		break;
 	default:
-		give_up( 'say main or down' );
+		abort_run( 'use main or down' );
 }
 $tap->finish();

@@ -1,8 +1,8 @@
-// Package mediawiki runs MediaWiki's own session client against a running service: client.php, which uses Debian's
-// mediawiki-classes, php-psr-log, php-cli and php-curl.
+// Package mediawiki runs MediaWiki's own session client against a running service. The client is client.php. It needs
+// Debian's packages mediawiki-classes, php-psr-log, php-cli and php-curl.
 //
-// It verifies the service's certificate and passes no secret on a command line or into an error. It does not start or
-// stop the service; whoever does decides what the client meets.
+// The client verifies the service's certificate. No secret appears on a command line or in an error. The package does not
+// start or stop the service.
 package mediawiki
 
 import (
@@ -17,42 +17,43 @@ import (
 //go:embed client.php
 var script []byte
 
-// Flavour is how the client is configured.
+// Flavour is a configuration of the client.
 type Flavour string
 
 const (
-	// Put is RESTBagOStuff's default.
+	// Put is the default configuration of RESTBagOStuff.
 	Put Flavour = "put"
-	// Kask is what Kask's clients have: POST and application/octet-stream.
+	// Kask is the configuration for Kask: POST and application/octet-stream.
 	Kask Flavour = "kask"
 )
 
-// Mode is what the client is to find.
+// Mode is what the client expects of the service.
 type Mode string
 
 const (
-	// Main expects a service that answers.
+	// Main expects that the service answers.
 	Main Mode = "main"
-	// Down expects one that does not, whether nothing listens or something does and stays silent.
+	// Down expects that the service does not answer, whether or not it accepts connections.
 	Down Mode = "down"
 )
 
-// Client is a wiki's configuration. All of it but TextKeys is required.
+// Client is the configuration of a wiki. All fields except TextKeys are required.
 type Client struct {
-	// URL of a collection: https://127.0.0.1:8443/sessions/v1. Its values may have at least 500 kB and at most 2 MB,
-	// and it must have a fence.
+	// URL of a collection, for example https://127.0.0.1:8443/sessions/v1. The collection must have a fence, and its
+	// max_value_bytes must be between 500 kB and 2 MB.
 	URL string
-	// CAFile has the CA's certificate; the system's CAs must not know it.
+	// CAFile is the path of the CA's certificate. The CA must not be one of the system's CAs.
 	CAFile string
-	// TokenFile has the line "Authorization: Bearer <token>" of a client that may get, set and delete every key.
+	// TokenFile is the path of a file with the line "Authorization: Bearer <token>". The token's client must be allowed to
+	// get, set and delete every key.
 	TokenFile string
 	Flavour   Flavour
-	// TextKeys says that the collection takes keys of UTF-8 alone, as Kask's layout does.
+	// TextKeys is true if the collection accepts UTF-8 keys only, as Kask's layout does.
 	TextKeys bool
 }
 
-// Run returns what the client says, in the Test Anything Protocol: a line for each claim. An error means that a claim
-// does not hold or that nothing could be claimed, and has what PHP said of it.
+// Run runs the client and returns its output in the Test Anything Protocol, one line for each check. It returns an error
+// if a check failed or the client could not run. The error contains the failed checks and PHP's messages.
 func (c Client) Run(ctx context.Context, mode Mode) (string, error) {
 	keys := "any"
 	if c.TextKeys {
@@ -63,25 +64,25 @@ func (c Client) Run(ctx context.Context, mode Mode) (string, error) {
 		return "", fmt.Errorf("running MediaWiki's client: %w; install php-cli", err)
 	}
 	cmd := exec.CommandContext(ctx, php, "-d", "display_errors=stderr", "-d", "error_reporting=-1", "-d", "log_errors=0", "--", string(mode))
-	// Nothing else, lest a proxy that the environment names come between.
+	// No other variables, because they could name a proxy.
 	cmd.Env = []string{
 		"USERINFO_URL=" + c.URL, "USERINFO_CA=" + c.CAFile, "USERINFO_TOKEN_FILE=" + c.TokenFile,
 		"USERINFO_FLAVOUR=" + string(c.Flavour), "USERINFO_KEYS=" + keys,
 	}
 	cmd.Stdin = bytes.NewReader(script)
-	var out, complaint strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &complaint
+	var out, messages strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &messages
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("MediaWiki's client (%s, %s): %w: %s%s", c.Flavour, mode, err, broken(out.String()), complaint.String())
+		return out.String(), fmt.Errorf("MediaWiki's client (%s, %s): %w: %s%s", c.Flavour, mode, err, failedChecks(out.String()), messages.String())
 	}
-	if complaint.Len() > 0 {
-		return out.String(), fmt.Errorf("MediaWiki's client (%s, %s) complained: %s", c.Flavour, mode, complaint.String())
+	if messages.Len() > 0 {
+		return out.String(), fmt.Errorf("MediaWiki's client (%s, %s) printed messages: %s", c.Flavour, mode, messages.String())
 	}
 	return out.String(), nil
 }
 
-// broken is the part of a TAP output that says what does not hold.
-func broken(tap string) string {
+// failedChecks returns the lines of a TAP output that describe failed checks.
+func failedChecks(tap string) string {
 	var b strings.Builder
 	for line := range strings.Lines(tap) {
 		if strings.HasPrefix(line, "not ok") || strings.HasPrefix(line, "#") {

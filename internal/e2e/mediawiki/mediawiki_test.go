@@ -17,31 +17,31 @@ import (
 	"userinfo/internal/e2e/mediawiki"
 )
 
-// limit is far more than the client takes: a second against a service that answers, 9 against one that is silent.
-const limit = 2 * time.Minute
+// runTimeout is far more than a run takes: one second against a service that answers, and 9 s against a silent one.
+const runTimeout = 2 * time.Minute
 
 var flavours = []mediawiki.Flavour{mediawiki.Put, mediawiki.Kask}
 
-func run(t *testing.T, c mediawiki.Client, mode mediawiki.Mode) (said string, err error) {
+func run(t *testing.T, c mediawiki.Client, mode mediawiki.Mode) (out string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
 	defer cancel()
 	return c.Run(ctx, mode)
 }
 
-// holds runs the client to its end and has all of its claims hold.
-func holds(t *testing.T, c mediawiki.Client, mode mediawiki.Mode) {
+// checkAll runs the client and checks that it completes all its checks.
+func checkAll(t *testing.T, c mediawiki.Client, mode mediawiki.Mode) {
 	t.Helper()
-	said, err := run(t, c, mode)
+	out, err := run(t, c, mode)
 	if err != nil {
 		t.Error(err)
 	}
-	if !strings.Contains(said, "\n1..") {
-		t.Errorf("the client did not come to its end; it said:\n%s", said)
+	if !strings.Contains(out, "\n1..") {
+		t.Errorf("the client did not complete; its output:\n%s", out)
 	}
 }
 
-func TestMediaWikiIsServedAndHearsWhenTheServiceHasStopped(t *testing.T) {
+func TestClient_SeesRunningAndStoppedService(t *testing.T) {
 	s := devserver.Start(t)
 	dir := t.TempDir() // the service removes its own when it stops
 	c := mediawiki.Client{URL: s.URL, CAFile: filepath.Join(dir, "ca.crt"), TokenFile: filepath.Join(dir, "token.header")}
@@ -53,23 +53,23 @@ func TestMediaWikiIsServedAndHearsWhenTheServiceHasStopped(t *testing.T) {
 		write(t, to, string(text))
 	}
 	for _, c.Flavour = range flavours {
-		holds(t, c, mediawiki.Main)
+		checkAll(t, c, mediawiki.Main)
 	}
-	if said, err := run(t, c, mediawiki.Down); err == nil {
-		t.Errorf("a client that expects silence finds it where there is none; it said:\n%s", said)
+	if out, err := run(t, c, mediawiki.Down); err == nil {
+		t.Errorf("a client that expects a stopped service accepts a running one; its output:\n%s", out)
 	}
 	s.Stop()
 	for _, c.Flavour = range flavours {
-		holds(t, c, mediawiki.Down)
+		checkAll(t, c, mediawiki.Down)
 	}
-	if said, err := run(t, c, mediawiki.Main); err == nil {
-		t.Errorf("a client that expects a service finds it where there is none; it said:\n%s", said)
+	if out, err := run(t, c, mediawiki.Main); err == nil {
+		t.Errorf("a client that expects a running service accepts a stopped one; its output:\n%s", out)
 	}
 }
 
-// TestMediaWikiHearsOfAServiceThatDoesNotAnswer: MediaWiki must take silence for an error, not for a session that is
-// not there, and its user must not wait for longer than 3 s.
-func TestMediaWikiHearsOfAServiceThatDoesNotAnswer(t *testing.T) {
+// TestClient_ReportsServiceWithoutAnswer checks that MediaWiki treats a missing answer as an error and not as a missing
+// session, within 3 s.
+func TestClient_ReportsServiceWithoutAnswer(t *testing.T) {
 	dir := t.TempDir()
 	ca, err := devca.New("silence")
 	if err != nil {
@@ -87,16 +87,16 @@ func TestMediaWikiHearsOfAServiceThatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, address := range map[string]string{
-		"no TLS handshake is answered":        silent(t, func(net.Conn) {}),
-		"a handshake, and then no answer":     silent(t, func(c net.Conn) { _ = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}}).Handshake() }),
-		"a connection that is closed at once": silent(t, func(c net.Conn) { _ = c.Close() }),
+		"no TLS handshake":                   silent(t, func(net.Conn) {}),
+		"a TLS handshake but no response":    silent(t, func(c net.Conn) { _ = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}}).Handshake() }),
+		"connections are closed immediately": silent(t, func(c net.Conn) { _ = c.Close() }),
 	} {
 		for _, f := range flavours {
 			t.Run(name+"/"+string(f), func(t *testing.T) {
 				t.Parallel()
 				c := c
 				c.URL, c.Flavour = "https://"+address+"/sessions/v1", f
-				holds(t, c, mediawiki.Down)
+				checkAll(t, c, mediawiki.Down)
 			})
 		}
 	}
@@ -109,7 +109,8 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// silent accepts connections, does no more with each than greet, and closes what is left at the end of the test.
+// silent starts a server that calls greet with each connection and answers nothing. It returns the server's address. The
+// connections are closed at the end of the test.
 func silent(t *testing.T, greet func(net.Conn)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
