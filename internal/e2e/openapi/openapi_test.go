@@ -1,7 +1,7 @@
 //go:build integration
 
-// Package openapi has schemathesis hold a running service to its OpenAPI description: requests made from it, right and
-// wrong, alone and in sequence, and every answer compared with it.
+// Package openapi tests a running service against its OpenAPI description with schemathesis, which generates valid and
+// invalid requests and sequences of requests from the description, and compares every response with it.
 package openapi
 
 import (
@@ -20,28 +20,28 @@ import (
 	"userinfo/internal/e2e/python"
 )
 
-// runLimit is several times what it takes.
-const runLimit = 90 * time.Second
+// runTimeout is several times the usual time of a run.
+const runTimeout = 90 * time.Second
 
-func TestTheServiceIsAsItsDescriptionSays(t *testing.T) {
+func TestDescription_MatchesService(t *testing.T) {
 	tool := filepath.Join(python.Install(t, "schemathesis"), "schemathesis")
 	service := devserver.Start(t)
-	if said, err := run(t, tool, service, api.Description); err != nil {
-		t.Errorf("%v\n%s", err, said)
+	if out, err := run(t, tool, service, api.Description); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
-	// What says nothing of a wrong description would say nothing of a wrong service.
+	// A wrong description must be reported too. Otherwise the run above would prove nothing.
 	wrong := bytes.Replace(api.Description, []byte("maximum: 86400"), []byte("maximum: 86401"), 1)
-	if said, err := run(t, tool, service, wrong, "--include-operation-id=touch", "--phases=coverage"); err == nil {
-		t.Errorf("a description with a TTL that the service refuses is not found to be wrong:\n%s", said)
-	} else if !strings.Contains(said, "Schema-valid request rejected") {
-		t.Errorf("a description with a TTL that the service refuses is found wrong for another reason: %v\n%s", err, said)
+	if out, err := run(t, tool, service, wrong, "--include-operation-id=touch", "--phases=coverage"); err == nil {
+		t.Errorf("a description that allows a TTL which the service refuses was accepted:\n%s", out)
+	} else if !strings.Contains(out, "Schema-valid request rejected") {
+		t.Errorf("a description that allows a TTL which the service refuses failed for another reason: %v\n%s", err, out)
 	}
 }
 
-// run returns what schemathesis said, and an error where it found something.
-func run(t *testing.T, tool string, s *devserver.Server, description []byte, flags ...string) (said string, err error) {
+// run runs schemathesis and returns its output. It returns an error if schemathesis found a difference.
+func run(t *testing.T, tool string, s *devserver.Server, description []byte, flags ...string) (out string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
 	defer cancel()
 	dir := t.TempDir() // schemathesis leaves files where it runs
 	token, err := os.ReadFile(s.TokenFile)
@@ -52,11 +52,11 @@ func run(t *testing.T, tool string, s *devserver.Server, description []byte, fla
 	args := append([]string{"run", "openapi.yaml", "--checks=all", "--no-color", "--url=" + s.Origin(), "--tls-verify=" + s.CAFile}, flags...)
 	cmd := exec.CommandContext(ctx, tool, args...)
 	cmd.Dir = dir
-	// Nothing else, lest a proxy that the environment names come between.
+	// No other variables, because they could name a proxy.
 	cmd.Env = []string{
 		"USERINFO_TOKEN=" + strings.TrimSpace(strings.TrimPrefix(string(token), "Authorization: Bearer ")),
 		"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "PYTHONUTF8=1",
 	}
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	output, err := cmd.CombinedOutput()
+	return string(output), err
 }

@@ -14,32 +14,33 @@ import (
 	"time"
 )
 
-// who is a client and what it says.
-type who struct {
-	from   string                 // its address; away if empty
-	cert   string                 // whose certificate it presents; none if empty
-	token  bool                   // it has mediawiki's
-	before string                 // what it says before TLS
-	fields []string               // header fields, exactly so
-	path   string                 // /sessions/v1/k if empty
-	raw    string                 // all of what it says over TLS, instead of a request
-	resume tls.ClientSessionCache // of its TLS sessions
+// request is a request of a client, and who the client is.
+type request struct {
+	from   string                 // the client's address; default: away
+	cert   string                 // name of the client's certificate; empty: none
+	token  bool                   // sends mediawiki's token
+	before string                 // bytes sent before the TLS handshake
+	fields []string               // header lines, sent unchanged
+	path   string                 // default: /sessions/v1/k
+	raw    string                 // sent over TLS instead of a request
+	resume tls.ClientSessionCache // TLS sessions to resume
 }
 
-// answer is what a client gets; Status is 0 where the connection failed.
-type answer struct {
+// response is what a client receives. Status is 0 if the connection failed.
+type response struct {
 	Status  int
 	resumed bool
 	err     error
 }
 
-// ask sends one request of HTTP/1.1 on a connection of its own. It is written by hand: no library may mend it.
-func (w *world) ask(t *testing.T, address string, who who) answer {
+// send sends one HTTP/1.1 request on a new connection. It writes the request itself, because a library would correct
+// malformed requests.
+func (env *environment) send(t *testing.T, address string, r request) response {
 	t.Helper()
-	if who.from == "" {
-		who.from = away
+	if r.from == "" {
+		r.from = away
 	}
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(who.from)}, Timeout: 10 * time.Second}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(r.from)}, Timeout: 10 * time.Second}
 	raw, err := dialer.DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -48,57 +49,59 @@ func (w *world) ask(t *testing.T, address string, who who) answer {
 	if err := raw.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(raw, who.before); err != nil {
+	if _, err := io.WriteString(raw, r.before); err != nil {
 		t.Fatal(err)
 	}
-	config := &tls.Config{RootCAs: w.servers.Pool(), ServerName: "userinfo.example", NextProtos: []string{"http/1.1"}, ClientSessionCache: who.resume}
-	if who.cert != "" {
-		pair := w.pair(t, who.cert)
+	config := &tls.Config{RootCAs: env.servers.Pool(), ServerName: "userinfo.example", NextProtos: []string{"http/1.1"}, ClientSessionCache: r.resume}
+	if r.cert != "" {
+		pair := env.pair(t, r.cert)
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
 	}
 	c := tls.Client(raw, config)
-	if _, err := io.WriteString(c, who.request()); err != nil {
-		return answer{err: err}
+	if _, err := io.WriteString(c, r.text()); err != nil {
+		return response{err: err}
 	}
-	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	got, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
-		return answer{err: err}
+		return response{err: err}
 	}
-	_ = response.Body.Close()
-	return answer{Status: response.StatusCode, resumed: c.ConnectionState().DidResume}
+	_ = got.Body.Close()
+	return response{Status: got.StatusCode, resumed: c.ConnectionState().DidResume}
 }
 
-func (who who) request() string {
-	if who.raw != "" {
-		return who.raw
+// text returns the request as it is sent.
+func (r request) text() string {
+	if r.raw != "" {
+		return r.raw
 	}
-	if who.path == "" {
-		who.path = "/sessions/v1/k"
+	if r.path == "" {
+		r.path = "/sessions/v1/k"
 	}
-	lines := []string{fmt.Sprintf("GET %s HTTP/1.1", who.path), "Host: userinfo.example", "Connection: close"}
-	if who.token {
+	lines := []string{fmt.Sprintf("GET %s HTTP/1.1", r.path), "Host: userinfo.example", "Connection: close"}
+	if r.token {
 		lines = append(lines, "Authorization: Bearer "+token)
 	}
-	return strings.Join(append(lines, who.fields...), "\r\n") + "\r\n\r\n"
+	return strings.Join(append(lines, r.fields...), "\r\n") + "\r\n\r\n"
 }
 
-// want asks, and compares what the client gets and what the service saw. A client "" is nobody.
-func (w *world) want(t *testing.T, v *service, address string, who who, status int, client string) record {
+// expect sends a request and checks the status and the client that the service saw. Client "" is an unidentified client. It
+// returns the request as the service saw it.
+func (env *environment) expect(t *testing.T, v *service, address string, r request, status int, client string) record {
 	t.Helper()
-	a := w.ask(t, address, who)
+	a := env.send(t, address, r)
 	seen := v.last(t)
 	if a.Status != status || seen.Client != client {
-		t.Errorf("status %d (%v), of %q at the service; want %d of %q", a.Status, a.err, seen.Client, status, client)
+		t.Errorf("status %d (%v), the service saw client %q; want %d and client %q", a.Status, a.err, seen.Client, status, client)
 	}
 	return seen
 }
 
-// wantNobodyElse asks, and wants the client to be refused or to be itself.
-func (w *world) wantNobodyElse(t *testing.T, v *service, address string, who who) {
+// expectNoOtherClient sends a request and checks that it is rejected or attributed to the client's own certificate.
+func (env *environment) expectNoOtherClient(t *testing.T, v *service, address string, r request) {
 	t.Helper()
-	a := w.ask(t, address, who)
+	a := env.send(t, address, r)
 	seen := v.last(t)
-	if refused := a.Status == badRequest && seen.Client == ""; !refused && (a.Status != ok || seen.Client != who.cert) {
-		t.Errorf("status %d (%v), %+v; want it to be %s or 400", a.Status, a.err, seen, who.cert)
+	if rejected := a.Status == badRequest && seen.Client == ""; !rejected && (a.Status != ok || seen.Client != r.cert) {
+		t.Errorf("status %d (%v), the service saw %+v; want client %s or status 400", a.Status, a.err, seen, r.cert)
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	failed       = 0 // the connection
+	failed       = 0 // the connection failed
 	ok           = 200
 	badRequest   = 400
 	unauthorized = 401
@@ -21,39 +21,40 @@ const (
 	noSuchResource = 404
 )
 
-// speaks has the proxies' address as one that speaks the PROXY protocol, always.
-func speaks() []tlsconf.ProxySource {
+// proxyProtocol returns a configuration that requires the PROXY protocol from the proxies' address.
+func proxyProtocol() []tlsconf.ProxySource {
 	return []tlsconf.ProxySource{{Network: proxyAddress + "/32", Mode: "required"}}
 }
 
-// behind is how a terminating proxy of each kind is known: haproxy sends a PROXY header there, too, nginx cannot.
-func (k kind) behind() setting {
+// serviceConfig returns the configuration of a service behind a terminating proxy. haproxy sends a PROXY header to the
+// service, and nginx cannot.
+func (k kind) serviceConfig() serviceConfig {
 	if k.name == haproxy.name {
-		return setting{proxies: speaks()}
+		return serviceConfig{proxies: proxyProtocol()}
 	}
-	return setting{}
+	return serviceConfig{}
 }
 
-// forged are ways to say that one is bob, of a client that is not.
-func forged(cert string) map[string][]string {
+// forgedHeaders returns headers with which another client claims to be bob.
+func forgedHeaders(cert string) map[string][]string {
 	return map[string][]string{
-		"a field":                      {"Client-Cert: " + cert},
-		"a field in small letters":     {"client-cert: " + cert},
-		"a field in capitals":          {"CLIENT-CERT: " + cert},
-		"two fields":                   {"Client-Cert: " + cert, "Client-Cert: " + cert},
-		"two fields, differently":      {"client-cert: " + cert, "CLIENT-cert: " + cert},
-		"an empty field and another":   {"Client-Cert:", "Client-Cert: " + cert},
-		"a chain":                      {"Client-Cert-Chain: " + cert},
-		"a field and a chain":          {"Client-Cert: " + cert, "Client-Cert-Chain: " + cert},
-		"a DN":                         {"X-Client-Dn: CN=bob"},
-		"a field to be taken off":      {"Connection: Client-Cert", "Client-Cert: " + cert},
-		"a field after a long one":     {"X-Long: " + strings.Repeat("x", 4000), "Client-Cert: " + cert},
-		"a field that is two requests": {"Client-Cert: " + cert, "Content-Length: 0"},
+		"a header":                       {"Client-Cert: " + cert},
+		"a header in small letters":      {"client-cert: " + cert},
+		"a header in capitals":           {"CLIENT-CERT: " + cert},
+		"two headers":                    {"Client-Cert: " + cert, "Client-Cert: " + cert},
+		"two headers, differently":       {"client-cert: " + cert, "CLIENT-cert: " + cert},
+		"an empty header and another":    {"Client-Cert:", "Client-Cert: " + cert},
+		"a chain":                        {"Client-Cert-Chain: " + cert},
+		"a header and a chain":           {"Client-Cert: " + cert, "Client-Cert-Chain: " + cert},
+		"a DN":                           {"X-Client-Dn: CN=bob"},
+		"a header that Connection names": {"Connection: Client-Cert", "Client-Cert: " + cert},
+		"a header after a long one":      {"X-Long: " + strings.Repeat("x", 4000), "Client-Cert: " + cert},
+		"a header that is two requests":  {"Client-Cert: " + cert, "Content-Length: 0"},
 	}
 }
 
-// lookalikes are names that only some programs take for the fields'.
-func lookalikes(cert string) map[string][]string {
+// lookalikeHeaders returns headers whose names only some programs read as Client-Cert or X-Client-Dn.
+func lookalikeHeaders(cert string) map[string][]string {
 	return map[string][]string{
 		"an underscore":                {"Client_Cert: " + cert},
 		"an underscore, small letters": {"client_cert: " + cert},
@@ -62,308 +63,312 @@ func lookalikes(cert string) map[string][]string {
 	}
 }
 
-// unreadable are no fields of their name: refused, or part of another that says nothing. net/http makes a space of a
-// folded line, as RFC 9112, section 5.2, lets it.
-func unreadable(cert string) map[string][]string {
+// malformedHeaders returns malformed headers. They must be rejected or have no effect. net/http replaces a folded line by a
+// space, as RFC 9112, section 5.2, allows.
+func malformedHeaders(cert string) map[string][]string {
 	return map[string][]string{
 		"a folded field":              {"Client-Cert: " + cert[:60], " " + cert[60:]},
-		"a field in a folded line":    {"X-Other: a", " Client-Cert: " + cert, "X-Third:", "\tb"},
+		"a header in a folded line":   {"X-Other: a", " Client-Cert: " + cert, "X-Third:", "\tb"},
 		"a space before the colon":    {"Client-Cert : " + cert},
-		"a field with a NUL":          {"Client-Cert: \x00" + cert},
+		"a header with a NUL":         {"Client-Cert: \x00" + cert},
 		"a name with a space in it":   {"Client Cert: " + cert},
 		"a carriage return in a name": {"X: a\rClient-Cert: " + cert},
 	}
 }
 
-func TestThroughAPassthroughAClientIsItselfAndSpeaksForNobody(t *testing.T) {
-	w := newWorld(t)
+func TestPassthrough_IdentifiesClientByItsOwnCredentials(t *testing.T) {
+	env := newEnvironment(t)
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			v := w.serve(t, setting{dnField: "X-Client-Dn"})
-			at := w.start(t, k, v).at(passthrough)
-			seen := w.want(t, v, at, who{cert: "alice"}, ok, "alice")
+			v := env.serve(t, serviceConfig{dnField: "X-Client-Dn"})
+			at := env.start(t, k, v).at(passthrough)
+			seen := env.expect(t, v, at, request{cert: "alice"}, ok, "alice")
 			if seen.Address != proxyAddress || seen.Peer != proxyAddress {
-				t.Errorf("without the PROXY protocol it comes from %+v", seen)
+				t.Errorf("without the PROXY protocol, the request comes from %+v", seen)
 			}
-			w.want(t, v, at, who{}, unauthorized, "")
-			w.want(t, v, at, who{cert: "edge-proxy"}, unauthorized, "") // who holds it is a proxy, and no client
-			w.want(t, v, at, who{cert: "mallory"}, failed, "")          // of another CA
-			w.want(t, v, at, who{from: home, token: true}, unauthorized, "")
-			for _, forgeries := range []map[string][]string{forged(w.field(t, "bob")), lookalikes(w.field(t, "bob"))} {
+			env.expect(t, v, at, request{}, unauthorized, "")
+			env.expect(t, v, at, request{cert: "edge-proxy"}, unauthorized, "") // a proxy is not a client
+			env.expect(t, v, at, request{cert: "mallory"}, failed, "")          // certificate of another CA
+			env.expect(t, v, at, request{from: home, token: true}, unauthorized, "")
+			for _, forgeries := range []map[string][]string{forgedHeaders(env.field(t, "bob")), lookalikeHeaders(env.field(t, "bob"))} {
 				for name, fields := range forgeries {
 					t.Run(name, func(t *testing.T) {
-						w.want(t, v, at, who{cert: "alice", fields: fields}, badRequest, "")
-						w.want(t, v, at, who{fields: fields}, badRequest, "")
+						env.expect(t, v, at, request{cert: "alice", fields: fields}, badRequest, "")
+						env.expect(t, v, at, request{fields: fields}, badRequest, "")
 					})
 				}
 			}
-			for name, fields := range unreadable(w.field(t, "bob")) {
+			for name, fields := range malformedHeaders(env.field(t, "bob")) {
 				t.Run(name, func(t *testing.T) {
-					w.wantNobodyElse(t, v, at, who{cert: "alice", fields: fields})
+					env.expectNoOtherClient(t, v, at, request{cert: "alice", fields: fields})
 				})
 			}
-			w.want(t, v, at, who{cert: "alice", before: "PROXY TCP4 127.0.0.8 127.0.0.1 1 2\r\n"}, failed, "")
+			env.expect(t, v, at, request{cert: "alice", before: "PROXY TCP4 127.0.0.8 127.0.0.1 1 2\r\n"}, failed, "")
 		})
 	}
 }
 
-func TestThroughTheProxyProtocolTheClientsAddressIsKnown(t *testing.T) {
-	w := newWorld(t)
+func TestProxyProtocol_ConveysClientAddress(t *testing.T) {
+	env := newEnvironment(t)
 	for _, test := range []struct {
 		kind kind
 		port string
 	}{{haproxy, passthroughV2}, {haproxy, passthroughV1}, {nginx, passthroughV1}} {
 		t.Run(test.kind.name+" "+test.port, func(t *testing.T) {
-			v := w.serve(t, setting{proxies: speaks()})
-			at := w.start(t, test.kind, v).at(test.port)
+			v := env.serve(t, serviceConfig{proxies: proxyProtocol()})
+			at := env.start(t, test.kind, v).at(test.port)
 			for from, status := range map[string]int{home: ok, away: unauthorized} {
 				client := ""
 				if status == ok {
 					client = "mediawiki"
 				}
-				seen := w.want(t, v, at, who{from: from, token: true}, status, client)
+				seen := env.expect(t, v, at, request{from: from, token: true}, status, client)
 				if seen.Address != from || seen.Peer != proxyAddress {
-					t.Errorf("it comes from %+v, want %s by way of the proxy", seen, from)
+					t.Errorf("the request comes from %+v, want %s through the proxy", seen, from)
 				}
 			}
-			w.want(t, v, at, who{cert: "alice"}, ok, "alice")
+			env.expect(t, v, at, request{cert: "alice"}, ok, "alice")
 			for _, header := range []string{
 				"PROXY TCP4 127.0.0.8 127.0.0.1 1 2\r\n", "PROXY UNKNOWN\r\n",
 				"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x7f\x00\x00\x08\x7f\x00\x00\x01\x00\x01\x00\x02", "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00",
 			} {
-				w.want(t, v, at, who{token: true, before: header}, failed, "")        // after the proxy's own
-				w.want(t, v, v.address, who{token: true, before: header}, failed, "") // from who is no proxy
+				env.expect(t, v, at, request{token: true, before: header}, failed, "")        // after the header of the proxy
+				env.expect(t, v, v.address, request{token: true, before: header}, failed, "") // not from a proxy
 			}
-			if seen := w.want(t, v, v.address, who{from: home, token: true}, ok, "mediawiki"); seen.Peer != home {
-				t.Errorf("past the proxy it comes from %+v", seen)
+			if seen := env.expect(t, v, v.address, request{from: home, token: true}, ok, "mediawiki"); seen.Peer != home {
+				t.Errorf("a direct request comes from %+v", seen)
 			}
-			// The proxy's own address without a header, as from another program on its machine.
-			w.want(t, v, v.address, who{from: proxyAddress, cert: "alice"}, failed, "")
+			// From the proxy's address without a header, as another program on that machine could connect.
+			env.expect(t, v, v.address, request{from: proxyAddress, cert: "alice"}, failed, "")
 		})
 	}
 }
 
-func TestHaproxysHealthChecksAreItsOwn(t *testing.T) {
-	w := newWorld(t)
+func TestProxyProtocol_HealthChecksHaveProxyAddress(t *testing.T) {
+	env := newEnvironment(t)
 	for version, changes := range map[string][]string{
 		"1": {" send-proxy-v2", " send-proxy"},     // PROXY TCP4 from itself
 		"2": {" send-proxy\n", " send-proxy-v2\n"}, // LOCAL
 	} {
 		t.Run(version, func(t *testing.T) {
-			v := w.serve(t, setting{proxies: speaks()})
-			w.start(t, haproxy, v, changes...)
+			v := env.serve(t, serviceConfig{proxies: proxyProtocol()})
+			env.start(t, haproxy, v, changes...)
 			for range 4 {
 				select {
 				case seen := <-v.checks:
 					if seen.Address != proxyAddress || seen.Peer != proxyAddress {
-						t.Errorf("a check comes from %+v", seen)
+						t.Errorf("a health check comes from %+v", seen)
 					}
 				case <-time.After(20 * time.Second):
-					t.Fatal("there is no check")
+					t.Fatal("no health check arrived")
 				}
 			}
 		})
 	}
 }
 
-func TestThroughATerminatingProxyAClientIsWhoTheProxySaysAndNobodyElse(t *testing.T) {
-	w := newWorld(t)
+func TestTerminatingProxy_ForwardsVerifiedCertificateOnly(t *testing.T) {
+	env := newEnvironment(t)
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			v := w.serve(t, k.behind())
-			at := w.start(t, k, v).at(terminating)
-			seen := w.want(t, v, at, who{cert: "alice"}, ok, "alice")
+			v := env.serve(t, k.serviceConfig())
+			at := env.start(t, k, v).at(terminating)
+			seen := env.expect(t, v, at, request{cert: "alice"}, ok, "alice")
 			if want := map[string]string{"haproxy": away, "nginx": proxyAddress}[k.name]; seen.Address != want || seen.Peer != proxyAddress {
-				t.Errorf("it comes from %+v, want %s", seen, want)
+				t.Errorf("the request comes from %+v, want %s", seen, want)
 			}
-			w.want(t, v, at, who{cert: "alice-of-many-names"}, ok, "alice")
-			w.want(t, v, at, who{}, unauthorized, "") // not the proxy, whose certificate it is that the service has seen
-			if a := w.ask(t, at, who{cert: "mallory"}); a.Status == ok || v.last(t) != (record{}) {
+			env.expect(t, v, at, request{cert: "alice-of-many-names"}, ok, "alice")
+			env.expect(t, v, at, request{}, unauthorized, "") // the client must not become the proxy, whose certificate the service sees
+			if a := env.send(t, at, request{cert: "mallory"}); a.Status == ok || v.last(t) != (record{}) {
 				t.Errorf("a certificate of another CA reached the service: %+v", a)
 			}
-			for name, fields := range forged(w.field(t, "bob")) {
+			for name, fields := range forgedHeaders(env.field(t, "bob")) {
 				t.Run(name, func(t *testing.T) {
-					w.want(t, v, at, who{fields: fields}, unauthorized, "")
-					// One that asks the proxy to take the field off is nobody at worst.
-					if a := w.ask(t, at, who{cert: "alice", fields: fields}); a.Status != ok || v.last(t).Client != "alice" {
-						t.Errorf("status %d, %v; want it to be alice", a.Status, a.err)
+					env.expect(t, v, at, request{fields: fields}, unauthorized, "")
+					// A client that makes the proxy remove the header must not become another client.
+					if a := env.send(t, at, request{cert: "alice", fields: fields}); a.Status != ok || v.last(t).Client != "alice" {
+						t.Errorf("status %d, %v; want client alice", a.Status, a.err)
 					}
 				})
 			}
-			for name, fields := range lookalikes(w.field(t, "bob")) {
+			for name, fields := range lookalikeHeaders(env.field(t, "bob")) {
 				t.Run(name, func(t *testing.T) {
 					if k.name == haproxy.name {
-						w.want(t, v, at, who{cert: "alice", fields: fields}, forbidden, "") // by haproxy
+						env.expect(t, v, at, request{cert: "alice", fields: fields}, forbidden, "") // by haproxy
 					} else {
-						w.want(t, v, at, who{cert: "alice", fields: fields}, ok, "alice")
+						env.expect(t, v, at, request{cert: "alice", fields: fields}, ok, "alice")
 					}
 				})
 			}
-			for name, fields := range unreadable(w.field(t, "bob")) {
+			for name, fields := range malformedHeaders(env.field(t, "bob")) {
 				t.Run(name, func(t *testing.T) {
-					w.wantNobodyElse(t, v, at, who{cert: "alice", fields: fields})
+					env.expectNoOtherClient(t, v, at, request{cert: "alice", fields: fields})
 				})
 			}
 		})
 	}
 }
 
-func TestATerminatingProxySpeaksForEachClientOnAResumedTLSSessionToo(t *testing.T) {
-	w := newWorld(t)
+func TestTerminatingProxy_ForwardsCertificateOfResumedSession(t *testing.T) {
+	env := newEnvironment(t)
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			v := w.serve(t, k.behind())
-			at := w.start(t, k, v).at(terminating)
+			v := env.serve(t, k.serviceConfig())
+			at := env.start(t, k, v).at(terminating)
 			for _, name := range []string{"alice", "bob", ""} {
 				sessions, resumed := tls.NewLRUClientSessionCache(4), false
 				for range 3 {
-					a := w.ask(t, at, who{cert: name, resume: sessions})
+					a := env.send(t, at, request{cert: name, resume: sessions})
 					if seen := v.last(t); seen.Client != name {
-						t.Errorf("%q is %q (resumed: %v)", name, seen.Client, a.resumed)
+						t.Errorf("client %q was identified as %q (resumed: %v)", name, seen.Client, a.resumed)
 					}
 					resumed = resumed || a.resumed
 				}
 				if !resumed {
-					t.Errorf("no session of %q was resumed", name)
+					t.Errorf("no TLS session of %q was resumed", name)
 				}
 			}
 		})
 	}
 }
 
-func TestClientsOfATerminatingProxyShareItsConnectionsAndNothingElse(t *testing.T) {
-	w := newWorld(t)
+func TestTerminatingProxy_SharedConnectionsKeepClientsApart(t *testing.T) {
+	env := newEnvironment(t)
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			v := w.serve(t, k.behind())
-			at := w.start(t, k, v).at(terminating)
+			v := env.serve(t, k.serviceConfig())
+			at := env.start(t, k, v).at(terminating)
 			for range 5 {
-				for _, who := range []who{{from: home, cert: "alice"}, {from: away, cert: "bob"}, {from: away}, {from: home, cert: "bob"}} {
-					a := w.ask(t, at, who)
+				for _, r := range []request{{from: home, cert: "alice"}, {from: away, cert: "bob"}, {from: away}, {from: home, cert: "bob"}} {
+					a := env.send(t, at, r)
 					seen := v.last(t)
-					known := seen.Address == who.from || k.name == nginx.name && seen.Address == proxyAddress
-					if seen.Client != who.cert || !known {
-						t.Errorf("%+v gets %d, as %+v", who, a.Status, seen)
+					expected := seen.Address == r.from || k.name == nginx.name && seen.Address == proxyAddress
+					if seen.Client != r.cert || !expected {
+						t.Errorf("request %+v has status %d, the service saw %+v", r, a.Status, seen)
 					}
 				}
 			}
 			if conns := v.connections.Load(); k.name == nginx.name && conns >= 20 {
-				t.Errorf("%d connections for 20 requests: nothing was shared", conns)
+				t.Errorf("%d connections for 20 requests: the proxy shared none", conns)
 			}
 		})
 	}
 }
 
-func TestATokenPassesATerminatingProxyAndItsNetworksNeedTheProxyProtocol(t *testing.T) {
-	w := newWorld(t)
+func TestTerminatingProxy_TokenNetworksNeedProxyProtocol(t *testing.T) {
+	env := newEnvironment(t)
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			v := w.serve(t, k.behind())
-			p := w.start(t, k, v)
+			v := env.serve(t, k.serviceConfig())
+			p := env.start(t, k, v)
 			for _, port := range []string{terminating, dedicatedTokens} {
 				if k.name == haproxy.name {
-					w.want(t, v, p.at(port), who{from: home, token: true}, ok, "mediawiki")
+					env.expect(t, v, p.at(port), request{from: home, token: true}, ok, "mediawiki")
 				} else {
-					w.want(t, v, p.at(port), who{from: home, token: true}, unauthorized, "")
+					env.expect(t, v, p.at(port), request{from: home, token: true}, unauthorized, "")
 				}
-				w.want(t, v, p.at(port), who{from: away, token: true}, unauthorized, "")
+				env.expect(t, v, p.at(port), request{from: away, token: true}, unauthorized, "")
 			}
 		})
 	}
 }
 
-func TestOfDedicatedFrontendsOneIsForCertificatesAndTheOtherNever(t *testing.T) {
-	w := newWorld(t)
+func TestDedicatedFrontends_SeparateCertificatesAndTokens(t *testing.T) {
+	env := newEnvironment(t)
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			v := w.serve(t, k.behind())
-			p := w.start(t, k, v)
-			w.want(t, v, p.at(dedicatedCertificates), who{cert: "alice"}, ok, "alice")
+			v := env.serve(t, k.serviceConfig())
+			p := env.start(t, k, v)
+			env.expect(t, v, p.at(dedicatedCertificates), request{cert: "alice"}, ok, "alice")
 			for _, cert := range []string{"", "mallory"} {
-				if a := w.ask(t, p.at(dedicatedCertificates), who{cert: cert}); a.Status == ok || v.last(t) != (record{}) {
+				if a := env.send(t, p.at(dedicatedCertificates), request{cert: cert}); a.Status == ok || v.last(t) != (record{}) {
 					t.Errorf("certificate %q reached the service: %+v", cert, a)
 				}
 			}
-			w.want(t, v, p.at(dedicatedTokens), who{cert: "alice"}, unauthorized, "") // it is not asked for
-			for name, fields := range forged(w.field(t, "bob")) {
+			env.expect(t, v, p.at(dedicatedTokens), request{cert: "alice"}, unauthorized, "") // the frontend requests no certificate
+			for name, fields := range forgedHeaders(env.field(t, "bob")) {
 				t.Run(name, func(t *testing.T) {
-					w.want(t, v, p.at(dedicatedCertificates), who{cert: "alice", fields: fields}, ok, "alice")
-					w.want(t, v, p.at(dedicatedTokens), who{fields: fields}, unauthorized, "")
+					env.expect(t, v, p.at(dedicatedCertificates), request{cert: "alice", fields: fields}, ok, "alice")
+					env.expect(t, v, p.at(dedicatedTokens), request{fields: fields}, unauthorized, "")
 				})
 			}
 		})
 	}
 }
 
-// What a careless operator leaves out of the examples, and what is then left.
-func TestACarelessProxyOpensNothing(t *testing.T) {
-	w := newWorld(t)
+// TestMisconfiguredProxy_OpensNothing removes parts of the examples that a careless operator might leave out.
+func TestMisconfiguredProxy_OpensNothing(t *testing.T) {
+	env := newEnvironment(t)
 	const deletes = "\thttp-request del-header client-cert -m beg\n"
-	bob := who{cert: "alice", fields: []string{"Client-Cert: " + w.field(t, "bob")}}
+	bob := request{cert: "alice", fields: []string{"Client-Cert: " + env.field(t, "bob")}}
 	for _, test := range []struct {
 		name    string
 		kind    kind
 		changes []string
 		port    string
-		who     who
+		request request
 		status  int
 	}{
-		{"haproxy is not listed", haproxy, []string{"edge-proxy.pem", "other-proxy.pem"}, terminating, who{cert: "alice"}, badRequest},
-		{"nginx is not listed", nginx, []string{"edge-proxy.", "other-proxy."}, terminating, who{cert: "alice"}, badRequest},
-		{"haproxy has no certificate", haproxy, []string{" crt /etc/haproxy/edge-proxy.pem", ""}, terminating, who{cert: "alice"}, badRequest},
-		{"haproxy adds to what the client sent", haproxy, []string{deletes, "", "set-header Client-Cert", "add-header Client-Cert"}, terminating, bob, badRequest},
-		{"haproxy forwards an empty field", haproxy, []string{" if { ssl_c_used }", ""}, terminating, who{}, badRequest},
-		{"haproxy forwards PEM's form", haproxy, []string{":%[ssl_c_der,base64]:", "%[ssl_c_der,base64]"}, terminating, who{cert: "alice"}, badRequest},
-		{"haproxy passes on what is sent to a frontend for others", haproxy, []string{deletes, ""}, dedicatedTokens, bob, badRequest},
-		{"nginx passes on what is sent to a frontend for others", nginx, []string{`proxy_set_header Client-Cert "";`, ""}, dedicatedTokens, bob, badRequest},
-		{"nginx forwards PEM", nginx, []string{"Client-Cert $client_cert", "Client-Cert $ssl_client_escaped_cert"}, terminating, who{cert: "alice"}, badRequest},
-		{"haproxy forwards nothing", haproxy, []string{"http-request set-header Client-Cert", "#"}, terminating, who{cert: "alice"}, unauthorized},
-		{"nginx forwards nothing", nginx, []string{"Client-Cert $client_cert", `Client-Cert ""`}, terminating, who{cert: "alice"}, unauthorized},
-		{"haproxy takes certificates of any CA", haproxy, []string{"verify optional", "verify optional crt-ignore-err all ca-ignore-err all"}, terminating, who{cert: "mallory"}, unauthorized},
-		{"haproxy sends no PROXY header", haproxy, []string{" send-proxy-v2", ""}, terminating, who{cert: "alice"}, 503},
+		{"haproxy is not listed", haproxy, []string{"edge-proxy.pem", "other-proxy.pem"}, terminating, request{cert: "alice"}, badRequest},
+		{"nginx is not listed", nginx, []string{"edge-proxy.", "other-proxy."}, terminating, request{cert: "alice"}, badRequest},
+		{"haproxy has no certificate", haproxy, []string{" crt /etc/haproxy/edge-proxy.pem", ""}, terminating, request{cert: "alice"}, badRequest},
+		{"haproxy appends to the client's header", haproxy, []string{deletes, "", "set-header Client-Cert", "add-header Client-Cert"}, terminating, bob, badRequest},
+		{"haproxy forwards an empty header", haproxy, []string{" if { ssl_c_used }", ""}, terminating, request{}, badRequest},
+		{"haproxy forwards base64 without colons", haproxy, []string{":%[ssl_c_der,base64]:", "%[ssl_c_der,base64]"}, terminating, request{cert: "alice"}, badRequest},
+		{"haproxy forwards the header in the frontend for tokens", haproxy, []string{deletes, ""}, dedicatedTokens, bob, badRequest},
+		{"nginx forwards the header in the server for tokens", nginx, []string{`proxy_set_header Client-Cert "";`, ""}, dedicatedTokens, bob, badRequest},
+		{"nginx forwards PEM", nginx, []string{"Client-Cert $client_cert", "Client-Cert $ssl_client_escaped_cert"}, terminating, request{cert: "alice"}, badRequest},
+		{"haproxy forwards nothing", haproxy, []string{"http-request set-header Client-Cert", "#"}, terminating, request{cert: "alice"}, unauthorized},
+		{"nginx forwards nothing", nginx, []string{"Client-Cert $client_cert", `Client-Cert ""`}, terminating, request{cert: "alice"}, unauthorized},
+		{"haproxy accepts certificates of any CA", haproxy, []string{"verify optional", "verify optional crt-ignore-err all ca-ignore-err all"}, terminating, request{cert: "mallory"}, unauthorized},
+		{"haproxy sends no PROXY header", haproxy, []string{" send-proxy-v2", ""}, terminating, request{cert: "alice"}, 503},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := w.serve(t, test.kind.behind())
-			w.want(t, v, w.start(t, test.kind, v, test.changes...).at(test.port), test.who, test.status, "")
+			v := env.serve(t, test.kind.serviceConfig())
+			env.expect(t, v, env.start(t, test.kind, v, test.changes...).at(test.port), test.request, test.status, "")
 		})
 	}
 }
 
-func TestADistinguishedNameIsBelievedWhereBothSidesAreConfiguredSo(t *testing.T) {
-	w := newWorld(t)
+func TestDistinguishedName_IsAcceptedOnlyIfConfigured(t *testing.T) {
+	env := newEnvironment(t)
 	changes := map[string][]string{
 		"haproxy": {"\thttp-request set-header Client-Cert", "\t#", "#http-request set-header X-Client-Dn", "http-request set-header X-Client-Dn"},
 		"nginx":   {"proxy_set_header Client-Cert $client_cert;", `proxy_set_header Client-Cert "";`, "\t\t\tproxy_set_header X-Client-Dn \"\";\n", "", "#proxy_set_header X-Client-Dn", "proxy_set_header X-Client-Dn"},
 	}
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			s := k.behind()
-			off := w.serve(t, s)
-			w.want(t, off, w.start(t, k, off, changes[k.name]...).at(terminating), who{cert: "alice"}, unauthorized, "")
+			c := k.serviceConfig()
+			off := env.serve(t, c)
+			env.expect(t, off, env.start(t, k, off, changes[k.name]...).at(terminating), request{cert: "alice"}, unauthorized, "")
 
-			s.dnField = "X-Client-Dn"
-			v := w.serve(t, s)
-			at := w.start(t, k, v, changes[k.name]...).at(terminating)
-			w.want(t, v, at, who{cert: "alice"}, ok, "alice")
-			w.want(t, v, at, who{cert: "alice", fields: []string{"X-Client-Dn: CN=bob"}}, ok, "alice")
-			w.want(t, v, at, who{}, unauthorized, "")
-			w.want(t, v, at, who{fields: []string{"X-Client-Dn: CN=bob"}}, unauthorized, "")
+			c.dnField = "X-Client-Dn"
+			v := env.serve(t, c)
+			at := env.start(t, k, v, changes[k.name]...).at(terminating)
+			env.expect(t, v, at, request{cert: "alice"}, ok, "alice")
+			env.expect(t, v, at, request{cert: "alice", fields: []string{"X-Client-Dn: CN=bob"}}, ok, "alice")
+			env.expect(t, v, at, request{}, unauthorized, "")
+			env.expect(t, v, at, request{fields: []string{"X-Client-Dn: CN=bob"}}, unauthorized, "")
 		})
 	}
 }
 
-func TestAKeyPassesATerminatingProxyAsItWasSent(t *testing.T) {
-	w := newWorld(t)
+func TestTerminatingProxy_KeepsPathUnchanged(t *testing.T) {
+	env := newEnvironment(t)
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			v := w.serve(t, k.behind())
-			at := w.start(t, k, v).at(terminating)
+			v := env.serve(t, k.serviceConfig())
+			at := env.start(t, k, v).at(terminating)
 			for path, status := range map[string]int{
 				"/sessions/v1/enwiki%3Asession%3A1": ok, "/sessions/v1/a%2F..%2Fb": ok, "/sessions/v1/%2e%2e": ok, "/sessions/v1/%01%ff+~": ok,
-				"/sessions/v1/a//b": noSuchResource, // which a proxy that merges slashes would have made a key
+				"/sessions/v1/a//b": noSuchResource, // a proxy that merges slashes would turn it into a valid key
 			} {
-				if seen := w.want(t, v, at, who{cert: "alice", path: path}, status, "alice"); seen.Path != path {
-					t.Errorf("%s arrives as %s", path, seen.Path)
+				client := "alice"
+				if status == noSuchResource {
+					client = "" // the service rejects an unknown path before it identifies the client
+				}
+				if seen := env.expect(t, v, at, request{cert: "alice", path: path}, status, client); seen.Path != path {
+					t.Errorf("%s arrived as %s", path, seen.Path)
 				}
 			}
 		})

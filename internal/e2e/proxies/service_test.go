@@ -25,26 +25,27 @@ import (
 	"userinfo/tlsconf"
 )
 
-// setting is what the service is configured with, beside its certificates and who its clients are:
+// serviceConfig is the part of the service's configuration in which tests differ. The clients are always:
 //
-//	alice, bob   by the common name of a certificate
-//	mediawiki    by a token, from home alone
-//	edge-proxy   no client, but a proxy whose forwarded certificates are believed
-type setting struct {
-	proxies []tlsconf.ProxySource // who speaks the PROXY protocol
-	dnField string                // of edge-proxy
+//	alice, bob   identified by the common name of a certificate
+//	mediawiki    identified by a token, which is valid from the address home only
+//	edge-proxy   not a client, but a proxy that may forward certificates
+type serviceConfig struct {
+	proxies []tlsconf.ProxySource // the proxies that speak the PROXY protocol
+	dnField string                // the header in which edge-proxy forwards a distinguished name
 }
 
-// record is one request, as the service's log has it.
+// record is one request as the service saw it.
 type record struct {
-	Client  string // "" for nobody
-	Address string // the client's, as far as the service knows
-	Peer    string // of the TCP connection
-	Path    string // as it was sent
+	Client  string // empty if not identified
+	Address string // of the client, as the service knows it
+	Peer    string // address of the TCP connection's peer
+	Path    string // as it was received
 	Status  int
 }
 
-// service is what the proxies stand in front of: the API with its policy, tlsconf's listener and TLS, forwarded's rules.
+// service is the service behind the proxies: the API with its policy, the listener and TLS of tlsconf, and the rules of
+// package forwarded.
 type service struct {
 	address string
 	api     *api.API
@@ -53,21 +54,21 @@ type service struct {
 
 	mu      sync.Mutex
 	records []record
-	checks  chan record // of /readyz; those that nobody waits for are dropped
+	checks  chan record // requests of /readyz; dropped if no test waits for them
 }
 
 type (
-	peerKey struct{}
-	seenKey struct{}
+	peerKey   struct{}
+	recordKey struct{}
 )
 
-// seeing is a log that notes in the record of a request whose it was.
-type seeing struct{ slog.Handler }
+// recordHandler is a log handler that copies client and status of a logged request into its record.
+type recordHandler struct{ slog.Handler }
 
-func (seeing) Enabled(context.Context, slog.Level) bool { return true }
+func (recordHandler) Enabled(context.Context, slog.Level) bool { return true }
 
-func (seeing) Handle(ctx context.Context, r slog.Record) error {
-	seen, ok := ctx.Value(seenKey{}).(*record)
+func (recordHandler) Handle(ctx context.Context, r slog.Record) error {
+	seen, ok := ctx.Value(recordKey{}).(*record)
 	if ok && r.Message == "request" {
 		r.Attrs(func(a slog.Attr) bool {
 			switch a.Key {
@@ -82,29 +83,29 @@ func (seeing) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
-// full is a store with a value under every key: what is tested is who reaches it.
-type full struct{ store.Store }
+// fullStore is a store with a value under every key. The tests check who can reach the store.
+type fullStore struct{ store.Store }
 
-func (full) Get(context.Context, access.Caller, access.Key) (store.Value, error) {
+func (fullStore) Get(context.Context, access.Caller, access.Key) (store.Value, error) {
 	return store.Value{Data: []byte("value"), TTL: time.Minute}, nil
 }
 
-// policy is that of a setting.
-func policy(t *testing.T, s setting) *access.Policy {
+// newPolicy returns the policy of a service.
+func newPolicy(t *testing.T, c serviceConfig) *access.Policy {
 	t.Helper()
 	grants, keys := []access.Grant{"sessions:get"}, []string{"*"}
-	named := func(name string) access.Client {
+	certified := func(name string) access.Client {
 		return access.Client{Name: name, Certificates: []access.CertificateName{{CN: name}}, Grants: grants, Keys: keys}
 	}
 	rules := access.PolicyConfig{
-		Clients: []access.Client{named("alice"), named("bob"), {
+		Clients: []access.Client{certified("alice"), certified("bob"), {
 			Name: "mediawiki", Tokens: []access.TokenRule{{SHA256: access.Token(token).HashText(), Networks: []string{home + "/32"}}}, Grants: grants, Keys: keys,
 		}},
 		Audiences:   access.Audiences{"sessions": {{Certificate: new(true)}, {Token: new(true)}}, "health": {{Allow: new(true)}}},
 		Collections: []string{"sessions"}, ClientCAs: []string{access.DefaultClientCA}, Now: time.Now,
 		Proxies: []access.CertificateName{{CN: "edge-proxy"}},
 	}
-	if s.dnField != "" {
+	if c.dnField != "" {
 		rules.ClientDNCA = access.DefaultClientCA
 	}
 	p, err := access.NewPolicy(rules)
@@ -114,14 +115,14 @@ func policy(t *testing.T, s setting) *access.Policy {
 	return p
 }
 
-// serve starts a service that ends with the test.
-func (w *world) serve(t *testing.T, s setting) *service {
+// serve starts a service. It ends with the test.
+func (env *environment) serve(t *testing.T, c serviceConfig) *service {
 	t.Helper()
-	server, err := tlsconf.LoadServer(tlsconf.ServerFiles{Certificate: w.file("userinfo.crt"), Key: w.file("userinfo.key"), ClientCA: w.file("clients-ca.crt")}, time.Now)
+	server, err := tlsconf.LoadServer(tlsconf.ServerFiles{Certificate: env.file("userinfo.crt"), Key: env.file("userinfo.key"), ClientCA: env.file("clients-ca.crt")}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed, err := tlsconf.NewProxies(s.proxies)
+	listed, err := tlsconf.NewProxies(c.proxies)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,31 +130,31 @@ func (w *world) serve(t *testing.T, s setting) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := forwarded.NewRules(server.ClientPool(), s.dnField)
+	rules, err := forwarded.NewRules(server.ClientPool(), c.dnField)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := policy(t, s)
+	p := newPolicy(t, c)
 	v := &service{address: l.Addr().String(), checks: make(chan record)}
 	v.api = api.New(api.Config{
-		Collections: []api.Collection{{Name: "sessions", Path: "/sessions/v1", Store: full{}, DefaultTTL: time.Hour, MaxTTL: time.Hour, MaxValueBytes: 1 << 20}},
+		Collections: []api.Collection{{Name: "sessions", Path: "/sessions/v1", Store: fullStore{}, DefaultTTL: time.Hour, MaxTTL: time.Hour, MaxValueBytes: 1 << 20}},
 		Rules:       func() *api.Rules { return &api.Rules{Policy: p, ClientCAs: server.VerifyChains, Forwarded: rules} },
 		Ready:       func(context.Context) error { return nil },
 		Signatures:  signature.NewVerifier(signature.Config{}),
 		Audit:       slog.New(slog.DiscardHandler),
-		MaxInFlight: 1000, RequestTimeout: api.RequestTimeout, Registry: prometheus.NewRegistry(), Log: slog.New(seeing{slog.DiscardHandler}), Now: time.Now, Random: rand.Reader,
+		MaxInFlight: 1000, RequestTimeout: api.RequestTimeout, Registry: prometheus.NewRegistry(), Log: slog.New(recordHandler{slog.DiscardHandler}), Now: time.Now, Random: rand.Reader,
 	})
 	h := &http.Server{
 		Handler: v, TLSConfig: tlsconf.ListenerConfig(func() *tlsconf.Server { return server }), ErrorLog: log.New(io.Discard, "", 0),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			v.connections.Add(1)
-			return context.WithValue(ctx, peerKey{}, tlsconf.PeerAddr(c).String())
+			return context.WithValue(ctx, peerKey{}, tlsconf.PeerAddr(conn).String())
 		},
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = h.ServeTLS(tlsconf.NewProxyListener(l, func() *tlsconf.Proxies { return listed }, 2*time.Second), "", "") // its end is the test's
+		_ = h.ServeTLS(tlsconf.NewProxyListener(l, func() *tlsconf.Proxies { return listed }, 2*time.Second), "", "") // returns when the test closes h
 	}()
 	t.Cleanup(func() {
 		_ = h.Close()
@@ -162,7 +163,7 @@ func (w *world) serve(t *testing.T, s setting) *service {
 	return v
 }
 
-// last is the one request since it was asked before; the zero record if there was none.
+// last returns the only request since the previous call, or the zero record if no request reached the service.
 func (v *service) last(t *testing.T) record {
 	t.Helper()
 	records := v.all()
@@ -176,7 +177,7 @@ func (v *service) last(t *testing.T) record {
 	return record{}
 }
 
-// all are the requests since it was asked before.
+// all returns the requests since the previous call.
 func (v *service) all() []record {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -195,22 +196,21 @@ func (v *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return // 200
 	}
-	v.api.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), seenKey{}, &seen)))
+	v.api.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), recordKey{}, &seen)))
 	v.mu.Lock()
 	v.records = append(v.records, seen)
 	v.mu.Unlock()
 }
 
-// token is good from home.
 const (
-	token = "mediawiki-has-this"
+	token = "mediawiki-has-this" // valid from home only
 	home  = "127.0.0.8"
 	away  = "127.0.0.9"
-	// proxyAddress is where a proxy's connections come from: the kernel's choice on loopback.
+	// proxyAddress is the source address of a proxy's connections, which the kernel chooses on loopback.
 	proxyAddress = "127.0.0.1"
 )
 
-// host is the address without its port, or all of it where there is none.
+// host returns an address without its port.
 func host(address string) string {
 	if h, _, err := net.SplitHostPort(address); err == nil {
 		return h

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// smuggled are requests that some programs take for one and others for two, of which the second says that it is bob's. On
-// the proxy's own connection to the service it would be believed.
-func smuggled(cert string) map[string]string {
+// smugglingRequests returns requests that some programs read as one request and others as two. The second claims to be of
+// bob. If it reached the service on the proxy's connection, the service would believe it.
+func smugglingRequests(cert string) map[string]string {
 	inner := "GET /sessions/v1/smuggled HTTP/1.1\r\nHost: userinfo.example\r\nClient-Cert: " + cert + "\r\n\r\n"
 	post := func(body string, fields ...string) string {
 		return "POST /sessions/v1/k HTTP/1.1\r\nHost: userinfo.example\r\n" + strings.Join(fields, "\r\n") + "\r\n\r\n" + body
@@ -47,17 +47,17 @@ func smuggled(cert string) map[string]string {
 	}
 }
 
-func TestNoRequestIsSmuggledThroughATerminatingProxy(t *testing.T) {
-	w := newWorld(t)
+func TestTerminatingProxy_ForwardsNoSmuggledRequest(t *testing.T) {
+	env := newEnvironment(t)
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			v := w.serve(t, k.behind())
-			at := w.start(t, k, v).at(terminating)
-			for name, raw := range smuggled(w.field(t, "bob")) {
+			v := env.serve(t, k.serviceConfig())
+			at := env.start(t, k, v).at(terminating)
+			for name, raw := range smugglingRequests(env.field(t, "bob")) {
 				t.Run(name, func(t *testing.T) {
-					w.ask(t, at, who{cert: "alice", raw: raw})
-					// Whoever comes next on the proxy's connection is not answered for somebody else.
-					w.ask(t, at, who{})
+					env.send(t, at, request{cert: "alice", raw: raw})
+					// The next request on the proxy's connection must not get another client's response.
+					env.send(t, at, request{})
 					for _, seen := range v.all() {
 						if seen.Client == "bob" {
 							t.Errorf("%+v", seen)
@@ -65,17 +65,17 @@ func TestNoRequestIsSmuggledThroughATerminatingProxy(t *testing.T) {
 					}
 				})
 			}
-			w.want(t, v, at, who{cert: "bob"}, ok, "bob") // who would have been seen
+			env.expect(t, v, at, request{cert: "bob"}, ok, "bob") // the test would have seen bob
 		})
 	}
 }
 
-// http2 sends one request of HTTP/2.
-func (w *world) http2(t *testing.T, address, cert string, header http.Header) int {
+// http2 sends one HTTP/2 request and returns the status.
+func (env *environment) http2(t *testing.T, address, cert string, header http.Header) int {
 	t.Helper()
-	config := &tls.Config{RootCAs: w.servers.Pool(), ServerName: "userinfo.example"}
+	config := &tls.Config{RootCAs: env.servers.Pool(), ServerName: "userinfo.example"}
 	if cert != "" {
-		config.Certificates = []tls.Certificate{*w.pair(t, cert)}
+		config.Certificates = []tls.Certificate{*env.pair(t, cert)}
 	}
 	transport := &http.Transport{
 		TLSClientConfig: config, ForceAttemptHTTP2: true,
@@ -93,38 +93,38 @@ func (w *world) http2(t *testing.T, address, cert string, header http.Header) in
 	}
 	_ = response.Body.Close()
 	if response.ProtoMajor != 2 {
-		t.Fatalf("%s answers with %s", address, response.Proto)
+		t.Fatalf("%s answered with %s", address, response.Proto)
 	}
 	return response.StatusCode
 }
 
-func TestOverHTTP2NobodyIsSomebodyElseEither(t *testing.T) {
-	w := newWorld(t)
-	bob := w.field(t, "bob")
+func TestProxies_ForwardNoForgedIdentityOverHTTP2(t *testing.T) {
+	env := newEnvironment(t)
+	bob := env.field(t, "bob")
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			plain := w.serve(t, setting{})
-			v := w.serve(t, k.behind())
-			direct := w.start(t, k, plain).at(passthrough)
-			p := w.start(t, k, v)
+			plain := env.serve(t, serviceConfig{})
+			v := env.serve(t, k.serviceConfig())
+			direct := env.start(t, k, plain).at(passthrough)
+			p := env.start(t, k, v)
 			for _, header := range []http.Header{
 				{"Client-Cert": {bob}}, {"Client-Cert": {bob, bob}}, {"Client-Cert": {""}}, {"Client-Cert-Chain": {bob}},
 			} {
-				if status := w.http2(t, direct, "alice", header); status != badRequest {
-					t.Errorf("through a passthrough %d", status)
+				if status := env.http2(t, direct, "alice", header); status != badRequest {
+					t.Errorf("through a passthrough: status %d", status)
 				}
-				if status, seen := w.http2(t, p.at(terminating), "alice", header), v.last(t); status != ok || seen.Client != "alice" {
+				if status, seen := env.http2(t, p.at(terminating), "alice", header), v.last(t); status != ok || seen.Client != "alice" {
 					t.Errorf("%d, %+v", status, seen)
 				}
-				if status := w.http2(t, p.at(terminating), "", header); status != unauthorized || v.last(t).Client != "" {
+				if status := env.http2(t, p.at(terminating), "", header); status != unauthorized || v.last(t).Client != "" {
 					t.Errorf("%d", status)
 				}
-				if status := w.http2(t, p.at(dedicatedTokens), "", header); status != unauthorized || v.last(t).Client != "" {
+				if status := env.http2(t, p.at(dedicatedTokens), "", header); status != unauthorized || v.last(t).Client != "" {
 					t.Errorf("%d", status)
 				}
 			}
-			if status := w.http2(t, direct, "alice", http.Header{"Client_Cert": {bob}}); status != badRequest {
-				t.Errorf("with an underscore, through a passthrough, %d", status)
+			if status := env.http2(t, direct, "alice", http.Header{"Client_Cert": {bob}}); status != badRequest {
+				t.Errorf("with an underscore, through a passthrough: status %d", status)
 			}
 		})
 	}

@@ -11,18 +11,18 @@ import (
 	"userinfo/access/signature"
 )
 
-// TestCurlSendsWhatUserinfoSignPrints is the line of the command's usage, with the real curl.
-func TestCurlSendsWhatUserinfoSignPrints(t *testing.T) {
+// TestSign_OutputWorksWithCurl passes the output of `userinfo sign` to curl, as the usage of the command shows.
+func TestSign_OutputWorksWithCurl(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "userinfo")
 	if out, err := exec.Command("go", "build", "-o", program, "userinfo/cmd/userinfo").CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v\n%s", err, out)
+		t.Fatalf("building userinfo: %v\n%s", err, out)
 	}
 	file := filepath.Join(dir, "body")
 	if err := os.WriteFile(file, []byte("who=alice\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range pairs(t) {
+	for _, p := range keyPairs(t) {
 		url, ca := serve(t, p.verifying)
 		url += path
 		for _, c := range []struct {
@@ -40,7 +40,7 @@ func TestCurlSendsWhatUserinfoSignPrints(t *testing.T) {
 			t.Run(string(p.verifying.Algorithm())+"/"+c.name, func(t *testing.T) {
 				sign := exec.CommandContext(t.Context(), program, append(append([]string{"sign", "--key", p.signFile, "--keyid", keyID}, c.sign...), url)...)
 				curl := exec.CommandContext(t.Context(), "curl", append(append([]string{"-sS", "--cacert", ca, "-H", "@-"}, c.curl...), url)...)
-				curl.Env = []string{"PATH=" + os.Getenv("PATH")} // no proxy
+				curl.Env = []string{"PATH=" + os.Getenv("PATH")} // no proxy variables
 				lines, err := sign.StdoutPipe()
 				if err != nil {
 					t.Fatal(err)
@@ -49,9 +49,9 @@ func TestCurlSendsWhatUserinfoSignPrints(t *testing.T) {
 				if err := sign.Start(); err != nil {
 					t.Fatal(err)
 				}
-				said, err := curl.CombinedOutput()
-				if err != nil || string(said) != c.want {
-					t.Errorf("%v: %s, want %s", err, said, c.want)
+				out, err := curl.CombinedOutput()
+				if err != nil || string(out) != c.want {
+					t.Errorf("%v: %s, want %s", err, out, c.want)
 				}
 				if err := sign.Wait(); err != nil {
 					t.Error(err)

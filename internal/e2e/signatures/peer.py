@@ -1,8 +1,8 @@
-"""Signs and verifies requests with two libraries that are not ours.
+"""Signs and verifies requests with two other implementations of RFC 9421.
 
     peer.py send|verify LIBRARY ALGORITHM KEYFILE KEYID CAFILE <requests >results
 
-Requests and results are lists in JSON. KEYFILE is of a secret as `userinfo key new signature` makes it, or PEM.
+Requests and results are JSON lists. KEYFILE is a file of `userinfo key new signature`, or a key in PEM.
 """
 
 import base64
@@ -19,7 +19,7 @@ PREFIX = b"userinfo-signature-key-1:"
 
 
 class Keys(hms.HTTPSignatureKeyResolver):
-    """One key, for whoever asks by its id."""
+    """Resolves the id of one key."""
 
     def __init__(self, key_id, file):
         with open(file, "rb") as f:
@@ -45,7 +45,7 @@ def sign(library, algorithm, keys, request):
             signature_algorithm=algorithm, key_resolver=keys, key_id=keys.key_id, covered_component_ids=components, use_nonce=True
         )(request)
         return
-    # Path and query instead, and no alg, so that both ways are tried.
+    # This library signs path and query instead of the URI, and sends no alg, so that both ways are tested.
     components[2:3] = ["@path", "@query"]
     hms.HTTPMessageSigner(signature_algorithm=algorithm, key_resolver=keys).sign(
         request, key_id=keys.key_id, nonce=secrets.token_urlsafe(16), include_alg=False, covered_component_ids=components,
@@ -71,8 +71,8 @@ def send(library, algorithm, keys, ca, wanted):
         request.body = request.body[:-1] + b"X"
     elif change:
         raise ValueError(change)
-    answer = session.send(request)
-    return {"status": answer.status_code, "said": answer.text}
+    response = session.send(request)
+    return {"status": response.status_code, "text": response.text}
 
 
 def verify(library, algorithm, keys, ca, wanted):
@@ -89,8 +89,8 @@ def verify(library, algorithm, keys, ca, wanted):
                 request, require_components=required, body=body
             )
     except hms.InvalidSignature as e:
-        return {"status": 401, "said": str(e)}
-    return {"status": 200, "said": result.parameters["keyid"]}
+        return {"status": 401, "text": str(e)}
+    return {"status": 200, "text": result.parameters["keyid"]}
 
 
 def main():

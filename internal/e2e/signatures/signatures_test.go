@@ -1,7 +1,7 @@
 //go:build integration
 
-// Package signatures holds access/signature against implementations of RFC 9421 that are not ours, over TLS: what they
-// sign we verify, and what we sign they verify.
+// Package signatures tests access/signature with other implementations of RFC 9421, over TLS: each side verifies what the
+// other has signed.
 package signatures
 
 import (
@@ -25,7 +25,8 @@ import (
 	"userinfo/internal/e2e/python"
 )
 
-// libraries are the peers, as peer.py calls them. The second is built on the first, and a client's way to use it.
+// libraries are the names of the other implementations in peer.py. The second is built on the first and is what Python
+// clients use.
 var libraries = []string{"http-message-signatures", "requests-http-signature"}
 
 // message is a request for peer.py.
@@ -34,17 +35,17 @@ type message struct {
 	URL    string            `json:"url"`
 	Header map[string]string `json:"header"`
 	Body   []byte            `json:"body"`
-	Change string            `json:"change"` // to be made after signing
+	Change string            `json:"change"` // change to make after signing
 }
 
-// result is what came of one.
+// result is the result of one message.
 type result struct {
 	Status int    `json:"status"`
-	Said   string `json:"said"`
+	Text   string `json:"text"`
 }
 
-// pair is a key for either side: what signs, what verifies, and a file of each.
-type pair struct {
+// keyPair is a signing key and its verification key, and a file of each.
+type keyPair struct {
 	signing              signature.SigningKey
 	verifying            signature.Key
 	signFile, verifyFile string
@@ -52,7 +53,7 @@ type pair struct {
 
 const keyID = "wiki-1"
 
-func pairs(t *testing.T) []pair {
+func keyPairs(t *testing.T) []keyPair {
 	t.Helper()
 	dir := t.TempDir()
 	secret, err := signature.NewSecret(rand.Reader)
@@ -68,8 +69,8 @@ func pairs(t *testing.T) []pair {
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
-	made := func(name string, sign, verify []byte) pair {
-		p := pair{signFile: filepath.Join(dir, name+".key"), verifyFile: filepath.Join(dir, name+".pub")}
+	made := func(name string, sign, verify []byte) keyPair {
+		p := keyPair{signFile: filepath.Join(dir, name+".key"), verifyFile: filepath.Join(dir, name+".pub")}
 		var errs [4]error
 		p.signing, errs[0] = signature.ParseSigningKey(keyID, sign)
 		p.verifying, errs[1] = signature.ParseKey(keyID, verify)
@@ -81,14 +82,14 @@ func pairs(t *testing.T) []pair {
 		return p
 	}
 	text := []byte(secret.Text() + "\n")
-	return []pair{
+	return []keyPair{
 		made("hmac", text, text),
 		made("ed25519", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})),
 	}
 }
 
-// peer has peer.py do something with messages.
-func peer(t *testing.T, bin, what, library string, algorithm signature.Algorithm, keyFile, caFile string, messages []message) []result {
+// runPeer runs peer.py with messages.
+func runPeer(t *testing.T, bin, what, library string, algorithm signature.Algorithm, keyFile, caFile string, messages []message) []result {
 	t.Helper()
 	in, err := json.Marshal(messages)
 	if err != nil {
@@ -107,7 +108,7 @@ func peer(t *testing.T, bin, what, library string, algorithm signature.Algorithm
 	return results
 }
 
-// serve answers 200 and the keyid to what verifies, and else 401 and why.
+// serve starts a server that verifies requests. It answers 200 with the key id, or 401 with the reason.
 func serve(t *testing.T, key signature.Key) (url, caFile string) {
 	t.Helper()
 	v := signature.NewVerifier(signature.Config{})
@@ -137,22 +138,22 @@ func serve(t *testing.T, key signature.Key) (url, caFile string) {
 	return s.URL, caFile
 }
 
-// path has escapes that must not be undone on the way.
+// path contains escapes that must stay escaped.
 const path = "/sessions/v1/enwiki%3Asession%3A1%2Fx"
 
 var body = []byte("who=alice")
 
-func TestWeVerifyWhatOthersSign(t *testing.T) {
+func TestVerifier_AcceptsOtherImplementations(t *testing.T) {
 	bin := python.Install(t, "signatures")
 	ttl := map[string]string{"TTL": "3600"}
-	for _, p := range pairs(t) {
+	for _, p := range keyPairs(t) {
 		for _, library := range libraries {
 			t.Run(library+"/"+string(p.verifying.Algorithm()), func(t *testing.T) {
 				url, ca := serve(t, p.verifying)
 				url += path
 				sent := []struct {
 					message
-					why string // it is refused; empty where it is not
+					reason string // of the rejection; empty: accepted
 				}{
 					{message{Method: "GET", URL: url}, ""},
 					{message{Method: "GET", URL: url + "?a=%20&b"}, ""},
@@ -169,13 +170,13 @@ func TestWeVerifyWhatOthersSign(t *testing.T) {
 				for _, s := range sent {
 					messages = append(messages, s.message)
 				}
-				for i, got := range peer(t, bin, "send", library, p.verifying.Algorithm(), p.signFile, ca, messages) {
+				for i, got := range runPeer(t, bin, "send", library, p.verifying.Algorithm(), p.signFile, ca, messages) {
 					want := result{http.StatusOK, keyID}
-					if sent[i].why != "" {
-						want = result{http.StatusUnauthorized, sent[i].why}
+					if sent[i].reason != "" {
+						want = result{http.StatusUnauthorized, sent[i].reason}
 					}
 					if got != want {
-						t.Errorf("%s %s %s: %d %s, want %d %s", sent[i].Method, sent[i].URL, sent[i].Change, got.Status, got.Said, want.Status, want.Said)
+						t.Errorf("%s %s %s: %d %s, want %d %s", sent[i].Method, sent[i].URL, sent[i].Change, got.Status, got.Text, want.Status, want.Text)
 					}
 				}
 			})
@@ -183,32 +184,32 @@ func TestWeVerifyWhatOthersSign(t *testing.T) {
 	}
 }
 
-func TestOthersVerifyWhatWeSign(t *testing.T) {
+func TestSigner_IsAcceptedByOtherImplementations(t *testing.T) {
 	bin := python.Install(t, "signatures")
-	for _, p := range pairs(t) {
+	for _, p := range keyPairs(t) {
 		for _, library := range libraries {
 			t.Run(library+"/"+string(p.signing.Algorithm()), func(t *testing.T) {
 				var messages []message
 				for _, method := range []string{"GET", "DELETE", "PATCH", "PUT"} {
-					messages = append(messages, ours(t, p.signing, method))
+					messages = append(messages, signedMessage(t, p.signing, method))
 				}
 				good := len(messages)
-				// What accepted anything would prove nothing.
+				// Changed messages must be rejected. Otherwise the test would prove nothing.
 				for _, change := range []func(*message){
 					func(m *message) { m.Method = "POST" },
 					func(m *message) { m.URL += "x" },
 					func(m *message) { m.Header["Ttl"] = "86400" },
 					func(m *message) { m.Body = []byte("who=mallo") },
 				} {
-					m := ours(t, p.signing, "PUT")
+					m := signedMessage(t, p.signing, "PUT")
 					change(&m)
 					messages = append(messages, m)
 				}
-				for i, got := range peer(t, bin, "verify", library, p.signing.Algorithm(), p.verifyFile, "", messages) {
+				for i, got := range runPeer(t, bin, "verify", library, p.signing.Algorithm(), p.verifyFile, "", messages) {
 					if i < good && got != (result{http.StatusOK, keyID}) {
-						t.Errorf("%s: %d %s", messages[i].Method, got.Status, got.Said)
+						t.Errorf("%s: %d %s", messages[i].Method, got.Status, got.Text)
 					} else if i >= good && got.Status != http.StatusUnauthorized {
-						t.Errorf("change %d is not noticed: %d %s", i-good, got.Status, got.Said)
+						t.Errorf("change %d was accepted: %d %s", i-good, got.Status, got.Text)
 					}
 				}
 			})
@@ -216,8 +217,8 @@ func TestOthersVerifyWhatWeSign(t *testing.T) {
 	}
 }
 
-// ours is a request that Signer has signed; a PUT has a body, and it and a PATCH a TTL.
-func ours(t *testing.T, key signature.SigningKey, method string) message {
+// signedMessage returns a request that Signer has signed. A PUT has a body. A PUT and a PATCH have a TTL.
+func signedMessage(t *testing.T, key signature.SigningKey, method string) message {
 	t.Helper()
 	r, err := http.NewRequest(method, "https://userinfo.example:8443"+path, nil)
 	if err != nil {

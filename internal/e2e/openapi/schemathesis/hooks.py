@@ -1,13 +1,14 @@
-"""Gives the generated requests what schemathesis leaves out, as most services could not take it."""
+"""Adds cases that schemathesis does not generate, because most services cannot handle them."""
 
 from urllib.parse import quote, unquote_to_bytes
 
 import schemathesis
 
-# Byte for byte, so that a key keeps its length, and to bytes that are not mapped, so that one from a link stays as it is.
+# Each byte maps to one byte, so a key keeps its length. No byte is both a source and a target, so a key that was translated
+# before stays the same.
 RARE = bytes.maketrans(b"012345", b"/\x00%?\xff{")
 
-# Of a longer key, the escapes could exceed maxLength, which schemathesis applies to them.
+# schemathesis applies maxLength to the escaped key. The escapes of a longer key could exceed it.
 LONGEST = 1000
 
 
@@ -21,5 +22,5 @@ def before_call(context, case, kwargs):
 
 @schemathesis.deserializer("application/octet-stream")
 def octets(context, response):
-    """A character for each byte, for the schema to look at."""
+    """Returns one character for each byte, so that the schema applies to the value."""
     return response.content.decode("latin-1")
