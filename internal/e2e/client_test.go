@@ -16,27 +16,27 @@ import (
 	"userinfo/internal/fleet"
 )
 
-// patience is MediaWiki's: what takes longer is an error to it.
-const patience = 3 * time.Second
+// requestTimeout is MediaWiki's timeout.
+const requestTimeout = 3 * time.Second
 
-// client talks to one instance over kept connections.
+// client sends requests to one instance over persistent connections.
 type client struct {
 	base string
 	http *http.Client
 	auth string
 }
 
-func (w *world) client(i *fleet.Instance) *client {
+func (env *environment) client(i *fleet.Instance) *client {
 	return &client{
 		base: i.CollectionURL("sessions"),
-		auth: "Bearer " + string(w.fleet.Token()),
-		http: &http.Client{Timeout: patience, Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{RootCAs: w.fleet.CAPool()}, MaxIdleConnsPerHost: 64,
+		auth: "Bearer " + string(env.fleet.Token()),
+		http: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: env.fleet.CAPool()}, MaxIdleConnsPerHost: 64,
 		}},
 	}
 }
 
-// do sends a request and gives its status, 0 where there is none.
+// do sends a request and returns status and body.
 func (c *client) do(method, key, body string, ttl int) (int, string, error) {
 	r, err := http.NewRequestWithContext(context.Background(), method, c.base+key, strings.NewReader(body))
 	if err != nil {
@@ -46,17 +46,17 @@ func (c *client) do(method, key, body string, ttl int) (int, string, error) {
 	if ttl > 0 {
 		r.Header.Set("TTL", fmt.Sprint(ttl))
 	}
-	answer, err := c.http.Do(r)
+	response, err := c.http.Do(r)
 	if err != nil {
 		return 0, "", err
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	return answer.StatusCode, string(text), err
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
 }
 
-// want does a request that must be answered with status.
-func (c *client) want(t *testing.T, status int, method, key, body string) string {
+// expect sends a request and checks its status. It returns the body.
+func (c *client) expect(t *testing.T, status int, method, key, body string) string {
 	t.Helper()
 	got, text, err := c.do(method, key, body, 0)
 	if err != nil || got != status {
@@ -65,13 +65,13 @@ func (c *client) want(t *testing.T, status int, method, key, body string) string
 	return text
 }
 
-// loadKeys makes n sessions.
-func (c *client) loadKeys(t *testing.T, n int) []string {
+// createSessions creates n sessions and returns their keys.
+func (c *client) createSessions(t *testing.T, n int) []string {
 	t.Helper()
 	keys := make([]string, n)
 	for i := range keys {
 		keys[i] = "load:" + rand.Text()
-		c.want(t, http.StatusNoContent, http.MethodPut, keys[i], strings.Repeat("v", 700))
+		c.expect(t, http.StatusNoContent, http.MethodPut, keys[i], strings.Repeat("v", 700))
 	}
 	return keys
 }

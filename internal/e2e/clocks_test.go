@@ -12,35 +12,36 @@ import (
 	"userinfo/internal/fleet"
 )
 
-// Instances and nodes are on one machine here, so that there is no skew but what cannot be told from none.
-func TestInstancesKnowTheClocksOfTheirNodesAndOfInstancesInTheOtherDatacentre(t *testing.T) {
-	w := shared
-	instances := map[string]*fleet.Instance{"dc1": w.serve(t, "dc1"), "dc2": w.serve(t, "dc2")}
+// TestClocks_SkewOfNodesAndInstancesIsMeasured checks the metrics of clock skew. Instances and nodes run on one machine, so
+// the true skew is 0 and every measured skew must be within its error.
+func TestClocks_SkewOfNodesAndInstancesIsMeasured(t *testing.T) {
+	env := shared
+	instances := map[string]*fleet.Instance{"dc1": env.serve(t, "dc1"), "dc2": env.serve(t, "dc2")}
 	for here, other := range map[string]string{"dc1": "dc2", "dc2": "dc1"} {
 		i := instances[here]
 		var skews, bounds map[string]float64
 		for end := time.Now().Add(time.Minute); ; time.Sleep(500 * time.Millisecond) {
-			text := w.metrics(t, i)
+			text := env.metrics(t, i)
 			skews, bounds = clocks(t, text, "skew"), clocks(t, text, "skew_error")
-			if len(skews) == 1+len(w.cluster.Nodes(here)) && len(bounds) == len(skews) && bounds["instance "+other] < 1 {
+			if len(skews) == 1+len(env.cluster.Nodes(here)) && len(bounds) == len(skews) && bounds["instance "+other] < 1 {
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatalf("in %s these clocks are known, after a minute: %v (%v)\n%s", here, skews, bounds, i.Log())
+				t.Fatalf("after a minute, the instance in %s knows these clocks: %v (errors %v)\n%s", here, skews, bounds, i.Log())
 			}
 		}
 		for of, ahead := range skews {
 			if math.Abs(ahead) > bounds[of]+0.001 {
-				t.Errorf("in %s, %s is held to be ahead by %v ± %v s, and is not", here, of, ahead, bounds[of])
+				t.Errorf("the instance in %s measures that %s is ahead by %v ± %v s; the true skew is 0", here, of, ahead, bounds[of])
 			}
 		}
-		t.Logf("in %s: %v, give or take %v", here, skews, bounds)
+		t.Logf("skews in %s: %v, errors %v", here, skews, bounds)
 	}
 }
 
 var clockLine = regexp.MustCompile(`(?m)^userinfo_clock_(\w+)_seconds\{kind="(\w+)",of="([^"/]+)(?:/[^"]+)?"\} (\S+)$`)
 
-// clocks are the values of one metric of clocks, by node or by the instance's datacentre.
+// clocks returns the values of a clock metric, by node or by the instance's datacentre.
 func clocks(t *testing.T, text, name string) map[string]float64 {
 	t.Helper()
 	all := make(map[string]float64)

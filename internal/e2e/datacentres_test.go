@@ -15,17 +15,17 @@ import (
 	"userinfo/internal/fleet"
 )
 
-func TestASessionSetInOneDatacentreIsReadInTheOther(t *testing.T) {
+func TestDatacentres_ShareSessions(t *testing.T) {
 	here, there := shared.client(shared.serve(t, "dc1")), shared.client(shared.serve(t, "dc2"))
 	key := "shared:" + rand.Text()
-	here.want(t, http.StatusNoContent, http.MethodPut, key, "who=alice")
-	if text := there.awaitStatus(t, key, http.StatusOK); text != "who=alice" {
+	here.expect(t, http.StatusNoContent, http.MethodPut, key, "who=alice")
+	if text := there.waitStatus(t, key, http.StatusOK); text != "who=alice" {
 		t.Errorf("read %q", text)
 	}
 }
 
-// awaitStatus gets key until it is answered with status; replication to the other datacentre is not waited for by a set.
-func (c *client) awaitStatus(t *testing.T, key string, status int) string {
+// waitStatus gets key until the response has this status. A set does not wait for replication to the other datacentre.
+func (c *client) waitStatus(t *testing.T, key string, status int) string {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		got, text, err := c.do(http.MethodGet, key, "", 0)
@@ -33,12 +33,12 @@ func (c *client) awaitStatus(t *testing.T, key string, status int) string {
 			return text
 		}
 		if time.Now().After(end) {
-			t.Fatalf("got %d (%v), not %d within 30 s", got, err, status)
+			t.Fatalf("status %d (%v) after 30 s, want %d", got, err, status)
 		}
 	}
 }
 
-func TestALogoutThatWasConfirmedIsTrueInTheOtherDatacentreAtThatMoment(t *testing.T) {
+func TestDelete_ConfirmedDeleteAppliesInOtherDatacentre(t *testing.T) {
 	const rounds, workers = 200, 8
 	here, there := shared.client(shared.serve(t, "dc1")), shared.client(shared.serve(t, "dc2"))
 	work := make(chan int)
@@ -47,11 +47,11 @@ func TestALogoutThatWasConfirmedIsTrueInTheOtherDatacentreAtThatMoment(t *testin
 		all.Go(func() {
 			for n := range work {
 				key := fmt.Sprintf("logout:%d:%s", n, rand.Text())
-				here.want(t, http.StatusNoContent, http.MethodPut, key, "logged in")
-				there.awaitStatus(t, key, http.StatusOK)
-				here.want(t, http.StatusNoContent, http.MethodDelete, key, "")
-				there.want(t, http.StatusNotFound, http.MethodGet, key, "")
-				there.want(t, http.StatusConflict, http.MethodPut, key, "straggler")
+				here.expect(t, http.StatusNoContent, http.MethodPut, key, "logged in")
+				there.waitStatus(t, key, http.StatusOK)
+				here.expect(t, http.StatusNoContent, http.MethodDelete, key, "")
+				there.expect(t, http.StatusNotFound, http.MethodGet, key, "")
+				there.expect(t, http.StatusConflict, http.MethodPut, key, "straggler")
 			}
 		})
 	}
@@ -62,7 +62,7 @@ func TestALogoutThatWasConfirmedIsTrueInTheOtherDatacentreAtThatMoment(t *testin
 	all.Wait()
 }
 
-func TestServeWaitsForACassandraThatIsNotUpYet(t *testing.T) {
+func TestServe_WaitsForCassandra(t *testing.T) {
 	ctx := context.Background()
 	node := shared.cluster.Nodes("dc2")[2]
 	if err := node.Kill(ctx); err != nil {
@@ -71,7 +71,7 @@ func TestServeWaitsForACassandraThatIsNotUpYet(t *testing.T) {
 	i := shared.start(t, "dc2", node.Address)
 	for end := time.Now().Add(time.Minute); !strings.Contains(i.Log(), "Cassandra cannot be used yet"); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("it does not say that it waits:\n%s", i.Log())
+			t.Fatalf("the log does not say that it waits:\n%s", i.Log())
 		}
 	}
 	if err := node.Start(ctx); err != nil {
@@ -80,11 +80,11 @@ func TestServeWaitsForACassandraThatIsNotUpYet(t *testing.T) {
 	if err := i.WaitServing(ctx); err != nil {
 		t.Fatal(err)
 	}
-	shared.settle(t)
-	shared.client(i).want(t, http.StatusNotFound, http.MethodGet, "nobody", "")
+	shared.waitAllUp(t)
+	shared.client(i).expect(t, http.StatusNotFound, http.MethodGet, "nobody", "")
 }
 
-func TestServeRefusesASchemaThatIsNotWhatItReliesOn(t *testing.T) {
+func TestServe_RefusesWrongSchema(t *testing.T) {
 	ctx := context.Background()
 	node := shared.cluster.Nodes("dc1")[0]
 	for _, gcGrace := range []int{600, 200000} {
@@ -100,9 +100,9 @@ func TestServeRefusesASchemaThatIsNotWhatItReliesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := i.WaitServing(ctx); err == nil || !strings.Contains(err.Error(), "gc_grace_seconds") {
-			t.Errorf("serve ended so: %v", err)
+			t.Errorf("serve ended with: %v; want an error that names gc_grace_seconds", err)
 		}
-		if err := i.Kill(); err != nil { // it has ended, and with an exit code that is right
+		if err := i.Kill(); err != nil { // it has ended already; after Kill, Stop accepts its exit code
 			t.Fatal(err)
 		}
 	}

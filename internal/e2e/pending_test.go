@@ -15,67 +15,69 @@ import (
 	"userinfo/internal/fleet"
 )
 
-// The instance that took the deletes is killed, Cassandra's hints are of no use, and no client asks again.
-func TestADeleteThatTheOtherDatacentreMissedIsThereWithinAMinuteOfTheLinksReturn(t *testing.T) {
+// TestPendingDeletes_AreReplayedWithinOneMinute deletes sessions while the datacentres are cut apart. Then it kills the
+// instance and lets Cassandra's hints expire, so that only another instance can replay the deletes.
+func TestPendingDeletes_AreReplayedWithinOneMinute(t *testing.T) {
 	ctx := context.Background()
-	w := shared
-	taker, far := w.serve(t, "dc1"), w.serve(t, "dc2")
-	here, there := w.client(taker), w.client(far)
-	restore := w.uselessHints(t)
-	keys := here.loadKeys(t, 12)
+	env := shared
+	killed, far := env.serve(t, "dc1"), env.serve(t, "dc2")
+	here, there := env.client(killed), env.client(far)
+	restore := env.expireHints(t)
+	keys := here.createSessions(t, 12)
 	for _, key := range keys {
-		there.awaitStatus(t, key, http.StatusOK)
+		there.waitStatus(t, key, http.StatusOK)
 	}
 
-	cut := w.cluster.LinkBetween("dc1", "dc2")
-	if err := w.cluster.Cut(ctx, cut); err != nil {
+	cut := env.cluster.LinkBetween("dc1", "dc2")
+	if err := env.cluster.Cut(ctx, cut); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range keys {
-		here.want(t, http.StatusServiceUnavailable, http.MethodDelete, key, "")
-		here.want(t, http.StatusNotFound, http.MethodGet, key, "")
-		there.want(t, http.StatusOK, http.MethodGet, key, "")
+		here.expect(t, http.StatusServiceUnavailable, http.MethodDelete, key, "")
+		here.expect(t, http.StatusNotFound, http.MethodGet, key, "")
+		there.expect(t, http.StatusOK, http.MethodGet, key, "")
 	}
-	here.want(t, http.StatusServiceUnavailable, http.MethodDelete, keys[0], "") // asked again, it is not true yet
-	w.awaitPending(t, taker, len(keys))
-	if err := taker.Kill(); err != nil {
+	here.expect(t, http.StatusServiceUnavailable, http.MethodDelete, keys[0], "") // repeated, it is still not confirmed
+	env.waitPending(t, killed, len(keys))
+	if err := killed.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(hintLife) // the hints' own, which no event tells of
+	time.Sleep(hintLifetime) // no event reports that hints have expired
 
-	if err := w.cluster.Heal(ctx, cut); err != nil {
+	if err := env.cluster.Heal(ctx, cut); err != nil {
 		t.Fatal(err)
 	}
 	healed := time.Now()
-	w.settle(t)
-	t.Logf("the nodes see each other %v after the link's return", time.Since(healed).Round(time.Second))
+	env.waitAllUp(t)
+	t.Logf("the nodes see each other %v after the link was healed", time.Since(healed).Round(time.Second))
 	restore()
-	heir := w.serve(t, "dc1")
+	successor := env.serve(t, "dc1")
 	for _, key := range keys {
-		there.awaitStatus(t, key, http.StatusNotFound)
+		there.waitStatus(t, key, http.StatusNotFound)
 	}
 	took := time.Since(healed).Round(time.Second)
 	if took > time.Minute {
-		t.Errorf("the last delete was there %v after the link's return", took)
+		t.Errorf("the last delete was replayed %v after the link was healed", took)
 	}
-	t.Logf("the last delete was there %v after the link's return", took)
-	again := w.client(heir)
+	t.Logf("the last delete was replayed %v after the link was healed", took)
+	again := env.client(successor)
 	for _, key := range keys {
-		again.want(t, http.StatusNoContent, http.MethodDelete, key, "")
+		again.expect(t, http.StatusNoContent, http.MethodDelete, key, "")
 	}
-	w.awaitPending(t, heir, 0)
-	w.awaitPending(t, far, 0)
+	env.waitPending(t, successor, 0)
+	env.waitPending(t, far, 0)
 }
 
-// hintLife is longer than hints are good for between uselessHints and its restore.
-const hintLife = 3 * time.Second
+// hintLifetime is longer than the lifetime of hints between expireHints and restore.
+const hintLifetime = 3 * time.Second
 
-// uselessHints has Cassandra drop hints for sessions after a second, as it does in earnest after max_hint_window: a hint
-// is never older than the gc_grace_seconds that its table had when it was made. Instances refuse to start until restore.
-func (w *world) uselessHints(t *testing.T) (restore func()) {
+// expireHints makes hints for sessions expire after one second, as they do after max_hint_window in production: a hint
+// expires after the gc_grace_seconds that its table had when the hint was written. Instances do not start until restore is
+// called.
+func (env *environment) expireHints(t *testing.T) (restore func()) {
 	t.Helper()
 	alter := func(seconds int) {
-		if _, err := w.cluster.CQL(context.Background(), w.cluster.Nodes("dc1")[0],
+		if _, err := env.cluster.CQL(context.Background(), env.cluster.Nodes("dc1")[0],
 			fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", seconds)); err != nil {
 			t.Fatal(err)
 		}
@@ -89,33 +91,33 @@ func (w *world) uselessHints(t *testing.T) (restore func()) {
 		}
 	}
 	t.Cleanup(func() {
-		if err := w.cluster.HealAll(context.Background()); err != nil {
+		if err := env.cluster.HealAll(context.Background()); err != nil {
 			t.Error(err)
 		}
-		w.settle(t)
+		env.waitAllUp(t)
 		restore()
 	})
 	return restore
 }
 
-// awaitPending waits until an instance says that so many deletes are pending.
-func (w *world) awaitPending(t *testing.T, i *fleet.Instance, want int) {
+// waitPending waits until an instance reports this number of pending deletes.
+func (env *environment) waitPending(t *testing.T, i *fleet.Instance, want int) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		got := w.metric(t, i, "userinfo_pending_deletes")
+		got := env.metric(t, i, "userinfo_pending_deletes")
 		if got == float64(want) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%v deletes are pending, not %d, after 30 s:\n%s", got, want, i.Log())
+			t.Fatalf("%v deletes are pending after 30 s, want %d:\n%s", got, want, i.Log())
 		}
 	}
 }
 
-// metric is a metric without labels of an instance.
-func (w *world) metric(t *testing.T, i *fleet.Instance, name string) float64 {
+// metric returns the value of a metric without labels.
+func (env *environment) metric(t *testing.T, i *fleet.Instance, name string) float64 {
 	t.Helper()
-	text := w.metrics(t, i)
+	text := env.metrics(t, i)
 	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
@@ -125,30 +127,30 @@ func (w *world) metric(t *testing.T, i *fleet.Instance, name string) float64 {
 			return n
 		}
 	}
-	t.Fatalf("there is no metric %s in %d bytes", name, len(text))
+	t.Fatalf("no metric %s in %d bytes", name, len(text))
 	return 0
 }
 
-// metrics are all of an instance's, as it exposes them.
-func (w *world) metrics(t *testing.T, i *fleet.Instance) string {
+// metrics returns the response of /metrics.
+func (env *environment) metrics(t *testing.T, i *fleet.Instance) string {
 	t.Helper()
-	c := w.client(i)
+	c := env.client(i)
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, i.BaseURL()+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", c.auth)
-	answer, err := c.http.Do(r)
+	response, err := c.http.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("metrics are answered %d", answer.StatusCode)
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("status %d of /metrics", response.StatusCode)
 	}
 	return string(text)
 }
