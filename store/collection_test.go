@@ -1,11 +1,14 @@
 package store
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access"
 )
 
 func TestNewCollection_PanicsIfRowsAreNotSealed(t *testing.T) {
@@ -20,5 +23,28 @@ func TestNewCollection_PanicsIfRowsAreNotSealed(t *testing.T) {
 				Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
 			})
 		})
+	}
+}
+
+func TestCollection_Touch_LosesAgainstSetWithTheNextTimestamp(t *testing.T) {
+	ctx := context.Background()
+	now := time.Now() // the clock stands still, so timestamps are as close as they can be
+	c := newTestCollection(t, NewMemory(1<<20, time.Now), time.Minute, 0)
+	c.timestamps.now = func() time.Time { return now }
+	set := func(value string) {
+		if err := c.Set(ctx, newCaller(t, access.Set, testKey), testKey, []byte(value), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("older")
+	c.beforeWrite = func() {
+		c.beforeWrite = func() {}
+		set("newer")
+	}
+	if err := c.Touch(ctx, newCaller(t, access.Touch, testKey), testKey, 24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.Get(ctx, newCaller(t, access.Get, testKey), testKey); err != nil || string(v.Data) != "newer" {
+		t.Errorf("got %q and error %v, want the newer value", v.Data, err)
 	}
 }

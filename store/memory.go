@@ -11,22 +11,23 @@ import (
 	"userinfo/access"
 )
 
-// rowOverhead is about what a row costs in memory beside its key and value, in bytes.
-const rowOverhead = 200
+const (
+	// rowOverhead is roughly the memory that a row needs in addition to its key and value, in bytes.
+	rowOverhead = 200
+	// sweepStep is how many rows each write checks for expired values.
+	sweepStep = 8
+)
 
-// sweepStep is how many rows each write looks at for expired ones.
-const sweepStep = 8
-
-// Memory keeps rows in this process: for `userinfo dev` and for tests. It has the rules of a Cassandra cluster
-// with one node, so that one contract holds for both. Everything is lost when the process ends.
+// Memory is a table in this process, for `userinfo dev` and for tests. It implements Rows and PendingDeletes with the
+// rules of a Cassandra cluster of one node. Its rows are lost when the process ends.
 type Memory struct {
 	now      func() time.Time
 	maxBytes int64
 
-	mu    sync.Mutex // guards what follows
-	rows  map[access.Key]*memoryRow
-	pends [PendingBuckets]map[access.Key]Deletion
-	bytes int64
+	mu      sync.Mutex // guards the fields below
+	rows    map[access.Key]*memoryRow
+	pending [PendingBuckets]map[access.Key]Deletion
+	bytes   int64
 }
 
 var (
@@ -34,37 +35,34 @@ var (
 	_ PendingDeletes = (*Memory)(nil)
 )
 
-// memoryRow has two cells, each with its own timestamp.
-type memoryRow struct {
-	value, gone cell
-}
+// memoryRow is a row of two cells.
+type memoryRow struct{ value, marker cell }
 
-// cell is one of Cassandra's: data until expires, a tombstone after, or from the start.
+// cell has data until it expires; then it is a tombstone. A cell without data is a tombstone from the start.
 type cell struct {
 	timestamp int64
-	data      []byte    // nil in a tombstone
+	data      []byte    // nil in a tombstone; never modified
 	expires   time.Time // zero in a tombstone
 }
 
-// NewMemory makes an empty store of at most maxBytes, keys and bookkeeping included. now is the clock by which
-// values expire.
+// NewMemory returns an empty table of at most maxBytes, including keys and some overhead. Values expire by the clock now.
 func NewMemory(maxBytes int64, now func() time.Time) *Memory {
 	m := &Memory{now: now, maxBytes: maxBytes, rows: make(map[access.Key]*memoryRow)}
-	for bucket := range m.pends {
-		m.pends[bucket] = make(map[access.Key]Deletion)
+	for bucket := range m.pending {
+		m.pending[bucket] = make(map[access.Key]Deletion)
 	}
 	return m
 }
 
-func (c cell) live(now time.Time) bool { return c.data != nil && now.Before(c.expires) }
+func (c cell) isLive(now time.Time) bool { return c.data != nil && now.Before(c.expires) }
 
-// beats tells whether c replaces old, by Cassandra's rules for two writes to a cell.
-func (c cell) beats(old cell, now time.Time) bool {
+// wins reports whether c replaces old, by Cassandra's rules for two writes to a cell.
+func (c cell) wins(old cell, now time.Time) bool {
 	if c.timestamp != old.timestamp {
 		return c.timestamp > old.timestamp
 	}
-	if !c.live(now) || !old.live(now) {
-		return !c.live(now)
+	if !c.isLive(now) || !old.isLive(now) {
+		return !c.isLive(now)
 	}
 	if !c.expires.Equal(old.expires) {
 		return c.expires.After(old.expires)
@@ -72,17 +70,18 @@ func (c cell) beats(old cell, now time.Time) bool {
 	return bytes.Compare(c.data, old.data) > 0
 }
 
+// Read implements Rows.
 func (m *Memory) Read(ctx context.Context, key access.Key) (Row, error) {
 	if err := ctx.Err(); err != nil {
 		return Row{}, unavailable(err)
 	}
-	seen := m.look(key)
-	seen.Data = bytes.Clone(seen.Data) // data in a cell never changes
-	return seen, nil
+	row := m.readShared(key)
+	row.Data = bytes.Clone(row.Data)
+	return row, nil
 }
 
-// look is read, but its data is the cell's.
-func (m *Memory) look(key access.Key) Row {
+// readShared returns a row whose Data must not be modified.
+func (m *Memory) readShared(key access.Key) Row {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.rows[key]
@@ -90,21 +89,24 @@ func (m *Memory) look(key access.Key) Row {
 		return Row{}
 	}
 	now := m.now()
-	seen := Row{Deleted: r.gone.live(now)}
-	if r.value.live(now) {
-		// Rounded as Cassandra does, so that a value just set with n seconds has n left.
-		left := r.value.expires.Sub(now)
-		seen.Data, seen.Timestamp = r.value.data, r.value.timestamp
-		seen.TTL = (left + time.Second - 1).Truncate(time.Second)
+	row := Row{Deleted: r.marker.isLive(now)}
+	if r.value.isLive(now) {
+		row.Data, row.Timestamp = r.value.data, r.value.timestamp
+		// Round up like Cassandra, so that a value that was just set with n seconds has n seconds left.
+		row.TTL = (r.value.expires.Sub(now) + time.Second - 1).Truncate(time.Second)
 	}
-	return seen
+	return row
 }
 
+// Deleted implements Rows.
 func (m *Memory) Deleted(ctx context.Context, key access.Key) (bool, error) {
-	r, err := m.Read(ctx, key)
-	return r.Deleted, err
+	if err := ctx.Err(); err != nil {
+		return false, unavailable(err)
+	}
+	return m.readShared(key).Deleted, nil
 }
 
+// Write implements Rows.
 func (m *Memory) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
@@ -112,13 +114,14 @@ func (m *Memory) Write(ctx context.Context, key access.Key, data []byte, timesta
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
-	return m.apply(key, now, func(r *memoryRow) {
-		if c := (cell{timestamp, bytes.Clone(data), now.Add(ttl)}); c.beats(r.value, now) {
+	return m.apply(key, now, int64(len(data)), func(r *memoryRow) {
+		if c := (cell{timestamp, bytes.Clone(data), now.Add(ttl)}); c.wins(r.value, now) {
 			r.value = c
 		}
-	}, int64(len(data)))
+	})
 }
 
+// Delete implements Rows and PendingDeletes.
 func (m *Memory) Delete(ctx context.Context, key access.Key, d Deletion, _ Consistency) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
@@ -126,37 +129,44 @@ func (m *Memory) Delete(ctx context.Context, key access.Key, d Deletion, _ Consi
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
-	return m.apply(key, now, func(r *memoryRow) {
-		if c := (cell{timestamp: d.Tombstone}); c.beats(r.value, now) {
+	return m.apply(key, now, 0, func(r *memoryRow) {
+		if c := (cell{timestamp: d.Tombstone}); c.wins(r.value, now) {
 			r.value = c
 		}
-		if c := (cell{d.Marker, []byte{1}, now.Add(d.MarkerTTL)}); d.MarkerTTL > 0 && c.beats(r.gone, now) {
-			r.gone = c
+		if c := (cell{d.Marker, []byte{1}, now.Add(d.MarkerTTL)}); d.MarkerTTL > 0 && c.wins(r.marker, now) {
+			r.marker = c
 		}
-	}, 0)
+	})
 }
 
-// pend keeps of two entries for one key the one with the later tombstone, as Cassandra's timestamps do.
-func (m *Memory) RecordPending(ctx context.Context, key access.Key, r Deletion) error {
+// Ready implements Rows.
+func (m *Memory) Ready(context.Context) error { return nil }
+
+// Sealed implements Rows. It returns false.
+func (m *Memory) Sealed() bool { return false }
+
+// RecordPending implements Rows.
+func (m *Memory) RecordPending(ctx context.Context, key access.Key, d Deletion) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	bucket := m.pends[PendingBucket(key)]
+	bucket := m.pending[PendingBucket(key)]
 	old, ok := bucket[key]
-	if !ok && m.bytes+pendBytes(key) > m.maxBytes {
+	if !ok && m.bytes+pendingBytes(key) > m.maxBytes {
 		return ErrFull
 	}
 	if !ok {
-		m.bytes += pendBytes(key)
+		m.bytes += pendingBytes(key)
 	}
-	if !ok || r.Tombstone > old.Tombstone {
-		bucket[key] = r
+	if !ok || d.Tombstone > old.Tombstone {
+		bucket[key] = d
 	}
 	return nil
 }
 
+// ListPending implements PendingDeletes.
 func (m *Memory) ListPending(ctx context.Context, bucket, limit int) ([]PendingDelete, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, unavailable(err)
@@ -164,41 +174,37 @@ func (m *Memory) ListPending(ctx context.Context, bucket, limit int) ([]PendingD
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []PendingDelete
-	for _, key := range slices.Sorted(maps.Keys(m.pends[bucket])) {
+	for _, key := range slices.Sorted(maps.Keys(m.pending[bucket])) {
 		if len(all) == limit {
 			break
 		}
-		all = append(all, PendingDelete{key, m.pends[bucket][key]})
+		all = append(all, PendingDelete{key, m.pending[bucket][key]})
 	}
 	return all, nil
 }
 
+// RemovePending implements PendingDeletes.
 func (m *Memory) RemovePending(ctx context.Context, p PendingDelete) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	bucket := m.pends[PendingBucket(p.Key)]
+	bucket := m.pending[PendingBucket(p.Key)]
 	if old, ok := bucket[p.Key]; ok && old.Tombstone <= p.Tombstone {
 		delete(bucket, p.Key)
-		m.bytes -= pendBytes(p.Key)
+		m.bytes -= pendingBytes(p.Key)
 	}
 	return nil
 }
 
-func pendBytes(key access.Key) int64 { return rowOverhead + int64(len(key)) }
+func pendingBytes(key access.Key) int64 { return rowOverhead + int64(len(key)) }
 
-func (m *Memory) Ready(context.Context) error { return nil }
-
-// Sealed implements Rows. Memory stores what it is given.
-func (m *Memory) Sealed() bool { return false }
-
-// apply changes one row, within the bound; size is what the change adds to it. The caller holds m.mu.
-func (m *Memory) apply(key access.Key, now time.Time, change func(*memoryRow), size int64) error {
+// apply changes a row. It returns ErrFull if there is no space for added bytes. The caller holds m.mu.
+func (m *Memory) apply(key access.Key, now time.Time, added int64, change func(*memoryRow)) error {
 	m.sweep(now, sweepStep)
-	if !m.fits(key, size) {
-		if m.sweep(now, len(m.rows)); !m.fits(key, size) {
+	if !m.fits(key, added) {
+		if m.sweep(now, len(m.rows)); !m.fits(key, added) {
 			return ErrFull
 		}
 	}
@@ -214,7 +220,7 @@ func (m *Memory) apply(key access.Key, now time.Time, change func(*memoryRow), s
 	return nil
 }
 
-// fits tells whether there is room for size bytes in place of the value that key has now.
+// fits reports whether there is space for a value of size bytes in place of the current value of key.
 func (m *Memory) fits(key access.Key, size int64) bool {
 	r, ok := m.rows[key]
 	if !ok {
@@ -227,14 +233,14 @@ func rowBytes(key access.Key, r *memoryRow) int64 {
 	return rowOverhead + int64(len(key)) + int64(len(r.value.data))
 }
 
-// sweep looks at up to n rows, in no order, and forgets those that can no longer matter. The caller holds m.mu.
+// sweep checks up to n rows, in no order, and removes those that no longer matter. The caller holds m.mu.
 func (m *Memory) sweep(now time.Time, n int) {
 	for key, r := range m.rows {
 		if n--; n < 0 {
 			return
 		}
-		// A tombstone in the future still hides writes to come.
-		if !r.value.live(now) && !r.gone.live(now) && r.value.timestamp <= now.UnixMicro() {
+		// A tombstone in the future still hides later writes.
+		if !r.value.isLive(now) && !r.marker.isLive(now) && r.value.timestamp <= now.UnixMicro() {
 			m.bytes -= rowBytes(key, r)
 			delete(m.rows, key)
 		}

@@ -8,7 +8,7 @@ import (
 	"userinfo/access"
 )
 
-func TestOutcome(t *testing.T) {
+func TestMetrics_Outcome(t *testing.T) {
 	unavailable := fmt.Errorf("reading: %w", ErrUnavailable)
 	for _, c := range []struct {
 		err  error
@@ -26,7 +26,7 @@ func TestOutcome(t *testing.T) {
 		{unavailable, "unavailable"},
 		{errors.New("unknown"), "unavailable"},
 	} {
-		if got := outcomes[outcome(c.err)].name; got != c.want {
+		if got := outcomes[outcomeOf(c.err)].name; got != c.want {
 			t.Errorf("error %v: outcome %s, want %s", c.err, got, c.want)
 		}
 	}

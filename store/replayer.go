@@ -8,62 +8,67 @@ import (
 	"time"
 )
 
-// The Replayer looks every carryInterval, a fifth more or less, so that a delete is finished well within a minute of a
-// datacentre's return. One look takes up to carryPage entries of a bucket, and up to carryAtOnce are carried at once.
 const (
-	carryInterval = 5 * time.Second
-	carryPage     = 64
-	carryAtOnce   = 32
+	// scanInterval is the time between two scans, on average; it varies by a fifth. A pending delete is finished well
+	// within a minute of a datacentre's return.
+	scanInterval = 5 * time.Second
+	// scanLimit is how many entries of a bucket one scan reads.
+	scanLimit = 64
+	// maxConcurrentReplays is how many deletes are replayed at the same time.
+	maxConcurrentReplays = 32
+	// replayTimeout limits reading a bucket, and replaying a delete. It is longer than Cassandra's write timeout (2 s),
+	// because it takes that long to notice that a datacentre has just become unreachable.
+	replayTimeout = 5 * time.Second
 )
 
-// carryPatience bounds a look and an attempt. It is longer than Cassandra's write timeout (2 s), which is what it takes
-// to learn that a datacentre has just gone away.
-const carryPatience = 5 * time.Second
-
-// ReplayerOptions are what a Replayer is given rather than reaching for.
+// ReplayerOptions are the dependencies of a Replayer. All fields are required.
 type ReplayerOptions struct {
-	Now     func() time.Time
-	Random  func(n int) int // evenly from 0 to n-1
+	// Now is the clock that timestamps writes.
+	Now func() time.Time
+	// Random returns an evenly distributed number from 0 to n-1.
+	Random  func(n int) int
 	Log     *slog.Logger
 	Metrics *Metrics
 }
 
-// Replayer finishes the deletes that some datacentre refused or did not confirm, whichever instance took them: it tries
-// each at EACH_QUORUM, with the timestamps that the delete had, until that succeeds, and then strikes it out. Every
-// instance runs one, in every datacentre; to do the same delete twice changes nothing.
+// Replayer finishes pending deletes, no matter which instance has recorded them. It repeats each one at EACH_QUORUM, with
+// its original timestamps, until every datacentre has confirmed it, and then removes it from the list.
 //
-// It does not defend against a majority of replicas that lose their disks while a delete is pending.
+// Every instance in every datacentre runs a Replayer. Two of them may replay the same delete, which changes nothing.
+//
+// A Replayer does not help if a majority of the replicas of a datacentre lose their disks while a delete is pending.
 type Replayer struct {
-	shelves []shelf
-	tools   ReplayerOptions
-	waiting bool // entries were left by the last round
-	blind   bool // the last round could not look
+	buckets []bucket
+	options ReplayerOptions
+	waiting bool // the last scan left deletes pending
+	blind   bool // the last scan failed
 }
 
-// shelf is one bucket of a collection's ledger.
-type shelf struct {
-	ledger PendingDeletes
-	bucket int
+// bucket is one bucket of a collection's pending deletes.
+type bucket struct {
+	deletes PendingDeletes
+	number  int
 }
 
-// NewReplayer returns a Replayer of the pending deletes of all collections. Start it with Run.
-func NewReplayer(ledgers []PendingDeletes, tools ReplayerOptions) *Replayer {
-	c := &Replayer{tools: tools}
-	for _, l := range ledgers {
-		for bucket := range PendingBuckets {
-			c.shelves = append(c.shelves, shelf{l, bucket})
+// NewReplayer returns a Replayer for the pending deletes of all collections. It does nothing before Run.
+func NewReplayer(collections []PendingDeletes, options ReplayerOptions) *Replayer {
+	r := &Replayer{options: options}
+	for _, deletes := range collections {
+		for number := range PendingBuckets {
+			r.buckets = append(r.buckets, bucket{deletes, number})
 		}
 	}
-	return c
+	return r
 }
 
-// Run carries until ctx ends. What it has begun then may be done or not; another round finds out.
-func (c *Replayer) Run(ctx context.Context) {
+// Run replays pending deletes until ctx ends. It must be called only once. A replay that ctx interrupts may or may not be
+// finished; another scan finds out.
+func (r *Replayer) Run(ctx context.Context) {
 	for {
-		if again := c.round(ctx); again {
+		if again := r.scan(ctx); again {
 			continue
 		}
-		pause := carryInterval*4/5 + time.Duration(c.tools.Random(int(carryInterval*2/5)))
+		pause := scanInterval*4/5 + time.Duration(r.options.Random(int(scanInterval*2/5)))
 		select {
 		case <-ctx.Done():
 			return
@@ -72,136 +77,141 @@ func (c *Replayer) Run(ctx context.Context) {
 	}
 }
 
-// round is one look at everything that is pending. Its order is random, so that instances get in each other's way
-// little, and an entry that fails again and again does not keep the same others waiting.
-type round struct {
+// scanResult is what one scan has found.
+type scanResult struct {
 	done, left int
-	oldest     int64 // the marker's timestamp of the oldest that is left
-	full       bool  // there may be more than it saw
-	err        error // the first failure; after it nothing more is tried
+	oldest     int64 // the smallest Deletion.Marker of the deletes that are left
+	more       bool  // a bucket may have more entries than the scan has read
+	err        error // the first failed replay; after it the scan replays nothing more
 }
 
-// round tells whether another is due at once: there is more, and it can be done.
-func (c *Replayer) round(ctx context.Context) (again bool) {
-	var r round
-	shuffle(c.shelves, c.tools.Random)
-	for _, s := range c.shelves {
-		page, err := look(ctx, s)
+// scan reads all buckets and replays what it finds. It returns true if the next scan should follow at once: there may be
+// more entries, and replaying works.
+//
+// The order is random. So instances rarely replay the same delete, and a delete that fails again and again does not keep
+// the same others waiting.
+func (r *Replayer) scan(ctx context.Context) (again bool) {
+	var result scanResult
+	shuffle(r.buckets, r.options.Random)
+	for _, b := range r.buckets {
+		page, err := b.list(ctx)
 		if ctx.Err() != nil {
 			return false
 		}
 		if err != nil {
-			c.cannotLook(ctx, err)
+			r.reportScanError(ctx, err)
 			return false
 		}
-		r.full = r.full || len(page) == carryPage
-		shuffle(page, c.tools.Random)
-		c.carryAll(ctx, s.ledger, page, &r)
+		result.more = result.more || len(page) == scanLimit
+		shuffle(page, r.options.Random)
+		r.replayPage(ctx, b.deletes, page, &result)
 	}
 	if ctx.Err() != nil {
 		return false
 	}
-	c.report(ctx, &r)
-	return r.full && r.err == nil
+	r.report(ctx, &result)
+	return result.more && result.err == nil
 }
 
-func look(ctx context.Context, s shelf) ([]PendingDelete, error) {
-	ctx, cancel := context.WithTimeout(ctx, carryPatience)
+func (b bucket) list(ctx context.Context) ([]PendingDelete, error) {
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
-	return s.ledger.ListPending(ctx, s.bucket, carryPage)
+	return b.deletes.ListPending(ctx, b.number, scanLimit)
 }
 
-// carryAll carries a page until one fails. The first of a round goes alone: where a datacentre is away, that is all
-// that a round asks of the others.
-func (c *Replayer) carryAll(ctx context.Context, l PendingDeletes, page []PendingDelete, r *round) {
-	for len(page) > 0 && r.err == nil {
+// replayPage replays a page until one replay fails. The first replay of a scan runs alone: while a datacentre is
+// unreachable, it is the only request of the scan to the other datacentres.
+func (r *Replayer) replayPage(ctx context.Context, deletes PendingDeletes, page []PendingDelete, result *scanResult) {
+	for len(page) > 0 && result.err == nil {
 		n := 1
-		if r.done > 0 {
-			n = min(carryAtOnce, len(page))
+		if result.done > 0 {
+			n = min(maxConcurrentReplays, len(page))
 		}
-		c.carrySome(ctx, l, page[:n], r)
+		r.replayAll(ctx, deletes, page[:n], result)
 		page = page[n:]
 	}
 	for _, p := range page {
-		r.leave(p)
+		result.addLeft(p)
 	}
 }
 
-func (c *Replayer) carrySome(ctx context.Context, l PendingDeletes, some []PendingDelete, r *round) {
-	errs := make([]error, len(some))
-	var all sync.WaitGroup
-	for i, p := range some {
-		all.Go(func() { errs[i] = c.carry(ctx, l, p) })
+// replayAll replays several deletes at the same time.
+func (r *Replayer) replayAll(ctx context.Context, deletes PendingDeletes, all []PendingDelete, result *scanResult) {
+	errs := make([]error, len(all))
+	var replays sync.WaitGroup
+	for i, p := range all {
+		replays.Go(func() { errs[i] = r.replay(ctx, deletes, p) })
 	}
-	all.Wait()
+	replays.Wait()
 	for i, err := range errs {
 		if err == nil {
-			r.done++
-			c.tools.Metrics.carried.Inc()
+			result.done++
+			r.options.Metrics.replay.done.Inc()
 			continue
 		}
-		r.leave(some[i])
+		result.addLeft(all[i])
 		if ctx.Err() == nil {
-			c.tools.Metrics.carryFailed.Inc()
+			r.options.Metrics.replay.failed.Inc()
 		}
-		if r.err == nil {
-			r.err = err
+		if result.err == nil {
+			result.err = err
 		}
 	}
 }
 
-func (c *Replayer) carry(ctx context.Context, l PendingDeletes, p PendingDelete) error {
-	ctx, cancel := context.WithTimeout(ctx, carryPatience)
+func (r *Replayer) replay(ctx context.Context, deletes PendingDeletes, p PendingDelete) error {
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
-	if err := l.Delete(ctx, p.Key, p.Deletion.rest(c.tools.Now()), EachQuorum); err != nil {
-		return fmt.Errorf("carrying a delete through: %w", err)
+	if err := deletes.Delete(ctx, p.Key, p.Deletion.remaining(r.options.Now()), EachQuorum); err != nil {
+		return fmt.Errorf("replaying a delete: %w", err)
 	}
-	if err := l.RemovePending(ctx, p); err != nil {
-		return fmt.Errorf("striking out a delete that is done: %w", err)
+	if err := deletes.RemovePending(ctx, p); err != nil {
+		return fmt.Errorf("removing a delete that every datacentre has confirmed: %w", err)
 	}
 	return nil
 }
 
-// rest is what there is to write of d at now: the marker ends when it would have ended.
-func (d Deletion) rest(now time.Time) Deletion {
+// remaining returns what a replay at the time now must write: the same timestamps, and a marker that expires when the
+// original marker does.
+func (d Deletion) remaining(now time.Time) Deletion {
 	left := min(d.MarkerTTL, d.MarkerTTL-now.Sub(time.UnixMicro(d.Marker)))
 	d.MarkerTTL = max(left, 0).Truncate(time.Second)
 	return d
 }
 
-func (r *round) leave(p PendingDelete) {
-	if r.left == 0 || p.Marker < r.oldest {
-		r.oldest = p.Marker
+func (s *scanResult) addLeft(p PendingDelete) {
+	if s.left == 0 || p.Marker < s.oldest {
+		s.oldest = p.Marker
 	}
-	r.left++
+	s.left++
 }
 
-// report tells metrics and log what a round found.
-func (c *Replayer) report(ctx context.Context, r *round) {
+// report publishes and logs what a scan has found. It logs only changes.
+func (r *Replayer) report(ctx context.Context, result *scanResult) {
 	age := time.Duration(0)
-	if r.left > 0 {
-		age = max(0, c.tools.Now().Sub(time.UnixMicro(r.oldest)))
+	if result.left > 0 {
+		age = max(0, r.options.Now().Sub(time.UnixMicro(result.oldest)))
 	}
-	c.tools.Metrics.pending.Set(float64(r.left))
-	c.tools.Metrics.pendingOldest.Set(age.Seconds())
-	c.blind = false
+	r.options.Metrics.replay.pending.Set(float64(result.left))
+	r.options.Metrics.replay.oldest.Set(age.Seconds())
+	r.blind = false
 	switch {
-	case r.left > 0 && !c.waiting:
-		c.tools.Log.WarnContext(ctx, "deletes are pending: done in a datacentre, not confirmed by every other; they are tried until they are",
-			"pending", r.left, "oldest", age.String(), "cause", r.err.Error())
-	case r.left == 0 && (c.waiting || r.done > 0):
-		c.tools.Log.InfoContext(ctx, "all pending deletes are done", "last", r.done)
+	case result.left > 0 && !r.waiting:
+		r.options.Log.WarnContext(ctx, "deletes are pending: a datacentre has not confirmed them; they are replayed until it has",
+			"pending", result.left, "oldest", age.String(), "cause", result.err.Error())
+	case result.left == 0 && (r.waiting || result.done > 0):
+		r.options.Log.InfoContext(ctx, "all pending deletes are done", "last", result.done)
 	}
-	c.waiting = r.left > 0
+	r.waiting = result.left > 0
 }
 
-// cannotLook leaves the gauges as they were: it is not known what is pending.
-func (c *Replayer) cannotLook(ctx context.Context, err error) {
-	c.tools.Metrics.carryFailed.Inc()
-	if !c.blind {
-		c.tools.Log.WarnContext(ctx, "cannot look for pending deletes; trying again", "error", err.Error())
+// reportScanError leaves the gauges unchanged, because it is not known how many deletes are pending.
+func (r *Replayer) reportScanError(ctx context.Context, err error) {
+	r.options.Metrics.replay.failed.Inc()
+	if !r.blind {
+		r.options.Log.WarnContext(ctx, "cannot read pending deletes; trying again", "error", err.Error())
 	}
-	c.blind = true
+	r.blind = true
 }
 
 func shuffle[T any](all []T, random func(int) int) {

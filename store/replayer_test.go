@@ -11,445 +11,393 @@ import (
 )
 
 const (
-	fence = time.Minute
-	// recovery is how long a delete may take from the datacentre's return on.
-	recovery = time.Minute
+	testFence = time.Minute
+	// recoveryTime is how long a delete may stay pending after a datacentre has returned.
+	recoveryTime = time.Minute
 )
 
-// partition has a session in both datacentres, the link cut, and the session deleted through an instance of the first.
-func partition(t *testing.T, key access.Key) (c *pair, taker, there *instance) {
+// deleteDuringCut sets a value in both datacentres, cuts them apart, and deletes the value through local, an instance of
+// the first datacentre. remote is an instance of the second.
+func deleteDuringCut(t *testing.T, key access.Key) (c *datacentres, local, remote *instance) {
 	t.Helper()
-	c = newPair()
-	taker, there = c.instance(t, 0, fence), c.instance(t, 1, fence)
-	taker.set(key)
-	c.set(func() { c.cut = true })
-	taker.delete(key, ErrNotEverywhere)
-	return c, taker, there
+	c = newDatacentres()
+	local, remote = c.instance(t, 0, testFence), c.instance(t, 1, testFence)
+	local.set(key)
+	c.change(func() { c.cut = true })
+	local.delete(key, ErrNotEverywhere)
+	return c, local, remote
 }
 
-func (c *pair) heal() { c.set(func() { c.cut = false }) }
-
-func TestADeleteThatIsNotConfirmedIsListedBeforeTheAnswer(t *testing.T) {
-	for applied, claim := range []string{"it was refused", "it may have been done here", "it may have been done everywhere"} {
-		t.Run(claim, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := newPair()
-				here, there := c.instance(t, 0, fence), c.instance(t, 1, fence)
-				here.set("k")
-				c.set(func() { c.cut, c.applied = true, applied })
-				here.delete("k", ErrNotEverywhere)
-				here.wantListed("at the answer", 1)
-				here.want("at the answer, here", "k", false)
-				there.want("at the answer, there", "k", applied < 2)
-				here.wantMetrics("at the answer", nil)
-				c.heal()
-				here.start()
-				synctest.Wait()
-				there.want("after the return", "k", false)
-				here.wantListed("after the return", 0)
-			})
-		})
-	}
-}
-
-func TestADeleteThatIsConfirmedIsNotListed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		here := newPair().instance(t, 0, fence)
-		here.set("k")
-		here.delete("k", nil)
-		here.wantListed("at the answer", 0)
-	})
-}
-
-func TestAPendingDeleteIsDoneWithinAMinuteOfTheDatacentresReturnAndNobodyNeedAsk(t *testing.T) {
-	for claim, away := range map[string]time.Duration{
-		"after seconds": 5 * time.Second, "after minutes": 10 * time.Minute, "after more than hints are kept": 4 * time.Hour,
+func TestReplayer_FinishesWithinAMinuteOfTheReturn(t *testing.T) {
+	for name, outage := range map[string]time.Duration{
+		"after seconds": 5 * time.Second, "after minutes": 10 * time.Minute, "after longer than hints are kept": 4 * time.Hour,
 	} {
-		t.Run(claim, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, taker, there := partition(t, "k")
-				taker.start()
-				time.Sleep(away)
+				c, local, remote := deleteDuringCut(t, "k")
+				local.start()
+				time.Sleep(outage)
 				synctest.Wait()
-				if away < time.Hour {
-					there.want("while it is away", "k", true)
+				if outage < time.Hour { // the TTL
+					remote.wantFound("during the cut", "k", true)
 				}
-				taker.wantListed("while it is away", 1)
-				c.heal()
-				time.Sleep(recovery)
+				local.wantPending("during the cut", 1)
+				c.reconnect()
+				time.Sleep(recoveryTime)
 				synctest.Wait()
-				there.want("after its return", "k", false)
-				taker.wantListed("after its return", 0)
-				taker.wantLogged("deletes are pending", 1)
-				taker.wantLogged("all pending deletes are done", 1)
+				remote.wantFound("after the return", "k", false)
+				local.wantPending("after the return", 0)
+				local.wantLogged("deletes are pending", 1)
+				local.wantLogged("all pending deletes are done", 1)
 			})
 		})
 	}
 }
 
-func TestAValueThatTouchesKeepAliveInTheDatacentreThatIsCutOffIsDeletedAllTheSame(t *testing.T) {
+// TestReplayer_DeletesValueThatTouchesKeepAlive shows why entries have no TTL.
+func TestReplayer_DeletesValueThatTouchesKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, taker, there := partition(t, "k")
+		c, local, remote := deleteDuringCut(t, "k")
 		for range 6 { // three times the largest TTL
-			there.touch("k")
+			remote.touch("k")
 			time.Sleep(12 * time.Hour)
 		}
-		there.want("while it is away", "k", true)
-		c.heal()
-		taker.start()
+		remote.wantFound("during the cut", "k", true)
+		c.reconnect()
+		local.start()
 		synctest.Wait()
-		there.want("after its return", "k", false)
+		remote.wantFound("after the return", "k", false)
 	})
 }
 
-func TestAnotherInstanceFinishesWhatTheFirstLeft(t *testing.T) {
-	for claim, dc := range map[string]int{"in the same datacentre": 0, "in the other": 1} {
-		t.Run(claim, func(t *testing.T) {
+func TestReplayer_FinishesDeletesOfAnotherInstance(t *testing.T) {
+	for name, dc := range map[string]int{"in the same datacentre": 0, "in the other datacentre": 1} {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, taker, there := partition(t, "k")
-				stop := taker.start()
+				c, local, remote := deleteDuringCut(t, "k")
+				stop := local.start()
 				time.Sleep(time.Minute)
 				stop()
-				if dc == 1 { // its ledger gets the entry when Cassandra's replicas are one again
-					r := PendingDelete{}
-					for bucket := range PendingBuckets {
-						if page, err := taker.rows.Memory.ListPending(t.Context(), bucket, 1); err != nil || len(page) > 0 {
-							r = page[0]
-						}
+				if dc == 1 { // Cassandra repairs the entry there sooner or later; the fake cluster does not
+					page, err := local.table.Memory.ListPending(t.Context(), PendingBucket("k"), 1)
+					if err != nil || len(page) != 1 {
+						t.Fatal(page, err)
 					}
-					if err := c.dcs[1].RecordPending(t.Context(), r.Key, r.Deletion); err != nil {
+					if err := c.memories[1].RecordPending(t.Context(), page[0].Key, page[0].Deletion); err != nil {
 						t.Fatal(err)
 					}
 				}
-				c.heal()
-				heir := c.instance(t, dc, fence)
-				heir.start()
+				c.reconnect()
+				other := c.instance(t, dc, testFence)
+				other.start()
 				synctest.Wait()
-				there.want("once another instance is up", "k", false)
-				heir.wantListed("once another instance is up", 0)
+				remote.wantFound("after the other instance has started", "k", false)
+				other.wantPending("after the other instance has started", 0)
 			})
 		})
 	}
 }
 
-func TestInstancesThatCarryTheSameDeleteDoNoHarm(t *testing.T) {
+func TestReplayer_SeveralInstancesReplayTheSameDelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, taker, there := partition(t, "k")
-		c.set(func() { c.cost = 100 * time.Millisecond })
-		c.heal()
+		c, local, remote := deleteDuringCut(t, "k")
+		c.change(func() { c.latency = 100 * time.Millisecond })
+		c.reconnect()
 		for range 3 {
-			c.instance(t, 0, fence).start()
+			c.instance(t, 0, testFence).start()
 		}
-		time.Sleep(recovery)
+		time.Sleep(recoveryTime)
 		synctest.Wait()
-		there.want("after all have carried it", "k", false)
-		taker.wantListed("after all have carried it", 0)
+		remote.wantFound("after all have replayed it", "k", false)
+		local.wantPending("after all have replayed it", 0)
 	})
 }
 
-func TestAClientThatAsksAgainIsToldAsSoonAsItIsTrueAndNothingIsLeftPending(t *testing.T) {
+func TestReplayer_RemovesEntryAfterTheClientHasDeletedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, taker, there := partition(t, "k")
-		taker.start()
+		c, local, remote := deleteDuringCut(t, "k")
+		local.start()
 		time.Sleep(time.Second)
-		taker.delete("k", ErrNotEverywhere)
-		taker.wantListed("asked twice", 1)
-		c.heal()
-		taker.delete("k", nil)
-		there.want("at that answer", "k", false)
-		time.Sleep(2 * carryInterval)
+		local.delete("k", ErrNotEverywhere)
+		local.wantPending("after the second delete", 1)
+		c.reconnect()
+		local.delete("k", nil)
+		remote.wantFound("after the third delete", "k", false)
+		time.Sleep(2 * scanInterval)
 		synctest.Wait()
-		taker.wantListed("a look later", 0)
-		taker.wantMetrics("a look later", map[string]float64{"_done_total": 1, "_failed_total": 1})
+		local.wantPending("after the next scan", 0)
+		local.wantMetrics("after the next scan", map[string]float64{"_done_total": 1, "_failed_total": 1})
 	})
 }
 
-func TestWhatIsSetAfterADeleteSurvivesTheCarryingOfIt(t *testing.T) {
+func TestReplayer_KeepsValueThatWasSetAfterTheDelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPair()
-		here, there := c.instance(t, 0, 0), c.instance(t, 1, 0) // without a fence keys are used again
-		here.set("k")
-		c.set(func() { c.cut = true })
-		here.delete("k", ErrNotEverywhere)
+		c := newDatacentres()
+		local, remote := c.instance(t, 0, 0), c.instance(t, 1, 0) // without a fence keys are used again
+		local.set("k")
+		c.change(func() { c.cut = true })
+		local.delete("k", ErrNotEverywhere)
 		time.Sleep(time.Second)
-		here.set("k")
-		c.heal()
-		here.start()
+		local.set("k")
+		c.reconnect()
+		local.start()
 		synctest.Wait()
-		here.wantListed("after the return", 0)
-		here.want("after the return, here", "k", true)
-		there.want("after the return, there", "k", false) // it was set during the cut, and nothing but a hint takes it there
+		local.wantPending("after the return", 0)
+		local.wantFound("after the return, local", "k", true)
+		remote.wantFound("after the return, remote", "k", false) // only a hint would bring the second set there
 	})
 }
 
-// In the order in which two deletes of one key are listed, and the first perhaps struck out in between.
-func TestALaterDeleteOfTheSameKeyStaysPendingWhenAnEarlierIsDone(t *testing.T) {
+func TestReplayer_KeepsLaterDeleteIfAnEarlierOneIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, taker, _ := partition(t, "k")
-		earlier, err := taker.rows.Memory.ListPending(t.Context(), PendingBucket("k"), 1)
+		c, local, _ := deleteDuringCut(t, "k")
+		earlier, err := local.table.Memory.ListPending(t.Context(), PendingBucket("k"), 1)
 		if err != nil || len(earlier) != 1 {
 			t.Fatal(earlier, err)
 		}
 		time.Sleep(time.Second)
-		taker.delete("k", ErrNotEverywhere)
-		if err := c.in(0).RemovePending(t.Context(), earlier[0]); err != nil {
+		local.delete("k", ErrNotEverywhere)
+		if err := c.table(0).RemovePending(t.Context(), earlier[0]); err != nil {
 			t.Fatal(err)
 		}
-		taker.wantListed("once the earlier is done", 1)
+		local.wantPending("after the earlier delete is done", 1)
 	})
 }
 
-func TestOfTwoDeletesTheOneThatHidesMoreStaysPending(t *testing.T) {
+func TestReplayer_ReplaysTheDeleteWithTheLargerTombstone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPair()
-		here, there := c.instance(t, 0, fence), c.instance(t, 1, fence)
-		ahead := time.Now().Add(time.Hour).UnixMicro() // of an instance whose clock is wrong by more than the fence
-		if err := here.rows.Write(t.Context(), "k", []byte("v"), ahead, 24*time.Hour); err != nil {
+		c := newDatacentres()
+		local, remote := c.instance(t, 0, testFence), c.instance(t, 1, testFence)
+		ahead := time.Now().Add(time.Hour).UnixMicro() // from a clock that is ahead by more than the fence
+		if err := local.table.Write(t.Context(), "k", []byte("v"), ahead, 24*time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		c.set(func() { c.cut = true })
-		here.delete("k", ErrNotEverywhere) // saw the value and hides it
+		c.change(func() { c.cut = true })
+		local.delete("k", ErrNotEverywhere) // sees the value: a large tombstone
 		time.Sleep(time.Second)
-		here.delete("k", ErrNotEverywhere) // saw none and hides less
-		c.heal()
-		here.start()
+		local.delete("k", ErrNotEverywhere) // sees no value: a smaller tombstone
+		c.reconnect()
+		local.start()
 		synctest.Wait()
-		there.want("after the return", "k", false)
+		remote.wantFound("after the return", "k", false)
 		time.Sleep(3 * time.Hour)
-		there.want("when the markers are over", "k", false)
+		remote.wantFound("after the markers have expired", "k", false)
 	})
 }
 
-func TestTheMarkerOfACarriedDeleteLivesNoLongerThanItWould(t *testing.T) {
-	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	d := Deletion{Tombstone: 7, Marker: day.UnixMicro(), MarkerTTL: 92 * time.Second}
+func TestDeletion_Remaining(t *testing.T) {
+	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	d := Deletion{Tombstone: 7, Marker: start.UnixMicro(), MarkerTTL: 92 * time.Second}
 	for _, c := range []struct {
-		claim       string
+		name        string
 		after, want time.Duration
 	}{
 		{"by a clock that is behind", -time.Hour, 92 * time.Second},
 		{"at once", 0, 92 * time.Second},
-		{"a part of a second later", time.Millisecond, 91 * time.Second},
-		{"half way", 46 * time.Second, 46 * time.Second},
-		{"in its last second", 91*time.Second + 1, 0},
-		{"when it is over", time.Hour, 0},
+		{"after a part of a second", time.Millisecond, 91 * time.Second},
+		{"after half of the TTL", 46 * time.Second, 46 * time.Second},
+		{"in the last second", 91*time.Second + 1, 0},
+		{"after the TTL", time.Hour, 0},
 	} {
-		got := d.rest(day.Add(c.after))
+		got := d.remaining(start.Add(c.after))
 		if got.MarkerTTL != c.want || got.Tombstone != d.Tombstone || got.Marker != d.Marker {
-			t.Errorf("%s: carried with %+v, want a marker of %v and the same timestamps", c.claim, got, c.want)
+			t.Errorf("%s: got %+v, want a marker of %v and the same timestamps", c.name, got, c.want)
 		}
 	}
-	if got := (Deletion{Marker: day.UnixMicro()}).rest(day); got.MarkerTTL != 0 {
-		t.Errorf("a delete without a marker is carried with one of %v", got.MarkerTTL)
+	if got := (Deletion{Marker: start.UnixMicro()}).remaining(start); got.MarkerTTL != 0 {
+		t.Errorf("without a marker: got a marker of %v", got.MarkerTTL)
 	}
 }
 
-func TestTheFenceHoldsInADatacentreThatTheDeleteReachesLate(t *testing.T) {
+func TestReplayer_FenceEndsAsIfTheDeleteHadArrivedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, taker, there := partition(t, "k")
+		c, local, remote := deleteDuringCut(t, "k")
 		deleted := time.Now()
-		taker.start()
+		local.start()
 		time.Sleep(20 * time.Second)
-		c.heal()
-		time.Sleep(2 * carryInterval)
-		set := func() error {
-			return there.store.Set(t.Context(), there.caller(access.Set, "k"), "k", []byte("straggler"), time.Hour)
+		c.reconnect()
+		time.Sleep(2 * scanInterval)
+		if err := remote.trySet("k"); !errors.Is(err, ErrDeleted) {
+			t.Errorf("set within the fence: error %v, want %v", err, ErrDeleted)
 		}
-		if err := set(); err == nil {
-			t.Error("a straggler was taken within the fence")
-		}
-		over := deleted.Add(TombstoneLead(fence) + fence/2 + 3*time.Second) // not later than where it came in time
-		time.Sleep(time.Until(over))
-		if err := set(); err != nil {
-			t.Errorf("after the fence: %v", err)
-		}
-		there.want("after the fence", "k", true)
+		time.Sleep(time.Until(deleted.Add(TombstoneLead(testFence) + testFence/2 + 3*time.Second)))
+		remote.set("k")
+		remote.wantFound("after the fence", "k", true)
 	})
 }
 
-// flood has values deleted in the first datacentre that have yet to be in the second, which is away, and returns their
-// keys.
-func flood(t *testing.T, c *pair, i *instance, n int) (keys []access.Key) {
+// deleteMany writes n values in the second datacentre, records pending deletes of them in the first, and cuts the
+// datacentres apart. local is an instance of the first datacentre.
+func deleteMany(t *testing.T, c *datacentres, local *instance, n int) (keys []access.Key) {
 	t.Helper()
 	now := time.Now()
 	for k := range n {
 		key := access.Key(fmt.Sprintf("flood:%d", k))
 		keys = append(keys, key)
-		r := Deletion{Tombstone: now.Add(fence).UnixMicro(), Marker: now.UnixMicro(), MarkerTTL: 92 * time.Second}
+		d := Deletion{Tombstone: now.Add(testFence).UnixMicro(), Marker: now.UnixMicro(), MarkerTTL: 92 * time.Second}
 		if err := errors.Join(
-			c.dcs[0].Delete(t.Context(), key, r, LocalQuorum), c.dcs[0].RecordPending(t.Context(), key, r),
-			c.dcs[1].Write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour),
+			c.memories[0].Delete(t.Context(), key, d, LocalQuorum), c.memories[0].RecordPending(t.Context(), key, d),
+			c.memories[1].Write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour),
 		); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.set(func() { c.cut = true })
-	i.wantListed("in a flood", n)
+	c.change(func() { c.cut = true })
+	local.wantPending("at first", n)
 	return keys
 }
 
-func TestWhileADatacentreIsAwayALookTriesOneOfAllThatIsPending(t *testing.T) {
+func TestReplayer_TriesOneDeletePerScanDuringACut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPair()
-		here := c.instance(t, 0, fence)
-		flood(t, c, here, 200)
-		here.start()
+		c := newDatacentres()
+		local := c.instance(t, 0, testFence)
+		deleteMany(t, c, local, 200)
+		local.start()
 		synctest.Wait()
-		if attempts, _ := c.tried(); attempts != 1 {
-			t.Errorf("the first look made %d attempts, want 1", attempts)
+		if attempts, _ := c.deletes(); attempts != 1 {
+			t.Errorf("the first scan made %d attempts, want 1", attempts)
 		}
-		here.wantMetrics("after the first look", map[string]float64{"": 200, "_failed_total": 1})
+		local.wantMetrics("after the first scan", map[string]float64{"": 200, "_failed_total": 1})
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		looks := 1 + int(time.Minute/(carryInterval*4/5+carryInterval/5))
-		if attempts, _ := c.tried(); attempts != looks {
-			t.Errorf("in a minute there were %d attempts, want one for each of %d looks", attempts, looks)
+		scans := 1 + int(time.Minute/scanInterval)
+		if attempts, _ := c.deletes(); attempts != scans {
+			t.Errorf("%d attempts in a minute, want one for each of %d scans", attempts, scans)
 		}
-		here.wantMetrics("after a minute", map[string]float64{"": 200, "_oldest_seconds": 60, "_failed_total": float64(looks)})
-		here.wantLogged("deletes are pending", 1)
+		local.wantMetrics("after a minute", map[string]float64{"": 200, "_oldest_seconds": 60, "_failed_total": float64(scans)})
+		local.wantLogged("deletes are pending", 1)
 	})
 }
 
-func TestAFloodIsDoneAtHundredsASecondAndNeverManyAtOnce(t *testing.T) {
+func TestReplayer_LimitsConcurrentReplays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n = 5000 // minutes of logouts at 25 a second
-		c := newPair()
-		here, there := c.instance(t, 0, fence), c.instance(t, 1, fence)
-		keys := flood(t, c, here, n)
-		here.start()
+		const (
+			n       = 5000 // minutes of logouts, at 25 a second
+			latency = 40 * time.Millisecond
+		)
+		c := newDatacentres()
+		local, remote := c.instance(t, 0, testFence), c.instance(t, 1, testFence)
+		keys := deleteMany(t, c, local, n)
+		local.start()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		// What a look reads is bounded, so that this is all it can tell.
-		here.wantMetrics("while it is away", map[string]float64{"": PendingBuckets * carryPage, "_oldest_seconds": 60, "_failed_total": 13})
-		c.set(func() { c.cost = 40 * time.Millisecond }) // for a round trip between datacentres
-		c.heal()
-		time.Sleep(n * 40 * time.Millisecond / carryAtOnce * 5 / 4)
-		time.Sleep(carryInterval * 6 / 5) // until it looks
+		// A scan reads a limited number of entries, so it cannot count more.
+		local.wantMetrics("during the cut", map[string]float64{"": PendingBuckets * scanLimit, "_oldest_seconds": 60, "_failed_total": 13})
+		c.change(func() { c.latency = latency })
+		c.reconnect()
+		time.Sleep(scanInterval * 6 / 5) // until the next scan begins
+		time.Sleep(n * latency / maxConcurrentReplays * 5 / 4)
 		synctest.Wait()
 		for _, key := range keys {
-			if r, err := there.rows.Read(t.Context(), key); err != nil || !r.Absent() {
-				t.Fatalf("a deleted value is still there: %v (%v)", !r.Absent(), err)
+			if row, err := remote.table.Read(t.Context(), key); err != nil || !row.Absent() {
+				t.Fatalf("a deleted value still exists: %v (%v)", !row.Absent(), err)
 			}
 		}
-		here.wantListed("after the return", 0)
-		here.wantMetrics("after the return", map[string]float64{"_done_total": n, "_failed_total": 13})
-		if _, most := c.tried(); most != carryAtOnce {
-			t.Errorf("%d were carried at once, want %d", most, carryAtOnce)
+		local.wantPending("after the return", 0)
+		local.wantMetrics("after the return", map[string]float64{"_done_total": n, "_failed_total": 13})
+		if _, most := c.deletes(); most != maxConcurrentReplays {
+			t.Errorf("%d replays ran at the same time, want %d", most, maxConcurrentReplays)
 		}
 	})
 }
 
-func TestDeletesThatFailAgainAndAgainDoNotKeepOthersWaitingForEver(t *testing.T) {
+func TestReplayer_FailingDeletesDoNotBlockOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPair()
-		here := c.instance(t, 0, fence)
-		keys := flood(t, c, here, 100)
-		first := make(map[int]access.Key) // of each bucket
+		c := newDatacentres()
+		local := c.instance(t, 0, testFence)
+		keys := deleteMany(t, c, local, 100)
+		first := make(map[int]access.Key) // the first entry of each bucket
 		for _, key := range keys {
 			if old, ok := first[PendingBucket(key)]; !ok || key < old {
 				first[PendingBucket(key)] = key
 			}
 		}
-		c.set(func() {
+		c.change(func() {
 			for _, key := range first {
 				c.broken[key] = true
 			}
 		})
-		c.heal()
-		coin := uint32(1) // a small generator, the same in every run
-		here.carrier.tools.Random = func(n int) int {
-			coin = coin*1664525 + 1013904223
-			return int(coin>>16) % n
+		c.reconnect()
+		state := uint32(1) // of a small generator that is the same in every run
+		local.replayer.options.Random = func(n int) int {
+			state = state*1664525 + 1013904223
+			return int(state>>16) % n
 		}
-		here.start()
+		local.start()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		here.wantListed("with some that cannot be done", len(first))
-		c.set(func() { clear(c.broken) })
-		time.Sleep(recovery)
+		local.wantPending("while some deletes fail", len(first))
+		c.change(func() { clear(c.broken) })
+		time.Sleep(recoveryTime)
 		synctest.Wait()
-		here.wantListed("once they can be done", 0)
+		local.wantPending("after they work", 0)
 	})
 }
 
-func TestADeleteThatCannotBeListedIsDoneHereAndSaidAloud(t *testing.T) {
+func TestReplayer_ReplaysAgainIfRemovingTheEntryFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPair()
-		here := c.instance(t, 0, fence)
-		here.set("k")
-		c.set(func() { c.cut, c.unlisted = true, true })
-		here.delete("k", ErrNotEverywhere)
-		here.want("at the answer", "k", false)
-		here.wantMetrics("at the answer", map[string]float64{"_unrecorded_total": 1})
-		here.wantLogged("level=ERROR", 1)
-		here.wantLogged("could not be recorded", 1)
+		c, local, remote := deleteDuringCut(t, "k")
+		c.change(func() { c.cut, c.noWrites = false, true })
+		local.start()
+		synctest.Wait()
+		remote.wantFound("after the return", "k", false)
+		local.wantMetrics("while the entry cannot be removed", map[string]float64{"": 1, "_failed_total": 1})
+		c.change(func() { c.noWrites = false })
+		time.Sleep(2 * scanInterval)
+		synctest.Wait()
+		local.wantPending("after the entry can be removed", 0)
 	})
 }
 
-func TestADeleteThatCannotBeStruckOutIsDoneAgain(t *testing.T) {
+func TestReplayer_FailedScanIsNotAnEmptyList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, taker, there := partition(t, "k")
-		c.set(func() { c.cut, c.unlisted = false, true })
-		taker.start()
+		c, local, _ := deleteDuringCut(t, "k")
+		local.start()
 		synctest.Wait()
-		there.want("after the return", "k", false)
-		taker.wantMetrics("while it cannot be struck out", map[string]float64{"": 1, "_failed_total": 1})
-		c.set(func() { c.unlisted = false })
-		time.Sleep(2 * carryInterval)
+		c.change(func() { c.noReads = true })
+		time.Sleep(2 * scanInterval)
 		synctest.Wait()
-		taker.wantListed("once it can", 0)
+		local.wantMetrics("while the list cannot be read", map[string]float64{"": 1, "_failed_total": 3})
+		local.wantLogged("cannot read pending deletes", 1)
+		local.wantLogged("all pending deletes are done", 0)
+		c.change(func() { c.noReads, c.cut = false, false })
+		time.Sleep(2 * scanInterval)
+		synctest.Wait()
+		local.wantPending("after the list can be read", 0)
 	})
 }
 
-func TestALedgerThatCannotBeReadIsNotTakenForAnEmptyOne(t *testing.T) {
+func TestReplayer_StopsDuringAReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, taker, _ := partition(t, "k")
-		taker.start()
+		c, local, _ := deleteDuringCut(t, "k")
+		c.change(func() { c.latency = time.Second })
+		c.reconnect()
+		stop := local.start()
 		synctest.Wait()
-		c.set(func() { c.unread = true })
-		time.Sleep(2 * carryInterval)
-		synctest.Wait()
-		taker.wantMetrics("while it cannot be read", map[string]float64{"": 1, "_failed_total": 3})
-		taker.wantLogged("cannot look for pending deletes", 1)
-		taker.wantLogged("all pending deletes are done", 0)
-		c.set(func() { c.unread, c.cut = false, false })
-		time.Sleep(2 * carryInterval)
-		synctest.Wait()
-		taker.wantListed("once it can", 0)
-	})
-}
-
-func TestACarrierEndsWithItsContextInTheMiddleOfItsWork(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, taker, _ := partition(t, "k")
-		c.set(func() { c.cost = time.Second })
-		c.heal()
-		stop := taker.start()
-		synctest.Wait()
-		begun := time.Now()
+		before := time.Now()
 		stop()
-		if took := time.Since(begun); took > 0 {
-			t.Errorf("it took %v to stop", took)
+		if took := time.Since(before); took > 0 {
+			t.Errorf("stopping took %v", took)
 		}
-		taker.wantListed("after it was stopped", 1)
-		taker.wantMetrics("after it was stopped", nil)
+		local.wantPending("after it was stopped", 1)
+		local.wantMetrics("after it was stopped", nil)
 	})
 }
 
-func TestNoKeyIsInTheLogOfPendingDeletes(t *testing.T) {
+func TestReplayer_LogsNoKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const key = "a-secret-session-key"
-		c, taker, _ := partition(t, key)
-		c.set(func() { c.unlisted = true })
-		taker.delete(key, ErrNotEverywhere)
-		taker.start()
+		c, local, _ := deleteDuringCut(t, key)
+		c.change(func() { c.noWrites = true })
+		local.delete(key, ErrNotEverywhere)
+		local.start()
 		time.Sleep(time.Minute)
-		c.set(func() { c.unlisted, c.cut = false, false })
+		c.change(func() { c.noWrites, c.cut = false, false })
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		for _, message := range []string{"is pending", "could not be recorded", "deletes are pending", "all pending deletes are done"} {
-			taker.wantLogged(message, 1)
+		for _, text := range []string{"is now pending", "could not be recorded", "deletes are pending", "all pending deletes are done"} {
+			local.wantLogged(text, 1)
 		}
-		taker.wantLogged("secret", 0)
+		local.wantLogged("secret", 0)
 	})
 }

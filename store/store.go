@@ -1,38 +1,48 @@
-// Package store keeps values under keys for a while, in Apache Cassandra or in memory, and makes the promises
-// that a login session needs.
+// Package store keeps values, such as login sessions, under keys for a limited time. It decides what a read, a write and
+// a delete mean if several instances, clocks and datacentres are involved.
 //
-//	Collection   one kind of data: checks the Caller, takes timestamps, runs the logout fence   (collection.go)
+//	Collection ............. one kind of data: checks the access.Caller, takes timestamps, enforces the logout fence
 //	   │
-//	  rows       timestamped cells that expire, as Cassandra has them                            (rows.go)
-//	   ├── sealed.go       rows in other rows, with keys hashed and values encrypted              (format: seal.go)
-//	   ├── memory.go       in this process
-//	   ├── cassandra/       in Cassandra, through cassandra/coordinator, which repeats and hedges statements
+//	   ▼
+//	Rows ................... interface: a table of cells with timestamps and TTLs
+//	   ├── seal.Rows ....... hashes keys and encrypts values, on top of other Rows   (package store/seal)
+//	   ├── cassandra.Table . a table in Cassandra                                    (package store/cassandra)
+//	   └── Memory .......... a table in this process
+//
+//	Replayer ............... replays deletes until every datacentre has confirmed them
 //	   │
-//	  ledger     the deletes that some datacentre has not confirmed                              (ledger.go)
-//	   │
-//	Replayer      finishes them, whichever instance took them                                     (carry.go)
+//	   ▼
+//	PendingDeletes ......... interface: the deletes that some datacentre has not confirmed
 //
-//	ClockWatch   compares clocks, which all of this depends on                      (clockwatch.go, skews.go, clockboard.go)
+// # Guarantees
 //
-// Invariants:
+//  1. Every operation checks its access.Caller before it does anything else. The zero Caller is denied.
+//  2. Every write carries a timestamp in µs that this process has chosen when the operation arrived. All attempts of an
+//     operation use the same timestamp. Therefore attempts can be repeated, and a late attempt never overwrites a later
+//     operation.
+//  3. Get, Set and Touch need a quorum of the local datacentre (LOCAL_QUORUM) and never wait for another datacentre.
+//     Delete needs a quorum of every datacentre (EACH_QUORUM).
+//  4. ErrNotFound means that a quorum has no value. If that is not known, the error is ErrUnavailable.
+//  5. Touch writes the value with its old timestamp plus one. Any other concurrent write wins over it. Of two concurrent
+//     touches, the one with the longer TTL wins. If the remaining TTL is close enough to the requested one, Touch writes
+//     nothing (CollectionConfig.TouchSlack).
+//  6. The logout fence: after Delete has succeeded, the key stays deleted for CollectionConfig.Fence. A Set that began
+//     before the delete and ends after it does not bring the value back. A Set that begins later gets ErrDeleted.
+//  7. ErrNotEverywhere means that the local datacentre has applied the delete, but some other datacentre has not
+//     confirmed it. The delete is recorded before Delete returns, and the Replayer of any instance finishes it. If
+//     recording fails, too, the failure is logged and counted in userinfo_pending_deletes_unrecorded_total. Then only
+//     another Delete finishes it.
+//  8. A collection of LayoutUserInfo is sealed: no key and no value leaves this process in clear. See package store/seal.
 //
-//  1. Every operation checks its Caller before anything else; the zero Caller is denied.
-//  2. Every write carries a timestamp of this process, in µs, taken once when the operation arrives and the same
-//     on every attempt. A retried write can therefore never overtake a later one, and every attempt may be repeated.
-//  3. Get, Set and Touch are at LOCAL_QUORUM and asked of the local datacentre alone. Delete is at EACH_QUORUM.
-//  4. ErrNotFound means known to be absent. Whatever could not be established is ErrUnavailable.
-//  5. A Touch writes the timestamp of the value it read plus one, so that any other write wins over it, and of two at
-//     once the one that ends later. It writes nothing where the value lives about as long anyhow.
-//  6. A deleted key stays deleted for the collection's fence: a tombstone that lies that far in the future hides
-//     any Set that began before, and a marker refuses any that comes after.
-//  7. A Delete that ends in ErrNotEverywhere is in a durable list before that is said, and the Replayer of any instance
-//     finishes it once every datacentre is there. Where it could not be listed, the log and a metric say so.
-//  8. A collection of LayoutUserInfo is sealed: neither a key nor a value leaves this process, and to open a value takes
-//     its own session key besides the service's keys. What cannot be opened is ErrSealed, never a value and never absent.
+// # Limits
 //
-// It does not defend against clocks of this service's instances that differ by more than the fence; a ClockWatch says so
-// long before. Whoever can write to Cassandra directly can delete rows, or undo a delete by putting a row back that he has
-// kept; in a collection that is not sealed he can do anything.
+//   - After ErrNotEverywhere, another datacentre may not have the marker of the delete yet. There, a Set within the fence
+//     succeeds, although its value will disappear: when the delete arrives, its tombstone, which lies the fence and a few
+//     seconds in the future, hides the value.
+//   - The fence only works if the clocks of two instances differ by less than the fence. Package store/clockskew warns
+//     long before.
+//   - Someone who can write to Cassandra can delete rows, or undo a delete by writing an old row again. In a collection
+//     that is not sealed they can also read and change every value.
 package store
 
 import (
@@ -44,56 +54,59 @@ import (
 	"userinfo/access"
 )
 
-// Errors of a Store, to be told apart with errors.Is. They come wrapped with what was being done, and never carry
-// a key or a value. access.ErrDenied is one more.
+// The errors of a Store. They are wrapped with more details; test for them with errors.Is. access.ErrDenied is another
+// possible error. No error contains a key or a value.
 var (
-	// ErrNotFound: there is no value; a quorum said so.
+	// ErrNotFound means that a quorum of replicas has no value.
 	ErrNotFound = errors.New("not found")
-	// ErrDeleted: the key was deleted less than the collection's fence ago, so nothing may be set on it.
+	// ErrDeleted means that the key was deleted so recently that it cannot be set; see CollectionConfig.Fence.
 	ErrDeleted = errors.New("deleted a moment ago")
-	// ErrNotEverywhere: the value is deleted in the local datacentre but not known to be in every other. A Replayer
-	// finishes that.
+	// ErrNotEverywhere means that the value is deleted in the local datacentre, but another datacentre has not confirmed
+	// the delete. A Replayer finishes it.
 	ErrNotEverywhere = errors.New("deleted here, but not yet everywhere")
-	// ErrUnavailable: it is not known whether the operation took effect, or what the value is.
+	// ErrUnavailable means that it is not known whether the operation took effect, or what the value is.
 	ErrUnavailable = errors.New("unavailable")
-	// ErrKey: this collection cannot have such a key.
+	// ErrKey means that the collection does not support the key: it is empty, or not UTF-8 in LayoutKask.
 	ErrKey = errors.New("unusable key")
-	// ErrTTL: the TTL is not within what the collection allows.
+	// ErrTTL means that the TTL is outside the limits of the collection.
 	ErrTTL = errors.New("TTL out of range")
-	// ErrSealed: there is a value, but it cannot be opened: it was changed, moved, or sealed with a key not in force.
+	// ErrSealed means that the value exists but cannot be opened: it was changed, copied from another row, or sealed with
+	// a key that is not configured.
 	ErrSealed = errors.New("a sealed value cannot be opened")
-	// ErrFull: a memory store has no room.
+	// ErrFull means that a Memory has no space left.
 	ErrFull = errors.New("store is full")
 )
 
-// unavailable wraps the reason why something could not be established.
+// unavailable wraps cause in ErrUnavailable.
 func unavailable(cause error) error { return fmt.Errorf("%w: %w", ErrUnavailable, cause) }
 
-// Value is what is kept under a key. It prints as [redacted].
+// Value is the result of Get. It prints as [redacted].
 type Value struct {
-	// Data are the bytes as they were set.
+	// Data is the value as it was set.
 	Data []byte
-	// TTL is how long the value has yet to live, in whole seconds; 0 for a value that another writer set without one.
+	// TTL is the remaining time to live, in whole seconds. It is 0 if the value never expires; only other programs write
+	// such values.
 	TTL time.Duration
 }
 
-// Format keeps values out of logs and errors, whatever the verb.
+// Format keeps values out of logs and errors. It implements fmt.Formatter for every verb.
 func (Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
-// Store is one collection of values. All methods are safe for concurrent use and give up when ctx ends.
+// Store is one collection of values; Collection implements it.
+//
+// All methods are safe for concurrent use, and return ErrUnavailable when ctx ends. caller must be authorized for the
+// operation and the key, otherwise the error is access.ErrDenied. All methods may also return ErrKey and ErrUnavailable.
 type Store interface {
-	// Get reads the value at LOCAL_QUORUM. Errors: access.ErrDenied, ErrKey, ErrNotFound, ErrSealed,
-	// ErrUnavailable.
+	// Get returns a value, at LOCAL_QUORUM. Further errors: ErrNotFound, ErrSealed.
 	Get(ctx context.Context, caller access.Caller, key access.Key) (Value, error)
-	// Set writes the value at LOCAL_QUORUM, to live for ttl, of which whole seconds count. On ErrUnavailable it may
-	// have been written. Errors: access.ErrDenied, ErrKey, ErrTTL, ErrDeleted, ErrUnavailable, ErrFull.
+	// Set writes a value that expires after ttl, at LOCAL_QUORUM. Parts of a second of ttl are dropped. After
+	// ErrUnavailable the value may have been written. Further errors: ErrTTL, ErrDeleted, ErrFull.
 	Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) error
-	// Touch gives the value a new ttl at LOCAL_QUORUM, unless it has about that already (CollectionConfig.TouchSlack).
-	// A Set or Delete at the same time or later wins over it, and of two Touches at once the longer.
-	// Errors: access.ErrDenied, ErrKey, ErrTTL, ErrNotFound, ErrSealed, ErrUnavailable.
+	// Touch gives an existing value a new TTL, at LOCAL_QUORUM. After ErrUnavailable the TTL may have been changed.
+	// Further errors: ErrNotFound, ErrTTL, ErrSealed.
 	Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) error
-	// Delete removes the value, whether there is one or not. It succeeds once a quorum of every datacentre has it.
-	// On ErrNotEverywhere a quorum of the local datacentre has it; on ErrUnavailable nothing is known.
-	// Errors: access.ErrDenied, ErrKey, ErrNotEverywhere, ErrUnavailable, ErrFull (where there was no value).
+	// Delete removes a value. It succeeds if there is no value. It returns nil after a quorum of every datacentre has
+	// confirmed the delete, and ErrNotEverywhere after only a quorum of the local datacentre has. After ErrUnavailable
+	// the value may or may not be deleted. Further errors: ErrNotEverywhere, ErrFull.
 	Delete(ctx context.Context, caller access.Caller, key access.Key) error
 }

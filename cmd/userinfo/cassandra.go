@@ -16,6 +16,7 @@ import (
 	"userinfo/schema"
 	"userinfo/store"
 	"userinfo/store/cassandra"
+	"userinfo/store/clockskew"
 )
 
 // driverTimeout is the longest time of one statement. It is longer than Cassandra's write timeout (2 s), so that
@@ -78,9 +79,11 @@ func (s *service) startClockWatch(ctx context.Context, c *cassandra.Session) (st
 	}
 	name := host + "-" + strings.ToLower(crand.Text()[:6])
 	s.log.Info("comparing clocks with the other instances", "as", name)
-	watch := store.NewClockWatch(name, c.LocalDatacentre(), c.ClockTable(),
-		store.ClockTools{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
-	return inBackground(ctx, watch.Run)
+	monitor := clockskew.NewMonitor(clockskew.Config{
+		Instance: name, Datacentre: c.LocalDatacentre(), Table: c.ClockTable(),
+		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.clockMetrics,
+	})
+	return inBackground(ctx, monitor.Run)
 }
 
 // connect waits until Cassandra can be reached, checks the schema, and opens a session. A schema that differs is an error at

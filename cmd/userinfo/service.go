@@ -22,6 +22,7 @@ import (
 	"userinfo/internal/config"
 	"userinfo/store"
 	"userinfo/store/cassandra"
+	"userinfo/store/clockskew"
 	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
@@ -42,6 +43,7 @@ type service struct {
 	metrics          *store.Metrics
 	sealMetrics      *seal.Metrics
 	cassandraMetrics *cassandra.Metrics
+	clockMetrics     *clockskew.Metrics
 	now              func() time.Time // clock of writes and of access rules
 }
 
@@ -67,6 +69,7 @@ func newService(o *config.Opened, w io.Writer) *service {
 	s.metrics = store.NewMetrics(s.registry)
 	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
+	s.clockMetrics = clockskew.NewMetrics(s.registry)
 	s.reloader = config.NewReloader(o, config.Options{Now: now, Log: s.log, Registry: s.registry})
 	return s
 }

@@ -34,11 +34,11 @@ var allowedImports = map[string][]string{
 
 	"api": {"store", "access", "access/signature", "access/forwarded", "tlsconf"},
 
-	"store":                       {"access", "internal/keyfile"},
+	"store":                       {"access"},
 	"store/seal":                  {"store", "access", "internal/keyfile"},
 	"store/cassandra":             {"store", "store/cassandra/coordinator", "store/clockskew", "access"},
 	"store/cassandra/coordinator": nil,
-	"store/clockskew":             {"store"},
+	"store/clockskew":             nil,
 	"store/storetest":             {"store", "store/seal", "access", "access/accesstest"},
 
 	"access":            {"internal/field", "internal/keyfile"},

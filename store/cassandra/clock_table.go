@@ -7,8 +7,8 @@ import (
 
 	"github.com/gocql/gocql"
 
-	"userinfo/store"
 	"userinfo/store/cassandra/coordinator"
+	"userinfo/store/clockskew"
 )
 
 // maxHeartbeats limits how many heartbeats are read, in case someone fills the table.
@@ -39,7 +39,7 @@ func newClockTable(driver *gocql.Session, r *coordinator.Runner, keyspace string
 	}
 }
 
-var _ store.HeartbeatTable = (*ClockTable)(nil)
+var _ clockskew.Table = (*ClockTable)(nil)
 
 // Nodes returns the IP addresses of the local nodes that are up, sorted as text.
 func (t *ClockTable) Nodes() []string { return t.runner.Addresses() }
@@ -60,7 +60,7 @@ func (t *ClockTable) NodeTime(ctx context.Context, address string) (time.Time, e
 
 // WriteHeartbeat replaces the heartbeat of h.Instance. timestamp is the write timestamp in µs. The heartbeat expires
 // after ttl.
-func (t *ClockTable) WriteHeartbeat(ctx context.Context, h store.Heartbeat, timestamp int64, ttl time.Duration) error {
+func (t *ClockTable) WriteHeartbeat(ctx context.Context, h clockskew.Heartbeat, timestamp int64, ttl time.Duration) error {
 	_, err := run(ctx, t.runner, intPolicy(0), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, t.driver.Query(t.writeCQL, timestamp, seconds(ttl), h.Datacentre, h.Written, h.Offsets, h.Instance).
 			WithContext(ctx).Consistency(gocql.LocalOne).Exec()
@@ -69,12 +69,12 @@ func (t *ClockTable) WriteHeartbeat(ctx context.Context, h store.Heartbeat, time
 }
 
 // Heartbeats returns the heartbeats of all instances, at most 128. Some may be old, and some may be missing.
-func (t *ClockTable) Heartbeats(ctx context.Context) ([]store.Heartbeat, error) {
-	return run(ctx, t.runner, intPolicy(0), func(ctx context.Context) ([]store.Heartbeat, error) {
+func (t *ClockTable) Heartbeats(ctx context.Context) ([]clockskew.Heartbeat, error) {
+	return run(ctx, t.runner, intPolicy(0), func(ctx context.Context) ([]clockskew.Heartbeat, error) {
 		rows := t.driver.Query(t.listCQL, maxHeartbeats).WithContext(ctx).Consistency(gocql.LocalOne).Iter().Scanner()
-		var all []store.Heartbeat
+		var all []clockskew.Heartbeat
 		for rows.Next() {
-			var h store.Heartbeat
+			var h clockskew.Heartbeat
 			if err := rows.Scan(&h.Instance, &h.Datacentre, &h.Written, &h.Offsets); err != nil {
 				return nil, err
 			}

@@ -22,6 +22,7 @@ import (
 	"userinfo/schema"
 	"userinfo/store"
 	"userinfo/store/cassandra"
+	"userinfo/store/clockskew"
 	"userinfo/store/storetest"
 )
 
@@ -64,11 +65,12 @@ func (n *node) comparesClocks(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for name, ahead := range map[string]time.Duration{"right": 0, "wrong": 2 * time.Second} {
-		watch := store.NewClockWatch(name, n.session.LocalDatacentre(), n.session.ClockTable(), store.ClockTools{
+		monitor := clockskew.NewMonitor(clockskew.Config{
+			Instance: name, Datacentre: n.session.LocalDatacentre(), Table: n.session.ClockTable(),
 			Now: func() time.Time { return time.Now().Add(ahead) }, Random: rand.IntN,
-			Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(registries[name]),
+			Log: slog.New(slog.DiscardHandler), Metrics: clockskew.NewMetrics(registries[name]),
 		})
-		running.Go(func() { watch.Run(ctx) })
+		running.Go(func() { monitor.Run(ctx) })
 	}
 	defer func() { cancel(); running.Wait() }()
 	for name, ahead := range map[string]map[string]float64{

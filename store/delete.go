@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"userinfo/access"
+)
+
+const (
+	// localReserve is the part of a delete's time that is reserved for deleting in the local datacentre, if not every
+	// datacentre confirms.
+	localReserve = 500 * time.Millisecond
+	// longestDelete is more than the time from a delete's timestamp to its result. The fence begins with the result.
+	longestDelete = 3 * time.Second
+	// readTimeout limits the read that a delete begins with.
+	readTimeout = 300 * time.Millisecond
+)
+
+// TombstoneLead returns how far in the future a delete's tombstone lies. It is 0 without a fence. Cassandra's
+// maximum_timestamp_fail_threshold must be larger.
+func TombstoneLead(fence time.Duration) time.Duration {
+	if fence == 0 {
+		return 0
+	}
+	return fence + longestDelete
+}
+
+// Delete implements Store.
+func (c *Collection) Delete(ctx context.Context, caller access.Caller, key access.Key) (err error) {
+	defer c.metrics.delete.observe(time.Now(), &err)
+	now := c.timestamps.next()
+	if err := c.authorize(caller, c.deleteGrant, key); err != nil {
+		return err
+	}
+	d := c.newDeletion(now, c.valueTimestamp(ctx, key))
+
+	each, cancel := withReserve(ctx, localReserve)
+	defer cancel()
+	if err := c.rows.Delete(each, key, d, EachQuorum); err != nil {
+		return c.deleteLocally(ctx, key, d, err)
+	}
+	return nil
+}
+
+// deleteLocally finishes a delete that not every datacentre has confirmed; cause is the error. It deletes in the local
+// datacentre, because Cassandra may have refused the first attempt without writing anything, not even here. At the same
+// time it records the delete, so that a Replayer finishes it. If recording fails, the client must delete again.
+func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deletion, cause error) error {
+	var recordErr error
+	var recording sync.WaitGroup
+	recording.Go(func() { recordErr = c.rows.RecordPending(ctx, key, d) })
+	localErr := c.rows.Delete(ctx, key, d, LocalQuorum)
+	recording.Wait()
+	if localErr != nil {
+		return fmt.Errorf("deleting everywhere: %w; deleting here: %w", cause, localErr)
+	}
+	if recordErr != nil {
+		c.metrics.unrecorded.Inc()
+		c.log.ErrorContext(ctx, "a delete was applied in the local datacentre only and could not be recorded as pending; only another delete by the client finishes it",
+			"cause", cause.Error(), "error", recordErr.Error())
+	} else {
+		c.log.WarnContext(ctx, "a delete was applied in the local datacentre only and is now pending", "cause", cause.Error())
+	}
+	return fmt.Errorf("%w: %w", ErrNotEverywhere, cause)
+}
+
+// newDeletion returns a delete at the timestamp now of a value that was written at the timestamp written.
+//
+// The tombstone lies in the future, so that it hides every Set that began before the delete's result, even if its clock is
+// up to a fence ahead. It is also later than the value itself. The marker outlives the tombstone's timestamp by half a
+// fence and two seconds: otherwise an instance whose clock is behind could accept a Set that the tombstone hides.
+func (c *Collection) newDeletion(now, written int64) Deletion {
+	d := Deletion{Tombstone: max(now+TombstoneLead(c.config.Fence).Microseconds(), written+1), Marker: now}
+	if written == math.MaxInt64 { // written+1 overflows
+		d.Tombstone = written // of two cells with the same timestamp the tombstone wins
+	}
+	if c.config.Fence > 0 {
+		hidden := time.Duration(min(d.Tombstone-now, LargestTTL.Microseconds())) * time.Microsecond
+		longest := min(LargestTTL, lastExpiry.Sub(c.timestamps.now()))
+		d.MarkerTTL = min(hidden+c.config.Fence/2+2*time.Second, longest).Truncate(time.Second)
+	}
+	return d
+}
+
+// valueTimestamp returns the timestamp of the value that is going to be deleted. A clock that is ahead may have written
+// it, and the tombstone must be later. If there is no answer in time, valueTimestamp returns 0, and only the fence helps
+// against such a clock. A value that cannot be opened can still be deleted.
+func (c *Collection) valueTimestamp(ctx context.Context, key access.Key) int64 {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	row, err := c.rows.Read(ctx, key)
+	if errors.Is(err, ErrSealed) {
+		c.log.WarnContext(ctx, "deleting a value that cannot be opened", "cause", err.Error())
+	} else if err != nil {
+		return 0
+	}
+	return row.Timestamp
+}
+
+// withReserve returns ctx with a deadline that is earlier by reserve. It adds no deadline to a ctx without one.
+func withReserve(ctx context.Context, reserve time.Duration) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-reserve))
+}
