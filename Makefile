@@ -58,3 +58,8 @@ BENCH ?= .
 IN ?= ./access/... ./api ./store/...
 benchstat: ## compare benchmarks with another commit: make benchstat OLD=COMMIT [BENCH=Get] [IN=./api]
 	internal/testenv/benchstat.sh "$(OLD)" '$(BENCH)' $(BENCHSTAT) $(IN)
+
+.PHONY: man
+MANDIR ?= man
+man: ## write the manual pages of every command to MANDIR
+	go run -tags man ./cmd/userinfo man $(MANDIR)

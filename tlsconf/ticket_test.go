@@ -248,7 +248,7 @@ func TestTicketKey_FileMustBeReadableByOwnerOnly(t *testing.T) {
 		{"a directory", d.root, 0, "regular file"},
 		{"another kind of key", d.write("other", bytes.Replace(ticketKey(t, 1), []byte("ticket"), []byte("audit"), 1)), 0o600, "userinfo key new ticket"},
 		{"empty", d.write("empty"), 0o600, "userinfo key new ticket"},
-		{"zero key", d.write("zeros", ticketKey(t, 0)), 0o600, "nothing but zeros"},
+		{"zero key", d.write("zeros", ticketKey(t, 0)), 0o600, "consists of zeros"},
 	} {
 		if test.mode != 0 {
 			if err := os.Chmod(test.file, test.mode); err != nil {

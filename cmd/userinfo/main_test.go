@@ -57,6 +57,7 @@ func memoryMain() {
 //	wiki.crt, .key               a client's, with the common name wiki and the DNS name wiki.example
 //	password                     Cassandra's, marked-password
 //	index.key, seal.key          what rows are sealed with
+//	minimal.yaml                 the one in deploy
 //	$TOKEN1, $TOKEN2             tokens, $HASH1 and $HASH2 what the configuration has of them; N.header for curl -H
 //
 // Commands beyond testscript's own:
@@ -96,6 +97,11 @@ func setup(env *testscript.Env) error {
 		}
 		files[kind+".key"] = made.String()
 	}
+	minimal, err := os.ReadFile("../../deploy/minimal.yaml")
+	if err != nil {
+		return err
+	}
+	files["minimal.yaml"] = string(minimal)
 	for i := 1; i <= 2; i++ {
 		token := access.Token(fmt.Sprintf("userinfo_marked-token-%d", i))
 		env.Setenv(fmt.Sprintf("TOKEN%d", i), string(token))

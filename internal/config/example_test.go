@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"userinfo/access"
+	"userinfo/schema"
 )
 
 const exampleFile = "../../deploy/userinfo.yaml"
@@ -28,7 +31,7 @@ func readExample(t *testing.T) (text []byte, c *File) {
 	return text, c
 }
 
-func TestTheExampleHasEveryField(t *testing.T) {
+func TestExample_HasEveryField(t *testing.T) {
 	text, _ := readExample(t)
 	var root yaml.Node
 	if err := yaml.Unmarshal(text, &root); err != nil {
@@ -82,8 +85,8 @@ func wantFields(t *testing.T, path string, in reflect.Type, nodes []*yaml.Node) 
 	}
 }
 
-// TestTheExampleShowsTheDefaults removes each line with one; what is left must mean the same.
-func TestTheExampleShowsTheDefaults(t *testing.T) {
+// TestExample_ShowsDefaults removes each line with one; what is left must mean the same.
+func TestExample_ShowsDefaults(t *testing.T) {
 	text, whole := readExample(t)
 	for _, name := range []string{
 		"min_version", "port", "keyspace", "path", "table", "layout", "default_ttl", "max_ttl", "fence", "max_value_bytes",
@@ -107,7 +110,39 @@ func TestTheExampleShowsTheDefaults(t *testing.T) {
 	}
 }
 
-func TestTheExampleLetsNobodyInWithAToken(t *testing.T) {
+func TestMinimalExample_IsRightWithItsFiles(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n > 35 {
+		t.Errorf("it has %d lines", n)
+	}
+	dir := t.TempDir()
+	files := t.TempDir()
+	writeMinimalFiles(t, files)
+	for name, from := range map[string]string{
+		"tls/server.crt": "server.crt", "tls/server.key": "server.key", "cassandra.password": "password",
+		"tls/cassandra-ca.crt": "ca.crt", "keys/index": "index.key", "keys/seal": "seal.key",
+	} {
+		to := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.Rename(filepath.Join(files, from), to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Parse(filepath.Join(dir, "minimal.yaml"), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Open(time.Now); err != nil {
+		t.Error(err)
+	}
+	if _, err := schema.Print(f.SchemaSpec()); err != nil {
+		t.Errorf("schema print refuses it: %v", err)
+	}
+}
+
+func TestExample_AdmitsNobody(t *testing.T) {
 	_, c := readExample(t)
 	for _, client := range c.Clients {
 		for _, token := range client.Tokens {
