@@ -1,5 +1,4 @@
-// Package cassandra stores rows, pending deletes and heartbeats in Apache Cassandra, version 4.1 or later, with the
-// gocql driver.
+// Package cassandra stores rows, pending deletes and heartbeats in Apache Cassandra 5.0, with the gocql driver.
 //
 //	store.Collection ──▶ Table ──▶ coordinator.Run ──▶ gocql ──▶ coalescingConn ──▶ TLS ──▶ node
 //

@@ -90,7 +90,8 @@ func (t *Table) Deleted(ctx context.Context, key access.Key) (bool, error) {
 	})
 }
 
-// Write implements store.Rows.
+// Write implements store.Rows. data must not be modified after Write has returned, because an attempt that was cancelled
+// may still read it.
 func (t *Table) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
 	return t.exec(ctx, coordinator.CallPolicy{PartitionKey: []byte(key)}, t.cql.write, timestamp, seconds(ttl), data, t.keyColumn(key))
 }

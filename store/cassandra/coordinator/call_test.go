@@ -254,8 +254,8 @@ func TestHedgedCall_CountsHedges(t *testing.T) {
 	})
 }
 
-// BenchmarkRun measures what a call costs apart from the driver and Cassandra: the first node answers at once.
-func BenchmarkRun(b *testing.B) {
+// BenchmarkCall measures what a call costs apart from the driver and Cassandra: the first node answers at once.
+func BenchmarkCall(b *testing.B) {
 	c := newFakeCluster(nil)
 	statement := func(ctx context.Context) (struct{}, error) {
 		c.HostPolicy().Pick(fakeQuery{ctx: ctx})()

@@ -129,7 +129,8 @@ func (r *Runner) WithNode(ctx context.Context, address string) (context.Context,
 // at the same time. See the package comment for the rules.
 //
 // statement must run one CQL statement with the context that it gets. That context chooses the node and has the values
-// of ctx, but not its deadline.
+// of ctx, but not its deadline. Run does not wait for attempts that it cancels: statement may still run after Run has
+// returned, so it must not use memory that is reused then.
 //
 // If ctx ends, the error wraps ctx.Err and the error of the last failed attempt. Otherwise it is the error of the last
 // attempt.
