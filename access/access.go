@@ -1,45 +1,63 @@
-// Package access decides who a request comes from and what it may do.
+// Package access authenticates the client of a request and decides what it may do.
 //
-//	Credentials ──Authenticate──▶ Identity ──Admit──▶ may it come in this way? (the audience's protections)
-//	                                └─Authorize─▶ Caller ──▶ every store call (the same, and grant and key)
+//	Credentials ──Authenticate──▶ Identity ──Authorize──▶ Caller ──▶ every call of the store
+//	                                  └──────Admit──────▶ may the request use this resource at all?
 //
-// Invariants:
+// Each security decision is one function:
 //
-//  1. A Caller can be made by Authorize alone, and is good for one operation on one key. The zero Caller is
-//     good for nothing.
-//  2. Whatever is not granted is denied: an audience that is not listed, no alternative of it that holds, no client, no
-//     grant, no matching key pattern, an empty key, an unknown certificate, one that is expired or revoked or of another
-//     CA than the client's, a token from outside its networks.
-//  3. A credential that was sent and is wrong is never ignored because another one is right. (A verified certificate
-//     whose names are no client's is not wrong: it says who somebody is, not that they may do anything.)
-//  4. All credentials of a request are one client's, or it is refused.
-//  5. A Policy never changes once made. To change the rules, make another and swap it.
+//	Policy.Authenticate   which client sent the request
+//	Policy.IsProxy        may the sender forward the certificates of clients
+//	Admit                 does the request satisfy the access rules of an audience
+//	Authorize             may the client do one operation on one key
+//	Caller.Check          is the Caller for this operation and key (the store calls it)
 //
-// It does not verify certificates or signatures (that was done before there is Credentials) and does not protect a client
-// from whoever holds its private key or its token.
+// # Terms
+//
+// A client is an entry of the configuration. It has credentials (certificates, tokens, signature keys), groups, grants such
+// as "sessions:get" and patterns of the keys that it may use.
+//
+// An audience is the access rule set of one resource: a collection, metrics, openapi or health. It lists alternatives. An
+// alternative is one access rule: it lists protections, which are requirements such as "certificate" or "network". An
+// alternative holds if all of its protections are met. An audience admits a request if one of its alternatives holds.
+// After that, the client's grants and key patterns decide.
+//
+// # Invariants
+//
+//  1. Only Authorize makes a Caller, and a Caller is valid for one operation on one key. The zero Caller is valid for
+//     nothing.
+//  2. What is not allowed is denied. This includes an audience that is not listed, an audience without an alternative
+//     that holds, a request without a client, a missing grant, a key outside the client's patterns, an empty key, a
+//     certificate that is expired or revoked or signed by another CA, and a token from outside its networks.
+//  3. A wrong credential is never ignored because another credential is right. (A verified certificate that belongs to no
+//     client is not wrong. It proves who the sender is, but gives no access.)
+//  4. All credentials of a request belong to the same client, or the request is rejected.
+//  5. A Policy never changes. To change the rules, make a new Policy and use it for new requests.
+//
+// The package does not verify certificates and signatures: its caller does this before it fills in Credentials. It does not
+// protect a client from somebody who has the client's private key or token.
 package access
 
 import (
 	"errors"
-	"fmt"
 )
 
-// Reasons for a refusal. None of them carries a key or a credential.
+// Reasons for rejecting a request. No error contains a key or a credential.
 var (
-	// ErrMalformed: the credentials cannot be read as what they claim to be, or there are several of a kind.
+	// ErrMalformed means that a credential cannot be parsed, or that a credential was sent more than once.
 	ErrMalformed = errors.New("malformed credentials")
-	// ErrUnauthenticated: there is no credential, or none that is known, current and used from where it may be.
-	ErrUnauthenticated = errors.New("not identified")
-	// ErrConflict: one credential names one client and another credential another.
-	ErrConflict = errors.New("credentials name different clients")
-	// ErrDenied: the client is known and may not do this, or not in this way.
+	// ErrUnauthenticated means that a required credential is missing, or that a credential is unknown, expired, revoked or
+	// used from outside its networks.
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrConflict means that two credentials belong to different clients.
+	ErrConflict = errors.New("credentials of different clients")
+	// ErrDenied means that the rules do not allow the request.
 	ErrDenied = errors.New("denied")
 )
 
-// Action is what a grant allows on its resource.
+// Action is an operation on a resource.
 type Action string
 
-// The actions. Get is the only one that resources other than collections have.
+// The actions. Resources other than collections only have Get.
 const (
 	Get    Action = "get"
 	Set    Action = "set"
@@ -47,96 +65,21 @@ const (
 	Delete Action = "delete"
 )
 
-// Resources that every installation has beside its collections. They have no keys. Each resource, and each collection,
-// is an audience of the same name.
+// Resources that exist in addition to the collections. They have no keys.
 const (
 	Metrics = "metrics"
 	OpenAPI = "openapi"
-	// Health is /healthz and /readyz. There are no grants on it: its audience decides alone.
+	// Health is the resource of /healthz and /readyz. It has no grants: its audience alone decides.
 	Health = "health"
 )
 
-// Grant is a permission as the configuration spells it: "sessions:get".
+// Grant is the permission for one action on one resource, as the configuration spells it: "sessions:get".
 type Grant string
 
-// GrantOn is the permission for action on resource.
+// GrantOn returns the grant for action on resource.
 func GrantOn(resource string, action Action) Grant {
 	return Grant(resource + ":" + string(action))
 }
 
-// Caller is proof that Authorize allowed one client one operation on one key. Its zero value is denied everywhere.
-type Caller struct {
-	client string
-	grant  Grant
-	key    Key
-}
-
-// Client is the configured name of the client; it is no secret.
-func (c Caller) Client() string { return c.client }
-
-// Format prints client and grant under every verb. Without it fmt would show the key, as it does not ask unexported
-// fields how they want to be printed.
-func (c Caller) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "%s for %s on %s", c.client, c.grant, redacted)
-}
-
-// Check tells whether c was made for exactly this grant and key. It fails closed: the zero Caller, and one
-// made for another operation or key, are ErrDenied.
-func (c Caller) Check(grant Grant, key Key) error {
-	if c.client == "" || c.grant == "" || c.grant != grant || c.key != key {
-		return ErrDenied
-	}
-	return nil
-}
-
-// Anonymous is the Caller's client where an audience is open to those who prove nothing. No client can be called so.
+// Anonymous is the Caller.Client of requests without a client. No client may have this name.
 const Anonymous = "anybody"
-
-// Authorize tells whether id may do what grant names, on key where the resource is a collection. It is the only
-// function that makes a Caller. It fails closed: the zero Identity, a grant that no resource has, an audience that does not
-// admit id (as Admit tells), a client without the grant, an empty key on a collection and a key outside the client's
-// patterns are refused, as ErrDenied unless Admit says otherwise.
-func Authorize(id Identity, grant Grant, key Key) (Caller, error) {
-	if id.policy == nil {
-		return Caller{}, ErrDenied
-	}
-	on, known := id.policy.resources[grant]
-	if !known {
-		return Caller{}, ErrDenied
-	}
-	anybody, err := on.audience.admits(id)
-	if err != nil {
-		return Caller{}, err
-	}
-	if on.keyed && key == "" {
-		return Caller{}, ErrDenied
-	}
-	if anybody {
-		return Caller{client: orAnybody(id.Client()), grant: grant, key: key}, nil
-	}
-	if id.client == nil || !id.client.grants[grant] {
-		return Caller{}, fmt.Errorf("%w: no grant", ErrDenied)
-	}
-	if on.keyed && !id.client.owns(key, id.names) {
-		return Caller{}, fmt.Errorf("%w: outside its key patterns", ErrDenied)
-	}
-	return Caller{client: id.client.name, grant: grant, key: key}, nil
-}
-
-// Admit tells whether the audience of that name lets id in, whatever it is then granted. It fails closed: the zero
-// Identity and an audience that is not listed are ErrDenied. Where a credential is missing that would be taken it is
-// ErrUnauthenticated.
-func Admit(id Identity, audience string) error {
-	if id.policy == nil {
-		return ErrDenied
-	}
-	_, err := id.policy.audiences[audience].admits(id)
-	return err
-}
-
-func orAnybody(client string) string {
-	if client == "" {
-		return Anonymous
-	}
-	return client
-}

@@ -11,32 +11,33 @@ import (
 	"userinfo/internal/field"
 )
 
-// Audiences says, for each audience by name (every collection, metrics, openapi, health), in which ways one may come to it.
-// One of the alternatives must hold. An audience that is not there, or has no alternatives, is closed.
+// Audiences are the access rule sets by resource: each collection, Metrics, OpenAPI and Health. An audience admits a request
+// if one of its alternatives holds. An audience that is not listed, or has no alternatives, admits nobody.
 type Audiences map[string][]Alternative
 
-// Alternative is one way into an audience: every protection that it lists must hold.
+// Alternative is one access rule of an audience. Each field that is set is a protection, which is a requirement. The
+// alternative holds if all of its protections are met.
 type Alternative struct {
-	// Certificate: a certificate proves the client. True, or not there.
+	// Certificate requires a client that authenticates with a TLS certificate. It is true or absent.
 	Certificate *bool `yaml:"certificate"`
-	// Token: a bearer token proves the client. True, or not there.
+	// Token requires a client that authenticates with a bearer token. It is true or absent.
 	Token *bool `yaml:"token"`
-	// Signed: a signature of the request (RFC 9421) proves the client. True, or not there.
+	// Signed requires a client that authenticates with a signature of the request (RFC 9421). It is true or absent.
 	Signed *bool `yaml:"signed"`
-	// Network lists networks, such as 10.0.0.0/8, one of which has the address that the request comes from.
+	// Network requires that the request comes from one of these networks, such as 10.0.0.0/8.
 	Network []string `yaml:"network"`
-	// Group that the client belongs to.
+	// Group requires a client in this group.
 	Group string `yaml:"group"`
-	// Allow stands alone. False closes the audience. True opens it to anybody, which `userinfo dev` alone may do, but for
-	// health, which tells nothing but whether this instance wants requests.
+	// Allow is the only field of its alternative. False: the audience admits nobody. True: it admits everybody. Only
+	// `userinfo dev` may use true, except for Health, which reveals only whether this instance accepts requests.
 	Allow *bool `yaml:"allow"`
 }
 
-// protection is a set of protections.
-type protection uint8
+// protections is a set of protections.
+type protections uint8
 
 const (
-	certificate protection = 1 << iota
+	certificate protections = 1 << iota
 	token
 	signed
 	network
@@ -44,14 +45,14 @@ const (
 	allow
 )
 
-// credentials are those that prove a client.
-const credentials = certificate | token | signed
+// credentialKinds are the protections that need a client's credential.
+const credentialKinds = certificate | token | signed
 
-// protectionNames are in the order of the bits.
+// protectionNames are the names of the protections, in the order of the bits.
 var protectionNames = []string{"certificate", "token", "signed", "network", "group", "allow"}
 
-// list gives the names of those in p.
-func (p protection) list() []string {
+// list returns the names of the protections in p.
+func (p protections) list() []string {
 	var names []string
 	for i, name := range protectionNames {
 		if p&(1<<i) != 0 {
@@ -61,19 +62,20 @@ func (p protection) list() []string {
 	return names
 }
 
-// alternative is an Alternative that has been checked.
+// alternative is a checked Alternative.
 type alternative struct {
-	needs    protection
+	needs    protections // empty if it never holds
 	networks []netip.Prefix
 	group    string
 }
 
-// holds tells whether every protection of a holds for id. It fails closed: no protections hold for nobody.
+// holds decides whether id meets every protection of a. It fails closed: an alternative without protections never holds, and
+// no protection except network and allow is met without a client.
 func (a alternative) holds(id Identity) bool {
 	switch {
 	case a.needs == 0,
-		a.needs&credentials&^id.proofs != 0,
-		a.needs&(credentials|group) != 0 && id.client == nil,
+		a.needs&credentialKinds&^id.proofs != 0,
+		a.needs&(credentialKinds|group) != 0 && id.client == nil,
 		a.needs&network != 0 && !contains(a.networks, id.remote),
 		a.needs&group != 0 && !slices.Contains(id.client.groups, a.group):
 		return false
@@ -81,26 +83,31 @@ func (a alternative) holds(id Identity) bool {
 	return true
 }
 
-// audience is one that has been checked. A nil audience, as one without alternatives, is closed.
+// needsClient reports whether a holds only for requests of a client.
+func (a alternative) needsClient() bool { return a.needs&(credentialKinds|group) != 0 }
+
+// audience is a checked audience. A nil *audience admits nobody.
 type audience struct {
-	name         string
 	alternatives []alternative
 }
 
-// admits tells whether one of the alternatives holds for id; anybody, whether one of those holds that ask for no client, so that no grant is
-// needed. It fails closed: no alternatives let nobody in.
-func (a *audience) admits(id Identity) (anybody bool, err error) {
+// admits decides whether one of the alternatives holds for id. open reports whether one of them holds that needs no
+// client, so that the request needs no grant either.
+//
+// It fails closed: a nil audience and an audience without alternatives admit nobody. The error is ErrUnauthenticated if there
+// is no client and a credential could help, and ErrDenied otherwise.
+func (a *audience) admits(id Identity) (open bool, err error) {
 	if a == nil {
 		return false, errClosed
 	}
-	admitted, wanted := false, protection(0)
+	admitted, wanted := false, protections(0)
 	for i := range a.alternatives {
-		each := &a.alternatives[i]
-		wanted |= each.needs
-		if !each.holds(id) {
+		alt := &a.alternatives[i]
+		wanted |= alt.needs
+		if !alt.holds(id) {
 			continue
 		}
-		if each.needs&(credentials|group) == 0 {
+		if !alt.needsClient() {
 			return true, nil
 		}
 		admitted = true
@@ -108,7 +115,7 @@ func (a *audience) admits(id Identity) (anybody bool, err error) {
 	switch {
 	case admitted:
 		return false, nil
-	case id.client == nil && wanted&credentials != 0:
+	case id.client == nil && wanted&credentialKinds != 0:
 		return false, errNoCredential
 	}
 	return false, errNoAlternative
@@ -120,34 +127,41 @@ var (
 	errNoAlternative = fmt.Errorf("%w: no alternative of the audience holds", ErrDenied)
 )
 
-// compileAudiences checks in. names are the audiences that there may be; true where a request needs a client and a key.
-func (r PolicyConfig) compileAudiences(names map[string]bool) (map[string]*audience, error) {
-	if len(r.Audiences) == 0 {
-		return nil, field.Errorf("audiences", "missing, so that every route would be closed; list %s, each with the protections that it wants",
-			strings.Join(slices.Sorted(maps.Keys(names)), ", "))
+// audienceNames returns the names of all possible audiences, sorted.
+func (config PolicyConfig) audienceNames() []string {
+	names := append([]string{Metrics, OpenAPI, Health}, config.Collections...)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// compileAudiences checks the audiences.
+func (config PolicyConfig) compileAudiences() (map[string]*audience, error) {
+	names := config.audienceNames()
+	if len(config.Audiences) == 0 {
+		return nil, field.Errorf("audiences", "missing, so that every request would be denied; list %s, each with the protections that it requires",
+			strings.Join(names, ", "))
 	}
 	groups := make(map[string]bool)
-	for _, c := range r.Clients {
+	for _, c := range config.Clients {
 		for _, g := range c.Groups {
 			groups[g] = true
 		}
 	}
 	all := make(map[string]*audience)
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(r.Audiences)) {
+	for _, name := range slices.Sorted(maps.Keys(config.Audiences)) {
 		path := "audiences." + name
-		collection, known := names[name]
-		if !known {
-			errs = append(errs, field.Errorf(path, "there is no such audience; there are %s", strings.Join(slices.Sorted(maps.Keys(names)), ", ")))
+		if !slices.Contains(names, name) {
+			errs = append(errs, field.Errorf(path, "unknown audience; known are %s", strings.Join(names, ", ")))
 			continue
 		}
-		a := &audience{name: name}
-		for i, in := range r.Audiences[name] {
+		a := new(audience)
+		for i, in := range config.Audiences[name] {
 			at := fmt.Sprintf("%s[%d]", path, i)
 			alt, err := in.compile(at, groups)
-			errs = append(errs, err, r.allowed(at, name, collection, alt))
-			if alt.needs == 0 && in.Allow != nil && len(r.Audiences[name]) > 1 {
-				errs = append(errs, field.Errorf(at+".allow", "closes the audience: remove it, or the other alternatives"))
+			errs = append(errs, err, config.checkOpen(at, name, alt))
+			if alt.needs == 0 && in.Allow != nil && len(config.Audiences[name]) > 1 {
+				errs = append(errs, field.Errorf(at+".allow", "closes the audience; remove it, or remove the other alternatives"))
 			}
 			a.alternatives = append(a.alternatives, alt)
 		}
@@ -156,34 +170,37 @@ func (r PolicyConfig) compileAudiences(names map[string]bool) (map[string]*audie
 	return all, errors.Join(errs...)
 }
 
-// allowed refuses alternatives that would open what must not be open.
-func (r PolicyConfig) allowed(at, name string, collection bool, a alternative) error {
+// checkOpen rejects an alternative that would admit requests without a client to an audience that must not be open. It
+// fails closed: only Health, and any audience in development, may be open to everybody, and a network alone never opens a
+// collection.
+func (config PolicyConfig) checkOpen(at, name string, a alternative) error {
+	everybody := func(n netip.Prefix) bool { return n.Bits() == 0 }
 	switch {
-	case a.needs&allow != 0 && name != Health && !r.Dev:
-		return field.Errorf(at+".allow", "would open %s to anybody, which only `userinfo dev` does; list the protections that it wants", name)
-	case a.needs == network && collection:
-		return field.Errorf(at, "a network alone proves no client, and %s are given to clients alone: add certificate, token or signed", name)
-	case a.needs == network && name != Health && !r.Dev && slices.ContainsFunc(a.networks, func(n netip.Prefix) bool { return n.Bits() == 0 }):
-		return field.Errorf(at+".network", "is everybody, and alone would open %s to anybody; name the networks, or add certificate, token or signed", name)
+	case a.needs&allow != 0 && name != Health && !config.Dev:
+		return field.Errorf(at+".allow", "would open %s to everybody, which only `userinfo dev` does; list the protections that it requires", name)
+	case a.needs == network && slices.Contains(config.Collections, name):
+		return field.Errorf(at, "a network does not authenticate a client, and only clients have access to %s; add certificate, token or signed", name)
+	case a.needs == network && name != Health && !config.Dev && slices.ContainsFunc(a.networks, everybody):
+		return field.Errorf(at+".network", "contains every address, which would open %s to everybody; name the networks, or add certificate, token or signed", name)
 	}
 	return nil
 }
 
-// compile checks one Alternative. allow: false becomes the alternative that never holds.
+// compile checks one Alternative. Allow: false becomes an alternative that never holds.
 func (in Alternative) compile(at string, groups map[string]bool) (a alternative, err error) {
 	var errs []error
 	for _, p := range []struct {
-		is  protection
-		set *bool
+		kind protections
+		set  *bool
 	}{{certificate, in.Certificate}, {token, in.Token}, {signed, in.Signed}} {
 		if p.set == nil {
 			continue
 		}
 		if !*p.set {
-			name := p.is.list()[0]
-			errs = append(errs, field.Errorf(at+"."+name, "write true, or remove the line; an alternative without %s does not ask for one", name))
+			name := p.kind.list()[0]
+			errs = append(errs, field.Errorf(at+"."+name, "write true, or remove the line; an alternative without %s does not require one", name))
 		}
-		a.needs |= p.is
+		a.needs |= p.kind
 	}
 	if in.Network != nil {
 		a.needs |= network
@@ -197,19 +214,19 @@ func (in Alternative) compile(at string, groups map[string]bool) (a alternative,
 	if a.group = in.Group; a.group != "" {
 		a.needs |= group
 		if !groups[a.group] {
-			errs = append(errs, field.Errorf(at+".group", "no client is in a group of that name"))
+			errs = append(errs, field.Errorf(at+".group", "no client is in this group"))
 		}
-		if a.needs&credentials == 0 {
-			errs = append(errs, field.Errorf(at, "a group is of clients, and nothing here proves one: add certificate, token or signed"))
+		if a.needs&credentialKinds == 0 {
+			errs = append(errs, field.Errorf(at, "only clients are in groups, and nothing here authenticates a client; add certificate, token or signed"))
 		}
 	}
 	switch {
 	case in.Allow != nil && a.needs != 0:
-		errs = append(errs, field.Errorf(at+".allow", "stands alone: remove it, or the protections beside it"))
+		errs = append(errs, field.Errorf(at+".allow", "must be the only field; remove it, or remove the other fields"))
 	case in.Allow != nil && *in.Allow:
 		a.needs = allow
 	case in.Allow == nil && a.needs == 0:
-		errs = append(errs, field.Errorf(at, "lists no protection; list certificate, token, signed, network or group, or allow: false"))
+		errs = append(errs, field.Errorf(at, "lists no protection; list certificate, token, signed, network or group, or write allow: false"))
 	}
 	return a, errors.Join(errs...)
 }

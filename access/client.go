@@ -2,144 +2,123 @@ package access
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"userinfo/internal/field"
 )
 
-// Client is one client as the configuration describes it. It is identified by any one of its certificates, tokens or
-// signature keys; with none it does not load.
+// Client is one client in the configuration. Each of its certificates, tokens and signature keys authenticates it. A client
+// without any of them is an error.
 type Client struct {
-	// Name is how logs and metrics call the client. It must be unique.
+	// Name identifies the client in logs and metrics. It must be unique.
 	Name string `yaml:"name"`
-	// Groups that audiences may ask for.
+	// Groups are the groups that the client is in. See Alternative.Group.
 	Groups []string `yaml:"groups"`
-	// Certificates lists the names under which the client's certificates are known. TLS verifies them first,
-	// against the CA. The first that a certificate has counts.
+	// Certificates are the names that the client's TLS certificates contain. The first matching name counts.
 	Certificates []CertificateName `yaml:"certificates"`
-	// Tokens lists bearer tokens; list two while one replaces the other.
+	// Tokens are bearer tokens. List two to replace one by the other.
 	Tokens []TokenRule `yaml:"tokens"`
-	// SignatureKeys lists the keys that the client signs its requests with (RFC 9421); list two while one replaces the
-	// other.
+	// SignatureKeys are the keys with which the client signs requests (RFC 9421). List two to replace one by the other.
 	SignatureKeys []SignatureKey `yaml:"signature_keys"`
-	// Grants are of the form collection:action with get, set, touch, delete; and metrics:get, openapi:get.
+	// Grants are the permissions: COLLECTION:ACTION with the actions get, set, touch and delete, and metrics:get and
+	// openapi:get.
 	Grants []Grant `yaml:"grants"`
-	// Keys are the patterns of the keys that the client may name: literal, with * for any run of bytes, {cn}
-	// for the common name of its certificate, {1} for what the first star of the certificate's configured name stood for.
-	// Needed by any grant on a collection; ["*"] is every key.
+	// Keys are patterns of the session keys that the client may use. A pattern is literal text, with * for any number of
+	// bytes, {cn} for the common name of the client's certificate and {1} for the text that the first star in its
+	// CertificateName matched. Required for grants on a collection. ["*"] allows every key.
 	Keys []string `yaml:"keys"`
-	// Limits are the client's own; each that is left out is that of limits.per_client.
+	// Limits are the client's limits. limits.per_client replaces each limit that is 0.
 	Limits Limits `yaml:"limits"`
 }
 
-// Limits bound what one client may ask for, so that no other goes short of it and guessing is slow. 0 is no limit.
-type Limits struct {
-	// MaxInFlight requests being worked on; the next is answered 429.
-	MaxInFlight int `yaml:"max_in_flight"`
-	// RequestsPerSecond on average; as many may come at once. The next is answered 429.
-	RequestsPerSecond int `yaml:"requests_per_second"`
-	// MissesPerMinute are answers 404 and 403, on average and at once; until there may be another, get and touch are
-	// answered 429.
-	MissesPerMinute int `yaml:"misses_per_minute"`
-}
-
-// WithDefaults is l, with what it leaves out taken from other.
-func (l Limits) WithDefaults(other Limits) Limits {
-	for _, f := range []struct{ mine, others *int }{
-		{&l.MaxInFlight, &other.MaxInFlight}, {&l.RequestsPerSecond, &other.RequestsPerSecond}, {&l.MissesPerMinute, &other.MissesPerMinute},
-	} {
-		if *f.mine == 0 {
-			*f.mine = *f.others
-		}
-	}
-	return l
-}
-
-// Validate refuses negative limits. path is their place in the configuration.
-func (l Limits) Validate(path string) error {
-	var errs []error
-	for _, f := range []struct {
-		name  string
-		value int
-	}{{"max_in_flight", l.MaxInFlight}, {"requests_per_second", l.RequestsPerSecond}, {"misses_per_minute", l.MissesPerMinute}} {
-		if f.value < 0 {
-			errs = append(errs, field.Errorf(path+"."+f.name, "must be at least 1; leave it out for no limit of the client's own"))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// TokenRule is a token and where it may be used from.
+// TokenRule is a bearer token and the networks from which it is accepted.
 type TokenRule struct {
-	// SHA256 of the token, in hexadecimal. `userinfo token new` prints both.
+	// SHA256 is the SHA-256 of the token in hexadecimal. `userinfo token new` prints a token and its SHA-256.
 	SHA256 string `yaml:"sha256"`
-	// Networks from which the token is good, such as 10.0.0.0/8; without the field it is good from everywhere.
+	// Networks are the networks from which the token is accepted, such as 10.0.0.0/8. Without the field it is accepted from
+	// every address.
 	Networks []string `yaml:"networks"`
 }
 
 // SignatureKey is a key that verifies a client's signatures.
 type SignatureKey struct {
-	// ID is what the client sends as keyid.
+	// ID is the keyid parameter that the client sends.
 	ID string `yaml:"id"`
-	// File holds a secret that `userinfo key new signature` has made (hmac-sha256), or a public key (ed25519, PEM).
+	// File is a file with a secret from `userinfo key new signature` (hmac-sha256) or with a PEM public key (ed25519).
 	File string `yaml:"file"`
 }
 
-// client is a Client that has been checked.
+// client is a checked Client.
 type client struct {
-	name         string
-	groups       []string
-	certificates []certificateName
-	tokens       []tokenRule
-	signers      []string
-	grants       map[Grant]bool
-	keys         []pattern
-	limits       Limits
+	name          string
+	groups        []string
+	certificates  []certificateName
+	tokens        []tokenRule
+	signatureKeys []string // ids
+	grants        map[Grant]bool
+	keys          []pattern
+	limits        Limits
 }
 
 type tokenRule struct {
 	hash     [sha256.Size]byte
-	networks []netip.Prefix // none: from everywhere
+	networks []netip.Prefix // empty: every address
 }
 
-// owns tells whether key is within the client's patterns. It fails closed: an empty key and an empty list match nothing.
-func (c *client) owns(key Key, of names) bool {
+// mayUse decides whether key matches one of the client's patterns. names are the names in its certificate. It fails closed:
+// an empty key and a client without patterns match nothing.
+func (c *client) mayUse(key Key, names names) bool {
 	if key == "" {
 		return false
 	}
 	for i := range c.keys {
-		if c.keys[i].matches(string(key), of) {
+		if c.keys[i].matches(string(key), names) {
 			return true
 		}
 	}
 	return false
 }
 
-// compile checks one Client. path is its place in the configuration.
-func (r PolicyConfig) compile(path string, in Client, resources map[Grant]resource) (*client, error) {
+// hasCertificate decides whether cert belongs to the client, and returns its names for key patterns. clientCAs are the CAs
+// that signed cert. It fails closed: a name counts only in certificates from the name's own CA.
+func (c *client) hasCertificate(cert *x509.Certificate, clientCAs []string) (names, bool) {
+	for i := range c.certificates {
+		n := &c.certificates[i]
+		if !slices.Contains(clientCAs, n.ca) {
+			continue
+		}
+		if stars, ok := n.find(cert); ok {
+			return names{common: cert.Subject.CommonName, stars: stars}, true
+		}
+	}
+	return names{}, false
+}
+
+// compileClient checks one Client. path is its place in the configuration.
+func (config PolicyConfig) compileClient(path string, in Client, resources map[Grant]resource) (*client, error) {
 	c := &client{name: in.Name, groups: slices.Clone(in.Groups), grants: make(map[Grant]bool), limits: in.Limits}
 	var errs []error
 	if in.Name == "" {
 		errs = append(errs, field.Errorf(path+".name", "missing; logs and metrics need a name for each client"))
 	}
 	if in.Name == Anonymous {
-		errs = append(errs, field.Errorf(path+".name", "is what those are called who prove nothing; take another"))
+		errs = append(errs, field.Errorf(path+".name", "is reserved for requests without a client; choose another name"))
 	}
 	for i, g := range in.Groups {
 		if g == "" {
-			errs = append(errs, field.Errorf(fmt.Sprintf("%s.groups[%d]", path, i), "empty"))
+			errs = append(errs, field.Errorf(fmt.Sprintf("%s.groups[%d]", path, i), "empty; name a group, or remove the line"))
 		}
 	}
 	if len(in.Certificates) == 0 && len(in.Tokens) == 0 && len(in.SignatureKeys) == 0 {
-		errs = append(errs, field.Errorf(path, "client %q has neither certificates nor tokens nor signature_keys, so nobody could be it", in.Name))
+		errs = append(errs, field.Errorf(path, "client %q cannot authenticate; add certificates, tokens or signature_keys", in.Name))
 	}
 	errs = append(errs,
-		c.addCertificates(path+".certificates", in.Certificates, r.ClientCAs),
+		c.addCertificates(path+".certificates", in.Certificates, config.ClientCAs),
 		c.addTokens(path+".tokens", in.Tokens),
 		c.addSignatureKeys(path+".signature_keys", in.SignatureKeys),
 		c.addGrants(path+".grants", in.Grants, resources),
@@ -148,10 +127,10 @@ func (r PolicyConfig) compile(path string, in Client, resources map[Grant]resour
 	return c, errors.Join(errs...)
 }
 
-func (c *client) addCertificates(path string, all []CertificateName, authorities []string) error {
+func (c *client) addCertificates(path string, all []CertificateName, clientCAs []string) error {
 	var errs []error
 	for i, in := range all {
-		n, err := compileName(fmt.Sprintf("%s[%d]", path, i), in, authorities)
+		n, err := compileName(fmt.Sprintf("%s[%d]", path, i), in, clientCAs)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -167,11 +146,11 @@ func (c *client) addTokens(path string, rules []TokenRule) error {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		hash, err := hex.DecodeString(rule.SHA256)
 		if err != nil || len(hash) != sha256.Size {
-			errs = append(errs, field.Errorf(at+".sha256", "not a SHA-256 in hexadecimal (64 digits); `userinfo token new` prints one. Never put the token itself here"))
+			errs = append(errs, field.Errorf(at+".sha256", "not a SHA-256 in hexadecimal (64 digits), as `userinfo token new` prints it. Never write the token itself here"))
 			continue
 		}
 		if rule.Networks != nil && len(rule.Networks) == 0 {
-			errs = append(errs, field.Errorf(at+".networks", "empty; name one, or leave the field out for a token that is good from everywhere"))
+			errs = append(errs, field.Errorf(at+".networks", "empty; name a network, or remove the line to accept the token from every address"))
 		}
 		t := tokenRule{hash: [sha256.Size]byte(hash)}
 		if t.networks, err = parseNetworks(at+".networks", rule.Networks); err != nil {
@@ -187,19 +166,19 @@ func (c *client) addSignatureKeys(path string, keys []SignatureKey) error {
 	for i, k := range keys {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if k.ID == "" {
-			errs = append(errs, field.Errorf(at+".id", "missing: what the client sends as keyid"))
+			errs = append(errs, field.Errorf(at+".id", "missing; write the keyid that the client sends"))
 		}
 		if k.File == "" {
-			errs = append(errs, field.Errorf(at+".file", "missing: the file of the secret that `userinfo key new signature` has made, or of a public key of Ed25519"))
+			errs = append(errs, field.Errorf(at+".file", "missing; name the file of a secret from `userinfo key new signature`, or of an Ed25519 public key"))
 		}
-		c.signers = append(c.signers, k.ID)
+		c.signatureKeys = append(c.signatureKeys, k.ID)
 	}
 	return errors.Join(errs...)
 }
 
 func (c *client) addGrants(path string, grants []Grant, resources map[Grant]resource) error {
 	if len(grants) == 0 {
-		return field.Errorf(path, "client %q is granted nothing; remove it or grant it something", c.name)
+		return field.Errorf(path, "client %q has no grants; add one, or remove the client", c.name)
 	}
 	var errs []error
 	for i, g := range grants {
@@ -228,33 +207,24 @@ func (c *client) addKeys(path string, keys []string, resources map[Grant]resourc
 		if p.needsCommonName() && len(c.certificates) == 0 {
 			errs = append(errs, field.Errorf(at, "{cn} needs a certificate, and client %q has none", c.name))
 		}
-		if err := p.bounded(unboundedCommonName); err != nil && !c.oneCommonName() {
+		if err := p.checkBoundary(unboundedCommonName); err != nil && !c.hasOneCommonName() {
 			errs = append(errs, &field.Error{Path: at, Err: err})
 		}
 		if n := p.stars(); n > stars {
-			errs = append(errs, field.Errorf(at, "{%d} stands for star %d of a certificate's name, and no name of client %q has so many", n, n, c.name))
+			errs = append(errs, field.Errorf(at, "{%d} needs a certificate name with %d stars, and client %q has none", n, n, c.name))
 		}
 		c.keys = append(c.keys, p)
 	}
 	for g := range c.grants {
-		if resources[g].keyed && len(keys) == 0 {
-			errs = append(errs, field.Errorf(path, "client %q has a grant on a collection but no key patterns; [\"*\"] is every key", c.name))
+		if resources[g].hasKeys && len(keys) == 0 {
+			errs = append(errs, field.Errorf(path, "client %q has a grant on a collection but no key patterns; [\"*\"] allows every key", c.name))
 			break
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// oneCommonName tells whether certificates that identify c can have one common name alone.
-func (c *client) oneCommonName() bool {
-	return len(c.certificates) == 1 && c.certificates[0].cn && c.certificates[0].stars == 0
-}
-
-func list(resources map[Grant]resource) string {
-	all := make([]string, 0, len(resources))
-	for g := range resources {
-		all = append(all, string(g))
-	}
-	slices.Sort(all)
-	return strings.Join(all, ", ")
+// hasOneCommonName reports whether all certificates of the client have the same common name.
+func (c *client) hasOneCommonName() bool {
+	return len(c.certificates) == 1 && c.certificates[0].isCN && c.certificates[0].stars == 0
 }

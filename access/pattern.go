@@ -7,40 +7,41 @@ import (
 	"strings"
 )
 
-// placeholder in a key pattern stands for the common name of the client's certificate, {cn}, or for what a star of its
-// configured name stood for, {1} to {9}.
+// placeholder matches {cn}, which stands for the common name of the client's certificate, and {1} to {9}, which stand for
+// the texts that the stars of its CertificateName matched.
 var placeholder = regexp.MustCompile(`\{(cn|[1-9])\}`)
 
-// pattern is a key pattern as the configuration has it: literal bytes, * for any run of bytes (none included),
-// placeholders for names of the certificate that identified the client.
+// pattern is a parsed key pattern: literal bytes, stars that match any number of bytes, and placeholders.
 type pattern struct {
-	parts []part // what is between the stars
+	parts []part // the text between the stars
 	text  string
 }
 
-// part is a run of pieces. A part without placeholders is one literal.
+// part is a sequence of literals and placeholders. A part without placeholders is one literal.
 type part []piece
 
+// piece is a literal or a placeholder.
 type piece struct {
 	literal string
-	name    int // 0: literal; commonName; or the number of a star
+	name    int // 0 for a literal; commonName; or the number of a star
 }
 
-// commonName is the number of {cn}.
+// commonName is the piece.name of {cn}.
 const commonName = -1
 
+// parsePattern parses a key pattern. See Client.Keys.
 func parsePattern(s string) (pattern, error) {
 	if s == "" {
-		return pattern{}, errors.New(`empty; write "*" for every key`)
+		return pattern{}, errors.New(`empty; write "*" to allow every key`)
 	}
 	if strings.ContainsAny(placeholder.ReplaceAllLiteralString(s, ""), "{}") {
-		return pattern{}, errors.New(`only {cn}, and {1} to {9}, may stand in braces`)
+		return pattern{}, errors.New(`has braces that are not a placeholder; only {cn} and {1} to {9} are allowed`)
 	}
 	p := pattern{text: s}
 	for _, text := range strings.Split(s, "*") {
 		p.parts = append(p.parts, parsePart(text))
 	}
-	return p, p.bounded(unbounded)
+	return p, p.checkBoundary(unboundedStar)
 }
 
 func parsePart(text string) part {
@@ -66,33 +67,34 @@ func parsePart(text string) part {
 	return pieces
 }
 
-// unbounded finds a {1} that a longer name could take for its own: the key space of tool-a must not have that of tool-ab.
-// unboundedCommonName does so for {cn}.
+// unboundedStar and unboundedCommonName match a placeholder that is followed by something that a longer name could contain.
+// With such a pattern, client tool-a could use keys of client tool-ab.
 var (
-	unbounded           = regexp.MustCompile(`(\{[1-9]\})([*A-Za-z0-9_.{-])`)
+	unboundedStar       = regexp.MustCompile(`(\{[1-9]\})([*A-Za-z0-9_.{-])`)
 	unboundedCommonName = regexp.MustCompile(`(\{cn\})([*A-Za-z0-9_.{-])`)
 )
 
-// bounded refuses patterns in which a name is not told from what follows, as by finds it.
-func (p pattern) bounded(by *regexp.Regexp) error {
-	if m := by.FindStringSubmatch(p.text); m != nil {
-		return fmt.Errorf(`%s must be followed by a character that a name cannot have, such as :, or end the pattern, and not by %q: `+
-			`else the keys of one client would be another's`, m[1], m[2])
+// checkBoundary rejects a pattern that unbounded matches.
+func (p pattern) checkBoundary(unbounded *regexp.Regexp) error {
+	if m := unbounded.FindStringSubmatch(p.text); m != nil {
+		return fmt.Errorf(`%s must not be followed by %q, because one client could then use the keys of another; `+
+			`write a character that a name cannot contain, such as :, or end the pattern`, m[1], m[2])
 	}
 	return nil
 }
 
-// stars is how many stars of a certificate's name the pattern speaks of.
+// stars returns the highest number of a {1} to {9} in the pattern, or 0.
 func (p pattern) stars() int {
-	most := 0
+	highest := 0
 	for _, pieces := range p.parts {
 		for _, one := range pieces {
-			most = max(most, one.name)
+			highest = max(highest, one.name)
 		}
 	}
-	return most
+	return highest
 }
 
+// needsCommonName reports whether the pattern contains {cn}.
 func (p pattern) needsCommonName() bool {
 	for _, pieces := range p.parts {
 		for _, one := range pieces {
@@ -104,14 +106,14 @@ func (p pattern) needsCommonName() bool {
 	return false
 }
 
-// matches tells whether key is of the pattern. It fails closed: a pattern with a placeholder matches nothing where
-// there is no such name, and a name stands for itself alone, even if it has a * in it.
-func (p pattern) matches(key string, of names) bool {
+// matches decides whether key matches the pattern. It fails closed: the zero pattern matches nothing, and a placeholder
+// without a value matches nothing. A name is literal text, even if it contains a star or braces.
+func (p pattern) matches(key string, names names) bool {
 	if len(p.parts) == 0 {
 		return false
 	}
 	for i, pieces := range p.parts {
-		literal, ok := pieces.expand(of)
+		literal, ok := pieces.expand(names)
 		if !ok {
 			return false
 		}
@@ -136,8 +138,8 @@ func (p pattern) matches(key string, of names) bool {
 	return false
 }
 
-// expand puts names where their placeholders are; ok is false where there is no such name.
-func (p part) expand(of names) (literal string, ok bool) {
+// expand returns the part with its placeholders replaced by names. ok is false if a name is missing or empty.
+func (p part) expand(names names) (literal string, ok bool) {
 	if len(p) == 1 && p[0].name == 0 {
 		return p[0].literal, true
 	}
@@ -146,12 +148,12 @@ func (p part) expand(of names) (literal string, ok bool) {
 		text := one.literal
 		switch {
 		case one.name == commonName:
-			text = of.common
+			text = names.common
 		case one.name > 0:
-			if of.stars == nil || len(*of.stars) < one.name {
+			if names.stars == nil || len(*names.stars) < one.name {
 				return "", false
 			}
-			text = (*of.stars)[one.name-1]
+			text = (*names.stars)[one.name-1]
 		}
 		if one.name != 0 && text == "" {
 			return "", false

@@ -7,12 +7,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestAKeyPatternIsLiteralButForStarsAndTheCommonName(t *testing.T) {
+func TestPattern_Matches(t *testing.T) {
 	for _, test := range []struct {
 		pattern, cn, key string
 		want             bool
 	}{
-		{"*", "", "", true}, // an empty key is refused before patterns are asked
+		{"*", "", "", true}, // Authorize rejects an empty key before it is matched
 		{"*", "", "anything\x00\xff", true},
 		{"a", "", "a", true},
 		{"a", "", "ab", false},
@@ -21,7 +21,7 @@ func TestAKeyPatternIsLiteralButForStarsAndTheCommonName(t *testing.T) {
 		{"a*", "", "ba", false},
 		{"*a", "", "bca", true},
 		{"*a", "", "ab", false},
-		{"a*a", "", "a", false}, // the two may not share a byte
+		{"a*a", "", "a", false}, // the two literals must not share a byte
 		{"a*a", "", "aa", true},
 		{"a*b*c", "", "a-b-b-c", true},
 		{"a*b*c", "", "a-c-b", false},
@@ -57,25 +57,25 @@ func TestAKeyPatternIsLiteralButForStarsAndTheCommonName(t *testing.T) {
 	}
 }
 
-func TestAPatternWithStrayBracesIsRefused(t *testing.T) {
+func TestParsePattern_RejectsStrayBraces(t *testing.T) {
 	for _, s := range []string{"", "{", "}", "{}", "{CN}", "{ cn }", "{dn}", "{cn", "cn}", "{c{cn}n}", "{{cn}}", "*{", "{0}", "{10}", "{1", "{1}}"} {
 		if _, err := parsePattern(s); err == nil {
-			t.Errorf("%q was taken", s)
+			t.Errorf("%q was accepted", s)
 		}
 	}
 }
 
-func TestTheZeroPatternMatchesNothing(t *testing.T) {
+func TestPattern_ZeroValueMatchesNothing(t *testing.T) {
 	for _, key := range []string{"", "a", "*"} {
 		if (pattern{}).matches(key, names{common: "cn"}) {
-			t.Errorf("it matched %q", key)
+			t.Errorf("the zero pattern matched %q", key)
 		}
 	}
 }
 
-// slow is the definition of a pattern, tried in every way: the oracle of the tests below. tokens are single bytes;
-// star and name are what no byte is.
-func slow(tokens []int, cn, key string) bool {
+// matchesSlowly is the definition of a match: it tries every length for every star. A token is a byte, or -1 for a star, or -2
+// for {cn}.
+func matchesSlowly(tokens []int, cn, key string) bool {
 	const star, name = -1, -2
 	if len(tokens) == 0 {
 		return key == ""
@@ -83,15 +83,15 @@ func slow(tokens []int, cn, key string) bool {
 	switch t := tokens[0]; t {
 	case star:
 		for i := 0; i <= len(key); i++ {
-			if slow(tokens[1:], cn, key[i:]) {
+			if matchesSlowly(tokens[1:], cn, key[i:]) {
 				return true
 			}
 		}
 		return false
 	case name:
-		return cn != "" && strings.HasPrefix(key, cn) && slow(tokens[1:], cn, key[len(cn):])
+		return cn != "" && strings.HasPrefix(key, cn) && matchesSlowly(tokens[1:], cn, key[len(cn):])
 	default:
-		return key != "" && int(key[0]) == t && slow(tokens[1:], cn, key[1:])
+		return key != "" && int(key[0]) == t && matchesSlowly(tokens[1:], cn, key[1:])
 	}
 }
 
@@ -110,12 +110,12 @@ func tokens(s string) []int {
 	return all
 }
 
-// wanted adds to slow the rule that a pattern with {cn} matches nothing without one, even after a star.
-func wanted(s, cn, key string) bool {
-	return !(cn == "" && strings.Contains(s, "{cn}")) && slow(tokens(s), cn, key)
+// expectedMatch adds the rule that a pattern with {cn} matches nothing without a common name, even after a star.
+func expectedMatch(s, cn, key string) bool {
+	return !(cn == "" && strings.Contains(s, "{cn}")) && matchesSlowly(tokens(s), cn, key)
 }
 
-func TestPatternsMatchAsTheirDefinitionDoes(t *testing.T) {
+func TestPattern_MatchesLikeItsDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", ":", "*", "{cn}"}), 1, 7).Draw(t, "pattern"), "")
 		cn := rapid.StringMatching(`[ab*]{0,2}`).Draw(t, "cn")
@@ -124,13 +124,13 @@ func TestPatternsMatchAsTheirDefinitionDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := p.matches(key, names{common: cn}), wanted(s, cn, key); got != want {
+		if got, want := p.matches(key, names{common: cn}), expectedMatch(s, cn, key); got != want {
 			t.Fatalf("matches = %v; want %v", got, want)
 		}
 	})
 }
 
-func TestEveryKeyMadeFromAPatternMatchesIt(t *testing.T) {
+func TestPattern_MatchesKeysMadeFromIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cn := rapid.StringN(1, 5, -1).Draw(t, "cn")
 		var s, key strings.Builder
@@ -170,14 +170,14 @@ func FuzzPattern(f *testing.F) {
 		got := p.matches(key, names{common: cn})
 		if p.stars() > 0 {
 			if got {
-				t.Fatalf("%q matched %q, and there is no star of a certificate's name", s, key)
+				t.Fatalf("%q matched %q without a value for {1} to {9}", s, key)
 			}
 			return
 		}
 		if strings.Count(s, "*") > 4 || len(key) > 40 {
-			return // the definition is too slow to ask
+			return // matchesSlowly would take too long
 		}
-		if want := wanted(s, cn, key); got != want {
+		if want := expectedMatch(s, cn, key); got != want {
 			t.Fatalf("%q with common name %q, key %q: %v; want %v", s, cn, key, got, want)
 		}
 	})

@@ -5,14 +5,14 @@ import (
 	"log/slog"
 )
 
-// redacted stands wherever a secret would have been printed.
+// redacted is what a secret prints as.
 const redacted = "[redacted]"
 
-// Key is a session key: whoever knows one can act as its user. It prints as [redacted] whatever the verb, in
-// logs and in JSON; a conversion to string reveals it. At most api.MaxKeyBytes of any bytes.
+// Key is a session key. Whoever knows it can act as its user, so it prints as [redacted] with every fmt verb, in slog and
+// in JSON. string(key) reveals it. It may contain any bytes; package api limits its length.
 //
-// Neither fmt nor encoding/json asks a value in two places, so never print one there: in an unexported field of a
-// struct without a Format of its own (Caller has one), and as the key of a map in JSON.
+// Two places bypass this protection, so never print a Key there: an unexported field of a struct without its own Format
+// method (Caller has one), and the key of a map in JSON.
 type Key string
 
 func (Key) String() string               { return redacted }
@@ -21,7 +21,7 @@ func (Key) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
 func (Key) LogValue() slog.Value         { return slog.StringValue(redacted) }
 func (Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Token is a bearer token as a client sends it. It prints as [redacted], as a Key does.
+// Token is a bearer token as a client sends it. It prints as [redacted], like a Key.
 type Token string
 
 func (Token) String() string               { return redacted }

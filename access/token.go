@@ -9,16 +9,17 @@ import (
 	"strings"
 )
 
-// TokenPrefix begins every token that NewToken makes, so that scanners for leaked secrets can know one.
+// TokenPrefix is the beginning of every token that NewToken returns, so that secret scanners recognize a leaked token.
 const TokenPrefix = "userinfo_"
 
-// tokenBytes of randomness make guessing hopeless and an unsalted hash of the token safe to keep.
+// tokenBytes is the number of random bytes in a token. It is large enough that guessing is hopeless and that an unsalted
+// hash of the token needs no protection.
 const tokenBytes = 32
 
-// maxTokenBytes bounds the work that a stranger can cause.
+// maxTokenBytes is the longest token that is hashed, so that unauthenticated requests cannot cause much work.
 const maxTokenBytes = 1024
 
-// NewToken makes a token from random, which must be cryptographically strong.
+// NewToken returns a new token. random must be cryptographically secure.
 func NewToken(random io.Reader) (Token, error) {
 	var b [tokenBytes]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
@@ -27,21 +28,22 @@ func NewToken(random io.Reader) (Token, error) {
 	return Token(TokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])), nil
 }
 
-// Hash is what the configuration holds of a token: its SHA-256.
+// Hash returns the SHA-256 of the token. The configuration contains only this hash.
 func (t Token) Hash() [sha256.Size]byte { return sha256.Sum256([]byte(t)) }
 
-// HashText is Hash in hexadecimal, as the configuration spells it.
+// HashText returns Hash in hexadecimal, as the configuration spells it.
 func (t Token) HashText() string {
 	h := t.Hash()
 	return hex.EncodeToString(h[:])
 }
 
-// parseBearer reads the values of a request's Authorization headers. No header is no token and no error.
+// parseBearer parses all values of the Authorization header. Without a header it returns no token and no error.
 //
 //	Authorization: Bearer b64token            RFC 6750, section 2.1
 //	b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="
 //
-// It fails closed: two headers, another scheme, an empty token or a byte outside the alphabet are ErrMalformed.
+// It fails closed: for two headers, another scheme, an empty or too long token and a character outside the alphabet it
+// returns ErrMalformed.
 func parseBearer(headers []string) (Token, error) {
 	if len(headers) == 0 {
 		return "", nil
@@ -60,6 +62,7 @@ func parseBearer(headers []string) (Token, error) {
 	return Token(token), nil
 }
 
+// notB64Token reports whether r is outside the alphabet of b64token.
 func notB64Token(r rune) bool {
 	switch {
 	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':

@@ -1,4 +1,4 @@
-package access
+package access_test
 
 import (
 	"bytes"
@@ -8,40 +8,80 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"userinfo/access"
 )
 
-func TestATokenIsThePrefixAndAllOfItsRandomness(t *testing.T) {
+func TestNewToken(t *testing.T) {
 	random := make([]byte, 40)
 	for i := range random {
 		random[i] = byte(i)
 	}
-	token, err := NewToken(bytes.NewReader(random))
+	token, err := access.NewToken(bytes.NewReader(random))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := Token("userinfo_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"); token != want {
+	if want := access.Token("userinfo_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"); token != want {
 		t.Errorf("token %s; want %s", string(token), string(want))
 	}
-	if got, err := parseBearer([]string{"Bearer " + string(token)}); err != nil || got != token {
-		t.Errorf("a client could not send it: %v", err)
+	if got, err := access.ParseBearer([]string{"Bearer " + string(token)}); err != nil || got != token {
+		t.Errorf("the token cannot be sent: %v", err)
 	}
 }
 
-func TestNoTokenIsMadeOfTooLittleRandomness(t *testing.T) {
-	token, err := NewToken(bytes.NewReader(make([]byte, tokenBytes-1)))
+func TestNewToken_NeedsEnoughRandomness(t *testing.T) {
+	token, err := access.NewToken(bytes.NewReader(make([]byte, 31)))
 	if !errors.Is(err, io.ErrUnexpectedEOF) || token != "" {
-		t.Errorf("a token came out, or the wrong error: %v", err)
+		t.Errorf("a token was returned, or the wrong error: %v", err)
 	}
 }
 
-// The vector is FIPS 180-2's, appendix B.1.
-func TestTheHashTextIsTheSHA256InHexadecimal(t *testing.T) {
+// The test vector is from FIPS 180-2, appendix B.1.
+func TestToken_HashText(t *testing.T) {
 	const want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-	if got := Token("abc").HashText(); got != want {
+	if got := access.Token("abc").HashText(); got != want {
 		t.Errorf("got %s; want %s", got, want)
 	}
-	if h := Token("abc").Hash(); hex.EncodeToString(h[:]) != want || h != sha256.Sum256([]byte("abc")) {
+	if h := access.Token("abc").Hash(); hex.EncodeToString(h[:]) != want || h != sha256.Sum256([]byte("abc")) {
 		t.Errorf("Hash differs from HashText")
+	}
+}
+
+func TestPolicy_AuthenticateParsesAuthorizationHeader(t *testing.T) {
+	p := newPolicy(t, clients()...)
+	right := string(opsToken)
+	for _, test := range []struct {
+		name    string
+		headers []string
+		want    string
+	}{
+		{"form of RFC 6750", []string{"Bearer " + right}, "ops"},
+		{"scheme in another case", []string{"bEARER " + right}, "ops"},
+		{"more spaces", []string{"Bearer   " + right}, "ops"},
+		{"another token", []string{"Bearer " + right + "x"}, "unauthenticated"},
+		{"padding is part of the token", []string{"Bearer " + right + "="}, "unauthenticated"},
+		{"every allowed character", []string{"Bearer aZ09-._~+/=="}, "unauthenticated"},
+		{"longest token", []string{"Bearer " + strings.Repeat("a", 1024)}, "unauthenticated"},
+		{"longer token", []string{"Bearer " + strings.Repeat("a", 1025)}, "malformed"},
+		{"empty header", []string{""}, "malformed"},
+		{"scheme alone", []string{"Bearer"}, "malformed"},
+		{"scheme and a space", []string{"Bearer "}, "malformed"},
+		{"padding alone", []string{"Bearer =="}, "malformed"},
+		{"padding inside", []string{"Bearer a=b"}, "malformed"},
+		{"token alone", []string{right}, "malformed"},
+		{"two correct headers", []string{"Bearer " + right, "Bearer " + right}, "malformed"},
+		{"two tokens in one header", []string{"Bearer " + right + ", Bearer " + right}, "malformed"},
+		{"space after the token", []string{"Bearer " + right + " "}, "malformed"},
+		{"a tab", []string{"Bearer\t" + right}, "malformed"},
+		{"non-ASCII byte", []string{"Bearer " + right + "\xff"}, "malformed"},
+		{"NUL", []string{"Bearer " + right + "\x00"}, "malformed"},
+		{"another scheme", []string{"Basic " + right}, "malformed"},
+		{"unknown scheme", []string{"Bearers " + right}, "malformed"},
+	} {
+		e := access.Credentials{Authorization: test.headers}
+		if got := outcome(p.Authenticate(e)); got != test.want {
+			t.Errorf("%s: %s; want %s", test.name, got, test.want)
+		}
 	}
 }
 
@@ -52,21 +92,21 @@ func FuzzParseBearer(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		token, err := parseBearer([]string{header})
+		token, err := access.ParseBearer([]string{header})
 		if err != nil {
-			if !errors.Is(err, ErrMalformed) || token != "" {
-				t.Fatalf("%q: %v, and a token: %v", header, err, token != "")
+			if !errors.Is(err, access.ErrMalformed) || token != "" {
+				t.Fatalf("%q: error %v, token returned: %v", header, err, token != "")
 			}
 			return
 		}
-		if token == "" || len(token) > maxTokenBytes {
-			t.Fatalf("%q gave a token of %d bytes", header, len(token))
+		if token == "" || len(token) > access.MaxTokenBytes {
+			t.Fatalf("%q returned a token of %d bytes", header, len(token))
 		}
 		if scheme := header[:len("Bearer ")]; !strings.EqualFold(scheme, "Bearer ") {
-			t.Fatalf("%q was taken for a bearer token", header)
+			t.Fatalf("%q was accepted as a bearer token", header)
 		}
 		if strings.TrimLeft(header[len("Bearer "):], " ") != string(token) {
-			t.Fatalf("%q gave another token", header)
+			t.Fatalf("%q returned another token", header)
 		}
 		if strings.Trim(strings.TrimRight(string(token), "="), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/") != "" {
 			t.Fatalf("%q has a character outside RFC 6750's alphabet", header)

@@ -53,7 +53,7 @@ func TestAudit_Records(t *testing.T) {
 		{"a set without the grant", requestFor("PUT", "k", reader), &record{Decision: "denied", Client: "reader", Method: "PUT", Status: 403,
 			Reason: "denied: no grant", Key: key.Hash("k")}},
 		{"an unknown token", requestFor("GET", "k", "userinfo_nobody"), &record{Decision: "denied", Method: "GET", Status: 401,
-			Reason: "not identified: unknown token, or not from this network", Key: key.Hash("k")}},
+			Reason: "not authenticated: unknown token, or not from this network", Key: key.Hash("k")}},
 		{"a get", requestFor("GET", "enwiki%3A1", enwiki), nil},
 		{"a set", requestFor("PUT", "enwiki%3A1", enwiki), nil},
 		{"a delete with an invalid key", requestFor("DELETE", "enwiki%3A"+strings.Repeat("x", 5000), enwiki), nil},

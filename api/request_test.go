@@ -149,7 +149,7 @@ func TestRequestState_Log(t *testing.T) {
 		{"an unavailable store, at info", setup{level: 1, store: failing(store.ErrUnavailable)}, get("k"),
 			[]string{`"level":"ERROR"`, `"status":503`, `"cause":"unavailable"`}},
 		{"overload, at info: no record", setup{level: 1, maxInFlight: -1}, get("k"), nil},
-		{"an unknown token", setup{}, ask{method: "GET", path: "/sessions/v1/k", header: as("unknown")}, []string{`"status":401`, `"client":""`, `"cause":"not identified: `}},
+		{"an unknown token", setup{}, ask{method: "GET", path: "/sessions/v1/k", header: as("unknown")}, []string{`"status":401`, `"client":""`, `"cause":"not authenticated: `}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newAPI(t, test.setup)

@@ -1,5 +1,4 @@
-// Package accesstest makes policies for tests of other things than access: any credential of a client opens every
-// audience. No program imports it.
+// Package accesstest makes access policies for the tests of other packages. The service does not import it.
 package accesstest
 
 import (
@@ -8,8 +7,8 @@ import (
 	"userinfo/access"
 )
 
-// Policy is access.PolicyConfig.Policy with such audiences for these collections, and with certificates of
-// access.DefaultClientCA.
+// Policy returns a policy whose audiences admit a client with any of its credentials. Client certificates are from
+// access.DefaultClientCA. Health is open to everybody. now is the clock for certificates.
 func Policy(clients []access.Client, collections []string, now func() time.Time) (*access.Policy, error) {
 	yes := true
 	anyCredential := []access.Alternative{{Certificate: &yes}, {Token: &yes}, {Signed: &yes}}
@@ -20,5 +19,4 @@ func Policy(clients []access.Client, collections []string, now func() time.Time)
 	return access.NewPolicy(access.PolicyConfig{
 		Clients: clients, Audiences: audiences, Collections: collections, ClientCAs: []string{access.DefaultClientCA}, Now: now,
 	})
-
 }

@@ -22,7 +22,7 @@ func auditKey(t testing.TB, fill byte) access.AuditKey {
 	return k
 }
 
-func TestAHashTellsOneSessionKeyUnderOneAuditKey(t *testing.T) {
+func TestAuditKey_Hash(t *testing.T) {
 	k := auditKey(t, 7)
 	mac := hmac.New(sha256.New, bytes.Repeat([]byte{7}, 32))
 	mac.Write([]byte("enwiki:1"))
@@ -30,14 +30,14 @@ func TestAHashTellsOneSessionKeyUnderOneAuditKey(t *testing.T) {
 		t.Errorf("%s; want %s", got, want)
 	}
 	if k.Hash("enwiki:1") == k.Hash("enwiki:2") || k.Hash("enwiki:1") == auditKey(t, 8).Hash("enwiki:1") || k.ID() == auditKey(t, 8).ID() {
-		t.Error("two that differ have the same hash or id")
+		t.Error("different keys have the same hash or id")
 	}
 	if k.Hash("") != "" || (access.AuditKey{}).Hash("enwiki:1") != "" {
-		t.Error("there is a hash without a key")
+		t.Error("there is a hash without an audit key or without a session key")
 	}
 }
 
-func TestAnAuditKeyIsWhatItsFileSaysAndNothingElseIs(t *testing.T) {
+func TestParseAuditKey_AcceptsOnlyText(t *testing.T) {
 	k := auditKey(t, 7)
 	for _, text := range []string{k.Text(), k.Text() + "\n", k.Text() + "\r\n"} {
 		if got, err := access.ParseAuditKey([]byte(text)); err != nil || got != k {
@@ -51,11 +51,11 @@ func TestAnAuditKeyIsWhatItsFileSaysAndNothingElseIs(t *testing.T) {
 		}
 	}
 	if _, err := access.NewAuditKey(bytes.NewReader(make([]byte, 31))); err == nil {
-		t.Error("a key is made of too little randomness")
+		t.Error("a key was made from 31 random bytes")
 	}
 }
 
-func TestAnAuditKeyPrintsAsRedacted(t *testing.T) {
+func TestAuditKey_PrintsRedacted(t *testing.T) {
 	k := auditKey(t, 7)
 	text, err := json.Marshal(map[string]any{"k": k, "in": struct{ K access.AuditKey }{k}})
 	if err != nil {
@@ -65,7 +65,7 @@ func TestAnAuditKeyPrintsAsRedacted(t *testing.T) {
 		text = append(text, fmt.Sprintf(format, k)+fmt.Sprintf(format, []access.AuditKey{k})...)
 	}
 	if got := string(text); strings.Contains(got, "BwcH") || strings.Contains(got, "7 7") || strings.Contains(got, "0707") || !strings.Contains(got, "[redacted]") {
-		t.Errorf("it shows: %s", got)
+		t.Errorf("the key is printed: %s", got)
 	}
 }
 
@@ -80,7 +80,7 @@ func FuzzParseAuditKey(f *testing.F) {
 			return
 		}
 		if strings.TrimRight(string(text), "\r\n") != got.Text() {
-			t.Fatalf("%q is taken for %q", text, got.Text())
+			t.Fatalf("%q was parsed as %q", text, got.Text())
 		}
 	})
 }

@@ -13,30 +13,31 @@ const auditKind keyfile.Kind = "audit"
 
 type secret = keyfile.Secret
 
-// AuditKey makes the hashes by which audit records speak of session keys: whoever has it can tell whether a record is about
-// a session key that he has, too, and nobody else can. It prints as [redacted]. The zero AuditKey hashes nothing.
+// AuditKey hashes session keys for audit records. Whoever has the AuditKey and a session key can find the records of that
+// session key; nobody else can. It prints as [redacted]. The zero AuditKey hashes nothing.
 type AuditKey struct{ secret }
 
-// NewAuditKey makes a key from random, which must be cryptographically strong.
+// NewAuditKey returns a new key. random must be cryptographically secure.
 func NewAuditKey(random io.Reader) (AuditKey, error) {
 	s, err := keyfile.NewSecret(random)
 	return AuditKey{s}, err
 }
 
-// Text is what a key file holds. It reveals the key.
+// Text returns the contents of the key's file. It reveals the key.
 func (k AuditKey) Text() string { return auditKind.Text(k.secret) }
 
-// ParseAuditKey reads what a key file holds, as keyfile.Kind has it.
+// ParseAuditKey parses the contents of a key file, as Text returns them. Errors contain nothing of the text.
 func ParseAuditKey(text []byte) (AuditKey, error) {
 	s, err := auditKind.Parse(text)
 	return AuditKey{s}, err
 }
 
-// Hash names a session key in audit records; it is empty for the zero AuditKey and for no key.
+// Hash returns what audit records contain in place of a session key. It returns "" for the zero AuditKey and for an empty
+// session key.
 //
 //	8 hex digits of SHA-256("userinfo key id" key) ":" 64 hex digits of HMAC-SHA256(key, session key)
 //
-// The first part tells which audit key it was, for when there has been another.
+// The first part is ID, so that records made with different audit keys can be told apart.
 func (k AuditKey) Hash(session Key) string {
 	if k == (AuditKey{}) || session == "" {
 		return ""
@@ -46,7 +47,7 @@ func (k AuditKey) Hash(session Key) string {
 	return k.ID() + ":" + hex.EncodeToString(h.Sum(nil))
 }
 
-// ID tells keys apart. It is no secret.
+// ID returns 8 hexadecimal digits that identify the key. It is not secret.
 func (k AuditKey) ID() string {
 	sum := sha256.Sum256(append([]byte("userinfo key id"), k.secret[:]...))
 	return hex.EncodeToString(sum[:4])

@@ -1,0 +1,9 @@
+package access
+
+// Internals, exported for tests.
+var (
+	ParseBearer = parseBearer
+	Contains    = contains
+)
+
+const MaxTokenBytes = maxTokenBytes

@@ -1,0 +1,46 @@
+package access
+
+import (
+	"errors"
+
+	"userinfo/internal/field"
+)
+
+// Limits are the limits of one client, so that it cannot use up the service or guess keys quickly. 0 means no limit. A
+// request beyond a limit is answered 429 Too Many Requests.
+type Limits struct {
+	// MaxInFlight is the number of the client's requests that are processed at the same time.
+	MaxInFlight int `yaml:"max_in_flight"`
+	// RequestsPerSecond is the client's average rate of requests. Up to one second's worth of requests may come in a burst.
+	RequestsPerSecond int `yaml:"requests_per_second"`
+	// MissesPerMinute is the client's average rate of responses with status 404 and 403. Up to one minute's worth may come
+	// in a burst. Beyond it, only get and touch are answered 429, until the rate allows another miss. Requests that are
+	// processed at the same time are not yet counted, so a client can exceed the limit by MaxInFlight.
+	MissesPerMinute int `yaml:"misses_per_minute"`
+}
+
+// WithDefaults returns l with every limit that is 0 replaced by the one in defaults.
+func (l Limits) WithDefaults(defaults Limits) Limits {
+	for _, f := range []struct{ limit, fallback *int }{
+		{&l.MaxInFlight, &defaults.MaxInFlight}, {&l.RequestsPerSecond, &defaults.RequestsPerSecond}, {&l.MissesPerMinute, &defaults.MissesPerMinute},
+	} {
+		if *f.limit == 0 {
+			*f.limit = *f.fallback
+		}
+	}
+	return l
+}
+
+// Validate rejects negative limits. path is the place of l in the configuration; each error is a *field.Error.
+func (l Limits) Validate(path string) error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"max_in_flight", l.MaxInFlight}, {"requests_per_second", l.RequestsPerSecond}, {"misses_per_minute", l.MissesPerMinute}} {
+		if f.value < 0 {
+			errs = append(errs, field.Errorf(path+"."+f.name, "must be at least 1; remove the line to set no limit here"))
+		}
+	}
+	return errors.Join(errs...)
+}
