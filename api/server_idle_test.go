@@ -15,7 +15,7 @@ const idleConnections = 10_000
 // idleMemory is the maximum resident memory of the test process, in bytes. It includes the memory store and some clients.
 const idleMemory = 450 << 20
 
-func TestTenThousandIdleConnectionsDoNotKeepOthersFromBeingAnswered(t *testing.T) {
+func TestServer_TenThousandIdleConnections(t *testing.T) {
 	if err := raiseFileLimit(idleConnections + 500); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestTenThousandIdleConnectionsDoNotKeepOthersFromBeingAnswered(t *testing.T
 	debug.FreeOSMemory() // otherwise the result depends on the time of the last collection
 	t.Logf("connected and asked within %v", time.Since(began))
 	after := resident(t)
-	t.Logf("%d MB resident with %d idle connections, %d MB without: %.1f kB for each", after>>20, idleConnections, before>>20,
+	t.Logf("%d MB resident with %d idle connections, %d MB without: %.1f kB per connection", after>>20, idleConnections, before>>20,
 		float64(after-before)/1000/idleConnections)
 	if after > idleMemory {
 		t.Errorf("%d MB are resident; want at most %d", after>>20, idleMemory>>20)
