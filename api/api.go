@@ -36,7 +36,9 @@
 // This package does not decide who a client is or what it may do. Package access decides, using credentials that
 // crypto/tls, access/forwarded and access/signature have verified.
 //
-// It does not defend against a proxy that combines requests of several clients on one connection and gets their
+// net/http answers input that is not a valid request, in plain text. server_framing_test.go lists these cases.
+//
+// This package does not defend against a proxy that combines requests of several clients on one connection and gets their
 // boundaries wrong: net/http accepts a folded header line (RFC 9112, section 5.2), which it joins with a space, and lets
 // Transfer-Encoding override Content-Length (section 6.3).
 package api
@@ -87,7 +89,8 @@ type Config struct {
 	ClientLimits access.Limits
 	// Audit receives the audit records.
 	Audit *slog.Logger
-	// MaxInFlight is the maximum number of requests in flight. The next request is answered 503.
+	// MaxInFlight is the maximum number of requests in flight, without requests for health. The next request is answered
+	// 503.
 	MaxInFlight int
 	// RequestTimeout is the time from the start of a request until the store must have answered.
 	RequestTimeout time.Duration

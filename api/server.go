@@ -22,7 +22,7 @@ const RequestTimeout = 2800 * time.Millisecond
 const (
 	headerTimeout       = 2 * time.Second         // for the TLS handshake, and for the header of a request
 	readTimeout         = 2500 * time.Millisecond // for the header and the body of a request
-	writeTimeout        = 3 * time.Second         // from the end of the header until the client has read the response
+	writeTimeout        = 3 * time.Second         // from the end of the header until the response is written
 	idleTimeout         = 75 * time.Second        // between two requests
 	firstRequestTimeout = 4 * time.Second         // from the accept until the first request's header is complete
 	maxHeaderBytes      = 64 << 10
