@@ -86,12 +86,19 @@ func setClock(s script) {
 }
 
 // clockIs checks that n's clock has this offset, within the time that the query takes. CQL's now() would not show it,
-// because it never goes back.
+// because it never goes back. The query is repeated until it succeeds: with a wrong clock, n may ask a replica for its
+// roles that drops the message as expired.
 func (s script) clockIs(n *Node, offset time.Duration) {
 	s.t.Helper()
-	before := time.Now().Truncate(time.Millisecond)
-	row := s.cql(n, "ONE", "SELECT toUnixTimestamp(currentTimestamp()) AS now FROM system.local")
-	after := time.Now()
+	var before, after time.Time
+	var row string
+	s.until("node "+n.Name+" answers", func() bool {
+		before = time.Now().Truncate(time.Millisecond)
+		var err error
+		row, err = s.c.CQLAt(s.ctx, n, "ONE", "SELECT toUnixTimestamp(currentTimestamp()) AS now FROM system.local")
+		after = time.Now()
+		return err == nil
+	})
 	ms, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimPrefix(row, "now="), "\n"), 10, 64)
 	s.must(err)
 	if now := time.UnixMilli(ms); now.Before(before.Add(offset)) || now.After(after.Add(offset)) {
@@ -151,13 +158,16 @@ func restart(s script) {
 		if !s.has(readOnly, "from dc1") {
 			t.Error("it returned without its data")
 		}
-		s.waitUp(readOnly, s.dc2[0], wiped)
+		s.waitUp(readOnly, s.dc2[0])
 		if _, err := s.c.CQLAt(s.ctx, readOnly, "EACH_QUORUM", "UPDATE t.kv SET v = 0x0a WHERE k = 'cut'"); err == nil {
 			t.Error("it reached dc1 through a cut that was made while it was down")
 		}
 		s.heal(cutWhileDown)
 	})
-	s.waitUp(s.c.nodes...)
+	// With its wrong clock, the wiped node does not see other nodes, because they drop its messages as expired.
+	healthy := s.c.Others(wiped)
+	s.waitUp(healthy...)
+	s.must(forEach(healthy, func(n *Node) error { return s.c.WaitUp(s.ctx, n, wiped) }))
 	s.cql(full, "ONE", "SELECT key FROM system.local")
 	s.cql(terminated, "ONE", "SELECT key FROM system.local")
 	s.cql(readOnly, "EACH_QUORUM", "UPDATE t.kv SET v = 0x0b WHERE k = 'cut'")
@@ -174,8 +184,11 @@ func checkWiped(s script, wiped *Node) {
 	if took := time.Since(began); took > time.Second {
 		s.t.Errorf("a closed client port rejected a connection after %s, want at once", took)
 	}
-	began = time.Now()
-	s.cql(s.dc1[0], "ALL", "UPDATE t.kv SET v = 0x03 WHERE k = 'shaped'")
+	s.until("all replicas answer", func() bool {
+		began = time.Now()
+		_, err := s.c.CQLAt(s.ctx, s.dc1[0], "ALL", "UPDATE t.kv SET v = 0x03 WHERE k = 'shaped'")
+		return err == nil
+	})
 	if took := time.Since(began); took < 2*delay {
 		s.t.Errorf("a write at ALL took %s, less than the round trip of %s", took, 2*delay)
 	}
@@ -185,6 +198,7 @@ func checkWiped(s script, wiped *Node) {
 	s.clockIs(wiped, -10*time.Second)
 	s.must(wiped.SetClock(s.ctx, 0))
 	s.clockIs(wiped, 0)
+	s.waitUp(s.c.nodes...)
 
 	if s.has(wiped, "both") {
 		s.t.Error("it has data from before it was wiped")

@@ -217,11 +217,14 @@ func (s script) waitUp(nodes ...*Node) {
 	}))
 }
 
-// waitHealthy waits until all nodes see each other, and writes to all replicas.
+// waitHealthy waits until all nodes see each other and a write succeeds on all replicas.
 func (s script) waitHealthy() {
 	s.t.Helper()
 	s.waitUp(s.c.nodes...)
-	s.cql(s.dc1[0], "ALL", "UPDATE t.kv SET v = 0x01 WHERE k = 'healthy'")
+	s.until("all replicas answer", func() bool {
+		_, err := s.c.CQLAt(s.ctx, s.dc1[0], "ALL", "UPDATE t.kv SET v = 0x01 WHERE k = 'healthy'")
+		return err == nil
+	})
 }
 
 // until waits until done returns true.
