@@ -1,5 +1,6 @@
-// The client's certificate as RFC 9440 forwards it, for nginx.conf's js_set: a Byte Sequence, which is the base64 of PEM
-// between colons. Empty, so that nginx sends no field, where there is no certificate or it does not verify.
+// Returns the client's certificate in the form of RFC 9440, for js_set in nginx.conf: a Byte Sequence, that is, the base64
+// text of the PEM certificate between colons. Returns an empty string, with which nginx sends no header, if the client has
+// no valid certificate.
 function field(r) {
 	if (r.variables.ssl_client_verify !== 'SUCCESS') {
 		return '';

@@ -1,15 +1,15 @@
-// Package cassandra has the settings of a node that is to serve UserInfo alone, so that tests and benchmarks run with what
-// is recommended. It holds no code.
+// Package cassandra contains the recommended settings of a Cassandra node that serves UserInfo only. Tests and benchmarks
+// use them. The package contains no code.
 package cassandra
 
 import _ "embed"
 
-// YAML is for the end of a node's cassandra.yaml; a setting that is there already has to go.
+// YAML is text for the end of a node's cassandra.yaml. Remove existing lines with the same settings.
 //
 //go:embed tuned.yaml
 var YAML string
 
-// Options are for jvm-server.options, in place of what is there on collectors and assertions.
+// Options is text for jvm-server.options. It replaces the lines about garbage collectors and assertions.
 //
 //go:embed tuned-jvm.options
 var Options string
