@@ -110,7 +110,7 @@ func inspectDatacentres(s Spec, live *keyspace) (found []finding) {
 	return found
 }
 
-// alterReplication returns the advice to change a keyspace's replication to that of s, keeping other datacentres of live.
+// alterReplication returns the advice to change a keyspace's replication to s.Replication, keeping other datacentres of live.
 // An operator must do this, because new replicas have no data until they are repaired.
 func alterReplication(s Spec, live map[string]string) string {
 	want := map[string]string{s.LocalDatacentre: "<replicas>"}

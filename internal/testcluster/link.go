@@ -77,7 +77,7 @@ func (l Link) directions() []direction {
 	return all
 }
 
-// Cut cuts a link, or makes it lose packets if link.Loss is set. Earlier cuts stay, but for the same pair of nodes the
+// Cut cuts a link, or makes it lose packets if link.Loss is set. Earlier cuts stay. For the same pair of nodes, the
 // new cut replaces the old one. After an error, a part of the cut may apply.
 func (c *Cluster) Cut(ctx context.Context, link Link) error {
 	rule, err := link.rule()

@@ -1,8 +1,7 @@
 package schema_test
 
 import (
-	"log/slog"
-	"maps"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -388,69 +387,53 @@ func check(t *testing.T, f schema.DB, s schema.Spec) (out checkResult) {
 	return out
 }
 
-// applyFixes checks that Apply removes all differences with this number of statements, and that a second Apply runs none.
-func applyFixes(t *testing.T, f *fakeCassandra, s schema.Spec, changes int) {
-	t.Helper()
-	for round, want := range []int{changes, 0} {
-		f.changes = nil
-		if err := schema.Apply(t.Context(), f, s, slog.New(slog.DiscardHandler)); err != nil {
-			t.Fatalf("Apply: %v", err)
+var errConnectionLost = errors.New("connection lost")
+
+// failAt returns a function for fakeCassandra.before that fails one statement.
+func failAt(statement int) func(int) error {
+	return func(n int) error {
+		if n == statement {
+			return errConnectionLost
 		}
-		if len(f.changes) != want {
-			t.Errorf("Apply no. %d ran %q, want %d statements", round+1, f.changes, want)
-		}
-	}
-	if found := check(t, f, s); len(found.texts) > 0 {
-		t.Errorf("after Apply these differences remain: %q", found.texts)
+		return nil
 	}
 }
 
-// applyRefuses checks that Apply changes nothing and names the differences that need an operator.
-func applyRefuses(t *testing.T, f *fakeCassandra, s schema.Spec, found checkResult) {
-	t.Helper()
-	err := schema.Apply(t.Context(), f, s, slog.New(slog.DiscardHandler))
-	if err == nil {
-		t.Fatal("Apply succeeded, want it refused")
-	}
-	needOperator := 0
-	for i, text := range found.texts {
-		if !strings.Contains(found.remedies[i], "run `userinfo schema apply` (") {
-			needOperator++
-			if !strings.Contains(err.Error(), text+"; "+found.remedies[i]) {
-				t.Errorf("Apply's error does not name %q:\n%v", text, err)
-			}
+func TestCheck_ReturnsErrorWhenQueryFails(t *testing.T) {
+	whole := asWanted(t)
+	check(t, whole, twoTables())
+	for n := 1; n <= whole.queries; n++ {
+		f := asWanted(t)
+		f.before = failAt(n)
+		found, err := schema.Check(t.Context(), f, twoTables())
+		if !errors.Is(err, errConnectionLost) || !strings.Contains(err.Error(), "reading ") || found != nil {
+			t.Errorf("statement %d lost: differences %v, error %v", n, found, err)
 		}
-	}
-	if needOperator == 0 {
-		t.Errorf("Apply refused a fixable difference: %v", err)
-	}
-	if len(f.changes) > 0 {
-		t.Errorf("Apply refused but ran %q", f.changes)
 	}
 }
 
-func TestApply_SetsGCGraceToLargestTTLPlusOneHour(t *testing.T) {
-	for ttl, want := range map[time.Duration]int{
-		time.Second: 7200, time.Hour: 7200, time.Hour + time.Second: 10800, day: 90000, 20 * 365 * day: 630723600,
+func TestCheck_NamesMissingGrantOnSettings(t *testing.T) {
+	f := asWanted(t)
+	f.before = failAt(10)
+	_, err := schema.Check(t.Context(), f, twoTables())
+	if err == nil || !strings.Contains(err.Error(), "grant the role SELECT on system_views.settings") {
+		t.Errorf("error %v, want one that names the grant", err)
+	}
+}
+
+func TestCheck_ReportsUnexpectedColumnType(t *testing.T) {
+	for name, change := range map[string]func(*fakeCassandra){
+		"replication":      func(f *fakeCassandra) { f.keyspaces["people"].row["replication"] = "SimpleStrategy" },
+		"gc_grace_seconds": func(f *fakeCassandra) { setOption(f, "sessions", "gc_grace_seconds", int64(86400)) },
+		"read_repair":      func(f *fakeCassandra) { setOption(f, "stash", "read_repair", nil) },
+		"position":         func(f *fakeCassandra) { delete(f.keyspaces["people"].tables["stash"].columns["key"], "position") },
+		"value":            func(f *fakeCassandra) { f.settings["maximum_timestamp_fail_threshold"] = 5 },
 	} {
-		s, f := twoTables(), newFake(t)
-		s.Tables = s.Tables[:1]
-		s.Tables[0].MaxTTL, s.Tables[0].Fence = ttl, 0
-		applyFixes(t, f, s, 4)
-		if have := f.keyspaces["people"].tables["sessions"].row["gc_grace_seconds"]; have != want {
-			t.Errorf("largest TTL %v: gc_grace_seconds is %v, want %d", ttl, have, want)
+		f := asWanted(t)
+		change(f)
+		_, err := schema.Check(t.Context(), f, twoTables())
+		if err == nil || !strings.Contains(err.Error(), "column "+name+" is a ") {
+			t.Errorf("%s: error %v, want one that names the column", name, err)
 		}
-	}
-}
-
-func TestApply_CreatesSpec(t *testing.T) {
-	f := newFake(t)
-	s := twoTables()
-	s.Replication = map[string]int{"us-east_1": 3, "DC1": 1}
-	s.LocalDatacentre = "DC1"
-	applyFixes(t, f, s, 5)
-	want := map[string]string{"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "us-east_1": "3", "DC1": "1"}
-	if have := f.keyspaces["people"].row["replication"].(map[string]string); !maps.Equal(have, want) {
-		t.Errorf("replication is %v, want %v", have, want)
 	}
 }
