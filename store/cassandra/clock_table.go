@@ -59,7 +59,8 @@ func (t *ClockTable) NodeTime(ctx context.Context, address string) (time.Time, e
 }
 
 // WriteHeartbeat replaces the heartbeat of h.Instance. timestamp is the write timestamp in µs. The heartbeat expires
-// after ttl.
+// after ttl. h.Offsets must not be modified after WriteHeartbeat has returned, because an attempt that was cancelled may
+// still read it.
 func (t *ClockTable) WriteHeartbeat(ctx context.Context, h clockskew.Heartbeat, timestamp int64, ttl time.Duration) error {
 	_, err := run(ctx, t.runner, intPolicy(0), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, t.driver.Query(t.writeCQL, timestamp, seconds(ttl), h.Datacentre, h.Written, h.Offsets, h.Instance).

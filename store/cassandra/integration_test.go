@@ -77,15 +77,15 @@ func (n *node) comparesClocks(t *testing.T) {
 		"right": {"cassandra " + n.machine.Address: 0, "instance dc1/wrong": 2},
 		"wrong": {"cassandra " + n.machine.Address: -2, "instance dc1/right": -2},
 	} {
-		var skews, errors map[string]float64
+		var skews, bounds map[string]float64
 		await(t, "all clocks are compared with an error below half a second", func() bool {
-			errors = metricValues(t, registries[name], "userinfo_clock_skew_error_seconds")
+			bounds = metricValues(t, registries[name], "userinfo_clock_skew_error_seconds")
 			skews = metricValues(t, registries[name], "userinfo_clock_skew_seconds")
-			return len(skews) == len(ahead) && len(errors) == len(ahead) && slices.Max(slices.Collect(maps.Values(errors))) < 0.5
+			return len(skews) == len(ahead) && len(bounds) == len(ahead) && slices.Max(slices.Collect(maps.Values(bounds))) < 0.5
 		})
 		for clock, want := range ahead {
-			if got, ok := skews[clock]; !ok || math.Abs(got-want) > errors[clock]+0.001 {
-				t.Errorf("instance %s: %s is ahead by %v ± %v s (%v), want %v", name, clock, got, errors[clock], ok, want)
+			if got, ok := skews[clock]; !ok || math.Abs(got-want) > bounds[clock]+0.001 {
+				t.Errorf("instance %s: %s is ahead by %v ± %v s (%v), want %v", name, clock, got, bounds[clock], ok, want)
 			}
 		}
 	}

@@ -58,14 +58,17 @@ func (s *Session) Table(c store.CollectionConfig) *Table {
 // ClockTable returns the table of heartbeats.
 func (s *Session) ClockTable() *ClockTable { return newClockTable(s.driver, s.runner, s.keyspace) }
 
-// closeDriver closes a driver's session, or gives up after closeTimeout. gocql v1.7.0 waits for ever if it is about to
-// refresh its ring at that moment: refreshDebouncer.stop sends to a goroutine that has just ended. The goroutine of
-// closeDriver then stays until the process ends.
-func closeDriver(s *gocql.Session) {
+// closeDriver closes a driver's session, or gives up after closeTimeout.
+func closeDriver(s *gocql.Session) { closeWithTimeout(s.Close) }
+
+// closeWithTimeout calls closeSession, and returns when it has returned or after closeTimeout. gocql v1.7.0 may wait for
+// ever if it is about to refresh its ring: refreshDebouncer.stop then sends to a goroutine that has just ended. In that
+// case the goroutine of closeWithTimeout stays until the process ends.
+func closeWithTimeout(closeSession func()) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		s.Close()
+		closeSession()
 	}()
 	select {
 	case <-closed:
