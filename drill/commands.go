@@ -22,71 +22,71 @@ type settings struct {
 	keep    bool
 }
 
-// flags returns the flags of the subcommands that inject faults.
-func (s *settings) flags(name string) *flag.FlagSet {
-	f := s.commonFlags(name)
+// define defines the flags of the subcommands that inject faults.
+func (s *settings) define(f *flag.FlagSet) {
+	s.defineLoad(f)
 	f.IntVar(&s.seconds, "seconds", 30, "length of a fault in seconds, unless the fault has its own length")
 	f.BoolVar(&s.keep, "keep", false, "keep the history of every drill; by default only the histories with a violation are kept")
-	return f
 }
 
-// commonFlags returns the flags of all subcommands that run a load.
-func (s *settings) commonFlags(name string) *flag.FlagSet {
-	f := flag.NewFlagSet("drill "+name, flag.ContinueOnError)
+// defineLoad defines the flags of all subcommands that run a load.
+func (s *settings) defineLoad(f *flag.FlagSet) {
 	f.Float64Var(&s.rate, "rate", 100, "operations per second, in all datacentres together")
-	f.Uint64Var(&s.seed, "seed", 0, "seed of the schedule; 0 means a random seed, which is printed")
+	f.Uint64Var(&s.seed, "seed", rand.Uint64N(1<<32), "seed of the schedule; by default a random number")
 	f.StringVar(&s.out, "out", "drill-results", "`DIRECTORY` for results and the report")
-	return f
 }
 
-// prepare chooses the seed and creates the directory for results.
+// prepare prints the seed and creates the directory for results.
 func (s *settings) prepare(stdout io.Writer) error {
-	if s.seed == 0 {
-		s.seed = rand.Uint64N(1 << 32)
-	}
 	fmt.Fprintf(stdout, "seed %d\n", s.seed)
 	return os.MkdirAll(s.out, 0o755)
 }
 
-func runFaults(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+func setupFaults(flags *flag.FlagSet) runFunc {
 	var s settings
-	flags := s.flags("faults")
+	s.define(flags)
 	withMutants := flags.Bool("mutants", false, "run all mutants afterwards, on the same installation")
-	if err := parseFlags(flags, args, stderr); err != nil {
-		return 0, err
+	return func(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+		chosen, err := choose(args, faults(), faultNamed, "fault")
+		if err != nil {
+			return 0, err
+		}
+		var plans []plan
+		for _, f := range chosen {
+			plans = append(plans, s.faultPlan(f))
+		}
+		var planted []mutant
+		if *withMutants {
+			planted = mutants()
+		}
+		return s.runAll(ctx, plans, planted, stdout, stderr)
 	}
-	chosen, err := choose(flags.Args(), faults(), faultNamed, "fault")
-	if err != nil {
-		return 0, err
-	}
-	if err := s.prepare(stdout); err != nil {
-		return 0, err
-	}
-	var plans []plan
-	for _, f := range chosen {
-		plans = append(plans, s.faultPlan(f))
-	}
-	var planted []mutant
-	if *withMutants {
-		planted = mutants()
-	}
-	return s.runAll(ctx, plans, planted, stdout, stderr)
 }
 
-func runMutants(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+func setupMutants(flags *flag.FlagSet) runFunc {
 	var s settings
-	flags := s.flags("mutants")
-	if err := parseFlags(flags, args, stderr); err != nil {
-		return 0, err
+	s.define(flags)
+	return func(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+		chosen, err := choose(args, mutants(), mutantNamed, "mutant")
+		if err != nil {
+			return 0, err
+		}
+		return s.runAll(ctx, nil, chosen, stdout, stderr)
 	}
-	chosen, err := choose(flags.Args(), mutants(), mutantNamed, "mutant")
-	if err != nil {
-		return 0, err
+}
+
+func setupMix(flags *flag.FlagSet) runFunc {
+	var s settings
+	s.define(flags)
+	flags.Float64Var(&s.minutes, "minutes", 30, "total length in minutes")
+	each := flags.Bool("each", false, "inject every fault once in its full length, instead of -minutes")
+	return func(ctx context.Context, _ []string, stdout, stderr io.Writer) (int, error) {
+		p := s.mixPlan()
+		if *each {
+			p = s.mixOfEachPlan()
+		}
+		return s.runAll(ctx, []plan{p}, nil, stdout, stderr)
 	}
-	if err := s.prepare(stdout); err != nil {
-		return 0, err
-	}
-	return s.runAll(ctx, nil, chosen, stdout, stderr)
 }
 
 // choose returns the elements with the given names, or all elements if there are no names.
@@ -105,26 +105,11 @@ func choose[T any](names []string, all []T, named func(string) (T, bool), kind s
 	return chosen, nil
 }
 
-func runMix(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
-	var s settings
-	flags := s.flags("mix")
-	flags.Float64Var(&s.minutes, "minutes", 30, "total length in minutes")
-	each := flags.Bool("each", false, "inject every fault once in its full length, instead of -minutes")
-	if err := parseFlags(flags, args, stderr); err != nil {
-		return 0, err
-	}
+// runAll starts an environment, runs drills and mutants on it one after another, and writes a report.
+func (s *settings) runAll(ctx context.Context, plans []plan, planted []mutant, stdout, stderr io.Writer) (code int, err error) {
 	if err := s.prepare(stdout); err != nil {
 		return 0, err
 	}
-	p := s.mixPlan()
-	if *each {
-		p = s.mixOfEachPlan()
-	}
-	return s.runAll(ctx, []plan{p}, nil, stdout, stderr)
-}
-
-// runAll starts an environment, runs drills and mutants on it one after another, and writes a report.
-func (s *settings) runAll(ctx context.Context, plans []plan, planted []mutant, stdout, stderr io.Writer) (code int, err error) {
 	options := clusterOptions(plans)
 	e, err := newEnvironment(ctx, options, newLog(stderr))
 	if err != nil {

@@ -47,88 +47,71 @@ const (
 	exitFailed = 3 // the drill could not be completed
 )
 
-// errUsage is returned for wrong arguments whose mistake was already printed.
-var errUsage = errors.New("wrong arguments")
-
 // usageError describes wrong arguments.
 type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// command is a subcommand. It returns an exit code, or an error.
+// command is a subcommand. setup defines its flags and returns the function that runs it after the flags are parsed.
 type command struct {
 	name, usage string
-	run         func(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error)
+	setup       func(*flag.FlagSet) runFunc
 }
+
+// runFunc runs a subcommand. It returns an exit code or an error.
+type runFunc func(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error)
 
 func commands() []command {
 	return []command{
-		{"list", "                      list the faults and the mutants", runList},
-		{"faults", "[flags] [NAME ...]     inject each named fault, or every fault, one drill for each", runFaults},
-		{"mix", "[flags]                inject faults in random order in one drill", runMix},
-		{"mutants", "[flags] [NAME ...]     plant bugs in the service; each must be caught", runMutants},
-		{"watch", "[flags]                record an existing installation while its operators inject faults", runWatch},
-		{"judge", "[-out DIR] FILE ...    judge saved histories again", runJudge},
-		{"report", "[-out DIR] DIR ...      write one report about the results in several directories", runReport},
+		{"list", "                      list the faults and the mutants", setupList},
+		{"faults", "[flags] [NAME ...]     inject each named fault, or every fault, one drill for each", setupFaults},
+		{"mix", "[flags]                inject faults in random order in one drill", setupMix},
+		{"mutants", "[flags] [NAME ...]     plant bugs in the service; each must be caught", setupMutants},
+		{"watch", "[flags]                record an existing installation while its operators inject faults", setupWatch},
+		{"judge", "[-out DIR] FILE ...    judge saved histories again", setupJudge},
+		{"report", "[-out DIR] DIR ...      write one report about the results in several directories", setupReport},
 	}
 }
 
 // execute runs the subcommand that args name and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		printUsage(stderr)
-		return exitUsage
-	}
-	if isHelp(args[0]) {
-		printUsage(stdout)
-		return exitOK
-	}
-	all := commands()
-	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
-	if i < 0 {
-		fmt.Fprintf(stderr, "drill: unknown command %q\n", args[0])
-		printUsage(stderr)
-		return exitUsage
-	}
-	if isHelp(args[len(args)-1]) {
+	if len(args) > 0 && isHelp(args[len(args)-1]) {
 		stderr = stdout
 	}
-	code, err := all[i].run(ctx, args[1:], stdout, stderr)
-	var usage usageError
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case errors.Is(err, errUsage):
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return len(args) > 0 && c.name == args[0] })
+	if i < 0 {
+		fmt.Fprintln(stderr, "usage: drill COMMAND (use -h after a command to list its flags)")
+		for _, c := range all {
+			fmt.Fprintf(stderr, "  drill %-8s%s\n", c.name, c.usage)
+		}
+		if len(args) > 0 && isHelp(args[0]) {
+			return exitOK
+		}
+		fmt.Fprintf(stderr, "drill: unknown command %q\n", args)
 		return exitUsage
-	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "drill %s: %v\n", args[0], err)
-		return exitUsage
-	case err != nil:
-		fmt.Fprintf(stderr, "drill %s: %v\n", args[0], err)
-		return exitFailed
 	}
-	return code
+	flags := flag.NewFlagSet("drill "+args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	run := all[i].setup(flags)
+	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	} else if err != nil { // Parse has printed it
+		return exitUsage
+	}
+	code, err := run(ctx, flags.Args(), stdout, stderr)
+	if err == nil {
+		return code
+	}
+	fmt.Fprintf(stderr, "drill %s: %v\n", args[0], err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
 }
 
 func isHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
-
-func printUsage(w io.Writer) {
-	fmt.Fprintln(w, "usage: drill COMMAND (use -h after a command to list its flags)")
-	for _, c := range commands() {
-		fmt.Fprintf(w, "  drill %-8s%s\n", c.name, c.usage)
-	}
-}
-
-// parseFlags parses the flags of a command. The flag set prints mistakes to stderr.
-func parseFlags(flags *flag.FlagSet, args []string, stderr io.Writer) error {
-	flags.SetOutput(stderr)
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return err
-	} else if err != nil {
-		return errUsage
-	}
-	return nil
-}
 
 // newLog returns a logger that writes the time of day and the message.
 func newLog(w io.Writer) *slog.Logger {
@@ -158,14 +141,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func runList(_ context.Context, _ []string, stdout, _ io.Writer) (int, error) {
-	fmt.Fprintln(stdout, "faults:")
-	for _, f := range faults() {
-		fmt.Fprintf(stdout, "  %-24s %s\n", f.name, f.description)
+func setupList(*flag.FlagSet) runFunc {
+	return func(_ context.Context, _ []string, stdout, _ io.Writer) (int, error) {
+		fmt.Fprintln(stdout, "faults:")
+		for _, f := range faults() {
+			fmt.Fprintf(stdout, "  %-24s %s\n", f.name, f.description)
+		}
+		fmt.Fprintln(stdout, "mutants:")
+		for _, m := range mutants() {
+			fmt.Fprintf(stdout, "  %-24s %s (with fault %s, must be caught by %s)\n", m.name, m.description, m.fault, m.invariant)
+		}
+		return exitOK, nil
 	}
-	fmt.Fprintln(stdout, "mutants:")
-	for _, m := range mutants() {
-		fmt.Fprintf(stdout, "  %-24s %s (with fault %s, must be caught by %s)\n", m.name, m.description, m.fault, m.invariant)
-	}
-	return exitOK, nil
 }

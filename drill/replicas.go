@@ -60,11 +60,7 @@ func (r *sealReader) decrypt(key string, sealed []byte) ([]byte, error) {
 	if len(sealed) < nonceEnd {
 		return nil, errors.New("sealed value is too short")
 	}
-	prk, err := hkdf.Extract(sha256.New, r.sealKey, nil)
-	if err != nil {
-		return nil, err
-	}
-	aesKey, err := hkdf.Expand(sha256.New, prk, string(sealed[:1])+r.collection+"\x00"+key, 32)
+	aesKey, err := hkdf.Key(sha256.New, r.sealKey, nil, string(sealed[:1])+r.collection+"\x00"+key, 32)
 	if err != nil {
 		return nil, err
 	}

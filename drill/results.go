@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"userinfo/drill/history"
@@ -33,7 +32,8 @@ func promiseBroken(verdicts []judge.Verdict) bool {
 	return slices.ContainsFunc(verdicts, func(v judge.Verdict) bool { return v.Violated() && !dependsOnMachine[v.Invariant] })
 }
 
-// judge evaluates a history, prints the verdicts and saves the summary. It saves the history too if keep returns true.
+// judge evaluates a history, prints the verdicts and saves the summary in the directory for results, if there is one. It saves
+// the history too if keep returns true.
 func (s *settings) judge(h *history.History, stdout io.Writer, keep func(report.Summary) bool) (report.Summary, error) {
 	summary := report.Summarize(h, judge.Evaluate(h))
 	printVerdicts(stdout, h, summary.Verdicts)
@@ -41,6 +41,9 @@ func (s *settings) judge(h *history.History, stdout io.Writer, keep func(report.
 		if err := h.Write(filepath.Join(s.out, h.Name+historySuffix)); err != nil {
 			return summary, err
 		}
+	}
+	if s.out == "" {
+		return summary, nil
 	}
 	return summary, summary.WriteFile(filepath.Join(s.out, h.Name+summarySuffix))
 }
@@ -124,59 +127,52 @@ func writeReport(out string, from ...string) error {
 	return report.Write(out, drills, results)
 }
 
-// runJudge judges saved histories again. With -out it writes their summaries and a report.
-func runJudge(_ context.Context, args []string, stdout, stderr io.Writer) (int, error) {
-	flags := flag.NewFlagSet("drill judge", flag.ContinueOnError)
-	s := settings{}
+// setupJudge defines the command that judges saved histories again. With -out it writes their summaries and a report.
+func setupJudge(flags *flag.FlagSet) runFunc {
+	var s settings
 	flags.StringVar(&s.out, "out", "", "`DIRECTORY` for results and a report; by default nothing is written")
-	if err := parseFlags(flags, args, stderr); err != nil {
-		return 0, err
-	}
-	if flags.NArg() == 0 {
-		return 0, usageError("name the history files (*" + historySuffix + ")")
-	}
-	if s.out != "" {
-		if err := os.MkdirAll(s.out, 0o755); err != nil {
-			return 0, err
-		}
-	}
-	code := exitOK
-	for _, file := range flags.Args() {
-		h, err := history.Read(file)
-		if err != nil {
-			return 0, err
-		}
-		fmt.Fprintf(stdout, "%s (seed %d)\n", h.Name, h.Seed)
-		verdicts := judge.Evaluate(h)
-		printVerdicts(stdout, h, verdicts)
-		if promiseBroken(verdicts) && h.Mutant == "" {
-			code = exitBroken
+	return func(_ context.Context, files []string, stdout, _ io.Writer) (int, error) {
+		if len(files) == 0 {
+			return 0, usageError("name the history files (*" + historySuffix + ")")
 		}
 		if s.out != "" {
-			if err := report.Summarize(h, verdicts).WriteFile(filepath.Join(s.out, h.Name+summarySuffix)); err != nil {
+			if err := os.MkdirAll(s.out, 0o755); err != nil {
 				return 0, err
 			}
 		}
+		code := exitOK
+		for _, file := range files {
+			h, err := history.Read(file)
+			if err != nil {
+				return 0, err
+			}
+			fmt.Fprintf(stdout, "%s (seed %d)\n", h.Name, h.Seed)
+			summary, err := s.judge(h, stdout, func(report.Summary) bool { return false })
+			if err != nil {
+				return 0, err
+			}
+			if promiseBroken(summary.Verdicts) && h.Mutant == "" {
+				code = exitBroken
+			}
+		}
+		if s.out == "" {
+			return code, nil
+		}
+		return s.finish(code, stdout)
 	}
-	if s.out == "" {
-		return code, nil
-	}
-	return s.finish(code, stdout)
 }
 
-// runReport writes one report about the results in several directories.
-func runReport(_ context.Context, args []string, stdout, stderr io.Writer) (int, error) {
-	flags := flag.NewFlagSet("drill report", flag.ContinueOnError)
+// setupReport defines the command that writes one report about the results in several directories.
+func setupReport(flags *flag.FlagSet) runFunc {
 	out := flags.String("out", "drill-report", "`DIRECTORY` for the report")
-	if err := parseFlags(flags, args, stderr); err != nil {
-		return 0, err
+	return func(_ context.Context, dirs []string, stdout, _ io.Writer) (int, error) {
+		if len(dirs) == 0 {
+			return 0, usageError("name the directories with results")
+		}
+		if err := writeReport(*out, dirs...); err != nil {
+			return 0, err
+		}
+		fmt.Fprintln(stdout, filepath.Join(*out, "report.md"))
+		return exitOK, nil
 	}
-	if flags.NArg() == 0 {
-		return 0, usageError("name the directories with results")
-	}
-	if err := writeReport(*out, flags.Args()...); err != nil {
-		return 0, fmt.Errorf("reading results in %s: %w", strings.Join(flags.Args(), ", "), err)
-	}
-	fmt.Fprintln(stdout, filepath.Join(*out, "report.md"))
-	return exitOK, nil
 }

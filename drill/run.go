@@ -50,11 +50,11 @@ func (e *environment) runPlan(ctx context.Context, p plan) (*history.History, er
 	if err != nil {
 		return nil, err
 	}
-	sampler := e.startSampler(ctx, r.recorder.Now)
+	stopSampler := e.startSampler(ctx, r.recorder.Now)
 	stopLoad := runLoad(ctx, r.recorder, p.seed, p.rate, "drill", r.targets())
 	runErr := r.injectAll(ctx)
 	stopLoad()
-	r.history.Samples = sampler.stop()
+	r.history.Samples = stopSampler()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

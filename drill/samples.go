@@ -5,16 +5,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/shirou/gopsutil/v4/net"
 
 	"userinfo/drill/history"
 	"userinfo/internal/fleet"
@@ -81,31 +78,22 @@ func (e *environment) sampleAll(ctx context.Context, now func() time.Duration) [
 // sampleInterval is the time between two samples of an instance.
 const sampleInterval = 2 * time.Second
 
-// sampler measures the instances until it is stopped.
-type sampler struct {
-	cancel  context.CancelFunc
-	done    chan struct{}
-	samples []history.Sample // complete when done is closed
-}
-
-func (e *environment) startSampler(ctx context.Context, now func() time.Duration) *sampler {
+// startSampler measures the instances until stop is called. stop returns all samples.
+func (e *environment) startSampler(ctx context.Context, now func() time.Duration) (stop func() []history.Sample) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &sampler{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(s.done)
+	var samples []history.Sample
+	var running sync.WaitGroup
+	running.Go(func() {
 		for ctx.Err() == nil {
-			s.samples = append(s.samples, e.sampleAll(ctx, now)...)
+			samples = append(samples, e.sampleAll(ctx, now)...)
 			_ = sleep(ctx, sampleInterval)
 		}
-	}()
-	return s
-}
-
-// stop stops the sampler and returns all samples.
-func (s *sampler) stop() []history.Sample {
-	s.cancel()
-	<-s.done
-	return s.samples
+	})
+	return func() []history.Sample {
+		cancel()
+		running.Wait()
+		return samples
+	}
 }
 
 // cassandraConnections counts the TCP connections of an instance to Cassandra nodes of its own datacentre and of others. It
@@ -115,65 +103,16 @@ func (e *environment) cassandraConnections(i *fleet.Instance) (local, remote int
 	for _, n := range e.cluster.Nodes("") {
 		datacentre[n.Address] = n.Datacentre
 	}
-	proc := fmt.Sprintf("/proc/%d", i.PID())
-	sockets, err := socketInodes(proc)
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, table := range []string{"net/tcp", "net/tcp6"} {
-		text, err := os.ReadFile(filepath.Join(proc, table))
-		if err != nil {
-			return 0, 0, err
-		}
-		for line := range strings.Lines(string(text)) {
-			address, port, inode := parseTCPLine(line)
-			dc, isNode := datacentre[address]
-			switch {
-			case !isNode || port != testcluster.Port || !sockets[inode]:
-			case dc == i.Datacentre:
-				local++
-			default:
-				remote++
-			}
+	connections, err := net.ConnectionsPid("tcp", int32(i.PID()))
+	for _, c := range connections {
+		dc, isNode := datacentre[c.Raddr.IP]
+		switch {
+		case !isNode || c.Raddr.Port != testcluster.Port || c.Status != "ESTABLISHED":
+		case dc == i.Datacentre:
+			local++
+		default:
+			remote++
 		}
 	}
-	return local, remote, nil
-}
-
-// socketInodes returns the inodes of the open sockets of a process.
-func socketInodes(proc string) (map[string]bool, error) {
-	fds, err := os.ReadDir(filepath.Join(proc, "fd"))
-	if err != nil {
-		return nil, err
-	}
-	inodes := make(map[string]bool)
-	for _, fd := range fds {
-		link, err := os.Readlink(filepath.Join(proc, "fd", fd.Name()))
-		if inode, ok := strings.CutPrefix(link, "socket:["); err == nil && ok {
-			inodes[strings.TrimSuffix(inode, "]")] = true
-		}
-	}
-	return inodes, nil
-}
-
-// parseTCPLine returns the remote address and the inode of an established connection in a line of /proc/PID/net/tcp or tcp6
-// (see proc(5)). It returns "" for all other lines.
-//
-//	sl  local_address rem_address   st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode …
-//	 1: 0100007F:0CEA 0B00D50A:2352 01 …                                                   12345
-//
-// An address is a sequence of 32-bit words in host byte order; parseTCPLine expects little-endian.
-func parseTCPLine(line string) (address string, port int, inode string) {
-	const established = "01"
-	columns := strings.Fields(line)
-	if len(columns) < 10 || columns[3] != established {
-		return "", 0, ""
-	}
-	host, hexPort, _ := strings.Cut(columns[2], ":")
-	ipv4, err := strconv.ParseUint(host[max(0, len(host)-8):], 16, 32) // also the end of an IPv4-mapped IPv6 address
-	n, err2 := strconv.ParseUint(hexPort, 16, 16)
-	if err != nil || err2 != nil {
-		return "", 0, ""
-	}
-	return fmt.Sprintf("%d.%d.%d.%d", byte(ipv4), byte(ipv4>>8), byte(ipv4>>16), byte(ipv4>>24)), int(n), columns[9]
+	return local, remote, err
 }

@@ -63,8 +63,10 @@ func (t targetList) byDatacentre() (names []string, grouped [][]load.Target) {
 	return names, grouped
 }
 
-func (w *watchSettings) flags() *flag.FlagSet {
-	flags := w.commonFlags("watch")
+// setupWatch defines the command that records an existing installation while its operators inject faults.
+func setupWatch(flags *flag.FlagSet) runFunc {
+	var w watchSettings
+	w.defineLoad(flags)
 	flags.Var(&w.targets, "target", "`DC=URL` of a collection, such as dc1=https://host:8443/sessions/v1; at least one for each datacentre")
 	flags.StringVar(&w.tokenFile, "token-file", "", "`FILE` with the bearer token of a client that may get, set, touch and delete keys that start with drill:")
 	flags.StringVar(&w.caFile, "ca", "", "`FILE` with the CA of the instances' certificates; by default the system's CAs are trusted")
@@ -72,35 +74,27 @@ func (w *watchSettings) flags() *flag.FlagSet {
 	flags.DurationVar(&w.skew, "skew", 100*time.Millisecond, "largest clock difference between instances")
 	flags.DurationVar(&w.length, "for", 0, "how long to watch; 0 means until \"done\" on standard input or an interrupt")
 	flags.DurationVar(&w.settleTime, "settle", time.Minute, "how long to wait for pending deletes before the final reads")
-	return flags
-}
-
-// runWatch records the history of an existing installation while its operators inject faults.
-func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
-	var w watchSettings
-	if err := parseFlags(w.flags(), args, stderr); err != nil {
-		return 0, err
+	return func(ctx context.Context, _ []string, stdout, _ io.Writer) (int, error) {
+		roots, token, err := w.load()
+		if err != nil {
+			return 0, usageError(err.Error())
+		}
+		if err := w.tryTargets(roots, token); err != nil {
+			return 0, fmt.Errorf("the installation does not accept the load, so nothing was watched: %w", err)
+		}
+		if err := w.prepare(stdout); err != nil {
+			return 0, err
+		}
+		h := w.watch(ctx, roots, token, os.Stdin, stdout)
+		summary, err := w.judge(h, stdout, func(report.Summary) bool { return true })
+		if err != nil {
+			return 0, err
+		}
+		if promiseBroken(summary.Verdicts) {
+			return w.finish(exitBroken, stdout)
+		}
+		return w.finish(exitOK, stdout)
 	}
-	roots, token, err := w.load()
-	if err != nil {
-		return 0, usageError(err.Error())
-	}
-	if err := w.tryTargets(roots, token); err != nil {
-		return 0, fmt.Errorf("the installation does not accept the load, so nothing was watched: %w", err)
-	}
-	if err := w.prepare(stdout); err != nil {
-		return 0, err
-	}
-	h := w.watch(ctx, roots, token, os.Stdin, stdout)
-	summary, err := w.judge(h, stdout, func(report.Summary) bool { return true })
-	if err != nil {
-		return 0, err
-	}
-	code := exitOK
-	if promiseBroken(summary.Verdicts) {
-		code = exitBroken
-	}
-	return w.finish(code, stdout)
 }
 
 // load checks the flags and reads the files that they name.

@@ -53,7 +53,7 @@ type Latency struct {
 
 // verifyLatency checks I7 and I8 for each fault and datacentre.
 func (e *evidence) verifyLatency() {
-	for _, dc := range e.datacentresWithLoad() {
+	for _, dc := range e.h.Datacentres {
 		all := e.load(dc, func(*history.Operation) bool { return true })
 		withoutDeletes := e.load(dc, func(o *history.Operation) bool { return o.Method != history.Delete })
 		for i, f := range e.faults {
@@ -65,17 +65,6 @@ func (e *evidence) verifyLatency() {
 			}
 		}
 	}
-}
-
-func (e *evidence) datacentresWithLoad() []string {
-	var all []string
-	for i := range e.h.Operations {
-		if o := &e.h.Operations[i]; !o.Final && !slices.Contains(all, o.DC) {
-			all = append(all, o.DC)
-		}
-	}
-	slices.Sort(all)
-	return all
 }
 
 // load returns the operations of a datacentre that match, without the final reads, ordered by Due.

@@ -12,9 +12,10 @@
 package load
 
 import (
-	"container/heap"
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ type Schedule struct {
 	datacentres int
 	interval    time.Duration // between operations
 	now         time.Duration // next free slot
-	queue       queue
+	queue       []Planned     // ordered by due time
 	prefix      string
 
 	generation map[string]int // by key name; a deleted key gets a new generation and is never reused
@@ -110,7 +111,9 @@ func (s *Schedule) Next() Planned {
 	for len(s.queue) == 0 || s.queue[0].Due >= s.now {
 		s.fillSlot()
 	}
-	return heap.Pop(&s.queue).(Planned)
+	next := s.queue[0]
+	s.queue = s.queue[1:]
+	return next
 }
 
 // fillSlot plans the operations of the next slot. Several operations take several slots, which keeps the rate.
@@ -276,22 +279,10 @@ func (s *Schedule) key(name string) string {
 
 // add plans one operation, due some time after the current slot.
 func (s *Schedule) add(after time.Duration, dc int, method history.Method, key string, ttl int) {
-	heap.Push(&s.queue, Planned{
-		Due: s.now + after, DC: dc, Pick: s.random.IntN(1 << 20), Method: method, Key: key, TTL: ttl,
+	due := s.now + after
+	i, _ := slices.BinarySearchFunc(s.queue, due+1, func(p Planned, t time.Duration) int { return cmp.Compare(p.Due, t) })
+	s.queue = slices.Insert(s.queue, i, Planned{
+		Due: due, DC: dc, Pick: s.random.IntN(1 << 20), Method: method, Key: key, TTL: ttl,
 		Pinned: strings.HasPrefix(key, s.prefix+"pinned"),
 	})
-}
-
-// queue is a heap of operations, ordered by due time.
-type queue []Planned
-
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].Due < q[j].Due }
-func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)        { *q = append(*q, x.(Planned)) }
-
-func (q *queue) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
 }
