@@ -197,7 +197,7 @@ func writeViolations(d *report.Document, drills []Summary) {
 			d.Paragraph("**%s** in drill %s (seed %s): %s of %s. Promise: %s", v.Invariant, s.Name, fmt.Sprint(s.Seed), v.Broken, v.Checked, promises[v.Invariant])
 			var items []any
 			for _, w := range firstOfEachFault(v.Violations) {
-				items = append(items, fmt.Sprintf("%s at %s: %s (operations %s)", w.Fault, report.Duration(w.At), w.What, list(w.Operations)))
+				items = append(items, fmt.Sprintf("%s at %s: %s%s", w.Fault, report.Duration(w.At), w.What, list(w.Operations)))
 			}
 			if more := v.Broken - len(items); more > 0 {
 				items = append(items, fmt.Sprintf("and %s more; see the history", report.Count(more)))
@@ -226,17 +226,18 @@ func firstOfEachFault(all []judge.Violation) []judge.Violation {
 	return first[:min(len(first), shownViolations)]
 }
 
-// list returns at most five operation IDs as text.
+// list returns at most five operation IDs as text in parentheses.
 func list(operations []int64) string {
 	const shown = 5
-	var names []string
-	for _, id := range operations[:min(len(operations), shown)] {
-		names = append(names, fmt.Sprint(id))
+	if len(operations) == 0 {
+		return ""
 	}
+	text := fmt.Sprint(operations[:min(len(operations), shown)])
+	text = " (operations " + strings.ReplaceAll(strings.Trim(text, "[]"), " ", ", ")
 	if len(operations) > shown {
-		names = append(names, "…")
+		text += ", …"
 	}
-	return strings.Join(names, ", ")
+	return text + ")"
 }
 
 // writeFigures writes errors and latency during the faults that I7 and I8 are about.
@@ -265,7 +266,7 @@ func writeFigures(d *report.Document, drills []Summary) {
 		return
 	}
 	d.Heading(2, "Loss of one node or of the other datacentre")
-	d.Paragraph("I7 counts gets, sets and touches; I8 counts all operations. Latency counts from the due time of a request. Full speed means three seconds without an error and with at most 2 % of the requests slower than twice the p99 before.")
+	d.Paragraph("I7 counts gets, sets and touches; I8 counts all operations. Latency counts from the due time of a request. Full speed means three seconds without an error and with at most 2 %% of the requests slower than twice the p99 before.")
 	d.Table(t)
 }
 

@@ -38,6 +38,9 @@ func expect(t *testing.T, text string, wants ...string) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
+	if strings.Contains(text, "%!") {
+		t.Errorf("a format is wrong in\n%s", text)
+	}
 }
 
 func TestWrite_ShowsVerdictsFaultsAndViolations(t *testing.T) {
