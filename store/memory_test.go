@@ -58,3 +58,29 @@ func TestMemory_RecordPending_ErrFull(t *testing.T) {
 		t.Errorf("after an entry was removed: %v", err)
 	}
 }
+
+func TestMemory_Write_ErrFull(t *testing.T) {
+	const ttl = time.Minute
+	now := time.Now()
+	m := store.NewMemory(2*(store.RowOverhead+2), func() time.Time { return now })
+	write := func(key access.Key, data string) error {
+		return m.Write(t.Context(), key, []byte(data), now.UnixMicro(), ttl)
+	}
+	if err := errors.Join(write("a", "1"), write("b", "1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("c", "1"); !errors.Is(err, store.ErrFull) {
+		t.Errorf("a third row: error %v, want %v", err, store.ErrFull)
+	}
+	if err := write("a", "22"); !errors.Is(err, store.ErrFull) {
+		t.Errorf("a larger value: error %v, want %v", err, store.ErrFull)
+	}
+	now = now.Add(time.Microsecond)
+	if err := write("a", "2"); err != nil {
+		t.Errorf("a value of the same size: %v", err)
+	}
+	now = now.Add(2 * ttl)
+	if err := write("c", "1"); err != nil {
+		t.Errorf("after the other rows have expired: %v", err)
+	}
+}

@@ -2,8 +2,8 @@
 // the differences as metrics and logs a warning if a clock is wrong by 100 ms or more. It corrects nothing; that is the
 // task of NTP.
 //
-// Clocks matter because of two concurrent writes the one with the later timestamp wins, and because each node expires
-// values by its own clock. See package store.
+// Clocks matter for two reasons. An instance takes the timestamps of its writes from its clock, and of two writes the one
+// with the later timestamp wins. A node expires values by its own clock. See package store.
 //
 // # Nodes
 //

@@ -33,8 +33,8 @@ import (
 type Config struct {
 	// Collection is the name of the collection. It is part of every row key.
 	Collection string
-	// Keys returns the keys in force. Rows calls it once for every operation, so that keys can be rotated. All results
-	// must have the same IndexKey; see Keys.Replace.
+	// Keys returns the keys in force. Every method of Rows calls it once, so that keys can be rotated. All results must
+	// have the same IndexKey; see Keys.Replace.
 	Keys func() *Keys
 	// Random must be cryptographically secure. It makes nonces.
 	Random  io.Reader
