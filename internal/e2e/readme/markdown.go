@@ -7,8 +7,8 @@
 //   - A ```sh block after the comment <!-- test: run -->: the block runs as a shell script in a scratch directory, with
 //     the program userinfo in PATH. It must succeed.
 //   - A ```yaml block after the comment <!-- test: check-config -->: the block must be accepted by
-//     `userinfo check-config`. Every absolute path in it gets a file of the right kind in the scratch directory. Later
-//     blocks of the same file find it there as userinfo.yaml.
+//     `userinfo check-config`. Every file that it names is created in the scratch directory. Later blocks of the same file
+//     find the configuration there as userinfo.yaml.
 //
 // All other blocks are ignored.
 package readme

@@ -42,8 +42,8 @@ var fileKinds = map[string]string{
 	"seal.index_key": "index", "seal.keys": "seal", "clients.signature_keys.file": "signature", "audit.key_file": "audit",
 }
 
-// writeConfig writes a configuration as userinfo.yaml. It moves every absolute path into the directory and creates the
-// files that the paths name.
+// writeConfig writes a configuration as userinfo.yaml and creates the files that it names. It moves absolute paths into the
+// directory. Relative paths are relative to the directory already.
 func (s *scratch) writeConfig(text string) error {
 	var root yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
@@ -69,18 +69,21 @@ func (s *scratch) makeFiles(n *yaml.Node, name string) error {
 		}
 	case yaml.ScalarNode:
 		kind, ok := fileKinds[name]
-		if !ok || !filepath.IsAbs(n.Value) {
+		if !ok {
 			return nil
 		}
-		n.Value = filepath.Join(s.dir, n.Value)
+		file := filepath.Join(s.dir, n.Value)
+		if filepath.IsAbs(n.Value) {
+			n.Value = file
+		}
 		text, err := s.content(kind)
 		if err != nil {
 			return fmt.Errorf("making the file for %s: %w", name, err)
 		}
-		if err := os.MkdirAll(filepath.Dir(n.Value), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			return err
 		}
-		return os.WriteFile(n.Value, text, 0o600)
+		return os.WriteFile(file, text, 0o600)
 	default:
 		for _, child := range n.Content {
 			if err := s.makeFiles(child, name); err != nil {

@@ -10,15 +10,21 @@ import (
 	"userinfo/internal/e2e/devserver"
 )
 
-// TestScratch_ExampleConfigurationIsAccepted checks with the complete example that every kind of file can be made.
-func TestScratch_ExampleConfigurationIsAccepted(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(projectRoot, "deploy", "userinfo.yaml"))
-	if err != nil {
-		t.Fatal(err)
+// TestScratch_ExampleConfigurationsAreAccepted checks the examples in deploy. The first names every kind of file, with
+// absolute paths; the second has relative paths.
+func TestScratch_ExampleConfigurationsAreAccepted(t *testing.T) {
+	program := devserver.Build(t)
+	for _, name := range []string{"userinfo.yaml", "minimal.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join(projectRoot, "deploy", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := newScratch(t.TempDir(), program)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkConfig(t, s, block{file: name, line: 1, text: string(text)})
+		})
 	}
-	s, err := newScratch(t.TempDir(), devserver.Build(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkConfig(t, s, block{file: "deploy/userinfo.yaml", line: 1, text: string(text)})
 }
