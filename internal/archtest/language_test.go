@@ -1,0 +1,104 @@
+package archtest
+
+import (
+	"go/ast"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// unfinished lists directories whose comments and test names do not follow the rules below yet. Remove an entry when its
+// files do. "." is the root with README.md.
+var unfinished = []string{
+	".",
+	"access",
+	"access/forwarded",
+	"access/signature",
+	"api",
+	"bench",
+	"bench/load",
+	"bench/target",
+	"cmd/userinfo",
+	"drill/report",
+	"internal/config",
+	"internal/field",
+	"internal/keyfile",
+	"internal/page",
+	"internal/report",
+	"store",
+	"store/cassandra",
+	"store/cassandra/coordinator",
+	"store/clockskew",
+	"store/seal",
+	"tlsconf",
+}
+
+// forbiddenPhrases are hard to read for readers of English as a second language. Each is split, so that the test does not
+// find itself.
+var forbiddenPhrases = regexp.MustCompile(`(?i)\b(of ` + `which|that ` + `of|who` + `ever|le` + `st [a-z]|but ` + `for|is ` + `none)\b`)
+
+func isUnfinished(file string) bool { return slices.Contains(unfinished, path.Dir(file)) }
+
+func TestComments_ContainNoForbiddenPhrases(t *testing.T) {
+	for _, s := range sourceFiles(t) {
+		if isUnfinished(s.name) {
+			continue
+		}
+		for _, group := range s.ast.Comments {
+			for _, phrase := range forbiddenPhrases.FindAllString(joinLines(group.Text()), -1) {
+				t.Errorf("%s:%d: the comment contains %q; say it more simply", s.name, s.fset.Position(group.Pos()).Line, phrase)
+			}
+		}
+	}
+}
+
+func TestMarkdown_ContainsNoForbiddenPhrases(t *testing.T) {
+	walkFiles(t, func(file string) {
+		if path.Ext(file) != ".md" || isUnfinished(file) {
+			return
+		}
+		for _, phrase := range forbiddenPhrases.FindAllString(joinLines(string(readFile(t, file))), -1) {
+			t.Errorf("%s contains %q; say it more simply", file, phrase)
+		}
+	})
+}
+
+// joinLines replaces white space by single spaces, so that a phrase is found across lines.
+func joinLines(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func TestForbiddenPhrases_MatchWholeWords(t *testing.T) {
+	for text, want := range map[string]bool{
+		"the file, of " + "which there are two":     true,
+		"Who" + "ever comes":                        true,
+		"closed, le" + "st a client waits":          true,
+		"all files but " + "for one":                true,
+		"at least one, the latest, and for nothing": false,
+		"the key that often changes":                false,
+	} {
+		if got := forbiddenPhrases.MatchString(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// testName is the form of a test's name: TestType_Behaviour.
+var testName = regexp.MustCompile(`^Test[A-Z][A-Za-z0-9]*_[A-Z]`)
+
+func TestTests_AreNamedForTypeAndBehaviour(t *testing.T) {
+	for _, s := range sourceFiles(t) {
+		if !s.isTest || isUnfinished(s.name) {
+			continue
+		}
+		for _, d := range s.ast.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") || f.Name.Name == "TestMain" {
+				continue
+			}
+			if !testName.MatchString(f.Name.Name) {
+				t.Errorf("%s: name %s like TestType_Behaviour", s.name, f.Name.Name)
+			}
+		}
+	}
+}
