@@ -13,7 +13,7 @@ import (
 
 // maxNodes is the largest number of nodes that a configuration may have. Without it, a small file with nested aliases could
 // use all memory.
-const maxNodes = 1 << 20
+const maxNodes = 1 << 18
 
 // decoder fills in a Config from YAML nodes. It continues after a mistake, so that it finds all mistakes of a file.
 //
@@ -53,10 +53,11 @@ func (d *decoder) mistake(line int, path, format string, args ...any) {
 }
 
 func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
-	if d.nodes++; d.nodes >= maxNodes {
-		if d.nodes == maxNodes {
-			d.mistake(n.Line, "", "the configuration is too large, with its aliases expanded")
-		}
+	if d.tooLarge() {
+		return
+	}
+	if d.nodes++; d.tooLarge() {
+		d.mistake(n.Line, "", "the configuration is too large, with its aliases expanded")
 		return
 	}
 	if n.Kind == yaml.AliasNode {
@@ -90,6 +91,9 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 		d.scalar(path, n, v)
 	}
 }
+
+// tooLarge reports whether the configuration has too many nodes. Decoding then stops.
+func (d *decoder) tooLarge() bool { return d.nodes >= maxNodes }
 
 // nodeKind returns the kind of YAML node that v is decoded from.
 func nodeKind(v reflect.Value) yaml.Kind {
@@ -143,6 +147,9 @@ func (d *decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, element := range n.Content {
+		if d.tooLarge() {
+			return
+		}
 		d.value(fmt.Sprintf("%s[%d]", path, i), element, v.Index(i))
 	}
 }

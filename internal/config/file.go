@@ -67,6 +67,9 @@ func Parse(name string, text []byte) (*File, error) {
 	}
 	d := decoder{file: name}
 	d.decode("", f.root, f.Config)
+	if d.tooLarge() {
+		return nil, join(d.mistakes)
+	}
 	f.ApplyDefaults()
 	mistakes := d.mistakes
 	for _, m := range f.mistakes(f.validate()) {

@@ -1,5 +1,4 @@
-// Package field names the place in a configuration that an error is about, so that whoever loads the
-// file can tell its line.
+// Package field names the field of a configuration that an error is about, so that the loader can find its line.
 package field
 
 import (
@@ -7,25 +6,27 @@ import (
 	"fmt"
 )
 
-// Error is what is wrong with one field. Path is its place in the file, such as clients[0].tokens[1].sha256.
-// Err never quotes a secret.
+// Error is a mistake in one field.
 type Error struct {
+	// Path is the place of the field in the file, such as clients[0].tokens[1].sha256.
 	Path string
-	Err  error
+	// Err is the reason. It must not contain a secret.
+	Err error
 }
 
+// Error returns PATH: REASON.
 func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
 
-// Unwrap gives the reason without the place.
+// Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf is an Error for the field at path.
+// Errorf returns an *Error for the field at path.
 func Errorf(path, format string, args ...any) error {
 	return &Error{Path: path, Err: fmt.Errorf(format, args...)}
 }
 
-// All lists every Error in err, which may be a tree made by errors.Join. An error that names no field
-// comes back with an empty Path.
+// All returns every Error in err, which may be a tree made by errors.Join, in order. An error that names no field is
+// returned with an empty Path.
 func All(err error) []*Error {
 	if err == nil {
 		return nil

@@ -10,17 +10,17 @@ import (
 	"userinfo/internal/field"
 )
 
-func TestAnErrorSaysPathAndReason(t *testing.T) {
+func TestErrorf_ReturnsPathAndReason(t *testing.T) {
 	err := field.Errorf("a[0].b", "reading: %w", io.ErrUnexpectedEOF)
 	if got := err.Error(); got != "a[0].b: reading: unexpected EOF" {
-		t.Errorf("it says %q", got)
+		t.Errorf("got %q", got)
 	}
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Error("the reason cannot be asked for")
+		t.Error("errors.Is does not find the reason")
 	}
 }
 
-func TestAllFindsEveryErrorInOrder(t *testing.T) {
+func TestAll_ReturnsEveryErrorInOrder(t *testing.T) {
 	a, b, c := field.Errorf("a", "1"), field.Errorf("b", "2"), field.Errorf("c", "3")
 	for _, test := range []struct {
 		name string
@@ -29,13 +29,13 @@ func TestAllFindsEveryErrorInOrder(t *testing.T) {
 	}{
 		{"no error", nil, nil},
 		{"one", a, []string{"a"}},
-		{"a join of none", errors.Join(nil, nil), nil},
+		{"an empty join", errors.Join(nil, nil), nil},
 		{"a join", errors.Join(a, nil, b), []string{"a", "b"}},
 		{"a tree of joins", errors.Join(errors.Join(a, b), errors.Join(errors.Join(c))), []string{"a", "b", "c"}},
-		{"several wrapped by one format", fmt.Errorf("%w and %w", a, b), []string{"a", "b"}},
-		{"one that is wrapped", fmt.Errorf("while checking: %w", a), []string{"a"}},
-		{"one without a field", io.EOF, []string{""}},
-		{"one of them without a field", errors.Join(a, io.EOF), []string{"a", ""}},
+		{"two wrapped by one format", fmt.Errorf("%w and %w", a, b), []string{"a", "b"}},
+		{"a wrapped error", fmt.Errorf("while checking: %w", a), []string{"a"}},
+		{"an error without a field", io.EOF, []string{""}},
+		{"a join with an error without a field", errors.Join(a, io.EOF), []string{"a", ""}},
 	} {
 		var got []string
 		for _, e := range field.All(test.err) {
@@ -47,7 +47,7 @@ func TestAllFindsEveryErrorInOrder(t *testing.T) {
 	}
 }
 
-func TestAnErrorWithoutAFieldIsKept(t *testing.T) {
+func TestAll_KeepsErrorWithoutField(t *testing.T) {
 	all := field.All(errors.Join(io.EOF))
 	if len(all) != 1 || !errors.Is(all[0], io.EOF) {
 		t.Errorf("All = %v", all)

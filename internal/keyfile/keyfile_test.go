@@ -1,6 +1,7 @@
 package keyfile_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,11 +10,11 @@ import (
 	"userinfo/internal/keyfile"
 )
 
-func whole(text []byte) (string, error) { return string(text), nil }
+// asText is a parser that accepts everything.
+func asText(text []byte) (string, error) { return string(text), nil }
 
-func TestOnlyAFileOfItsOwnerAloneHoldsAKey(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "planted-name")
+func TestRead_AcceptsOnlyFileThatItsOwnerAloneCanUse(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "planted-name")
 	if err := os.WriteFile(file, []byte("planted-key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -24,33 +25,61 @@ func TestOnlyAFileOfItsOwnerAloneHoldsAKey(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		key, err := keyfile.Read(file, whole)
+		key, err := keyfile.Read(file, asText)
 		if good != (err == nil) || good != (key == "planted-key") || !good && key != "" {
 			t.Errorf("mode %04o: %q, %v", mode, key, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "planted") {
-			t.Errorf("mode %04o: the error tells too much: %v", mode, err)
+			t.Errorf("mode %04o: the error contains a secret: %v", mode, err)
 		}
 	}
 }
 
-func TestWhatIsNoFileHoldsNoKey(t *testing.T) {
+func TestRead_RejectsWhatIsNotARegularFile(t *testing.T) {
 	for _, file := range []string{t.TempDir(), filepath.Join(t.TempDir(), "planted-missing"), "userinfo-planted-key-1:AAAA", ""} {
-		key, err := keyfile.Read(file, whole)
+		key, err := keyfile.Read(file, asText)
 		if err == nil || key != "" {
-			t.Errorf("%q holds %q", file, key)
+			t.Errorf("%q: %q, %v", file, key, err)
 		} else if strings.Contains(err.Error(), "planted") {
-			t.Errorf("the error tells too much: %v", err)
+			t.Errorf("the error contains a secret: %v", err)
 		}
 	}
 }
 
-func TestNoMoreThanAKeyIsRead(t *testing.T) {
+func TestRead_ReadsAtMostMaxBytes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "large")
 	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := keyfile.Read(file, whole); err != nil || len(text) != keyfile.MaxBytes {
+	if text, err := keyfile.Read(file, asText); err != nil || len(text) != keyfile.MaxBytes {
 		t.Errorf("%d bytes, %v", len(text), err)
+	}
+}
+
+func TestReadSecretOrPublic_AcceptsPublicKeyThatEverybodyCanRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	for text, good := range map[string]bool{
+		"-----BEGIN PUBLIC KEY-----\n": true, "-----BEGIN PRIVATE KEY-----\n": false, "userinfo-signature-key-1:AAAA": false, "": false,
+		" -----BEGIN PUBLIC KEY-----\n": false,
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := keyfile.ReadSecretOrPublic(file, asText); (err == nil) != good || good && got != text {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+		if _, err := keyfile.Read(file, asText); err == nil {
+			t.Errorf("Read accepts %q", text)
+		}
+	}
+}
+
+func TestWithoutName(t *testing.T) {
+	err := keyfile.WithoutName(&fs.PathError{Op: "open", Path: "planted", Err: fs.ErrNotExist})
+	if err != fs.ErrNotExist {
+		t.Errorf("got %v", err)
+	}
+	if err := keyfile.WithoutName(fs.ErrClosed); err != fs.ErrClosed {
+		t.Errorf("got %v", err)
 	}
 }

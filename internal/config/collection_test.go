@@ -1,0 +1,45 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCollection_ValidateRejects(t *testing.T) {
+	testMistakes(t, []mistake{
+		{"two collections of one name", sessions, sessions + "\n  - {name: sessions, path: /x, table: x}", `u.yaml:11: collections[1].name: another collection has "sessions" already`},
+		{"two collections with one path", sessions, sessions + "\n  - {name: b, path: /sessions/v1}", `u.yaml:11: collections[1].path: another collection has "/sessions/v1" already`},
+		{"one path below another", sessions, sessions + "\n  - {name: b, path: /sessions/v1/b}", `u.yaml:11: collections[1].path: "/sessions/v1/b" is below "/sessions/v1"`},
+		{"two collections in one table", sessions, sessions + "\n  - {name: b, table: sessions}", `u.yaml:11: collections[1].table: another collection has "sessions" already`},
+		{"table that needs quotes", sessions, sessions + "\n    table: a-b", "u.yaml:11: collections[0].table: must be of a-z, 0-9 and _, beginning with a letter, at most 48 characters"},
+		{"table of the pending deletes", sessions, sessions + "\n    table: pending_deletes", `u.yaml:11: collections[0].table: "pending_deletes" is one of the service's own tables`},
+		{"table of the clocks", sessions, sessions + "\n    table: instance_clocks", `u.yaml:11: collections[0].table: "instance_clocks" is one of the service's own tables`},
+		{"path without a slash", sessions, sessions + "\n    path: x", "u.yaml:11: collections[0].path: must begin with /"},
+		{"path that ends with a slash", sessions, sessions + "\n    path: /x/", "u.yaml:11: collections[0].path: must begin with /"},
+		{"path with a parameter", sessions, sessions + "\n    path: /:x", "u.yaml:11: collections[0].path: must begin with /"},
+		{"path with a double slash", sessions, sessions + "\n    path: /x//y", "u.yaml:11: collections[0].path: must begin with /"},
+		{"unknown layout", sessions, sessions + "\n    layout: redis", "u.yaml:11: collections[0].layout: must be userinfo or kask"},
+		{"default TTL above the largest", sessions, sessions + "\n    max_ttl: 1h", "u.yaml:10: collections[0].default_ttl: must not be longer than max_ttl (1h0m0s)"},
+		{"TTL of less than a second", sessions, sessions + "\n    max_ttl: 24h\n    default_ttl: 1ms", "u.yaml:12: collections[0].default_ttl: must be whole seconds"},
+		{"TTL of a part of a second", sessions, sessions + "\n    max_ttl: 24h0m0.5s", "u.yaml:11: collections[0].max_ttl: must be whole seconds"},
+		{"TTL beyond Cassandra's", sessions, sessions + "\n    max_ttl: 175201h", "u.yaml:11: collections[0].max_ttl: must be whole seconds"},
+		{"negative fence", sessions, sessions + "\n    fence: -1s", "u.yaml:11: collections[0].fence: must be whole seconds, from 0s (no fence) to 1h"},
+		{"fence too long", sessions, sessions + "\n    fence: 61m", "u.yaml:11: collections[0].fence: must be whole seconds"},
+		{"touch slack too large", sessions, sessions + "\n    touch_slack: 0.51", "u.yaml:11: collections[0].touch_slack: must be from 0 (every touch writes) to 0.5"},
+		{"negative touch slack", sessions, sessions + "\n    touch_slack: -0.01", "u.yaml:11: collections[0].touch_slack: must be from 0"},
+		{"touch slack NaN", sessions, sessions + "\n    touch_slack: .nan", "u.yaml:11: collections[0].touch_slack: must be from 0"},
+		{"value too large", sessions, sessions + "\n    max_value_bytes: 16777217", "u.yaml:11: collections[0].max_value_bytes: must be from 1 to 16777216"},
+		{"negative size of values", sessions, sessions + "\n    max_value_bytes: -1", "u.yaml:11: collections[0].max_value_bytes: must be from 1"},
+	})
+}
+
+func TestCollection_MistakeIsReportedBeforeItsConsequences(t *testing.T) {
+	for _, test := range []mistake{
+		{"no collections", "collections:\n  - name: sessions\n", "", "u.yaml:1: collections: missing"},
+		{"collection without a name", sessions, "- path: /x", "u.yaml:10: collections[0].name: must be of a-z, 0-9 and _, beginning with a letter, at most 48 characters; met"},
+		{"collection with the name of another resource", sessions, "- name: metrics", "u.yaml:10: collections[0].name: must be of a-z, 0-9 and _, beginning with a letter, at most 48 characters; met"},
+		{"collection name too long", sessions, "- name: " + strings.Repeat("a", 49), "u.yaml:10: collections[0].name: must be of a-z, 0-9 and _, beginning with a letter, at most 48 characters; met"},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.err(t) })
+	}
+}
