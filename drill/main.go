@@ -118,7 +118,7 @@ func newLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch a.Key {
 		case slog.TimeKey:
-			return slog.String("", a.Value.Time().Format("15:04:05"))
+			return slog.String(slog.TimeKey, a.Value.Time().Format("15:04:05"))
 		case slog.LevelKey:
 			return slog.Attr{}
 		}

@@ -57,6 +57,7 @@
 //   - a wrong 404 of a key that any delete may have removed;
 //   - a delete that is pending for more than 60 s while faults follow each other faster than that, until the final reads;
 //   - errors and latency while faults overlap;
+//   - a wrong order of operations on a pinned key that is never idle long enough to divide the search;
 //   - anything that happens between two samples.
 //
 // For I4, a set or touch that was answered counts from its answer. If a slow Cassandra coordinator executes an old attempt

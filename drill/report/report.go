@@ -1,6 +1,7 @@
-// Package report writes a report about drills: a Markdown file and a plot of each drill that failed.
+// Package report writes a report about drills: a Markdown file, and plots of the drills with violations or with the most
+// errors.
 //
-// Its input are summaries of drills. They are small, so a report can include drills that ran at different times.
+// The input is a summary of each drill. Summaries are small, so a report can include drills that ran at different times.
 //
 // Invariants:
 //
