@@ -7,15 +7,13 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // environment describes this machine and this source tree. What cannot be found out is missing.
 func environment(ctx context.Context) map[string]string {
-	e := map[string]string{"commit": commit(ctx), "Go": runtime.Version(), "kernel": kernel(),
+	e := map[string]string{"commit": commit(ctx), "Go": runtime.Version(), "kernel": output(ctx, "uname", "-sr"),
 		"CPU": field("/proc/cpuinfo", "model name"), "cores": strconv.Itoa(runtime.NumCPU()), "memory": field("/proc/meminfo", "MemTotal"),
-		"Redis": redisVersion(ctx)}
+		"Redis": output(ctx, "redis-server", "--version")}
 	for _, name := range []string{"GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOAMD64"} {
 		e[name] = os.Getenv(name)
 	}
@@ -45,30 +43,12 @@ func output(ctx context.Context, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func kernel() string {
-	var name unix.Utsname
-	if unix.Uname(&name) != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:])
-}
-
 // field returns the value of the first line "name : value" of a file.
 func field(file, name string) string {
 	text, _ := os.ReadFile(file) // a missing file has no fields
 	for line := range strings.Lines(string(text)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
 			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
-// redisVersion returns the version in `redis-server --version`, such as 7.0.15.
-func redisVersion(ctx context.Context) string {
-	for _, word := range strings.Fields(output(ctx, "redis-server", "--version")) {
-		if version, ok := strings.CutPrefix(word, "v="); ok {
-			return version
 		}
 	}
 	return ""

@@ -117,43 +117,31 @@ func unanswered(samples []result.Sample) error {
 
 // target returns a target, and starts it if it does not run yet.
 func (m *measuring) target(name string) (*target.Target, error) {
+	if store := m.o.stores.named(name); store != nil {
+		m.targets[name] = store
+	}
+	return m.startOnce(name, func() (*target.Target, error) { return m.testbed.Start(m.ctx, name) })
+}
+
+// sidecar returns the sidecar, and starts it before a target if it does not run yet.
+func (m *measuring) sidecar(of *target.Target) (*target.Target, error) {
+	return m.startOnce(result.Sidecar, func() (*target.Target, error) { return m.testbed.StartSidecar(m.ctx, of) })
+}
+
+func (m *measuring) startOnce(name string, start func() (*target.Target, error)) (*target.Target, error) {
 	if t := m.targets[name]; t != nil {
 		return t, nil
 	}
-	t := m.o.stores.named(name)
-	if t == nil {
-		m.say("starting %s", name)
-		var err error
-		if t, err = m.testbed.Start(m.ctx, name); err != nil {
-			return nil, fmt.Errorf("starting %s: %w", name, err)
-		}
-		if err := m.batch(t); err != nil {
-			return nil, err
-		}
+	m.say("starting %s", name)
+	t, err := start()
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	m.targets[name] = t
-	return t, nil
-}
-
-// batch sets the scheduling policy of a target's processes.
-func (m *measuring) batch(t *target.Target) error {
 	if m.o.plain {
-		return nil
-	}
-	return target.ScheduleInBatches(t.Processes)
-}
-
-// sidecar returns the sidecar of a target, and starts it if it does not run yet.
-func (m *measuring) sidecar(of *target.Target) (*target.Target, error) {
-	if t := m.targets[result.Sidecar]; t != nil {
 		return t, nil
 	}
-	t, err := m.testbed.StartSidecar(m.ctx, of)
-	if err != nil {
-		return nil, err
-	}
-	m.targets[result.Sidecar] = t
-	return t, m.batch(t)
+	return t, target.ScheduleInBatches(t.Processes)
 }
 
 // load loads the data set of a workload into a target, and waits until Cassandra has compacted it.

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/docker/go-units"
 
 	"userinfo/bench/load"
 	"userinfo/bench/result"
@@ -190,32 +191,15 @@ func (s *stores) named(name string) *target.Target {
 // size is the value of -data: bytes, with a decimal unit.
 type size int64
 
-var units = []struct {
-	name  string
-	bytes float64
-}{{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
-
 // String implements flag.Value.
-func (s *size) String() string {
-	for _, u := range units {
-		if n := float64(*s) / u.bytes; n >= 1 {
-			return strconv.FormatFloat(n, 'f', -1, 64) + u.name
-		}
-	}
-	return "0B"
-}
+func (s *size) String() string { return units.HumanSize(float64(*s)) }
 
 // Set implements flag.Value.
 func (s *size) Set(text string) error {
-	for _, u := range units {
-		if number, ok := strings.CutSuffix(text, u.name); ok {
-			n, err := strconv.ParseFloat(number, 64)
-			if err != nil || !(n > 0 && n <= 1e6) {
-				break
-			}
-			*s = size(n * u.bytes)
-			return nil
-		}
+	n, err := units.FromHumanSize(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a size such as 10MB or 1.4GB", text)
 	}
-	return fmt.Errorf("%q is not a size such as 10MB or 1.4GB", text)
+	*s = size(n)
+	return nil
 }

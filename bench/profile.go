@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -49,30 +47,17 @@ func (b *bench) profile(args []string) error {
 		if err := syscall.Kill(m.targets[o.against].Processes[0].PID, syscall.SIGUSR2); err != nil {
 			return err
 		}
-		text, err := awaitFile(b.ctx, profile)
-		if err != nil {
-			return fmt.Errorf("the service has not written its profile: %w", err)
+		text, err := os.ReadFile(profile)
+		for attempt := 0; err != nil; attempt++ {
+			if attempt == 100 {
+				return fmt.Errorf("the service has not written its profile: %w", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+			text, err = os.ReadFile(profile)
 		}
 		b.say("profile: %s", *into)
 		return os.WriteFile(*into, text, 0o644)
 	})
-}
-
-// awaitFile waits until a file exists, at most ten seconds, and reads it.
-func awaitFile(ctx context.Context, file string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		text, err := os.ReadFile(file)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return text, err
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
 }
 
 // buildProfiled builds the service with profileSource.

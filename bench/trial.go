@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"userinfo/bench/load"
 	"userinfo/bench/result"
@@ -131,11 +130,10 @@ func line(s *result.Sample) string {
 	return text
 }
 
-// Warm-up ends when the median of the last warmSpan seconds is within warmTolerance of the median of the warmSpan seconds
-// before, and there are no more errors than then. Medians of halves show a compiler at work, which makes each second only
-// a little better than the one before.
+// Warm-up ends when the figure of the last five seconds is within 5 % of the figure of the five seconds before, and there are
+// no more errors than then.
 const (
-	warmSpan      = 5
+	warmSeconds   = 5
 	warmTolerance = 0.05
 	warmLimit     = 60 // seconds
 )
@@ -146,44 +144,23 @@ func (m *measuring) warmUp(t *trial) (stable bool, err error) {
 		_, err := t.round(m.ctx, m.o.warm)
 		return true, err
 	}
-	var figures []float64 // of each second: answers in a closed loop, p50 in an open loop
-	var errors []int64
-	for range warmLimit {
-		s, err := t.round(m.ctx, 1)
+	var before result.Sample
+	for seconds := 0; seconds < warmLimit && !stable; seconds += warmSeconds {
+		s, err := t.round(m.ctx, warmSeconds)
 		if err != nil {
 			return false, fmt.Errorf("warming up: %w", err)
 		}
-		figure := float64(s.Done)
-		if s.Mode == result.Open {
-			figure = float64(s.Latency.At(.5)) / float64(time.Microsecond)
-		}
-		figures, errors = append(figures, figure), append(errors, s.ErrorCount())
-		if isStable(figures, errors) {
-			return true, nil
-		}
+		stable = isStable(&before, &s)
+		before = s
 	}
-	return false, nil
+	return stable, nil
 }
 
-func isStable(figures []float64, errors []int64) bool {
-	n := len(figures)
-	if n < 2*warmSpan {
-		return false
+// isStable compares throughput in a closed loop, and p50 in an open loop.
+func isStable(before, after *result.Sample) bool {
+	a, b := float64(before.Done), float64(after.Done)
+	if after.Mode == result.Open {
+		a, b = float64(before.Latency.At(.5)), float64(after.Latency.At(.5))
 	}
-	before, after := n-2*warmSpan, n-warmSpan
-	if sum(errors[after:]) > sum(errors[before:after]) {
-		return false
-	}
-	a, b := middle(figures[before:after]), middle(figures[after:])
-	return b > 0 && max(a, b)-min(a, b) <= warmTolerance*max(a, b)
+	return before.Done > 0 && after.Done > 0 && after.ErrorCount() <= before.ErrorCount() && max(a, b)-min(a, b) <= warmTolerance*max(a, b)
 }
-
-func sum(values []int64) (n int64) {
-	for _, v := range values {
-		n += v
-	}
-	return n
-}
-
-// middle returns the median of an odd number of values.
-func middle(values []float64) float64 { return slices.Sorted(slices.Values(values))[len(values)/2] }

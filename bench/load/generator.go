@@ -62,26 +62,27 @@ func NewGenerator(d Dialer, c Config) (*Generator, error) {
 // dialsAtOnce is how many connections are opened at the same time, so that a listener's queue has room for them.
 const dialsAtOnce = 64
 
-// connect opens the connections that are not open. Each of them sends a request, because servers close new connections that
-// send none.
+// connect opens the connections that are not open. Each of them sends a get, because servers close new connections that send
+// nothing. The first round shows the errors of these gets.
 func (g *Generator) connect(ctx context.Context) error {
 	return parallel(ctx, len(g.connections), dialsAtOnce, func(ctx context.Context, _, i int) error {
 		c := g.connections[i]
 		if c.conn != nil {
 			return nil
 		}
-		if err := c.open(ctx); err != nil || g.config.Fresh {
-			return err
+		err := c.open(ctx)
+		if err == nil && !g.config.Fresh {
+			_ = c.send(ctx, &Request{Method: Get, Key: g.config.Data.Key(0)})
 		}
-		_ = c.send(ctx, &Request{Method: Get, Key: g.config.Data.Key(0)}) // the first round shows errors
-		return nil
+		return err
 	})
 }
 
 // SendOnEach sends a get on each connection, and opens those that are not open. It returns an error if one fails.
 func (g *Generator) SendOnEach(ctx context.Context) error {
 	return parallel(ctx, len(g.connections), dialsAtOnce, func(ctx context.Context, _, i int) error {
-		if err := g.connections[i].send(ctx, &Request{Method: Get, Key: g.config.Data.Key(0)}); err != nil && !errors.Is(err, NotFound) {
+		err := g.connections[i].send(ctx, &Request{Method: Get, Key: g.config.Data.Key(0)})
+		if err != nil && !errors.Is(err, NotFound) {
 			return fmt.Errorf("connection %d of %d: %w", i+1, len(g.connections), err)
 		}
 		return nil

@@ -66,7 +66,7 @@ func NewHTTP(c HTTPConfig) (Dialer, error) {
 		d.Set = http.MethodPut
 	}
 	if u.Scheme == "https" {
-		d.tls, err = c.clientTLS()
+		d.tls, err = c.TLS()
 	}
 	return d, err
 }
@@ -93,9 +93,9 @@ func readHeader(file string) (http.Header, error) {
 	return header, nil
 }
 
-// clientTLS offers the key exchanges of PHP's libcurl with OpenSSL 3.0, X25519 and P-256. Go would prefer the hybrid with
+// TLS returns the client's TLS configuration. It offers the key exchanges of PHP's libcurl with OpenSSL 3.0, X25519 and P-256. Go would prefer the hybrid with
 // ML-KEM, which costs both sides more.
-func (c HTTPConfig) clientTLS() (*tls.Config, error) {
+func (c HTTPConfig) TLS() (*tls.Config, error) {
 	t := &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}}
 	if c.CA != "" {
 		text, err := os.ReadFile(c.CA)

@@ -55,67 +55,57 @@ type Outcome struct {
 // Outcomes returns the goals for which the run has samples. A goal with errors in a round is missed.
 func (r *Run) Outcomes() (all []Outcome) {
 	for _, g := range goals {
-		if values, failed := g.values(r.Samples); len(values) > 0 || failed {
+		if values := g.values(r.Samples); len(values) > 0 {
 			sign := map[bool]string{true: "≤ ", false: "≥ "}[g.atMost]
-			all = append(all, Outcome{g.name, fmt.Sprint(sign, g.required), fmt.Sprint(sign, g.aim), spread(values), g.result(values, failed)})
+			all = append(all, Outcome{g.name, fmt.Sprint(sign, g.required), fmt.Sprint(sign, g.aim), spread(values), g.result(values)})
 		}
 	}
 	all = append(all, designTarget(r.Samples)...)
 	return append(all, idleMemory(r.Footprints)...)
 }
 
-// find returns the samples of an operand, of the first condition that has them: the fewest nodes, the least data.
-func (o operand) find(samples []Sample) (group, bool) {
+// byRound returns an operand's figures under the first condition that has samples of it. The figure of a round with errors
+// is NaN.
+func (o operand) byRound(samples []Sample) map[int]float64 {
+	rounds := make(map[int]float64)
 	all := groups(samples)
-	i := slices.IndexFunc(all, func(g group) bool { return g.target == o.target && g.Workload == o.workload })
-	if i < 0 {
-		return group{}, false
-	}
-	return all[i], true
-}
-
-// values returns the goal's ratio in each round, and whether a round has failed. It fails closed: a round with errors counts as failed.
-func (g goal) values(samples []Sample) (ratios []float64, failed bool) {
-	figure, ok := g.figure.find(samples)
-	if !ok {
-		return nil, false
-	}
-	var under []group
-	for _, o := range g.baseline {
-		b, ok := o.find(samples)
-		if !ok {
-			return nil, false
-		}
-		under = append(under, b)
-	}
-	for _, s := range figure.samples {
-		if s.Done == 0 || s.ErrorCount() > 0 {
-			failed = true
-			continue
-		}
-		over, complete := g.figure.metric.of(s)
-		sum := 0.0
-		for i, b := range under {
-			at := slices.IndexFunc(b.samples, func(x *Sample) bool { return x.Round == s.Round && x.Done > 0 })
-			if at < 0 {
-				complete = false
-				break
+	if i := slices.IndexFunc(all, func(g group) bool { return g.target == o.target && g.Workload == o.workload }); i >= 0 {
+		for _, s := range all[i].samples {
+			v, ok := o.metric.of(s)
+			if !ok || s.ErrorCount() > 0 {
+				v = math.NaN()
 			}
-			v, ok := g.baseline[i].metric.of(b.samples[at])
-			complete, sum = complete && ok, sum+v
-		}
-		if complete && sum > 0 {
-			ratios = append(ratios, over/sum)
+			rounds[s.Round] = v
 		}
 	}
-	return ratios, failed
+	return rounds
 }
 
-func (g goal) result(values []float64, failed bool) string {
+// values returns the goal's ratio in each round. It returns none if an operand was not measured.
+func (g goal) values(samples []Sample) (ratios []float64) {
+	figure, sum := g.figure.byRound(samples), make(map[int]float64)
+	for _, o := range g.baseline {
+		rounds := o.byRound(samples)
+		for round := range figure {
+			v, measured := rounds[round]
+			if !measured {
+				return nil
+			}
+			sum[round] += v
+		}
+	}
+	for round, v := range figure {
+		ratios = append(ratios, v/sum[round])
+	}
+	return ratios
+}
+
+// result fails closed: without values, or if one is NaN, the goal is missed.
+func (g goal) result(values []float64) string {
 	v := math.Round(median(values)*100) / 100 // as the report shows it
 	reaches := func(limit float64) bool { return g.atMost && v <= limit || !g.atMost && v >= limit }
 	switch {
-	case failed || !reaches(g.required): // NaN reaches nothing
+	case slices.ContainsFunc(values, math.IsNaN) || !reaches(g.required): // NaN reaches nothing
 		return "missed"
 	case reaches(g.aim):
 		return "aim reached"
@@ -152,7 +142,10 @@ func idleMemory(footprints []Footprint) (all []Outcome) {
 		kind, _, _ := strings.Cut(f.Target, ":")
 		if kind == UserInfo && f.Connections == idleConnections {
 			mb := []float64{float64(f.RSS) / 1e6}
-			all = append(all, Outcome{"memory with 10,000 idle connections, MB: " + f.Target, "≤ 500", "≤ 250", spread(mb), g.result(mb, f.RSS <= 0)})
+			if f.RSS <= 0 {
+				mb[0] = math.NaN()
+			}
+			all = append(all, Outcome{"memory with 10,000 idle connections, MB: " + f.Target, "≤ 500", "≤ 250", spread(mb), g.result(mb)})
 		}
 	}
 	return all

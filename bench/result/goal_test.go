@@ -49,7 +49,7 @@ func TestOutcomes_FailsClosed(t *testing.T) {
 	if got := outcomes(t, nil); len(got) != 0 {
 		t.Errorf("of nothing: %+v", got)
 	}
-	if got := (goal{atMost: true, required: 5, aim: 5}).result(nil, false); got != "missed" {
+	if got := (goal{atMost: true, required: 5, aim: 5}).result(nil); got != "missed" {
 		t.Errorf("without a value: %q", got)
 	}
 }

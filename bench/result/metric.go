@@ -103,19 +103,3 @@ func spread(values []float64) report.Markdown {
 	}
 	return report.Markdown(text)
 }
-
-// size writes an amount of data: 2048 B, 1.4 GB.
-func size(bytes int64) string {
-	for _, unit := range []struct {
-		bytes float64
-		name  string
-	}{{1e9, "GB"}, {1e6, "MB"}, {1e4, "kB"}} {
-		if v := float64(bytes); v >= unit.bytes*.9995 {
-			if unit.name == "kB" {
-				unit.bytes = 1e3
-			}
-			return report.Number(v/unit.bytes) + " " + unit.name
-		}
-	}
-	return fmt.Sprint(bytes, " B")
-}

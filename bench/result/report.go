@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker/go-units"
+
 	"userinfo/internal/report"
 )
 
@@ -43,7 +45,6 @@ func (r *Run) report() (*report.Document, error) {
 		ratios(d, all[start:end])
 		start = end
 	}
-	cores(d, all)
 	r.footprints(d)
 	d.Heading(2, "Environment")
 	t := report.NewTable(report.Left("What"), report.Left("Value"))
@@ -64,7 +65,7 @@ func (c Condition) String() string {
 	if c.Nodes > 0 {
 		parts = append(parts, fmt.Sprintf("%d nodes", c.Nodes))
 	}
-	parts = append(parts, size(c.Data)+" of data", size(int64(c.ValueBytes))+" values")
+	parts = append(parts, units.HumanSize(float64(c.Data))+" of data", units.HumanSize(float64(c.ValueBytes))+" values")
 	return strings.Join(parts, ", ")
 }
 
@@ -140,29 +141,6 @@ func ratios(d *report.Document, all []group) {
 	}
 }
 
-// What the design asks of one datacentre.
-const (
-	designRate  = 9100 // 9,000 reads/s and 100 writes/s
-	utilization = 0.6  // share of a core that may be used
-)
-
-// cores adds a table of the CPU cores that the design target needs.
-func cores(d *report.Document, all []group) {
-	t := report.NewTable(report.Left("Workload"), report.Left("Target"), report.Right("Service, cores"), report.Right("Cassandra, cores in all"), report.Left("Measured with"))
-	for _, g := range all {
-		service, nodes := median(kindCPU(KindService).values(g.samples)), median(cassandraCPU.values(g.samples))
-		if !math.IsNaN(service) && !math.IsNaN(nodes) && g.samples[0].KeepsRate() {
-			t.Row(g.Workload, g.target, service*designRate/1e6/utilization, nodes*designRate/1e6/utilization, g.Condition.String())
-		}
-	}
-	if t.Len() > 0 {
-		d.Heading(2, "Cores for 9,000 reads/s and 100 writes/s")
-		d.Paragraph("CPU time per request × 9,100 requests/s, at 60 %% use of each core. With one node there is no replication: " +
-			"with replication 3, a read at LOCAL_QUORUM works on two nodes and a write on three.")
-		d.Table(t)
-	}
-}
-
 func (r *Run) footprints(d *report.Document) {
 	if len(r.Footprints) == 0 {
 		return
@@ -199,7 +177,7 @@ func plots(d *report.Document, all []group) error {
 
 // costPlot shows the CPU time per request of each target, for workloads that were measured under one condition.
 func costPlot(d *report.Document, all []group) error {
-	p := report.Plot{Title: "CPU per request", YLabel: "µs", Stacked: true}
+	p := report.Plot{Title: "CPU per request", YLabel: "µs"}
 	used := make(map[string]bool)
 	for _, g := range all {
 		if name := g.Workload + "\n" + g.target; !used[name] && len(p.Categories) < 12 {

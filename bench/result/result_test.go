@@ -34,7 +34,11 @@ func samples(seed uint64, noise float64, c Condition, rounds int, all ...behavio
 			for i := range 1000 {
 				s.Latency.Add(time.Duration(float64(b.p50) * slower * (0.5 + float64(i)/1000)))
 			}
-			for kind, each := range b.cpu {
+			for _, kind := range Kinds {
+				each, used := b.cpu[kind]
+				if !used {
+					continue
+				}
 				s.Costs = append(s.Costs, Cost{Kind: kind, CPU: time.Duration(float64(each)*wobble()) * time.Duration(s.Done), RSS: 50e6})
 			}
 			if b.errors > 0 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"userinfo/bench/load"
 	"userinfo/bench/result"
 )
 
@@ -24,7 +25,7 @@ const answerBytes = 2048
 // service's TLS. The loop is the least that any HTTPS server in Go costs: it answers the head of each request with the same
 // 2 KB, without net/http. It is for gets only: it would take a body for another request.
 func (b *Testbed) startBaseline(ctx context.Context, kind string) (*Target, error) {
-	isURL := func(line string) bool { return strings.HasPrefix(line, "https://") }
+	isURL := func(output string) bool { return strings.HasSuffix(output, "/\n") }
 	c, err := b.start(ctx, isURL, nil, b.self, "baseline", kind, b.dir)
 	if err != nil {
 		return nil, err
@@ -45,12 +46,12 @@ func RunBaseline(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	pool, err := readCertPool(filepath.Join(args[1], "ca.crt"))
+	ca, err := load.HTTPConfig{CA: filepath.Join(args[1], "ca.crt")}.TLS()
 	if err != nil {
 		return err
 	}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: ca.RootCAs,
 	})
 	if err != nil {
 		return err

@@ -55,15 +55,15 @@ func TestBaseline_HasTheServicesTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := readCertPool(b.file("ca.crt"))
+	ca, err := b.client("").TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range baselines {
 		url := start(t, b, kind).http.URL
 		for what, config := range map[string]*tls.Config{
-			"a certificate of another CA": {RootCAs: pool, Certificates: []tls.Certificate{pair}},
-			"TLS 1.2":                     {RootCAs: pool, MaxVersion: tls.VersionTLS12},
+			"a certificate of another CA": {RootCAs: ca.RootCAs, Certificates: []tls.Certificate{pair}},
+			"TLS 1.2":                     {RootCAs: ca.RootCAs, MaxVersion: tls.VersionTLS12},
 		} {
 			client := http.Client{Transport: &http.Transport{TLSClientConfig: config}}
 			answer, err := client.Get(url)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -97,38 +98,10 @@ func parseRSS(status string) (int64, error) {
 // this saves up to three interruptions per request.
 func ScheduleInBatches(processes []Process) error {
 	for _, p := range processes {
-		if err := scheduleInBatches(p.PID); err != nil {
-			return fmt.Errorf("setting the scheduling policy of process %d (%s): %w", p.PID, p.Kind, err)
+		out, err := exec.Command("chrt", "--all-tasks", "--batch", "--pid", "0", strconv.Itoa(p.PID)).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("setting the scheduling policy of process %d (%s) with chrt (-plain does without): %w: %s", p.PID, p.Kind, err, out)
 		}
 	}
 	return nil
-}
-
-// scheduleInBatches looks at the threads until there is none that it has not seen.
-func scheduleInBatches(pid int) error {
-	seen := make(map[string]bool)
-	for {
-		threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "[0-9]*"))
-		if err != nil || len(threads) == 0 {
-			return errors.Join(err, os.ErrProcessDone)
-		}
-		before := len(seen)
-		for _, t := range threads {
-			if seen[t] {
-				continue
-			}
-			seen[t] = true
-			id, err := strconv.Atoi(filepath.Base(t))
-			if err != nil {
-				return err
-			}
-			err = unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH}, 0)
-			if err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: the thread has ended
-				return err
-			}
-		}
-		if len(seen) == before {
-			return nil
-		}
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"strconv"
 	"time"
@@ -51,7 +53,7 @@ func newDriverDialer(cluster *testcluster.Cluster) (load.Dialer, error) {
 	config.NumConns = 1
 	config.Timeout = load.Patience
 	config.WriteCoalesceWaitTime = coalesce
-	config.Logger = discardLogger{}
+	config.Logger = log.New(io.Discard, "", 0)
 	config.Keyspace = "userinfo" // token awareness needs it
 	session, err := config.CreateSession()
 	if err != nil {
@@ -59,12 +61,6 @@ func newDriverDialer(cluster *testcluster.Cluster) (load.Dialer, error) {
 	}
 	return &driverDialer{session}, nil
 }
-
-type discardLogger struct{}
-
-func (discardLogger) Print(...any)          {}
-func (discardLogger) Printf(string, ...any) {}
-func (discardLogger) Println(...any)        {}
 
 // tlsDialer opens verified TLS connections that gather writes. gocql's own dialer never gathers under TLS.
 type tlsDialer struct{ pool *x509.CertPool }

@@ -3,11 +3,8 @@ package target
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +32,7 @@ func (b *Testbed) startRedis(ctx context.Context, name string) (*Target, error) 
 	if err != nil {
 		return nil, err
 	}
-	isReady := func(line string) bool { return strings.Contains(line, "Ready to accept connections") }
+	isReady := func(output string) bool { return strings.Contains(output, "Ready to accept connections") }
 	c, err := b.start(ctx, isReady, nil, "redis-server", "--bind", "127.0.0.1", "--port", "0", "--tls-port", port,
 		"--tls-cert-file", b.file("server.crt"), "--tls-key-file", b.file("server.key"), "--tls-ca-cert-file", b.file("ca.crt"),
 		"--tls-auth-clients", "yes", "--tls-protocols", "TLSv1.3", "--save", "", "--appendonly", "no", "--dir", b.dir,
@@ -44,15 +41,8 @@ func (b *Testbed) startRedis(ctx context.Context, name string) (*Target, error) 
 		return nil, err
 	}
 	return &Target{Name: name, Processes: []Process{{Kind: result.KindRedis, PID: c.pid()}}, dial: func() (load.Dialer, error) {
-		pair, err := tls.LoadX509KeyPair(b.file("client.crt"), b.file("client.key"))
-		if err != nil {
-			return nil, err
-		}
-		pool, err := readCertPool(b.file("ca.crt"))
-		return redisDialer{"127.0.0.1:" + port, &tls.Config{
-			MinVersion: tls.VersionTLS13, ServerName: "127.0.0.1", RootCAs: pool, Certificates: []tls.Certificate{pair},
-			CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}, // as the HTTP client does: see package load
-		}}, err
+		config, err := b.client("").TLS() // the HTTP client's
+		return redisDialer{"127.0.0.1:" + port, config}, err
 	}}, nil
 }
 
@@ -63,18 +53,6 @@ func freePort() (string, error) {
 		return "", err
 	}
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), l.Close()
-}
-
-func readCertPool(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no PEM certificate", file)
-	}
-	return pool, nil
 }
 
 type redisDialer struct {

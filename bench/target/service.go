@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/template"
 
 	"userinfo/bench/load"
 	"userinfo/bench/result"
@@ -90,7 +89,7 @@ func (b *Testbed) startMemory(ctx context.Context, name string, i Instance) (*Ta
 			return nil, err
 		}
 	}
-	isLast := func(line string) bool { return strings.HasPrefix(line, "Ctrl-C") }
+	isLast := func(output string) bool { return strings.Contains(output, "\nCtrl-C") }
 	c, err := b.start(ctx, isLast, append([]string{"TMPDIR=" + b.dir}, i.Env...), program, "dev", "--listen", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -107,9 +106,7 @@ func (b *Testbed) startMemory(ctx context.Context, name string, i Instance) (*Ta
 }
 
 //go:embed haproxy.cfg
-var sidecarText string
-
-var sidecarConfig = template.Must(template.New("haproxy.cfg").Parse(sidecarText))
+var sidecarConfig string
 
 // StartSidecar starts a haproxy before a target. It accepts plain HTTP on a Unix socket, and keeps connections with mutual
 // TLS to the target.
@@ -121,7 +118,11 @@ func (b *Testbed) StartSidecar(ctx context.Context, of *Target) (*Target, error)
 	if err != nil {
 		return nil, err
 	}
-	pair, err := concatenate(of.http.Certificate, of.http.Key)
+	certificate, err := os.ReadFile(of.http.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	key, err := os.ReadFile(of.http.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -129,21 +130,17 @@ func (b *Testbed) StartSidecar(ctx context.Context, of *Target) (*Target, error)
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
 		host = "localhost" // haproxy checks certificates against names only
 	}
-	var text strings.Builder
-	socket, pairFile, config := b.file("sidecar.sock"), b.file("sidecar.pem"), b.file("haproxy.cfg")
-	if err := sidecarConfig.Execute(&text, map[string]string{
-		"Socket": socket, "Address": u.Host, "Name": host, "CA": of.http.CA, "Pair": pairFile,
-	}); err != nil {
+	socket, pair, config := b.file("sidecar.sock"), b.file("sidecar.pem"), b.file("haproxy.cfg")
+	text := strings.NewReplacer("SOCKET", socket, "ADDRESS", u.Host, "HOSTNAME", host, "CAFILE", of.http.CA, "PAIR", pair).Replace(sidecarConfig)
+	if err := errors.Join(os.WriteFile(pair, append(certificate, key...), 0o600), os.WriteFile(config, []byte(text), 0o600)); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(os.WriteFile(pairFile, pair, 0o600), os.WriteFile(config, []byte(text.String()), 0o600)); err != nil {
-		return nil, err
+	listens := func(string) bool {
+		conn, err := net.Dial("unix", socket)
+		return err == nil && conn.Close() == nil
 	}
-	c, err := b.start(ctx, nil, nil, "haproxy", "-db", "-f", config)
+	c, err := b.start(ctx, listens, nil, "haproxy", "-db", "-f", config)
 	if err != nil {
-		return nil, err
-	}
-	if err := c.waitListening(ctx, "unix", socket); err != nil {
 		return nil, err
 	}
 	return &Target{
@@ -151,15 +148,4 @@ func (b *Testbed) StartSidecar(ctx context.Context, of *Target) (*Target, error)
 		Processes: append(slices.Clone(of.Processes), Process{Kind: result.KindSidecar, PID: c.pid()}),
 		http:      &load.HTTPConfig{URL: "http://" + u.Host + u.EscapedPath(), Socket: socket, Set: of.http.Set},
 	}, nil
-}
-
-func concatenate(files ...string) (all []byte, err error) {
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, text...)
-	}
-	return all, nil
 }

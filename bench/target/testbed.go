@@ -165,27 +165,19 @@ func (b *Testbed) Start(ctx context.Context, name string) (*Target, error) {
 	return nil, fmt.Errorf("%s needs the target that it stands before: use StartSidecar", name)
 }
 
-// requirement is a program that targets need.
-type requirement struct {
-	program, remedy string
-	targets         []string
+// programs are the programs that targets need, with the way to get them.
+var programs = map[string]string{
+	result.UserInfo: "go (from go.dev/dl)", result.Memory: "go (from go.dev/dl)", result.Driver: "go (from go.dev/dl)",
+	result.Redis: "redis-server (apt-get install redis-server)", result.Sidecar: "haproxy (apt-get install haproxy)",
 }
 
-var requirements = []requirement{
-	{"go", "install Go 1.26 or later from go.dev/dl", []string{result.UserInfo, result.Memory, result.Sidecar, result.Driver}},
-	{"redis-server", "apt-get install redis-server", []string{result.Redis}},
-	{"haproxy", "apt-get install haproxy", []string{result.Sidecar}},
-}
-
-// Check returns an error that lists what this machine lacks for kinds of targets, and whether the cluster can be started if
-// one is needed.
+// Check returns an error that lists what this machine lacks for kinds of targets, and for the cluster if one is needed.
 func Check(ctx context.Context, kinds []string, cluster bool) error {
 	var errs []error
-	for _, r := range requirements {
-		if _, err := exec.LookPath(r.program); err != nil {
-			if i := slices.IndexFunc(kinds, func(k string) bool { return slices.Contains(r.targets, k) }); i >= 0 {
-				errs = append(errs, fmt.Errorf("target %s needs %s: %s", kinds[i], r.program, r.remedy))
-			}
+	for _, kind := range kinds {
+		program, _, _ := strings.Cut(programs[kind], " ")
+		if _, err := exec.LookPath(program); err != nil && program != "" {
+			errs = append(errs, fmt.Errorf("target %s needs %s", kind, programs[kind]))
 		}
 	}
 	if cluster {

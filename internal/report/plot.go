@@ -7,7 +7,6 @@ import (
 	"image/color"
 	"image/png"
 	"math"
-	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -28,13 +27,10 @@ type Plot struct {
 	Title        string
 	XLabel       string // with the unit
 	YLabel       string
-	LogX         bool // logarithmic axis: values must be positive
-	LogY         bool
-	YMin, YMax   float64 // limits of the axis; equal: chosen from the data, from 0 if not LogY
+	LogX, LogY   bool // logarithmic axes: values must be positive
 	Lines        []Line
-	Bars         []Bar // of one or more values for each category
+	Bars         []Bar // stand on each other in each category
 	Categories   []string
-	Stacked      bool    // bars stand on each other, else beside each other
 	Spans        []Span  // shaded behind the data
 	HeightFactor float64 // of the usual height; 0 means 1
 }
@@ -147,12 +143,9 @@ func (p Plot) scale(g *plot.Plot) {
 	for _, s := range p.Spans {
 		g.X.Min, g.X.Max = min(g.X.Min, s.From), max(g.X.Max, s.To)
 	}
-	switch {
-	case p.YMin != p.YMax:
-		g.Y.Min, g.Y.Max = p.YMin, p.YMax
-	case p.LogY:
+	if p.LogY {
 		g.Y.Max *= 1.3
-	default:
+	} else {
 		g.Y.Min, g.Y.Max = min(0, g.Y.Min), g.Y.Max*1.1
 	}
 	for _, a := range []struct {
@@ -167,8 +160,6 @@ func (p Plot) scale(g *plot.Plot) {
 		}
 		if a.logarithmic {
 			a.axis.Scale, a.axis.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
-		} else if len(p.Categories) == 0 || a.axis == &g.Y {
-			a.axis.Tick.Marker = plot.TickerFunc(linearTicks)
 		}
 	}
 }
@@ -228,11 +219,7 @@ func (p Plot) addBars(g *plot.Plot) error {
 	if len(p.Bars) == 0 {
 		return nil
 	}
-	width := vg.Length(340) / vg.Length(max(1, len(p.Categories)))
-	if !p.Stacked {
-		width /= vg.Length(len(p.Bars))
-	}
-	width = min(width, 40)
+	width := min(40, vg.Length(340)/vg.Length(max(1, len(p.Categories))))
 	var below *plotter.BarChart
 	for i, b := range p.Bars {
 		bars, err := plotter.NewBarChart(plotter.Values(b.Values), width)
@@ -240,10 +227,8 @@ func (p Plot) addBars(g *plot.Plot) error {
 			return err
 		}
 		bars.Color, bars.LineStyle.Width = colourOf(b.Color, i), 0
-		if p.Stacked && below != nil {
+		if below != nil {
 			bars.StackOn(below)
-		} else if !p.Stacked {
-			bars.Offset = width * (vg.Length(i) - vg.Length(len(p.Bars)-1)/2)
 		}
 		below = bars
 		g.Add(bars)
@@ -295,31 +280,9 @@ func logTicks(low, high float64) (ticks []plot.Tick) {
 	for power := math.Floor(math.Log10(low)); math.Pow(10, power) <= high; power++ {
 		for _, digit := range digits {
 			if v := digit * math.Pow(10, power); v >= low && v <= high {
-				ticks = append(ticks, plot.Tick{Value: v, Label: tickLabel(v)})
+				ticks = append(ticks, plot.Tick{Value: v, Label: Number(v)})
 			}
 		}
 	}
 	return ticks
-}
-
-// linearTicks returns at most seven ticks at round values.
-func linearTicks(low, high float64) (ticks []plot.Tick) {
-	step := math.Pow(10, math.Floor(math.Log10((high-low)/6)))
-	for _, factor := range []float64{1, 2, 5, 10} {
-		if (high-low)/(step*factor) <= 6 {
-			step *= factor
-			break
-		}
-	}
-	for i := math.Ceil(low / step); i*step <= high*(1+1e-9); i++ {
-		ticks = append(ticks, plot.Tick{Value: i * step, Label: tickLabel(i * step)})
-	}
-	return ticks
-}
-
-func tickLabel(v float64) string {
-	if math.Abs(v) >= 1000 {
-		return Count(int(math.Round(v)))
-	}
-	return strconv.FormatFloat(v, 'g', 6, 64)
 }
