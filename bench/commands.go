@@ -9,7 +9,7 @@ import (
 	"userinfo/bench/result"
 )
 
-// manyConnections is the number of idle clients for which the memory has a goal.
+// manyConnections is the number of connections for which the memory has a goal.
 const manyConnections = 10_000
 
 // goalGroups are the workloads that the goals need. The workloads of a group run in turns.
@@ -36,14 +36,16 @@ func (b *bench) goals(args []string) error {
 		if m.targets[own] == nil {
 			return nil // only stores by URL
 		}
-		if err := m.measureIdle(own, manyConnections); err != nil || !*large {
-			return err
-		}
 		get, err := o.workload(result.Get)
 		if err != nil {
 			return err
 		}
 		get.targets = []string{own}
+		crowd := get.at3000()
+		crowd.connections = manyConnections
+		if err := m.measure(crowd); err != nil || !*large {
+			return err
+		}
 		for _, o.data = range []size{o.data, 9e9} {
 			if err := m.measure(get.at3000()); err != nil {
 				return err
@@ -180,8 +182,8 @@ func (b *bench) growData(o *options, w workload) error {
 	})
 }
 
-// growConnections measures gets at one rate with more and more connections, and then the memory of idle connections.
-// -connections limits both.
+// growConnections measures gets at one rate with more and more connections, so that most of them are idle. -connections
+// limits their number.
 func (b *bench) growConnections(o *options, w workload) error {
 	w = w.at3000()
 	most := manyConnections
@@ -195,11 +197,6 @@ func (b *bench) growConnections(o *options, w workload) error {
 			}
 			w.connections = n
 			if err := m.measure(w); err != nil {
-				return err
-			}
-		}
-		for _, name := range w.targets {
-			if err := m.measureIdle(name, most); err != nil {
 				return err
 			}
 		}

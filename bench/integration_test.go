@@ -64,11 +64,14 @@ func TestProgram_MeasuresInTurnsAndReports(t *testing.T) {
 	}
 }
 
-func TestProgram_MeasuresIdleConnections(t *testing.T) {
+func TestProgram_MeasuresManyConnections(t *testing.T) {
 	bench, dir := program(t), filepath.Join(t.TempDir(), "run")
 	bench("grow", "connections", "-memory", "-connections", "200", "-rounds", "1", "-seconds", "1", "-warm", "1", "-data", "100kB", "-out", dir)
 	run, err := result.Read(dir)
-	if err != nil || len(run.Footprints) != 1 || run.Footprints[0].RSS <= run.Footprints[0].Before || len(run.Samples) != 3 {
-		t.Errorf("%+v, %d samples (%v)", run.Footprints, len(run.Samples), err)
+	if err != nil || len(run.Samples) != 3 {
+		t.Fatalf("%+v (%v)", run, err)
+	}
+	if few, many := run.Samples[0], run.Samples[2]; few.Connections != 10 || many.Connections != 200 || many.Costs[0].RSS <= few.Costs[0].RSS {
+		t.Errorf("%d connections: %+v; %d: %+v", few.Connections, few.Costs, many.Connections, many.Costs)
 	}
 }

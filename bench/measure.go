@@ -71,7 +71,7 @@ func (b *bench) start(o *options, all []workload, do func(*measuring) error) (er
 		}
 	}
 	err = do(m)
-	if len(m.result.Samples)+len(m.result.Footprints) == 0 {
+	if len(m.result.Samples) == 0 {
 		return cmp.Or(err, errors.New("nothing was measured: the workloads do not apply to these targets"))
 	}
 	return errors.Join(err, m.result.Write(o.dir), b.writeReport(o.dir, m.result), unanswered(m.result.Samples))
@@ -258,54 +258,4 @@ func (m *measuring) measure(all ...workload) (err error) {
 	}
 	m.say("%s: %d targets, %d rounds of %g s", strings.Join(names, ", "), len(trials), m.o.rounds, m.o.seconds)
 	return m.runTrials(trials)
-}
-
-// measureIdle measures a target's memory with idle connections.
-func (m *measuring) measureIdle(name string, connections int) error {
-	t, err := m.target(name)
-	if err != nil {
-		return err
-	}
-	f := result.Footprint{Target: name, Connections: connections}
-	if f.Before, err = serviceMemory(t); err != nil {
-		return err
-	}
-	d, err := t.Dialer()
-	if err != nil {
-		return err
-	}
-	g, err := load.NewGenerator(d, load.Config{Mix: load.Mix{Get: 1, Keys: load.One}, Data: m.o.dataset(workload{valueBytes: sessionBytes}), Connections: connections})
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	if err := g.SendOnEach(m.ctx); err != nil {
-		return fmt.Errorf("opening %d connections to %s: %w", connections, name, err)
-	}
-	if f.RSS, err = serviceMemory(t); err != nil {
-		return err
-	}
-	if err := g.SendOnEach(m.ctx); err != nil {
-		return fmt.Errorf("%s did not keep its connections: %w", name, err)
-	}
-	m.result.Footprints = append(m.result.Footprints, f)
-	m.say("  %s with %d idle connections: %d MB, before %d MB", name, connections, f.RSS/1e6, f.Before/1e6)
-	return nil
-}
-
-// serviceMemory returns the memory of the processes that clients connect to.
-func serviceMemory(t *target.Target) (sum int64, err error) {
-	for _, p := range t.Processes {
-		if p.Kind != result.KindCassandra {
-			rss, err := target.RSS(p.PID)
-			if err != nil {
-				return 0, err
-			}
-			sum += rss
-		}
-	}
-	if sum == 0 {
-		return 0, fmt.Errorf("the processes of %s are not known: add pid= to its -url", t.Name)
-	}
-	return sum, nil
 }

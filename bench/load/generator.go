@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"userinfo/bench/result"
 	"userinfo/internal/openloop"
@@ -65,7 +68,7 @@ const dialsAtOnce = 64
 // connect opens the connections that are not open. Each of them sends a get, because servers close new connections that send
 // nothing. The first round shows the errors of these gets.
 func (g *Generator) connect(ctx context.Context) error {
-	return parallel(ctx, len(g.connections), dialsAtOnce, func(ctx context.Context, _, i int) error {
+	return parallel(ctx, len(g.connections), dialsAtOnce, func(ctx context.Context, i int) error {
 		c := g.connections[i]
 		if c.conn != nil {
 			return nil
@@ -75,17 +78,6 @@ func (g *Generator) connect(ctx context.Context) error {
 			_ = c.send(ctx, &Request{Method: Get, Key: g.config.Data.Key(0)})
 		}
 		return err
-	})
-}
-
-// SendOnEach sends a get on each connection, and opens those that are not open. It returns an error if one fails.
-func (g *Generator) SendOnEach(ctx context.Context) error {
-	return parallel(ctx, len(g.connections), dialsAtOnce, func(ctx context.Context, _, i int) error {
-		err := g.connections[i].send(ctx, &Request{Method: Get, Key: g.config.Data.Key(0)})
-		if err != nil && !errors.Is(err, NotFound) {
-			return fmt.Errorf("connection %d of %d: %w", i+1, len(g.connections), err)
-		}
-		return nil
 	})
 }
 
@@ -296,28 +288,12 @@ func (c *connection) makeValue(d Dataset, i int) []byte {
 	return c.value
 }
 
-// parallel calls do for 0 to n-1, with some workers, until one call fails. It returns the first error.
-func parallel(ctx context.Context, n, workers int, do func(ctx context.Context, worker, i int) error) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var running sync.WaitGroup
-	next := make(chan int)
-	for worker := range min(workers, n) {
-		running.Go(func() {
-			for i := range next {
-				if err := do(ctx, worker, i); err != nil {
-					stop(err)
-				}
-			}
-		})
+// parallel calls do for 0 to n-1, at most limit at a time, until one call fails. It returns the first error.
+func parallel(ctx context.Context, n, limit int, do func(ctx context.Context, i int) error) error {
+	group, all := errgroup.WithContext(ctx)
+	group.SetLimit(limit)
+	for i := 0; i < n && all.Err() == nil; i++ {
+		group.Go(func() error { return do(all, i) })
 	}
-	for i := 0; i < n && ctx.Err() == nil; i++ {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-		}
-	}
-	close(next)
-	running.Wait()
-	return context.Cause(ctx)
+	return cmp.Or(group.Wait(), context.Cause(ctx))
 }

@@ -244,25 +244,6 @@ func TestGenerator_ConnectionsSendRequestBeforeRound(t *testing.T) {
 	}
 }
 
-func TestGenerator_SendOnEach(t *testing.T) {
-	store := &fakeStore{}
-	g := newGenerator(t, store, Config{Connections: 100})
-	for i := range 2 {
-		if err := g.SendOnEach(t.Context()); err != nil || store.made != 100 || len(store.requests) != 100*(i+1) {
-			t.Errorf("%d connections, %d requests (%v)", store.made, len(store.requests), err)
-		}
-	}
-	store.before = func(n int, _ *Request) error {
-		if n == 250 {
-			return errBroken
-		}
-		return nil
-	}
-	if err := g.SendOnEach(t.Context()); !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "of 100") {
-		t.Errorf("one connection is broken: %v", err)
-	}
-}
-
 func TestNewGenerator_RejectsBadConfiguration(t *testing.T) {
 	good := Config{Mix: gets, Data: ten, Connections: 2}
 	for want, change := range map[string]func(*Config){

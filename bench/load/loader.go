@@ -34,17 +34,20 @@ func (l Loader) Load(ctx context.Context, d Dialer, data Dataset) (set int, err 
 	if err != nil || present == data.Values {
 		return 0, err
 	}
-	connections := make([]*connection, l.Connections)
-	for i := range connections {
-		connections[i] = &connection{dialer: d}
-		defer connections[i].drop()
+	free := make(chan *connection, l.Connections)
+	for range l.Connections {
+		c := &connection{dialer: d}
+		defer c.drop()
+		free <- c
 	}
 	// An interrupted batch may have holes before its last value.
 	from := max(present-batchSize, 0)
 	for start := from; start < data.Values; start += batchSize {
 		n := min(batchSize, data.Values-start)
-		if err := parallel(ctx, n, l.Connections, func(ctx context.Context, worker, i int) error {
-			return l.set(ctx, connections[worker], data, start+i)
+		if err := parallel(ctx, n, l.Connections, func(ctx context.Context, i int) error {
+			c := <-free
+			defer func() { free <- c }()
+			return l.set(ctx, c, data, start+i)
 		}); err != nil {
 			return start - from, err
 		}

@@ -61,7 +61,7 @@ func (r *Run) Outcomes() (all []Outcome) {
 		}
 	}
 	all = append(all, designTarget(r.Samples)...)
-	return append(all, idleMemory(r.Footprints)...)
+	return append(all, memoryGoal(r.Samples)...)
 }
 
 // byRound returns an operand's figures under the first condition that has samples of it. The figure of a round with errors
@@ -133,19 +133,16 @@ func designTarget(samples []Sample) (all []Outcome) {
 	return all
 }
 
-// idleConnections is the number of connections for which the memory has a goal.
-const idleConnections = 10_000
+// manyConnections is the number of connections for which the memory has a goal. Nearly all of them are idle at any time.
+const manyConnections = 10_000
 
-func idleMemory(footprints []Footprint) (all []Outcome) {
-	g := goal{atMost: true, required: 500, aim: 250}
-	for _, f := range footprints {
-		kind, _, _ := strings.Cut(f.Target, ":")
-		if kind == UserInfo && f.Connections == idleConnections {
-			mb := []float64{float64(f.RSS) / 1e6}
-			if f.RSS <= 0 {
-				mb[0] = math.NaN()
-			}
-			all = append(all, Outcome{"memory with 10,000 idle connections, MB: " + f.Target, "≤ 500", "≤ 250", spread(mb), g.result(mb)})
+func memoryGoal(samples []Sample) (all []Outcome) {
+	for _, g := range groups(samples) {
+		kind, _, _ := strings.Cut(g.target, ":")
+		if kind == UserInfo && g.Connections == manyConnections {
+			mb := memory.values(g.samples)
+			limits := goal{atMost: true, required: 500, aim: 250}
+			all = append(all, Outcome{"memory with 10,000 connections, MB: " + g.target, "≤ 500", "≤ 250", spread(mb), limits.result(mb)})
 		}
 	}
 	return all

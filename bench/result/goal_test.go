@@ -13,10 +13,10 @@ func baselineOf(target, kind string, rate, us float64) behaviour {
 }
 
 // outcomes returns the outcomes of a run by goal, up to the first word that names a target.
-func outcomes(t *testing.T, samples []Sample, footprints ...Footprint) map[string]Outcome {
+func outcomes(t *testing.T, samples []Sample) map[string]Outcome {
 	t.Helper()
 	all := make(map[string]Outcome)
-	for _, o := range (&Run{Samples: samples, Footprints: footprints}).Outcomes() {
+	for _, o := range (&Run{Samples: samples}).Outcomes() {
 		all[o.Goal] = o
 	}
 	return all
@@ -72,10 +72,18 @@ func TestOutcomes_DesignTarget(t *testing.T) {
 	}
 }
 
-func TestOutcomes_IdleMemory(t *testing.T) {
+func TestOutcomes_Memory(t *testing.T) {
 	for mb, want := range map[int64]string{100: "aim reached", 300: "reached", 501: "missed", 0: "missed"} {
-		got := outcomes(t, nil, Footprint{Target: UserInfo, Connections: 10_000, RSS: mb * 1e6}, Footprint{Target: UserInfo, Connections: 100, RSS: 1e9})
-		if o := got["memory with 10,000 idle connections, MB: userinfo"]; o.Result != want || len(got) != 1 {
+		c := getCondition
+		c.Connections = manyConnections
+		all := append(samples(1, 0, c, 3, service(50)), samples(1, 0, getCondition, 3, service(50))...)
+		for i := range all {
+			for j := range all[i].Costs {
+				all[i].Costs[j].RSS = mb * 1e6
+			}
+		}
+		got := outcomes(t, all)
+		if o := got["memory with 10,000 connections, MB: userinfo"]; o.Result != want || len(got) != 1 {
 			t.Errorf("%d MB: %+v", mb, got)
 		}
 	}

@@ -45,7 +45,6 @@ func (r *Run) report() (*report.Document, error) {
 		ratios(d, all[start:end])
 		start = end
 	}
-	r.footprints(d)
 	d.Heading(2, "Environment")
 	t := report.NewTable(report.Left("What"), report.Left("Value"))
 	for _, name := range slices.Sorted(maps.Keys(r.Environment)) {
@@ -139,18 +138,6 @@ func ratios(d *report.Document, all []group) {
 	if t.Len() > 0 {
 		d.Table(t)
 	}
-}
-
-func (r *Run) footprints(d *report.Document) {
-	if len(r.Footprints) == 0 {
-		return
-	}
-	d.Heading(2, "Memory with idle connections")
-	t := report.NewTable(report.Left("Target"), report.Right("Connections"), report.Right("Memory, MB"), report.Right("Before, MB"), report.Right("kB per connection"))
-	for _, f := range r.Footprints {
-		t.Row(f.Target, f.Connections, float64(f.RSS)/1e6, float64(f.Before)/1e6, float64(f.RSS-f.Before)/1e3/float64(max(1, f.Connections)))
-	}
-	d.Table(t)
 }
 
 // plots adds the plots for which there are data.

@@ -1,8 +1,7 @@
 // Package result is what a benchmark has measured: how it is kept in a file, reported and compared.
 //
 //	Run ─┬─ Environment   the machine and the software
-//	     ├─ Sample        one target, one workload, one round of a few seconds
-//	     └─ Footprint     memory of one target with idle connections
+//	     └─ Sample        one target, one workload, one round of a few seconds
 //
 // Invariants:
 //
@@ -64,7 +63,6 @@ type Run struct {
 	Command     []string
 	Environment map[string]string // commit, CPU, Cassandra's version and settings, …
 	Samples     []Sample
-	Footprints  []Footprint
 }
 
 // New returns an empty run that begins now.
@@ -112,14 +110,6 @@ type Cost struct {
 	Kind string
 	CPU  time.Duration // user and system time
 	RSS  int64         // bytes at the end of the sample
-}
-
-// Footprint is the memory of a target with idle connections.
-type Footprint struct {
-	Target      string
-	Connections int
-	RSS         int64 // bytes with the connections
-	Before      int64 // bytes before they were opened
 }
 
 // Grace is how long after the end of a schedule an answer is still in time.
@@ -252,7 +242,6 @@ func Read(dirs ...string) (*Run, error) {
 			r.Samples[j].Round += i * 1000 // not in turns with the other runs
 		}
 		all.Samples = append(all.Samples, r.Samples...)
-		all.Footprints = append(all.Footprints, r.Footprints...)
 		all.Command = append(append(all.Command, ";"), r.Command...)
 		for name, value := range r.Environment {
 			if old := all.Environment[name]; old != value {

@@ -60,7 +60,6 @@ func TestRun_WriteAndRead(t *testing.T) {
 	dir := t.TempDir()
 	run := New([]string{"run", "get"}, map[string]string{"CPU": "x"})
 	run.Samples = samples(1, 0.02, getCondition, 2, service(50))
-	run.Footprints = []Footprint{{UserInfo, 10_000, 200e6, 50e6}}
 	if Exists(dir) {
 		t.Error("an empty directory has a run")
 	}

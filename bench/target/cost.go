@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,29 +67,20 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(at.Nano()), nil
 }
 
-// RSS returns the resident memory of a process in bytes, with shared pages: VmRSS of /proc/PID/status.
+// RSS returns the resident memory of a process in bytes, with shared pages: the second field of /proc/PID/statm.
 func RSS(pid int) (int64, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	var size, resident int64
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &size, &resident)
+	}
+	if err == nil && resident == 0 {
+		err = os.ErrProcessDone
+	}
 	if err != nil {
 		return 0, fmt.Errorf("reading the memory of process %d, which may have ended: %w", pid, err)
 	}
-	return parseRSS(string(text))
-}
-
-// parseRSS reads the line "VmRSS:	   12345 kB".
-func parseRSS(status string) (int64, error) {
-	for line := range strings.Lines(status) {
-		rest, ok := strings.CutPrefix(line, "VmRSS:")
-		if !ok {
-			continue
-		}
-		kB, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 53)
-		if err != nil || kB < 0 {
-			return 0, fmt.Errorf("VmRSS in /proc/PID/status is %q, not a number of kB", strings.TrimSpace(rest))
-		}
-		return kB << 10, nil
-	}
-	return 0, errors.New("/proc/PID/status has no VmRSS: the process has ended")
+	return resident * int64(os.Getpagesize()), nil
 }
 
 // ScheduleInBatches sets SCHED_BATCH for all threads of processes, and so for the threads that they start later. A thread

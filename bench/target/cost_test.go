@@ -105,18 +105,6 @@ func TestMeter_ProcessThatHasEndedIsError(t *testing.T) {
 	}
 }
 
-func FuzzParseRSS(f *testing.F) {
-	for _, seed := range []string{"Name:\tcat\nVmRSS:\t    1234 kB\n", "VmRSS:\t-1 kB\n", "VmRSS:", "", "VmRSS:\t99999999999999999999 kB\n"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, status string) {
-		n, err := parseRSS(status)
-		if err == nil && !strings.Contains(status, "VmRSS:") || err != nil && n != 0 || n < 0 {
-			t.Errorf("%q: %d bytes, %v", status, n, err)
-		}
-	})
-}
-
 func TestScheduleInBatches_SetsAllThreads(t *testing.T) {
 	pid, stop := idleProcess(t)
 	if err := ScheduleInBatches([]Process{{result.KindService, pid}}); err != nil {
