@@ -1,7 +1,7 @@
 // Package api serves a store over HTTP: one resource with four methods for each collection, and a few resources for
 // operators. Package net/http does HTTP/1.1 and HTTP/2.
 //
-// A request passes these steps, in this order. Every step can refuse it.
+// A request passes these steps, in this order. Every step after the first can refuse it.
 //
 //	step          question                                                 refusal    file
 //	route         which resource and method is it?                         -          router.go

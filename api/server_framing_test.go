@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"userinfo/access"
 )
 
 // These tests show what happens to HTTP/1.1 requests that two programs could read differently. Some are answered by
@@ -122,6 +124,36 @@ func TestServer_ClosesConnectionAfterChunkedBody(t *testing.T) {
 			}
 			if got := s.must(t, c, get("victim")); got.status != http.StatusOK {
 				t.Fatalf("the rest was served as a request: status %d", got.status)
+			}
+		})
+	}
+}
+
+func TestServer_PipelinedRequests(t *testing.T) {
+	var r recorder
+	s := start(t, setup{store: r.store()})
+	get := head("GET", "/sessions/v1/k") + "\r\n"
+	value := "a\r\n b\r\n\r\n" + get // looks like a folded header and a request
+	put := head("PUT", "/sessions/v1/k", fmt.Sprintf("Content-Length: %d", len(value))) + "\r\n" + value
+	for name, writes := range map[string][]string{
+		"in one write":     {get + put + get + put},
+		"in two writes":    {get + put[:len(put)-5], put[len(put)-5:] + get + put},
+		"one byte a write": strings.Split(get+put+get+put, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := s.wire(t)
+			for _, text := range writes {
+				w.send(t, text)
+			}
+			for i, status := range []int{200, 204, 200, 204} {
+				if got := w.answer(t, "GET"); got.status != status {
+					t.Fatalf("response %d has status %d %s; want %d", i+1, got.status, got.body, status)
+				}
+			}
+			for _, c := range r.take() {
+				if c.action == access.Set && string(c.data) != value {
+					t.Errorf("the stored value is %q", c.data)
+				}
 			}
 		})
 	}
