@@ -9,26 +9,26 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// Bounds on what a listed proxy may send.
+// Limits on the headers of a trusted proxy.
 const (
-	maxFieldBytes = 16 << 10 // of Client-Cert, and of Client-Cert-Chain
-	maxChain      = 4        // certificates between the client's and the CA's
+	maxFieldBytes = 16 << 10 // in each of Client-Cert and Client-Cert-Chain
+	maxChain      = 4        // certificates in Client-Cert-Chain
 )
 
-// verify checks the certificate in Client-Cert by way of those in Client-Cert-Chain, which may be missing. It fails
-// closed: no roots, and anything but one certificate, are errors.
+// verify verifies the certificate in Client-Cert, with the intermediate certificates in Client-Cert-Chain, if it was sent. It
+// fails closed: without roots, and for anything but exactly one certificate, it returns an error.
 func (r *Rules) verify(cert, chain []string, now time.Time) ([][]*x509.Certificate, error) {
-	if err := one(cert); err != nil {
+	if err := checkSingle(cert); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, CertField, err)
 	}
-	if err := one(chain); err != nil && chain != nil {
+	if err := checkSingle(chain); err != nil && chain != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, ChainField, err)
 	}
-	if r.roots == nil { // which x509 would take for the system's
-		return nil, fmt.Errorf("%w: there is no CA of clients", ErrUnverified)
+	if r.roots == nil { // crypto/x509 would use the system's CAs
+		return nil, fmt.Errorf("%w: no client CA is configured", ErrUnverified)
 	}
-	sent := digest(cert, chain)
-	if chains := r.verified.recall(sent, now); chains != nil {
+	key := newCacheKey(cert, chain)
+	if chains := r.cache.get(key, now); chains != nil {
 		return chains, nil
 	}
 	leaf, intermediates, err := parse(cert[0], chain)
@@ -41,10 +41,11 @@ func (r *Rules) verify(cert, chain []string, now time.Time) ([][]*x509.Certifica
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnverified, err)
 	}
-	r.verified.remember(sent, chains)
+	r.cache.put(key, chains)
 	return chains, nil
 }
 
+// parse parses the values of the two headers. chain is nil if Client-Cert-Chain was not sent.
 func parse(cert string, chain []string) (leaf *x509.Certificate, intermediates *x509.CertPool, err error) {
 	if leaf, err = parseCert(cert); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrMalformed, CertField, err)
@@ -63,7 +64,7 @@ func parse(cert string, chain []string) (leaf *x509.Certificate, intermediates *
 	return leaf, intermediates, nil
 }
 
-// parseCert reads Client-Cert: a Byte Sequence (RFC 8941, section 3.3.5) of DER.
+// parseCert parses Client-Cert: a Byte Sequence (RFC 8941, section 3.3.5) that contains DER.
 //
 //	Client-Cert: :MIIB…base64…:
 func parseCert(value string) (*x509.Certificate, error) {
@@ -74,20 +75,20 @@ func parseCert(value string) (*x509.Certificate, error) {
 	return certificate(item)
 }
 
-// parseChain reads Client-Cert-Chain: a List of Byte Sequences, the client's issuer first.
+// parseChain parses Client-Cert-Chain: a List of Byte Sequences, beginning with the issuer of the client's certificate.
 func parseChain(value string) ([]*x509.Certificate, error) {
 	list, err := httpsfv.UnmarshalList([]string{value})
 	if err != nil {
 		return nil, fmt.Errorf("not a List of Byte Sequences (%w)", err)
 	}
 	if len(list) == 0 || len(list) > maxChain {
-		return nil, fmt.Errorf("%d certificates; there may be 1 to %d", len(list), maxChain)
+		return nil, fmt.Errorf("%d certificates; send 1 to %d", len(list), maxChain)
 	}
 	certs := make([]*x509.Certificate, len(list))
 	for i, member := range list {
 		item, ok := member.(httpsfv.Item)
 		if !ok {
-			return nil, errors.New("an Inner List, where a Byte Sequence should be")
+			return nil, errors.New("contains an Inner List; send Byte Sequences")
 		}
 		if certs[i], err = certificate(item); err != nil {
 			return nil, err
@@ -96,21 +97,22 @@ func parseChain(value string) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-// one fails closed: no value and several are errors, and so is one that is too long.
-func one(values []string) error {
+// checkSingle checks that a header was sent once and is not too long. It fails closed: no value is an error.
+func checkSingle(values []string) error {
 	switch {
 	case len(values) != 1:
-		return fmt.Errorf("%d fields of this name; there must be one", len(values))
+		return fmt.Errorf("sent %d times; send it once", len(values))
 	case len(values[0]) > maxFieldBytes:
-		return fmt.Errorf("more than %d bytes", maxFieldBytes)
+		return fmt.Errorf("longer than %d bytes", maxFieldBytes)
 	}
 	return nil
 }
 
+// certificate parses the certificate in a Byte Sequence without parameters.
 func certificate(item httpsfv.Item) (*x509.Certificate, error) {
 	der, ok := item.Value.([]byte)
 	if !ok || len(item.Params.Names()) > 0 {
-		return nil, errors.New("not a Byte Sequence (:base64:) and nothing else")
+		return nil, errors.New("not a Byte Sequence (:base64:) without parameters")
 	}
 	return x509.ParseCertificate(der)
 }

@@ -1,17 +1,21 @@
-// Package forwarded reads who a client is from the header fields of a proxy that has ended the client's TLS: RFC 9440's
-// Client-Cert and Client-Cert-Chain, and, where it is configured, a field with a distinguished name.
+// Package forwarded reads the client's certificate that a TLS-terminating proxy forwards in the headers of RFC 9440,
+// Client-Cert and Client-Cert-Chain. If it is configured, it also reads a header with only the client's distinguished name.
+//
+// Rules.Client is the security decision: it returns the client that a request is forwarded for.
 //
 // Invariants:
 //
-//  1. Such a field is believed from a listed proxy, and is an error from anybody else; it is never ignored.
-//  2. A certificate is verified here as TLS would have: against the given CAs, for client authentication, at the given
-//     time. That its owner holds the key is the proxy's word.
-//  3. What can be read in two ways is an error: two fields of a name, a name that another program would take for one of
-//     them, a certificate and a distinguished name, two common names, an escape.
+//  1. The headers are accepted only from a trusted proxy. From any other sender they are an error; they are never ignored.
+//  2. A forwarded certificate is verified as in a TLS handshake: against the client CAs, for client authentication, at the
+//     given time. Only the proxy knows whether the client has the private key.
+//  3. What can be read in two ways is an error: a header that is sent twice, a header name that another program would treat as
+//     the same name (Client_Cert), a certificate together with a distinguished name, two common names, an escape.
 //
-// It does not defend against a listed proxy, which can be any client of the CAs whose certificate it has seen (and
-// they are public), nor against one that passes on what clients send: a proxy must remove these fields first. With the
-// field of a distinguished name it can be any client at all, and so can whoever has the CA sign a name of their choice.
+// The package does not defend against:
+//
+//   - a trusted proxy that lies. Certificates are public, so it can claim to forward any client of the client CAs. With the
+//     distinguished name header it can claim any client at all, and so can a client that chooses the name in its certificate;
+//   - a proxy that passes on these headers from its clients. The proxy must remove them first.
 package forwarded
 
 import (
@@ -23,67 +27,75 @@ import (
 	"time"
 )
 
-// The fields, as net/http spells them.
+// The headers of RFC 9440, in canonical form.
 const (
-	CertField  = "Client-Cert"       // RFC 9440, section 2.2
-	ChainField = "Client-Cert-Chain" // RFC 9440, section 2.3
+	CertField  = "Client-Cert"       // section 2.2
+	ChainField = "Client-Cert-Chain" // section 2.3
 )
 
-// Reasons for a refusal. None of them quotes a field.
+// Reasons for rejecting a request. No error contains the value of a header.
 var (
-	// ErrUntrustedPeer: who is no listed proxy says who somebody else is. A bad request.
-	ErrUntrustedPeer = errors.New("a client's identity is forwarded by no listed proxy")
-	// ErrMalformed: a field cannot be read, or in more than one way. A bad request.
-	ErrMalformed = errors.New("malformed identity forwarded by a proxy")
-	// ErrUnverified: the certificate is of no known CA, not for a client, or not valid now. Not authenticated.
-	ErrUnverified = errors.New("the certificate forwarded by a proxy does not verify")
+	// ErrUntrustedPeer means that the sender is not a trusted proxy. The response is 400 Bad Request.
+	ErrUntrustedPeer = errors.New("only a trusted proxy may forward a client's identity")
+	// ErrMalformed means that a header cannot be parsed, or can be read in two ways. The response is 400 Bad Request.
+	ErrMalformed = errors.New("malformed client identity from the proxy")
+	// ErrUnverified means that the certificate is not from a client CA, not for client authentication or not valid now. The
+	// response is 401 Unauthorized.
+	ErrUnverified = errors.New("the client certificate from the proxy cannot be verified")
 )
 
-// Peer is who sent the request, as TLS has proved. The zero Peer is nobody that is believed.
+// Peer is the kind of sender of a request, as access.Policy.IsProxy decides it. The zero Peer is not trusted.
 type Peer int
 
-// The peers.
+// The kinds of senders.
 const (
 	UntrustedPeer Peer = iota
-	TrustedProxy       // its own verified certificate is that of a proxy in the configuration
+	TrustedProxy       // its own verified TLS certificate belongs to a configured proxy
 )
 
-// Rules say what is believed of listed proxies. They are safe for concurrent use. The zero Rules verify no certificate
-// and know no DN field.
+// Rules verify what trusted proxies forward. They are safe for concurrent use. The zero Rules accept no certificate and no
+// distinguished name.
 type Rules struct {
-	roots    *x509.CertPool
-	dnField  string
-	verified memory
+	roots   *x509.CertPool
+	dnField string
+	cache   chainCache
 }
 
-// NewRules makes Rules of the CAs of the clients' certificates, where nil is none and not the system's, and of the
-// name of the field with the distinguished name of the client's certificate, such as X-Client-Dn: X- and then
-// letters, digits and hyphens, so that it has no meaning of its own. Without that name there is no such field. It is the
-// weaker way: the proxy's word is all there is. roots must not change; where a CA does, make new Rules.
+// NewRules returns rules that verify certificates against roots, the client CAs. Nil means that no certificate is accepted;
+// it does not mean the system's CAs. roots must not change: if a CA changes, make new Rules.
+//
+// dnField is the name of the header with the distinguished name, such as X-Client-Dn. It begins with X- and contains only
+// letters, digits and hyphens, so that it is not a standard header. If it is empty, there is no such header. A distinguished
+// name is weaker than a certificate, because only the proxy has verified it.
 func NewRules(roots *x509.CertPool, dnField string) (*Rules, error) {
 	name := http.CanonicalHeaderKey(dnField)
 	rest, ok := strings.CutPrefix(name, "X-")
 	if dnField != "" && (!ok || rest == "" || strings.Trim(strings.ToLower(rest), "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
-		return nil, errors.New("give the name of a header such as X-Client-Dn, which begins with X- and has letters, digits and hyphens only")
+		return nil, errors.New("not allowed; write the name of a header such as X-Client-Dn, which begins with X- and contains only letters, digits and hyphens")
 	}
 	return &Rules{roots: roots, dnField: name}, nil
 }
 
-// Client is whom a proxy speaks for. At most one of its fields is set; with neither it is nobody that is known, and is
-// not the proxy either.
+// Client is the client that a proxy forwards a request for. At most one field is set. If neither is set, the client is
+// unknown. The proxy itself is never the client.
 type Client struct {
-	// Chains are those of the certificate, leaf first, as in tls.ConnectionState.VerifiedChains. They are shared: read only.
+	// Chains are the verified chains of the client's certificate, leaf first, as in tls.ConnectionState.VerifiedChains. The
+	// caller must not change them.
 	Chains [][]*x509.Certificate
-	// CommonName of the distinguished name.
+	// CommonName is the common name in the distinguished name.
 	CommonName string
 }
 
-// Client reads the client's identity from h, which came from a peer. It fails closed: any of the fields from whom
-// is no listed proxy is ErrUntrustedPeer; one that comes twice, cannot be read, or comes with another that says the same,
-// and a name that differs from a field's by what stands for a hyphen (Client_Cert), is ErrMalformed; a certificate that
-// none of the CAs has signed for a client, or that is not valid at now, is ErrUnverified.
+// Client returns the client that the headers h name. from is the sender of the request.
+//
+// It fails closed. It returns
+//
+//   - ErrUntrustedPeer for any of the headers, even an empty one, from a sender that is not a trusted proxy;
+//   - ErrMalformed for a header that cannot be parsed or is sent twice, for a certificate together with a distinguished name,
+//     and for a header name that differs from one of the headers only in another character for a hyphen (Client_Cert);
+//   - ErrUnverified for a certificate that no client CA has signed for client authentication, or that is not valid at now.
 func (r *Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) {
-	if err := r.lookalike(h); err != nil {
+	if err := r.checkLookalikes(h); err != nil {
 		return Client{}, err
 	}
 	cert, chain, dn := h[CertField], h[ChainField], []string(nil)
@@ -107,22 +119,22 @@ func (r *Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) 
 	return Client{Chains: chains}, err
 }
 
-// lookalike finds a field that a program with CGI's idea of names would take for one of ours.
-func (r *Rules) lookalike(h http.Header) error {
+// checkLookalikes rejects a header name that a CGI-like program would treat as one of the headers.
+func (r *Rules) checkLookalikes(h http.Header) error {
 	for name := range h {
 		if len(name) != len(CertField) && len(name) != len(ChainField) && len(name) != len(r.dnField) {
 			continue
 		}
-		plain := http.CanonicalHeaderKey(strings.Map(hyphen, name))
+		plain := http.CanonicalHeaderKey(strings.Map(hyphenate, name))
 		if ours := plain == CertField || plain == ChainField || plain == r.dnField && r.dnField != ""; ours && plain != name {
-			return fmt.Errorf("%w: a field's name is that of %s but for the hyphens", ErrMalformed, plain)
+			return fmt.Errorf("%w: a header name looks like %s but has another character for a hyphen", ErrMalformed, plain)
 		}
 	}
 	return nil
 }
 
-// hyphen is what some programs make of the bytes that a name may have.
-func hyphen(r rune) rune {
+// hyphenate replaces every character except letters and digits by a hyphen, as some programs do with header names.
+func hyphenate(r rune) rune {
 	if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
 		return r
 	}
