@@ -174,7 +174,7 @@ func TestTicketKey_CertificateOfResumedSessionIsVerified(t *testing.T) {
 	wantRefused(t, s.at[0], s.client, "expired certificate")
 }
 
-// TestTicketKey_RevokedCertificateOfResumedSessionIsRejected asks what api asks at each request.
+// TestTicketKey_RevokedCertificateOfResumedSessionIsRejected calls VerifyChains as the API does at each request.
 func TestTicketKey_RevokedCertificateOfResumedSessionIsRejected(t *testing.T) {
 	s := newShared(t, 0)
 	files := s.serverFiles(s.ca)

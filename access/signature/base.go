@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// base is the text that is signed (RFC 9421, section 2.5). params is the value of @signature-params.
+// base returns the signature base, which is the text that is signed (RFC 9421, section 2.5). params is the value of
+// @signature-params.
 //
 //	"@method": PUT
 //	"@authority": userinfo.example:8443
 //	"ttl": 3600
 //	"@signature-params": ("@method" "@authority" "ttl");created=1618884473;keyid="wiki"
 //
-// No value has a line end, so that none can pass for another line.
+// No value contains a newline, so a value cannot add a line.
 func base(r Request, components []string, params string) (string, error) {
 	var b strings.Builder
 	b.Grow(512)
@@ -32,8 +33,8 @@ func base(r Request, components []string, params string) (string, error) {
 	return b.String(), nil
 }
 
-// component is the value of a component of r. It fails closed: one that is not known, or that r does not have, is
-// ErrMalformed.
+// component returns the value of a component of r. It fails closed: for an unknown component, and for one that r does not have,
+// it returns ErrMalformed.
 func component(r Request, name string) (string, error) {
 	if !strings.HasPrefix(name, "@") {
 		return field(r.Header, name)
@@ -41,7 +42,7 @@ func component(r Request, name string) (string, error) {
 	switch name {
 	case "@method":
 		if r.Method == "" || !sendable(r.Method) {
-			return "", malformed("the method cannot be sent")
+			return "", malformed("the method is empty or contains a character that is not allowed")
 		}
 		return r.Method, nil
 	case "@authority":
@@ -62,13 +63,13 @@ func component(r Request, name string) (string, error) {
 		query, err := r.query()
 		return "https://" + a + path + query, err
 	}
-	return "", malformed("component %.40q is not known here; cover @method, @authority and @target-uri", name)
+	return "", malformed("component %.40q is not supported; cover @method, @authority and @target-uri", name)
 }
 
-// authority is RFC 9421's, section 2.2.3: the host in lower case, without https's default port.
+// authority returns the value of @authority (RFC 9421, section 2.2.3): the host in lower case, without the default port.
 func authority(sent string) (string, error) {
 	if sent == "" || strings.ContainsFunc(sent, notInAuthority) {
-		return "", malformed("the Host header is not a host and, perhaps, a port")
+		return "", malformed("the Host header is not a host with an optional port")
 	}
 	a := strings.ToLower(sent)
 	a = strings.TrimSuffix(strings.TrimSuffix(a, ":443"), ":")
@@ -78,8 +79,8 @@ func authority(sent string) (string, error) {
 	return a, nil
 }
 
-// notInAuthority tells of a character that has no place in uri-host [":" port] (RFC 3986, section 3.2.2); a zone's or an
-// encoded character's percent sign is not used with https.
+// notInAuthority reports whether r is not allowed in uri-host [":" port] (RFC 3986, section 3.2.2). A percent sign, which would
+// begin a zone or an encoded character, is not allowed either.
 func notInAuthority(r rune) bool {
 	switch {
 	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
@@ -88,52 +89,52 @@ func notInAuthority(r rune) bool {
 	return !strings.ContainsRune("-._~!$&'()*+,;=:[]", r)
 }
 
-// path is RFC 9421's, section 2.2.6: not decoded.
+// path returns the value of @path (RFC 9421, section 2.2.6), which is not decoded.
 func (r Request) path() (string, error) {
 	if r.Path == "" {
 		return "/", nil
 	}
 	if r.Path[0] != '/' || !sendable(r.Path) || strings.ContainsAny(r.Path, "?#") {
-		return "", malformed("the path has a byte that must be percent-encoded, or is none")
+		return "", malformed("the path does not begin with a slash, or contains a byte that must be percent-encoded")
 	}
 	return r.Path, nil
 }
 
-// query is RFC 9421's, section 2.2.7: with its question mark, which is all of a query that is not there.
+// query returns the value of @query (RFC 9421, section 2.2.7), with its question mark. Without a query it is "?".
 func (r Request) query() (string, error) {
 	if !r.HasQuery {
 		return "?", nil
 	}
 	if !sendable(r.Query) || strings.Contains(r.Query, "#") {
-		return "", malformed("the query has a byte that must be percent-encoded")
+		return "", malformed("the query contains a byte that must be percent-encoded")
 	}
 	return "?" + r.Query, nil
 }
 
-// sendable tells whether s is of visible ASCII characters.
+// sendable reports whether s contains only visible ASCII characters.
 func sendable(s string) bool { return printable(s) && !strings.Contains(s, " ") }
 
-// field is the value of a header field (RFC 9421, section 2.1): its lines, trimmed, with ", " between. net/http has
-// unfolded them by then, as that section asks; a line end that is still there is refused.
+// field returns the value of a header field (RFC 9421, section 2.1): its trimmed lines, joined by ", ". net/http has already
+// removed line folding. A newline that is still there is an error.
 func field(h http.Header, name string) (string, error) {
 	if name == "" || strings.ToLower(name) != name || !printable(name) || strings.ContainsAny(name, " \"\\:") {
-		return "", malformed("component %.40q is no name of a header field in lower case", name)
+		return "", malformed("component %.40q is not the name of a header in lower case", name)
 	}
 	switch name {
 	case "host":
-		return "", malformed("component host is not known here; cover @authority")
+		return "", malformed("component host is not supported; cover @authority")
 	case "signature", "signature-input":
-		return "", malformed("component %s cannot be covered: it is what is being made", name)
+		return "", malformed("component %s cannot be covered by the signature itself", name)
 	}
 	lines := h[http.CanonicalHeaderKey(name)]
 	if len(lines) == 0 {
-		return "", malformed("component %.40q is covered and there is no such header; send it, or do not cover it", name)
+		return "", malformed("component %.40q is covered, but the header is missing; send it, or do not cover it", name)
 	}
 	trimmed := make([]string, len(lines))
 	for i, line := range lines {
 		trimmed[i] = strings.Trim(line, " \t")
 		if strings.ContainsFunc(trimmed[i], func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
-			return "", malformed("the header of component %.40q has a line end or another character that is not printable ASCII", name)
+			return "", malformed("the header of component %.40q contains a character that is not printable ASCII", name)
 		}
 	}
 	return strings.Join(trimmed, ", "), nil

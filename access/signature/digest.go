@@ -10,15 +10,14 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// digests is what a Content-Digest header says of a body; nil where it says nothing.
+// digests are the digests in a Content-Digest header. A digest that was not sent is nil.
 type digests struct{ sha256, sha512 []byte }
 
-// parseDigests reads the Content-Digest header. Algorithms other than these two are passed over, as RFC 9530, section 2,
-// has it.
+// parseDigests parses the Content-Digest header. It ignores other algorithms, as RFC 9530, section 2, requires.
 //
 //	Content-Digest: sha-256=:BASE64:, sha-512=:BASE64:
 //
-// It fails closed: a header with neither is ErrMalformed.
+// It fails closed: for a header without either algorithm it returns ErrMalformed.
 func parseDigests(h http.Header) (digests, error) {
 	d, _, err := parseDictionary(h, digestField, maxDigestBytes)
 	if err != nil {
@@ -31,13 +30,13 @@ func parseDigests(h http.Header) (digests, error) {
 	if got.sha512, err = digestIn(d, "sha-512", sha512.Size); err != nil {
 		return digests{}, err
 	}
-	if !got.given() {
-		return digests{}, malformed("%s has neither sha-256 nor sha-512; give one of them", digestField)
+	if !got.sent() {
+		return digests{}, malformed("%s has neither sha-256 nor sha-512; send one of them", digestField)
 	}
 	return got, nil
 }
 
-// digestIn is nil where there is none.
+// digestIn returns the digest of one algorithm, or nil if it was not sent.
 func digestIn(d *httpsfv.Dictionary, name string, size int) ([]byte, error) {
 	member, there := d.Get(name)
 	if !there {
@@ -46,16 +45,17 @@ func digestIn(d *httpsfv.Dictionary, name string, size int) ([]byte, error) {
 	item, _ := member.(httpsfv.Item)
 	sum, ok := item.Value.([]byte)
 	if !ok || len(sum) != size {
-		return nil, malformed("%s: %s is not =:BASE64: of %d bytes", digestField, name, size)
+		return nil, malformed("%s: %s is not =:BASE64: with %d bytes", digestField, name, size)
 	}
 	return sum, nil
 }
 
-func (d digests) given() bool { return d.sha256 != nil || d.sha512 != nil }
+// sent reports whether there is a digest.
+func (d digests) sent() bool { return d.sha256 != nil || d.sha512 != nil }
 
-// match tells whether every digest is the body's. It fails closed: where there is none, nothing matches.
+// match reports whether every digest matches body. It fails closed: without a digest, no body matches.
 func (d digests) match(body []byte) bool {
-	if !d.given() {
+	if !d.sent() {
 		return false
 	}
 	if d.sha256 != nil {
@@ -71,7 +71,7 @@ func (d digests) match(body []byte) bool {
 	return true
 }
 
-// contentDigest is the header for a body.
+// contentDigest returns the Content-Digest header of body.
 func contentDigest(body []byte) string {
 	sum := sha256.Sum256(body)
 	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"

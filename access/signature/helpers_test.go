@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// noon is when the tests take place.
+// noon is the time of the tests.
 var noon = time.Unix(1_700_000_000, 0)
 
 func at(t time.Time) func() time.Time { return func() time.Time { return t } }
 
-// markedSecret can be seen in any form.
+// markedSecret is easy to find in printed text.
 const markedSecret = Secret("MARKED-SECRET-MARKED-SECRET-MARK")
 
 func must[T any](v T, err error) T {
@@ -24,7 +24,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// The keys of the tests: one of each algorithm.
+// A key of each algorithm.
 var (
 	hmacKey = must(HMACSigningKey("wiki-1", markedSecret))
 	edKey   = must(Ed25519SigningKey("wiki-2", ed25519.NewKeyFromSeed([]byte("MARKED-SEED-MARKED-SEED-MARKED-S"))))
@@ -40,16 +40,16 @@ func find(id string) (Key, bool) {
 	return Key{}, false
 }
 
-// target has what an escaped path can have.
+// target has a path with escapes.
 const target = "https://userinfo.example:8443/sessions/v1/enwiki%3Asession%3A1%2Fx"
 
-// received is what the service sees of r as net/http sends it.
+// received returns what the service sees of r.
 func received(r *http.Request, body []byte) Request {
 	path, query, hasQuery := strings.Cut(r.URL.RequestURI(), "?")
 	return Request{Method: r.Method, Authority: r.URL.Host, Path: path, Query: query, HasQuery: hasQuery, Header: r.Header, HasBody: len(body) > 0}
 }
 
-// signed is a PUT at noon of body with a TTL.
+// signed returns a PUT request with a TTL, signed at noon.
 func signed(t testing.TB, key SigningKey, body []byte) Request {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodPut, target, bytes.NewReader(body))
@@ -63,7 +63,7 @@ func signed(t testing.TB, key SigningKey, body []byte) Request {
 	return received(r, body)
 }
 
-// bySpec signs components and parameters, whatever they are, with the HMAC key.
+// bySpec returns r signed with the HMAC key, with these components and parameters, even if they are outside the profile.
 func bySpec(t testing.TB, r Request, components []string, params string) Request {
 	t.Helper()
 	list := "()"

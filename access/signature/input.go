@@ -8,9 +8,9 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// input is what the two header fields of a signature say.
+// input is the content of Signature-Input and Signature.
 type input struct {
-	components []string // in the order of the base
+	components []string // in the order of the signature base
 	text       string   // the value of @signature-params (RFC 9421, section 2.3)
 	signature  []byte
 
@@ -19,16 +19,16 @@ type input struct {
 	hasExpires bool
 	nonce      string
 	keyID      string
-	algorithm  Algorithm // empty where alg was not given
+	algorithm  Algorithm // empty if alg was not sent
 }
 
-// parse reads Signature-Input and Signature. It asks for nothing that RFC 9421 does not: see required.
+// parse parses Signature-Input and Signature. It checks only what RFC 9421 requires. See checkProfile for the rest.
 //
 //	Signature-Input: LABEL=("COMPONENT" …);PARAMETER=VALUE…        a dictionary of inner lists, section 4.1
 //	Signature:       LABEL=:BASE64:                                a dictionary of byte sequences, section 4.2
 //
-// It fails closed: one field without the other, several lines or labels, a component with parameters, a parameter that is
-// not known or of another type, and whatever is not in canonical form are ErrMalformed.
+// It fails closed: it returns ErrMalformed for one header without the other, for several lines or labels, for a component with
+// parameters, for a parameter that is unknown or has another type, and for anything that is not in canonical form.
 func parse(h http.Header) (*input, error) {
 	label, text, member, err := parseOne(h, inputField, maxInputBytes)
 	if err != nil {
@@ -36,7 +36,7 @@ func parse(h http.Header) (*input, error) {
 	}
 	list, ok := member.(httpsfv.InnerList)
 	if !ok {
-		return nil, malformed(`%s: the label is followed by =("@method" …), a list in brackets`, inputField)
+		return nil, malformed(`%s: write =("@method" …), a list in parentheses, after the label`, inputField)
 	}
 	signed, _, member, err := parseOne(h, signatureField, maxSignatureBytes)
 	if err != nil {
@@ -48,7 +48,7 @@ func parse(h http.Header) (*input, error) {
 	item, _ := member.(httpsfv.Item)
 	signature, ok := item.Value.([]byte)
 	if !ok || len(item.Params.Names()) > 0 {
-		return nil, malformed("%s: the label is followed by =:BASE64: and nothing else", signatureField)
+		return nil, malformed("%s: write only =:BASE64: after the label", signatureField)
 	}
 	in := &input{text: text, signature: signature}
 	if err := in.readComponents(list.Items); err != nil {
@@ -57,7 +57,7 @@ func parse(h http.Header) (*input, error) {
 	return in, in.readParameters(list.Params)
 }
 
-// parseOne reads a header field that is a dictionary of one member, of which text is the canonical form.
+// parseOne parses a header that is a dictionary with one member. text is the member's canonical form.
 func parseOne(h http.Header, field string, limit int) (label, text string, member httpsfv.Member, err error) {
 	d, line, err := parseDictionary(h, field, limit)
 	if err != nil {
@@ -71,17 +71,17 @@ func parseOne(h http.Header, field string, limit int) (label, text string, membe
 	return names[0], strings.TrimPrefix(line[len(names[0]):], "="), member, nil
 }
 
-// parseDictionary reads a header field of one line, which it returns, too. The parser lets the last of several equal
-// names win, in dictionaries and parameters, so what it read must come to the same line again.
+// parseDictionary parses a header with one line and also returns the line. The parser ignores all but the last of several equal
+// names, so parseDictionary checks that the parsed dictionary is written as the same line again.
 func parseDictionary(h http.Header, field string, limit int) (*httpsfv.Dictionary, string, error) {
 	lines := h[field]
 	switch {
 	case len(lines) == 0:
-		return nil, "", malformed("there is no %s header; send it, or no part of a signature", field)
+		return nil, "", malformed("the %s header is missing; send both headers of a signature, or neither", field)
 	case len(lines) > 1:
 		return nil, "", malformed("there are %d %s headers; send one", len(lines), field)
 	case len(lines[0]) > limit:
-		return nil, "", malformed("the %s header has more than %d bytes", field, limit)
+		return nil, "", malformed("the %s header is longer than %d bytes", field, limit)
 	}
 	line := strings.Trim(lines[0], " \t")
 	d, err := httpsfv.UnmarshalDictionary([]string{line})
@@ -90,11 +90,12 @@ func parseDictionary(h http.Header, field string, limit int) (*httpsfv.Dictionar
 	}
 	again, err := httpsfv.Marshal(d)
 	if err != nil || again != line {
-		return nil, "", malformed("%s is not in canonical form, or repeats a name (RFC 9651, section 4.1); write it as a library does", field)
+		return nil, "", malformed("%s is not in canonical form, or repeats a name (RFC 9651, section 4.1); use a library to write it", field)
 	}
 	return d, line, nil
 }
 
+// readComponents reads the covered components.
 func (in *input) readComponents(items []httpsfv.Item) error {
 	if len(items) > maxComponents {
 		return malformed("%d components are covered; cover at most %d", len(items), maxComponents)
@@ -115,8 +116,8 @@ func (in *input) readComponents(items []httpsfv.Item) error {
 	return nil
 }
 
-// readParameters reads the parameters of RFC 9421, section 2.3. tag is none of ours: a signature with one was made for
-// another application.
+// readParameters reads the parameters of RFC 9421, section 2.3. tag is not supported: a signature with a tag was made for another
+// application.
 func (in *input) readParameters(params *httpsfv.Params) error {
 	for _, name := range params.Names() {
 		value, _ := params.Get(name)
@@ -137,26 +138,26 @@ func (in *input) readParameters(params *httpsfv.Params) error {
 			in.algorithm = Algorithm(alg)
 			ok = ok && alg != ""
 		default:
-			return malformed("parameter %.40q is not known here; leave it out", name)
+			return malformed("parameter %.40q is not supported; leave it out", name)
 		}
 		if !ok {
-			return malformed("parameter %s is of the wrong type: created and expires are whole seconds, nonce, keyid and alg are in double quotes", name)
+			return malformed("parameter %s has the wrong type; created and expires are whole seconds, nonce, keyid and alg are in double quotes", name)
 		}
 	}
 	return nil
 }
 
-// required tells whether in has what the profile asks of a signature of r. It fails closed: what is not covered is
-// not signed.
-func (in *input) required(r Request) error {
+// checkProfile decides whether in covers what the profile requires for r. It fails closed: a missing parameter or component is
+// ErrMalformed.
+func (in *input) checkProfile(r Request) error {
 	if in.created <= 0 {
-		return malformed("parameter created is missing; give the time of signing in seconds since 1970")
+		return malformed("parameter created is missing; send the time of signing in seconds since 1970")
 	}
 	if in.hasExpires && in.expires <= in.created {
-		return malformed("the signature expires before it was created; give a later expires, or none")
+		return malformed("the signature expires before it was created; send a later expires, or none")
 	}
 	if in.nonce == "" || len(in.nonce) > MaxIDBytes {
-		return malformed("parameter nonce is missing or longer than %d bytes; give a random one, new for each request", MaxIDBytes)
+		return malformed("parameter nonce is missing or longer than %d bytes; send a new random nonce with each request", MaxIDBytes)
 	}
 	if in.keyID == "" || len(in.keyID) > MaxIDBytes {
 		return malformed("parameter keyid is missing or longer than %d bytes", MaxIDBytes)
@@ -169,11 +170,12 @@ func (in *input) required(r Request) error {
 	case !in.covers("@target-uri") && (!in.covers("@path") || !in.covers("@query")):
 		return malformed("neither @target-uri nor both of @path and @query are covered")
 	case len(r.Header[ttlField]) > 0 && !in.covers("ttl"):
-		return malformed("there is a TTL header and ttl is not covered")
+		return malformed("the request has a TTL header, but ttl is not covered")
 	case r.HasBody && !in.covers("content-digest"):
-		return malformed("there is a body and content-digest is not covered; send a Content-Digest header (RFC 9530) and cover it")
+		return malformed("the request has a body, but content-digest is not covered; send a Content-Digest header (RFC 9530) and cover it")
 	}
 	return nil
 }
 
+// covers reports whether the signature covers component.
 func (in *input) covers(component string) bool { return slices.Contains(in.components, component) }

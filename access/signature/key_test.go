@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-func TestKeysPrintWithoutTheirSecrets(t *testing.T) {
+func TestKey_PrintsWithoutSecret(t *testing.T) {
 	seed := edKey.private.Seed()
 	keys := []any{
 		markedSecret, hmacKey, hmacKey.Key, edKey, edKey.Key, &hmacKey, &edKey.Key, []SigningKey{hmacKey, edKey}, Signer{Key: hmacKey}, &Signer{Key: edKey},
@@ -39,7 +39,7 @@ func TestKeysPrintWithoutTheirSecrets(t *testing.T) {
 		for _, hidden := range [][]byte{[]byte(markedSecret)[:13], seed[:11]} {
 			for _, form := range []string{string(hidden), fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), strings.Trim(fmt.Sprint(hidden), "[]"), encode(hidden)[:10]} {
 				if strings.Contains(s, form) {
-					t.Errorf("a key is shown: %s", s)
+					t.Errorf("a key is printed: %s", s)
 				}
 			}
 		}
@@ -49,10 +49,10 @@ func TestKeysPrintWithoutTheirSecrets(t *testing.T) {
 	}
 }
 
-func TestAKeyFileIsOneKey(t *testing.T) {
+func TestParseKey_AcceptsExactlyOneKey(t *testing.T) {
 	good := markedSecret.Text()
 	for name, text := range map[string]string{
-		"a secret": good, "with a line end": good + "\n", "with a line end of Windows": good + "\r\n", "of 128 bytes": Secret(strings.Repeat("k", 128)).Text(),
+		"a secret": good, "with a newline": good + "\n", "with a carriage return and newline": good + "\r\n", "of 128 bytes": Secret(strings.Repeat("k", 128)).Text(),
 	} {
 		verifying, err := ParseKey("k", []byte(text))
 		signing, err2 := ParseSigningKey("k", []byte(text))
@@ -70,71 +70,71 @@ func TestAKeyFileIsOneKey(t *testing.T) {
 	encoded := strings.TrimPrefix(good, secretPrefix)
 	zeroPublic := strings.Replace(rfcEd25519, "JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=", strings.Repeat("A", 43)+"=", 1)
 	for name, text := range map[string]string{
-		"nothing": "", "the prefix alone": secretPrefix, "no prefix": encoded, "another format": strings.Replace(good, "-1:", "-2:", 1),
-		"a seal key": strings.Replace(good, "signature", "seal", 1), "two": good + "\n" + good, "two line ends": good + "\n\n", "a line end within": good[:40] + "\n" + good[40:],
-		"a space before": " " + good, "a space behind": good + " ", "31 bytes": Secret(strings.Repeat("k", 31)).Text(), "129 bytes": Secret(strings.Repeat("k", 129)).Text(),
-		"zeros": Secret(make([]byte, 32)).Text(), "without padding": strings.TrimRight(good, "="), "a key of RSA": rfcRSAPSS, "PEM that is cut off": rfcEd25519[:60],
+		"empty": "", "the prefix alone": secretPrefix, "no prefix": encoded, "another format": strings.Replace(good, "-1:", "-2:", 1),
+		"a seal key": strings.Replace(good, "signature", "seal", 1), "two": good + "\n" + good, "two newlines": good + "\n\n", "a newline inside": good[:40] + "\n" + good[40:],
+		"a space before": " " + good, "a space after": good + " ", "31 bytes": Secret(strings.Repeat("k", 31)).Text(), "129 bytes": Secret(strings.Repeat("k", 129)).Text(),
+		"zeros": Secret(make([]byte, 32)).Text(), "without padding": strings.TrimRight(good, "="), "an RSA key": rfcRSAPSS, "PEM cut off": rfcEd25519[:60],
 		"two in PEM": rfcEd25519 + rfcEd25519, "PEM and more": rfcEd25519 + "x", "a certificate": strings.ReplaceAll(rfcEd25519, "PUBLIC KEY", "CERTIFICATE"),
-		"PEM of nonsense": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "a public key of zeros": zeroPublic,
-		"nonsense for a private key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+		"PEM with invalid DER": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "a public key of zeros": zeroPublic,
+		"private key PEM with invalid DER": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
 	} {
 		k, err := ParseKey("k", []byte(text))
 		s, err2 := ParseSigningKey("k", []byte(text))
 		if err == nil && k.Algorithm() != "" || s.Algorithm() != "" || err2 == nil {
-			t.Errorf("%s is a key: %v %v", name, err, err2)
+			t.Errorf("%s was accepted: %v %v", name, err, err2)
 		}
 		if err == nil || strings.Contains(err.Error()+err2.Error(), encoded[:8]) {
 			t.Errorf("%s: %v %v", name, err, err2)
 		}
 	}
-	// Each half is for its own use.
+	// A private key does not verify, and a public key does not sign.
 	if _, err := ParseKey("k", []byte(rfcEd25519Private)); err == nil {
-		t.Error("the service takes a private key")
+		t.Error("ParseKey accepts a private key")
 	}
 	if _, err := ParseSigningKey("k", []byte(rfcEd25519)); err == nil {
-		t.Error("a client signs with a public key")
+		t.Error("ParseSigningKey accepts a public key")
 	}
 }
 
-func TestAKeyThatIsNoneCannotBeMade(t *testing.T) {
+func TestKey_FailsClosed(t *testing.T) {
 	long := strings.Repeat("k", MaxIDBytes)
 	if _, err := HMACKey(long, markedSecret); err != nil {
 		t.Error(err)
 	}
 	for name, make := range map[string]func() (Key, error){
-		"no id":                      func() (Key, error) { return HMACKey("", markedSecret) },
-		"a long id":                  func() (Key, error) { return HMACKey(long+"k", markedSecret) },
-		"an id beyond ASCII":         func() (Key, error) { return HMACKey("ä", markedSecret) },
-		"an id with a line end":      func() (Key, error) { return HMACKey("a\n", markedSecret) },
-		"a short secret":             func() (Key, error) { return HMACKey("k", markedSecret[:31]) },
-		"no secret":                  func() (Key, error) { return HMACKey("k", "") },
-		"no public key":              func() (Key, error) { return Ed25519Key("k", nil) },
-		"a short public key":         func() (Key, error) { return Ed25519Key("k", make31()) },
-		"a public key without an id": func() (Key, error) { return Ed25519Key("", edKey.public) },
-		"no private key":             func() (Key, error) { k, err := Ed25519SigningKey("k", nil); return k.Key, err },
-		"a private one without id":   func() (Key, error) { k, err := Ed25519SigningKey("", edKey.private); return k.Key, err },
+		"no id":                       func() (Key, error) { return HMACKey("", markedSecret) },
+		"a long id":                   func() (Key, error) { return HMACKey(long+"k", markedSecret) },
+		"an id beyond ASCII":          func() (Key, error) { return HMACKey("ä", markedSecret) },
+		"an id with a newline":        func() (Key, error) { return HMACKey("a\n", markedSecret) },
+		"a short secret":              func() (Key, error) { return HMACKey("k", markedSecret[:31]) },
+		"no secret":                   func() (Key, error) { return HMACKey("k", "") },
+		"no public key":               func() (Key, error) { return Ed25519Key("k", nil) },
+		"a short public key":          func() (Key, error) { return Ed25519Key("k", make31()) },
+		"a public key without an id":  func() (Key, error) { return Ed25519Key("", edKey.public) },
+		"no private key":              func() (Key, error) { k, err := Ed25519SigningKey("k", nil); return k.Key, err },
+		"a private key without an id": func() (Key, error) { k, err := Ed25519SigningKey("", edKey.private); return k.Key, err },
 	} {
 		if k, err := make(); err == nil || k.Algorithm() != "" || k.ID() != "" {
 			t.Errorf("%s: %v %v", name, k, err)
 		}
 	}
 	if (Key{}).verify("", nil) || (Key{id: "k"}).verify("", []byte{}) {
-		t.Error("no key verifies something")
+		t.Error("the zero Key verifies a signature")
 	}
 	if _, err := (SigningKey{}).sign(""); err == nil {
-		t.Error("no key signs something")
+		t.Error("the zero SigningKey signs")
 	}
 	if _, err := NewSecret(strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("a secret of too little randomness: %v", err)
+		t.Errorf("a secret from 5 random bytes: %v", err)
 	}
 	if s, err := NewSecret(strings.NewReader(string(markedSecret))); err != nil || s != markedSecret {
-		t.Errorf("a secret: %v", err)
+		t.Errorf("NewSecret: %v", err)
 	}
 }
 
 func make31() ed25519.PublicKey { return make(ed25519.PublicKey, 31) }
 
-// FuzzParseKey: there is one text for each secret, and whatever is no key is not repeated.
+// FuzzParseKey checks that each secret has exactly one text, and that a parsed signing key makes signatures that verify.
 func FuzzParseKey(f *testing.F) {
 	for _, seed := range []string{"", markedSecret.Text(), markedSecret.Text() + "\r\n", secretPrefix, secretPrefix + "====", rfcEd25519, rfcEd25519Private, rfcRSAPSS, "-----BEGIN "} {
 		f.Add([]byte(seed))
@@ -145,7 +145,7 @@ func FuzzParseKey(f *testing.F) {
 			t.Fatalf("%v %v", k, err)
 		}
 		if k.secret != "" && k.secret.Text() != strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r") {
-			t.Fatal("its text is another")
+			t.Fatal("Text returns another text")
 		}
 		s, err := ParseSigningKey("k", text)
 		if (err == nil) != (s.Algorithm() != "") {
@@ -156,7 +156,7 @@ func FuzzParseKey(f *testing.F) {
 		}
 		sum, err := s.sign("base")
 		if err != nil || !s.verify("base", sum) {
-			t.Fatalf("what it signs does not verify: %v %s", err, base64.StdEncoding.EncodeToString(sum))
+			t.Fatalf("the signature does not verify: %v %s", err, base64.StdEncoding.EncodeToString(sum))
 		}
 	})
 }

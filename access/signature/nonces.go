@@ -5,30 +5,30 @@ import (
 	"sync"
 )
 
-// nonces remembers nonces for as long as the signatures that they came with would be good.
+// nonces remembers the nonces of signatures until the signatures are too old. It is safe for concurrent use.
 //
-// It is the clock's only witness: once it has forgotten up to a second it takes nothing that was good until then, even
-// if the clock is set back. (A clock that ran ahead and is set back thus refuses requests until it is there again, or
-// until a restart.)
+// After it has forgotten the nonces up to a second, it accepts no signature that was valid until that second, even if the clock
+// is set back. So if the clock was ahead and is set back, requests are rejected until the clock reaches the old time again, or
+// until a restart.
 type nonces struct {
-	limit int // of each key
+	limit int // nonces for each key
 
-	mu    sync.Mutex // guards all below
-	swept int64      // the last second of which everything has been forgotten
+	mu    sync.Mutex // guards the fields below
+	swept int64      // the last second whose nonces are forgotten
 	byKey map[string]*keyNonces
 }
 
-// keyNonces are one key's.
+// keyNonces are the nonces of one key.
 type keyNonces struct {
 	seen  map[nonceID]struct{}
-	until map[int64][]nonceID // by the last second in which the signature is good
+	until map[int64][]nonceID // by the last second in which the signature is valid
 }
 
-// nonceID is a part of the SHA-256 of a nonce, so that long ones take no more memory.
+// nonceID is the first half of the SHA-256 of a nonce, so that long nonces take no more memory than short ones.
 type nonceID [16]byte
 
-// use remembers a nonce until the end of a second. It fails closed: a nonce that is remembered is ErrReplayed, one that
-// may have been forgotten is ErrStale, and where there is no room it is ErrNoncesFull.
+// use decides whether a nonce is new, and remembers it until the end of a second. It fails closed: it returns ErrReplayed for a
+// remembered nonce, ErrStale for a nonce that may already be forgotten and ErrNoncesFull if the key has too many nonces.
 func (n *nonces) use(now int64, keyID, nonce string, until int64) error {
 	sum := sha256.Sum256([]byte(nonce))
 	id := nonceID(sum[:])
@@ -57,7 +57,8 @@ func (n *nonces) use(now int64, keyID, nonce string, until int64) error {
 	return nil
 }
 
-// sweep forgets what was good until second or earlier. There is at most one list for each second of two windows.
+// sweep forgets the nonces of signatures that were valid until second or earlier. A key has at most one list for each second of
+// two windows.
 func (n *nonces) sweep(second int64) {
 	if second <= n.swept {
 		return
@@ -74,7 +75,7 @@ func (n *nonces) sweep(second int64) {
 			delete(k.until, until)
 		}
 		if len(k.seen) == 0 {
-			delete(n.byKey, keyID) // a map never gets smaller
+			delete(n.byKey, keyID) // frees the maps, which never shrink
 		}
 	}
 }

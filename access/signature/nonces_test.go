@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestANonceIsRememberedForAsLongAsItsSignatureIsGood(t *testing.T) {
+func TestNonces_RemembersWhileSignatureIsValid(t *testing.T) {
 	n := nonces{limit: 10}
 	use := func(now int64, key, nonce string, until int64, want error) {
 		t.Helper()
@@ -16,22 +16,22 @@ func TestANonceIsRememberedForAsLongAsItsSignatureIsGood(t *testing.T) {
 	}
 	use(100, "a", "1", 160, nil)
 	use(100, "a", "1", 160, ErrReplayed)
-	use(100, "a", "1", 150, ErrReplayed) // signed anew at another time
+	use(100, "a", "1", 150, ErrReplayed) // the same nonce, signed at another time
 	use(100, "a", "2", 220, nil)
-	use(100, "b", "1", 160, nil) // another key's is another nonce
+	use(100, "b", "1", 160, nil) // keys do not share nonces
 	use(160, "a", "1", 160, ErrReplayed)
-	use(161, "a", "1", 221, nil) // a signature of another time, as the first is stale
+	use(161, "a", "1", 221, nil) // the first signature is stale
 	use(161, "a", "2", 220, ErrReplayed)
-	// The clock is set back: what may have been forgotten is not taken.
+	// The clock is set back. Nonces that may be forgotten are rejected.
 	use(100, "b", "1", 160, ErrStale)
 	use(100, "b", "3", 161, nil)
 	use(221, "a", "2", 281, nil)
 	if _, left := n.byKey["b"]; left {
-		t.Error("a key of which nothing is remembered takes memory")
+		t.Error("a key without nonces uses memory")
 	}
 }
 
-func TestAFullMemoryRefusesAndConcernsOneKeyAlone(t *testing.T) {
+func TestNonces_FullKeyDoesNotAffectOthers(t *testing.T) {
 	n := nonces{limit: 3}
 	for i := range 3 {
 		if err := n.use(100, "a", fmt.Sprint(i), 160); err != nil {
@@ -40,34 +40,22 @@ func TestAFullMemoryRefusesAndConcernsOneKeyAlone(t *testing.T) {
 	}
 	for i := range 5 {
 		if err := n.use(100, "a", fmt.Sprint("more", i), 160); !errors.Is(err, ErrNoncesFull) {
-			t.Errorf("one more: %v", err)
+			t.Errorf("beyond the limit: %v", err)
 		}
 	}
 	if err := n.use(100, "a", "0", 160); !errors.Is(err, ErrReplayed) {
-		t.Errorf("a replay to a full memory: %v", err)
+		t.Errorf("replay at the limit: %v", err)
 	}
 	if err := n.use(100, "b", "0", 160); err != nil {
 		t.Errorf("another key: %v", err)
 	}
 	if err := n.use(161, "a", "new", 221); err != nil {
-		t.Errorf("once the first are forgotten: %v", err)
+		t.Errorf("after the nonces are forgotten: %v", err)
 	}
 	if got := len(n.byKey["a"].seen); got != 1 {
-		t.Errorf("%d are remembered", got)
+		t.Errorf("%d nonces are remembered", got)
 	}
 	if errors.Is(ErrNoncesFull, ErrRefused) || errors.Is(ErrNoncesFull, ErrMalformed) {
-		t.Error("a full memory is taken for the client's fault")
-	}
-}
-
-func TestTheVerifierRefusesWhenItCanRememberNoMore(t *testing.T) {
-	v := NewVerifier(Config{Now: at(noon), Nonces: 1})
-	for _, c := range []struct {
-		key  SigningKey
-		want error
-	}{{hmacKey, nil}, {hmacKey, ErrNoncesFull}, {edKey, nil}, {edKey, ErrNoncesFull}} {
-		if _, err := v.Verify(signed(t, c.key, body), find); !errors.Is(err, c.want) {
-			t.Errorf("%v: %v, want %v", c.key, err, c.want)
-		}
+		t.Error("ErrNoncesFull is an ErrRefused or ErrMalformed")
 	}
 }

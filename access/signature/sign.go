@@ -14,13 +14,13 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// label is what our signatures are called. It means nothing and is not signed.
+// label is the label of signatures that Signer makes. It has no meaning and is not signed.
 const label = "userinfo"
 
-// nonceBytes of randomness make it hopeless to wait for the same nonce twice.
+// nonceBytes is the number of random bytes in a nonce, so that no nonce comes twice.
 const nonceBytes = 16
 
-// Signer signs requests as the service wants them:
+// Signer signs requests as a Verifier expects them:
 //
 //	key, err := signature.ParseSigningKey("wiki-1", fileContent)
 //	client := &http.Client{Transport: &signature.Transport{Signer: signature.Signer{Key: key}}}
@@ -28,16 +28,16 @@ const nonceBytes = 16
 // It may be copied, and is safe for concurrent use if Random is.
 type Signer struct {
 	Key    SigningKey
-	Now    func() time.Time // nil is time.Now
-	Random io.Reader        // of nonces; nil is crypto/rand's
+	Now    func() time.Time // nil means time.Now
+	Random io.Reader        // for nonces; nil means crypto/rand.Reader
 }
 
-// Sign adds Signature-Input and Signature to r, and Content-Digest where there is a body, in the place of any that are
-// there. It covers the method, the authority, the whole URI as net/http sends it, a TTL header that is there, and body,
-// which must be all that r.Body will give; it does not read r.Body. Call it when all else of r is done, and for each
-// sending anew: a signature is good once, and for a minute.
+// Sign sets the headers Signature-Input and Signature of r and, if there is a body, Content-Digest. The signature covers the
+// method, the authority, the URI as net/http sends it, the TTL header if there is one, and body. body must be the complete
+// content of r.Body, which Sign does not read. Call Sign last, after r is complete, and again each time r is sent, because a
+// signature is accepted only once, and only within the service's window (60 s by default).
 //
-// Its errors say what to change of r or the key, and nothing of them.
+// Errors say what to change, and contain nothing of r or the key.
 func (s Signer) Sign(r *http.Request, body []byte) error {
 	req, err := requestOf(r, body)
 	if err != nil {
@@ -75,10 +75,10 @@ func (s Signer) Sign(r *http.Request, body []byte) error {
 	return nil
 }
 
-// requestOf is what the service will see of r. Its Header is a copy.
+// requestOf returns what the service will see of r. Its Header is a copy.
 func requestOf(r *http.Request, body []byte) (Request, error) {
 	if r.URL == nil || r.URL.Scheme != "https" {
-		return Request{}, errors.New("the URL to sign does not begin with https://, and the service speaks nothing else")
+		return Request{}, errors.New("the URL does not begin with https://, which is the only scheme of the service")
 	}
 	req := Request{Method: r.Method, Authority: r.Host, Header: r.Header.Clone(), HasBody: len(body) > 0}
 	if req.Header == nil {
@@ -94,6 +94,7 @@ func requestOf(r *http.Request, body []byte) (Request, error) {
 	return req, nil
 }
 
+// params returns the covered components and the parameters of a new signature.
 func (s Signer) params(components []string) (httpsfv.InnerList, error) {
 	random, now := s.Random, s.Now
 	if random == nil {
@@ -117,23 +118,23 @@ func (s Signer) params(components []string) (httpsfv.InnerList, error) {
 	return list, nil
 }
 
-// Transport signs each request and has another transport send it. It reads a body into memory to do so.
+// Transport is an http.RoundTripper that signs each request before another transport sends it. It reads the body into memory.
 //
-// net/http's transport may send a request again, with the same signature, where a kept connection broke before an
-// answer; if the service had seen it the first time it answers 401, and signing anew is what helps.
+// http.Transport may send a request again, with the same signature, if a reused connection breaks before the response. If the
+// service has already seen the signature, it answers 401, and the caller must send the request again.
 type Transport struct {
 	Signer Signer
-	Base   http.RoundTripper // nil is http.DefaultTransport
+	Base   http.RoundTripper // nil means http.DefaultTransport
 }
 
-// RoundTrip is http.RoundTripper's. It leaves r as it is, but for its body, which is read and closed.
+// RoundTrip implements http.RoundTripper. It does not change r, except that it reads and closes the body.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
 		var err error
 		body, err = io.ReadAll(r.Body)
 		if err = errors.Join(err, r.Body.Close()); err != nil {
-			return nil, fmt.Errorf("reading the body to sign it: %w", err)
+			return nil, fmt.Errorf("reading the body for the signature: %w", err)
 		}
 	}
 	signed := r.Clone(r.Context())

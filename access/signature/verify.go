@@ -8,27 +8,28 @@ const (
 	DefaultNonces = 1 << 20
 )
 
-// Config is a Verifier's. The zero Config is good.
+// Config configures a Verifier. The zero Config uses the defaults.
 type Config struct {
-	// Window is how far created may lie from the service's time, on either side, in whole seconds from 1. 0 is
-	// DefaultWindow.
+	// Window is the largest difference between created and the service's time, in either direction. It is in whole seconds.
+	// 0 means DefaultWindow.
 	Window time.Duration
-	// Nonces is how many are remembered of one key: its requests in one window, or two where its clock runs ahead. Each
-	// takes about 60 bytes. 0 is DefaultNonces. Beyond it, requests of that key are ErrNoncesFull.
+	// Nonces is the number of nonces that are remembered for one key. A key uses one for each request within one window, or
+	// within two windows if the client's clock is ahead. Each takes about 60 bytes. 0 means DefaultNonces. Beyond the limit,
+	// requests with that key are ErrNoncesFull.
 	Nonces int
-	// Now is the time; nil is time.Now.
+	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 }
 
-// Verifier verifies signatures, and remembers their nonces. There is one for all of a service's life and all its keys,
-// as another would not know the nonces; it is safe for concurrent use.
+// Verifier verifies signatures and remembers their nonces. A process needs exactly one, for all keys, because a second Verifier
+// would not know the nonces of the first. It is safe for concurrent use.
 type Verifier struct {
 	window int64 // seconds
 	now    func() time.Time
 	nonces nonces
 }
 
-// NewVerifier makes a Verifier that remembers nothing.
+// NewVerifier returns a Verifier that has seen no nonce.
 func NewVerifier(c Config) *Verifier {
 	if c.Window == 0 {
 		c.Window = DefaultWindow
@@ -42,27 +43,27 @@ func NewVerifier(c Config) *Verifier {
 	return &Verifier{window: int64(c.Window / time.Second), now: c.Now, nonces: nonces{limit: c.Nonces}}
 }
 
-// Verified is proof that a request was signed with a key. The zero Verified is proof of nothing.
+// Verified proves that a request was signed with a key. The zero Verified proves nothing.
 type Verified struct {
 	keyID   string
 	created time.Time
-	body    digests // covered by the signature
+	body    digests // of the body, as covered by the signature
 }
 
-// KeyID is of the key that the request was signed with; empty in the zero Verified.
+// KeyID returns the id of the key that signed the request. It is empty for the zero Verified.
 func (v Verified) KeyID() string { return v.keyID }
 
-// Created is when the client says that it signed, in whole seconds.
+// Created returns the time of signing that the client sent, in whole seconds.
 func (v Verified) Created() time.Time { return v.created }
 
-// CheckBody tells whether body is the one that was signed; call it before anything is done with a body. It fails closed:
-// a body that is not covered by a digest, or not the same in every byte, is ErrBody, and so is any body, even none, to
-// the zero Verified. No body where none is covered is right.
+// CheckBody decides whether body is the body that was signed. Call it before using a body. It fails closed: it returns ErrBody for
+// a body without a covered digest, for a body that does not match its digest and, for the zero Verified, for every body, even an
+// empty one. An empty body needs no digest.
 func (v Verified) CheckBody(body []byte) error {
 	switch {
 	case v.keyID == "":
 		return ErrBody
-	case len(body) == 0 && !v.body.given():
+	case len(body) == 0 && !v.body.sent():
 		return nil
 	case !v.body.match(body):
 		return ErrBody
@@ -70,18 +71,18 @@ func (v Verified) CheckBody(body []byte) error {
 	return nil
 }
 
-// Verify tells whether r, all but its body, was signed with a key that find knows. find is asked for the keyid that was
-// sent; its key verifies only what has that keyid.
+// Verify decides whether r was signed with a known key. It does not check the body: see Verified.CheckBody. find returns the key
+// with the keyid that was sent.
 //
-// It fails closed: no signature, one outside the profile, an unknown or zero key, another algorithm than the key's, a
-// time outside the window, a change to anything that is covered and a nonce that was used are errors, of which each is
-// an ErrMalformed, an ErrRefused or ErrNoncesFull.
+// It fails closed. It returns ErrMalformed for a missing signature and a signature outside the profile. It returns an ErrRefused
+// for an unknown or zero key, an algorithm that is not the key's, a time outside the window, a change of anything that is
+// covered and a used nonce. It returns ErrNoncesFull if the nonce cannot be remembered.
 func (v *Verifier) Verify(r Request, find func(keyID string) (Key, bool)) (Verified, error) {
 	in, err := parse(r.Header)
 	if err != nil {
 		return Verified{}, err
 	}
-	if err := in.required(r); err != nil {
+	if err := in.checkProfile(r); err != nil {
 		return Verified{}, err
 	}
 	text, err := base(r, in.components, in.text)
@@ -95,10 +96,10 @@ func (v *Verifier) Verify(r Request, find func(keyID string) (Key, bool)) (Verif
 		}
 	}
 	now := v.now().Unix()
-	if err := v.current(in, now); err != nil {
+	if err := v.checkTime(in, now); err != nil {
 		return Verified{}, err
 	}
-	if err := authentic(in, text, find); err != nil {
+	if err := checkSignature(in, text, find); err != nil {
 		return Verified{}, err
 	}
 	if !r.HasBody {
@@ -112,8 +113,9 @@ func (v *Verifier) Verify(r Request, find func(keyID string) (Key, bool)) (Verif
 	return verified, nil
 }
 
-// current tells whether a signature is neither too old nor too new (RFC 9421, section 3.2).
-func (v *Verifier) current(in *input, now int64) error {
+// checkTime decides whether the signature is neither too old nor too new (RFC 9421, section 3.2). It fails closed: outside the
+// window it returns an ErrRefused.
+func (v *Verifier) checkTime(in *input, now int64) error {
 	switch {
 	case now > in.created+v.window:
 		return ErrStale
@@ -125,9 +127,9 @@ func (v *Verifier) current(in *input, now int64) error {
 	return nil
 }
 
-// authentic tells whether the signature is of text and by the key that it names. It fails closed: no key, or one of
-// another name or algorithm, verifies nothing.
-func authentic(in *input, text string, find func(keyID string) (Key, bool)) error {
+// checkSignature decides whether the key that the signature names made it for the signature base. It fails closed: without a
+// key, or with a key of another id or algorithm, it returns an ErrRefused.
+func checkSignature(in *input, text string, find func(keyID string) (Key, bool)) error {
 	key, ok := find(in.keyID)
 	if !ok || key.id != in.keyID {
 		return ErrUnknownKey

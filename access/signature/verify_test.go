@@ -16,7 +16,61 @@ func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 var body = []byte("who=alice")
 
-func TestASignedRequestVerifiesOnce(t *testing.T) {
+// flipped returns a Signature header with one bit changed.
+func flipped(header string) string {
+	name, encoded, _ := strings.Cut(header, "=:")
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(encoded, ":"))
+	if err != nil {
+		panic(err)
+	}
+	raw[0] ^= 1
+	return name + "=:" + encode(raw) + ":"
+}
+
+func TestVerifier_RejectsWhenNoncesAreFull(t *testing.T) {
+	v := NewVerifier(Config{Now: at(noon), Nonces: 1})
+	for _, c := range []struct {
+		key  SigningKey
+		want error
+	}{{hmacKey, nil}, {hmacKey, ErrNoncesFull}, {edKey, nil}, {edKey, ErrNoncesFull}} {
+		if _, err := v.Verify(signed(t, c.key, body), find); !errors.Is(err, c.want) {
+			t.Errorf("%v: %v, want %v", c.key, err, c.want)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	const batch = 1024 // requests, each used once with each Verifier
+	for _, key := range []SigningKey{hmacKey, edKey} {
+		for _, c := range []struct {
+			name string
+			body []byte
+		}{{"get", nil}, {"set", bytes.Repeat([]byte("v"), 700)}} {
+			b.Run(string(key.Algorithm())+"/"+c.name, func(b *testing.B) {
+				requests := make([]Request, batch)
+				for i := range requests {
+					requests[i] = signed(b, key, c.body)
+				}
+				b.ReportAllocs()
+				v := NewVerifier(Config{Now: at(noon)})
+				for i := 0; b.Loop(); i++ {
+					if i%batch == 0 {
+						v = NewVerifier(Config{Now: at(noon)})
+					}
+					got, err := v.Verify(requests[i%batch], find)
+					if err == nil {
+						err = got.CheckBody(c.body)
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestVerifier_AcceptsRequestOnce(t *testing.T) {
 	for _, key := range []SigningKey{hmacKey, edKey} {
 		t.Run(string(key.Algorithm()), func(t *testing.T) {
 			v := NewVerifier(Config{Now: at(noon)})
@@ -35,7 +89,7 @@ func TestASignedRequestVerifiesOnce(t *testing.T) {
 	}
 }
 
-func TestOnlyTheBodyThatWasSignedIsRight(t *testing.T) {
+func TestVerified_CheckBody(t *testing.T) {
 	v := NewVerifier(Config{Now: at(noon)})
 	with, err := v.Verify(signed(t, hmacKey, body), find)
 	if err != nil {
@@ -53,20 +107,20 @@ func TestOnlyTheBodyThatWasSignedIsRight(t *testing.T) {
 		want error
 	}{
 		{"the body", with, body, nil},
-		{"another", with, []byte("who=mallo"), ErrBody},
-		{"less", with, body[:8], ErrBody},
-		{"more", with, append(bytes.Clone(body), 0), ErrBody},
-		{"none", with, nil, ErrBody},
-		{"none where none was signed", without, nil, nil},
-		{"one where none was signed", without, body, ErrBody},
-		{"a body for the zero Verified", Verified{}, body, ErrBody},
-		{"none for the zero Verified", Verified{}, nil, ErrBody},
+		{"another body", with, []byte("who=mallo"), ErrBody},
+		{"a shorter body", with, body[:8], ErrBody},
+		{"a longer body", with, append(bytes.Clone(body), 0), ErrBody},
+		{"no body", with, nil, ErrBody},
+		{"no body, signed without", without, nil, nil},
+		{"a body, signed without", without, body, ErrBody},
+		{"a body, zero Verified", Verified{}, body, ErrBody},
+		{"no body, zero Verified", Verified{}, nil, ErrBody},
 	} {
 		if err := c.v.CheckBody(c.body); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
-	// Every digest that is given counts, and those of other algorithms do not.
+	// Every digest of a known algorithm must match. Other algorithms are ignored.
 	all := []string{"@method", "@authority", "@target-uri", "ttl", "content-digest"}
 	params := fmt.Sprintf(`;created=%d;nonce="%%s";keyid="wiki-1"`, noon.Unix())
 	for digest, want := range map[string]error{
@@ -83,7 +137,7 @@ func TestOnlyTheBodyThatWasSignedIsRight(t *testing.T) {
 			t.Errorf("%s: %v", digest, err)
 		}
 	}
-	// Where there can be no body, a digest of one is refused at once, and that of none is right.
+	// Without a body, the digest must be the digest of an empty body.
 	for digest, want := range map[string]error{contentDigest(nil): nil, contentDigest(body): ErrBody} {
 		r := signed(t, hmacKey, nil)
 		r.Header.Set("Content-Digest", digest)
@@ -93,8 +147,8 @@ func TestOnlyTheBodyThatWasSignedIsRight(t *testing.T) {
 	}
 }
 
-// TestWhatTheProfileAsksFor leaves out one thing after another; each request is signed as it is.
-func TestWhatTheProfileAsksFor(t *testing.T) {
+// TestVerifier_RequiresProfile verifies requests that each miss one part of the profile. All signatures are valid.
+func TestVerifier_RequiresProfile(t *testing.T) {
 	good := fmt.Sprintf(`;created=%d;nonce="n";keyid="wiki-1"`, noon.Unix())
 	all := []string{"@method", "@authority", "@target-uri", "ttl", "content-digest"}
 	without := func(name string, more ...string) []string {
@@ -113,8 +167,8 @@ func TestWhatTheProfileAsksFor(t *testing.T) {
 		want       error
 		says       string
 	}{
-		{"all of it", all, good, nil, ""},
-		{"path and query for the URI", without("@target-uri", "@path", "@query"), good, nil, ""},
+		{"the whole profile", all, good, nil, ""},
+		{"path and query in place of the URI", without("@target-uri", "@path", "@query"), good, nil, ""},
 		{"another header field", append(all[:5:5], "content-length"), good, nil, ""},
 		{"alg", all, good + `;alg="hmac-sha256"`, nil, ""},
 		{"a later expires", all, good + fmt.Sprintf(`;expires=%d`, noon.Unix()+1), nil, ""},
@@ -125,29 +179,29 @@ func TestWhatTheProfileAsksFor(t *testing.T) {
 		{"the path alone", without("@target-uri", "@path"), good, ErrMalformed, "neither @target-uri nor both"},
 		{"the query alone", without("@target-uri", "@query"), good, ErrMalformed, "neither @target-uri nor both"},
 		{"no TTL", without("ttl"), good, ErrMalformed, "ttl is not covered"},
-		{"no digest of the body", without("content-digest"), good, ErrMalformed, "content-digest is not covered"},
+		{"no digest", without("content-digest"), good, ErrMalformed, "content-digest is not covered"},
 		{"no created", all, `;nonce="n";keyid="wiki-1"`, ErrMalformed, "created is missing"},
 		{"created at 0", all, `;created=0;nonce="n";keyid="wiki-1"`, ErrMalformed, "created is missing"},
 		{"created before 1970", all, `;created=-5;nonce="n";keyid="wiki-1"`, ErrMalformed, "created is missing"},
-		{"created in words", all, `;created="1700000000";nonce="n";keyid="wiki-1"`, ErrMalformed, "created is of the wrong type"},
-		{"created with parts of a second", all, `;created=1700000000.5;nonce="n";keyid="wiki-1"`, ErrMalformed, "created is of the wrong type"},
-		{"created as a date", all, `;created=@1700000000;nonce="n";keyid="wiki-1"`, ErrMalformed, "created is of the wrong type"},
+		{"created as a string", all, `;created="1700000000";nonce="n";keyid="wiki-1"`, ErrMalformed, "created has the wrong type"},
+		{"created with parts of a second", all, `;created=1700000000.5;nonce="n";keyid="wiki-1"`, ErrMalformed, "created has the wrong type"},
+		{"created as a date", all, `;created=@1700000000;nonce="n";keyid="wiki-1"`, ErrMalformed, "created has the wrong type"},
 		{"no nonce", all, fmt.Sprintf(`;created=%d;keyid="wiki-1"`, noon.Unix()), ErrMalformed, "nonce is missing"},
 		{"an empty nonce", all, fmt.Sprintf(`;created=%d;nonce="";keyid="wiki-1"`, noon.Unix()), ErrMalformed, "nonce is missing"},
 		{"a long nonce", all, fmt.Sprintf(`;created=%d;nonce="%s";keyid="wiki-1"`, noon.Unix(), strings.Repeat("n", 129)), ErrMalformed, "longer than 128"},
-		{"a nonce as a token", all, fmt.Sprintf(`;created=%d;nonce=n;keyid="wiki-1"`, noon.Unix()), ErrMalformed, "nonce is of the wrong type"},
+		{"a nonce as a token", all, fmt.Sprintf(`;created=%d;nonce=n;keyid="wiki-1"`, noon.Unix()), ErrMalformed, "nonce has the wrong type"},
 		{"no keyid", all, fmt.Sprintf(`;created=%d;nonce="n"`, noon.Unix()), ErrMalformed, "keyid is missing"},
 		{"a long keyid", all, fmt.Sprintf(`;created=%d;nonce="n";keyid="%s"`, noon.Unix(), strings.Repeat("k", 129)), ErrMalformed, "keyid is missing or longer"},
-		{"an empty alg", all, good + `;alg=""`, ErrMalformed, "alg is of the wrong type"},
-		{"expires in words", all, good + `;expires="never"`, ErrMalformed, "expires is of the wrong type"},
+		{"an empty alg", all, good + `;alg=""`, ErrMalformed, "alg has the wrong type"},
+		{"expires as a string", all, good + `;expires="never"`, ErrMalformed, "expires has the wrong type"},
 		{"expires before created", all, good + fmt.Sprintf(`;expires=%d`, noon.Unix()), ErrMalformed, "expires before it was created"},
-		{"a tag", all, good + `;tag="app"`, ErrMalformed, `"tag" is not known`},
-		{"another parameter", all, good + `;x`, ErrMalformed, `"x" is not known`},
-		{"another key's id", all, fmt.Sprintf(`;created=%d;nonce="n";keyid="wiki-2"`, noon.Unix()), ErrInvalid, ""},
-		{"nobody's id", all, fmt.Sprintf(`;created=%d;nonce="n";keyid="nobody"`, noon.Unix()), ErrUnknownKey, ""},
-		{"an empty id", all, fmt.Sprintf(`;created=%d;nonce="n";keyid=""`, noon.Unix()), ErrMalformed, "keyid is missing"},
+		{"a tag", all, good + `;tag="app"`, ErrMalformed, `"tag" is not supported`},
+		{"another parameter", all, good + `;x`, ErrMalformed, `"x" is not supported`},
+		{"keyid of another key", all, fmt.Sprintf(`;created=%d;nonce="n";keyid="wiki-2"`, noon.Unix()), ErrInvalid, ""},
+		{"unknown keyid", all, fmt.Sprintf(`;created=%d;nonce="n";keyid="unknown"`, noon.Unix()), ErrUnknownKey, ""},
+		{"an empty keyid", all, fmt.Sprintf(`;created=%d;nonce="n";keyid=""`, noon.Unix()), ErrMalformed, "keyid is missing"},
 		{"the other alg", all, good + `;alg="ed25519"`, ErrAlgorithm, ""},
-		{"an alg that is not ours", all, good + `;alg="rsa-pss-sha512"`, ErrAlgorithm, ""},
+		{"an unsupported alg", all, good + `;alg="rsa-pss-sha512"`, ErrAlgorithm, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := signed(t, hmacKey, body)
@@ -158,18 +212,18 @@ func TestWhatTheProfileAsksFor(t *testing.T) {
 				t.Errorf("%v, want %v saying %q", err, c.want, c.says)
 			}
 			if err != nil && got.CheckBody(body) == nil {
-				t.Error("it is proof all the same")
+				t.Error("Verify returned a proof and an error")
 			}
 		})
 	}
 }
 
-func TestTheWindowIsSixtySecondsOnBothSidesAndExpiresShortensIt(t *testing.T) {
+func TestVerifier_TimeWindow(t *testing.T) {
 	all := []string{"@method", "@authority", "@target-uri"}
 	plain := signed(t, hmacKey, nil)
 	delete(plain.Header, "Ttl")
 	for _, c := range []struct {
-		ahead  time.Duration // of the service's clock
+		ahead  time.Duration // how far the service's clock is ahead
 		params string
 		want   error
 	}{
@@ -187,7 +241,7 @@ func TestTheWindowIsSixtySecondsOnBothSidesAndExpiresShortensIt(t *testing.T) {
 	} {
 		r := bySpec(t, plain, all, fmt.Sprintf(`;created=%d;nonce="n";keyid="wiki-1"`, noon.Unix())+c.params)
 		if _, err := NewVerifier(Config{Now: at(noon.Add(c.ahead))}).Verify(r, find); !errors.Is(err, c.want) {
-			t.Errorf("%v later %s: %v, want %v", c.ahead, c.params, err, c.want)
+			t.Errorf("clock ahead by %v, %s: %v, want %v", c.ahead, c.params, err, c.want)
 		}
 	}
 	for _, edge := range []int64{1, 999_999_999_999_999} {
@@ -198,8 +252,8 @@ func TestTheWindowIsSixtySecondsOnBothSidesAndExpiresShortensIt(t *testing.T) {
 	}
 }
 
-// TestAnyChangeIsRefused changes a signed request on its way.
-func TestAnyChangeIsRefused(t *testing.T) {
+// TestVerifier_RejectsAnyChange changes each request after it was signed.
+func TestVerifier_RejectsAnyChange(t *testing.T) {
 	set := func(name, value string) func(*Request) { return func(r *Request) { r.Header.Set(name, value) } }
 	edit := func(name, from, to string) func(*Request) {
 		return func(r *Request) {
@@ -235,12 +289,12 @@ func TestAnyChangeIsRefused(t *testing.T) {
 		{"no body", func(r *Request) { r.HasBody = false }, ErrBody},
 		{"created", edit("Signature-Input", "created=1700000000", "created=1700000001"), ErrInvalid},
 		{"the nonce", edit("Signature-Input", `nonce="`, `nonce="x`), ErrInvalid},
-		{"the keyid to another's", edit("Signature-Input", `keyid="wiki-1"`, `keyid="wiki-2"`), ErrAlgorithm},
-		{"the keyid and alg to another's", func(r *Request) {
+		{"keyid of another key", edit("Signature-Input", `keyid="wiki-1"`, `keyid="wiki-2"`), ErrAlgorithm},
+		{"keyid and alg of another key", func(r *Request) {
 			edit("Signature-Input", `keyid="wiki-1"`, `keyid="wiki-2"`)(r)
 			edit("Signature-Input", `alg="hmac-sha256"`, `alg="ed25519"`)(r)
 		}, ErrInvalid},
-		{"the keyid to nobody's", edit("Signature-Input", `keyid="wiki-1"`, `keyid="wiki-9"`), ErrUnknownKey},
+		{"unknown keyid", edit("Signature-Input", `keyid="wiki-1"`, `keyid="wiki-9"`), ErrUnknownKey},
 		{"alg left out", edit("Signature-Input", `;alg="hmac-sha256"`, ""), ErrInvalid},
 		{"a component left out", edit("Signature-Input", `"@target-uri"`, `"@path" "@query"`), ErrInvalid},
 		{"the order of components", edit("Signature-Input", `"@method" "@authority"`, `"@authority" "@method"`), ErrInvalid},
@@ -267,34 +321,23 @@ func TestAnyChangeIsRefused(t *testing.T) {
 				return
 			}
 			if got.CheckBody(body) == nil {
-				t.Error("it is proof all the same")
+				t.Error("Verify returned a proof and an error")
 			}
 			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrRefused) {
-				t.Error("the error is of no kind")
+				t.Error("the error is neither ErrMalformed nor ErrRefused")
 			}
 			if len(v.nonces.byKey) > 0 {
-				t.Error("the nonce of a refused request is remembered")
+				t.Error("the nonce of a rejected request is remembered")
 			}
 		})
 	}
 }
 
-// flipped is a Signature header with one bit changed.
-func flipped(header string) string {
-	name, encoded, _ := strings.Cut(header, "=:")
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(encoded, ":"))
-	if err != nil {
-		panic(err)
-	}
-	raw[0] ^= 1
-	return name + "=:" + encode(raw) + ":"
-}
-
-func TestAWrongKeyVerifiesNothing(t *testing.T) {
+func TestVerifier_RejectsWrongKey(t *testing.T) {
 	other := must(HMACKey("wiki-1", Secret(strings.Repeat("o", 32))))
 	renamed := must(HMACKey("wiki-3", markedSecret))
 	for name, k := range map[string]Key{
-		"another secret": other, "the zero Key": {}, "the right secret by another name": renamed, "one with a name alone": {id: "wiki-1"},
+		"another secret": other, "the zero Key": {}, "the correct secret with another id": renamed, "a key with an id only": {id: "wiki-1"},
 		"a public key": {id: "wiki-1", public: edKey.public},
 	} {
 		r := signed(t, hmacKey, body)
@@ -309,49 +352,23 @@ func TestAWrongKeyVerifiesNothing(t *testing.T) {
 	}
 }
 
-func TestOfManyReplaysAtOnceOneIsServed(t *testing.T) {
+func TestVerifier_AcceptsOneOfConcurrentReplays(t *testing.T) {
 	v := NewVerifier(Config{Now: at(noon)})
 	r := signed(t, edKey, body)
-	var served, replayed atomic.Int32
+	var accepted, replayed atomic.Int32
 	var all sync.WaitGroup
 	for range 32 {
 		all.Go(func() {
 			switch _, err := v.Verify(r, find); {
 			case err == nil:
-				served.Add(1)
+				accepted.Add(1)
 			case errors.Is(err, ErrReplayed):
 				replayed.Add(1)
 			}
 		})
 	}
 	all.Wait()
-	if served.Load() != 1 || replayed.Load() != 31 {
-		t.Errorf("%d served, %d refused as replayed", served.Load(), replayed.Load())
-	}
-}
-
-// TestErrorsSayNothingOfThePathOrTheSecret plants what must not be seen.
-func TestErrorsSayNothingOfThePathOrTheSecret(t *testing.T) {
-	for _, key := range []SigningKey{hmacKey, edKey} {
-		r := signed(t, key, body)
-		r.Path = "/MARKED-PATH"
-		r.Header.Set("Authorization", "MARKED-TOKEN")
-		for _, change := range []func(*Request){
-			func(*Request) {}, func(r *Request) { r.Path += " " }, func(r *Request) { r.Query, r.HasQuery = "MARKED QUERY", true }, func(r *Request) { r.Method = "MARKED METHOD" },
-			func(r *Request) { r.Header = r.Header.Clone(); r.Header.Set("TTL", "MARKED\n") }, func(r *Request) { r.Authority = "MARKED/" },
-			func(r *Request) { r.Header = r.Header.Clone(); r.Header.Set("Signature", "MARKED=:x:") },
-		} {
-			r := r
-			change(&r)
-			_, err := NewVerifier(Config{Now: at(noon)}).Verify(r, find)
-			if err == nil || strings.Contains(err.Error(), "MARKED") {
-				t.Errorf("%v", err)
-			}
-		}
-		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			if s := fmt.Sprintf(format, r); s != redacted {
-				t.Errorf("%s of a request: %s", format, s)
-			}
-		}
+	if accepted.Load() != 1 || replayed.Load() != 31 {
+		t.Errorf("%d accepted, %d replayed; want 1 and 31", accepted.Load(), replayed.Load())
 	}
 }
