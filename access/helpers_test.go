@@ -51,8 +51,8 @@ var (
 	outside = netip.MustParseAddr("192.0.2.1")
 )
 
-// clients returns the clients of most tests: wiki, with certificates and two tokens, of which one is limited to 10.0.0.0/8 and
-// 2001:db8::/32, and ops.
+// clients returns the clients of most tests: wiki, with certificates and two tokens (one is limited to 10.0.0.0/8 and
+// 2001:db8::/32), and ops.
 func clients() []access.Client {
 	return []access.Client{
 		{
