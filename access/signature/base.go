@@ -134,7 +134,7 @@ func field(h http.Header, name string) (string, error) {
 	for i, line := range lines {
 		trimmed[i] = strings.Trim(line, " \t")
 		if strings.ContainsFunc(trimmed[i], func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
-			return "", malformed("the header of component %.40q contains a character that is not printable ASCII", name)
+			return "", malformed("the header of component %.40q contains a newline or another character that is not printable ASCII", name)
 		}
 	}
 	return strings.Join(trimmed, ", "), nil

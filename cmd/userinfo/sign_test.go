@@ -108,7 +108,7 @@ func TestSignCommand_RejectsWhatCannotBeSigned(t *testing.T) {
 		{"no path", []string{"--key", key, "--keyid", "a", "https://userinfo.example"}, "no path"},
 		{"a space", []string{"--key", key, "--keyid", "a", "https://userinfo.example/a b"}, "percent-encoded"},
 		{"an escape that is none", []string{"--key", key, "--keyid", "a", "https://userinfo.example/%zz"}, "escape the session key"},
-		{"a line end", []string{"--key", key, "--keyid", "a", "--ttl", "6\n0", target}, "line end"},
+		{"a newline", []string{"--key", key, "--keyid", "a", "--ttl", "6\n0", target}, "contains a newline"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stdout, stderr strings.Builder
