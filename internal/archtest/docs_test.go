@@ -1,0 +1,111 @@
+package archtest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// link matches a relative Markdown link, [text](target), and its two parts.
+var link = regexp.MustCompile(`\[([^\]]+)\]\(([^)\s]+)\)`)
+
+// declarationName matches a link text that names a Go declaration: `Type`, `Function` or `Type.Method`, in backquotes.
+var declarationName = regexp.MustCompile("^`([A-Za-z]\\w*(?:\\.[A-Za-z]\\w*)?)`$")
+
+// TestDocs_LinksAreTrue reads README.md and docs/*.md. Every relative link leads to a file or directory of the tree. A link to a Go
+// file whose text is a name in backquotes leads to a file that declares this name.
+func TestDocs_LinksAreTrue(t *testing.T) {
+	links, declarations := 0, 0
+	walk(t, func(file string) {
+		if file != "README.md" && (path.Dir(file) != "docs" || path.Ext(file) != ".md") {
+			return
+		}
+		text, err := os.ReadFile(path.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			target, _, _ := strings.Cut(m[2], "#")
+			if strings.Contains(m[2], "://") || target == "" {
+				continue
+			}
+			links++
+			target = path.Join(root, path.Dir(file), target)
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", file, m[2])
+				continue
+			}
+			if name := declarationName.FindStringSubmatch(m[1]); name != nil && path.Ext(target) == ".go" {
+				declarations++
+				if !declares(t, target, name[1]) {
+					t.Errorf("%s: %s does not declare %s", file, m[2], name[1])
+				}
+			}
+		}
+	})
+	if links < 20 || declarations < 20 {
+		t.Errorf("found %d links and %d names of declarations: the documents are not where this test looks", links, declarations)
+	}
+}
+
+// declares reports whether a Go file declares name: a function, type, constant or variable, or Type.Method.
+func declares(t *testing.T, file, name string) bool {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receiver, method, isMethod := strings.Cut(name, ".")
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if isMethod && d.Recv != nil && d.Name.Name == method && typeName(d.Recv.List[0].Type) == receiver {
+				return true
+			}
+			if !isMethod && d.Recv == nil && d.Name.Name == name {
+				return true
+			}
+		case *ast.GenDecl:
+			if !isMethod && declaresSpec(d, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func declaresSpec(d *ast.GenDecl, name string) bool {
+	for _, s := range d.Specs {
+		switch s := s.(type) {
+		case *ast.TypeSpec:
+			if s.Name.Name == name {
+				return true
+			}
+		case *ast.ValueSpec:
+			for _, n := range s.Names {
+				if n.Name == name {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// typeName returns the name of a receiver's type, without pointer and type parameters.
+func typeName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return typeName(e.X)
+	case *ast.IndexExpr:
+		return typeName(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
+}
