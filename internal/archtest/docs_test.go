@@ -21,7 +21,7 @@ var declarationName = regexp.MustCompile("^`([A-Za-z]\\w*(?:\\.[A-Za-z]\\w*)?)`$
 // file whose text is a name in backquotes leads to a file that declares this name.
 func TestDocs_LinksAreTrue(t *testing.T) {
 	links, declarations := 0, 0
-	walk(t, func(file string) {
+	walkFiles(t, func(file string) {
 		if file != "README.md" && (path.Dir(file) != "docs" || path.Ext(file) != ".md") {
 			return
 		}
