@@ -53,6 +53,22 @@ func TestDocs_LinksAreTrue(t *testing.T) {
 	}
 }
 
+// TestDocs_ReadmeShowsMinimalConfiguration compares the README's configuration with deploy/minimal.yaml, which tests check.
+func TestDocs_ReadmeShowsMinimalConfiguration(t *testing.T) {
+	_, config, ok := strings.Cut(string(readFile(t, "deploy/minimal.yaml")), "\n\n")
+	if !ok || !strings.Contains(string(readFile(t, "README.md")), "```yaml\n"+config+"```\n") {
+		t.Error("README.md does not show deploy/minimal.yaml after its comment")
+	}
+}
+
+// TestDocs_ReadmeIsShort keeps the README readable in one sitting.
+func TestDocs_ReadmeIsShort(t *testing.T) {
+	text := string(readFile(t, "README.md"))
+	if lines, words := strings.Count(text, "\n"), len(strings.Fields(text)); lines > 150 || words > 1500 {
+		t.Errorf("README.md has %d lines and %d words; at most 150 and 1,500: move text to docs/", lines, words)
+	}
+}
+
 // declares reports whether a Go file declares name: a function, type, constant or variable, or Type.Method.
 func declares(t *testing.T, file, name string) bool {
 	t.Helper()
