@@ -24,8 +24,8 @@ const (
 )
 
 // allowedImports lists, for each package of the service, the packages of this module that it may import. The direction
-// is cmd → api → store → access. Package schema shares the rules for layouts, TTLs and names with store. The packages that judge and
-// report drills and benchmarks know recorded results and nothing of the service.
+// is cmd → api → store → access. Package schema shares the rules for layouts, TTLs and names with store. The packages that
+// judge and report drills and benchmarks know recorded results and nothing of the service.
 var allowedImports = map[string][]string{
 	"cmd/userinfo": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
 		"access/forwarded", "schema", "tlsconf", "internal/config", "internal/devca", "internal/field", "internal/keyfile"},

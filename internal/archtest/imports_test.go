@@ -34,6 +34,18 @@ func TestImports_FollowTheLayers(t *testing.T) {
 	}
 }
 
+func TestImports_TableNamesExistingPackagesOnly(t *testing.T) {
+	exists := make(map[string]bool)
+	for _, s := range sourceFiles(t) {
+		exists[s.dir] = true
+	}
+	for dir := range allowedImports {
+		if !exists[dir] {
+			t.Errorf("allowedImports lists package %s, which does not exist; remove it", dir)
+		}
+	}
+}
+
 func TestImports_OfLeafPackageTestsStayBelow(t *testing.T) {
 	allowedInTests := map[string][]string{
 		"access":           {"access", "access/accesstest", "internal/field", "internal/keyfile"},

@@ -23,7 +23,6 @@ var unfinished = []string{
 	"cmd/userinfo",
 	"drill/report",
 	"internal/config",
-	"internal/field",
 	"internal/keyfile",
 	"internal/page",
 	"internal/report",
