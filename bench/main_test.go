@@ -86,7 +86,7 @@ func TestRun_ExplainsFlags(t *testing.T) {
 	}
 }
 
-func TestUnanswered(t *testing.T) {
+func TestUnanswered_NamesTargetAndWorkload(t *testing.T) {
 	sample := func(target, workload string, done int64) result.Sample {
 		return result.Sample{Target: target, Condition: result.Condition{Workload: workload}, Done: done, Errors: map[string]int64{"500": 2}}
 	}
@@ -151,7 +151,7 @@ func TestOptions_ChooseTargets(t *testing.T) {
 	}
 }
 
-func TestRemedy(t *testing.T) {
+func TestRemedy_TellsWhatToChange(t *testing.T) {
 	for want, err := range map[string]error{
 		"header=": load.Failure("401"), "allow its client": load.Failure("403"), "a slash at the end": load.Failure("404"),
 		"ca=": &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
@@ -165,7 +165,7 @@ func TestRemedy(t *testing.T) {
 	}
 }
 
-func TestIsStable(t *testing.T) {
+func TestIsStable_ComparesTwoRounds(t *testing.T) {
 	sample := func(mode result.Mode, done int64, p50 time.Duration, errors int64) result.Sample {
 		s := result.Sample{Condition: result.Condition{Mode: mode}, Done: done, Latency: result.NewHistogram(), Errors: map[string]int64{"503": errors}}
 		s.Latency.Add(p50)
@@ -189,7 +189,7 @@ func TestIsStable(t *testing.T) {
 	}
 }
 
-func TestSize(t *testing.T) {
+func TestSize_ReadsAndPrintsUnits(t *testing.T) {
 	for text, want := range map[string]size{"10MB": 10e6, "1.4GB": 1.4e9, "9GB": 9e9, "4kB": 4000} {
 		var s size
 		if err := s.Set(text); err != nil || s != want || s.String() != text {
@@ -198,7 +198,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestBuildProfiled(t *testing.T) {
+func TestBuildProfiled_Compiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := buildProfiled(t.Context(), dir, dir+"/userinfo"); err != nil {
 		t.Error(err)

@@ -8,7 +8,7 @@ import (
 	"userinfo/bench/target"
 )
 
-// workload is what is requested, how, and by default of which targets.
+// workload is a mix of requests, how they are sent, and the default targets.
 type workload struct {
 	name        string
 	about       string

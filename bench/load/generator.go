@@ -211,7 +211,7 @@ func (g *Generator) send(ctx context.Context, c *connection, what choice) error 
 	return err
 }
 
-// oldestLogin removes and returns the key that was set first. It returns 0, which no login has, if there is none.
+// oldestLogin removes and returns the key that was set first. It returns 0, which no login has, if no key is left.
 func (g *Generator) oldestLogin() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -61,7 +61,7 @@ func TestHTTP_SetCanBePOST(t *testing.T) {
 	}
 }
 
-func TestCheckStatus(t *testing.T) {
+func TestCheckStatus_ExpectsAnswerOfMethod(t *testing.T) {
 	for name, c := range map[string]struct {
 		request Request
 		ok      []int
@@ -253,7 +253,7 @@ func TestNewHTTP_SendsNoHeaderInClearText(t *testing.T) {
 	}
 }
 
-func TestReason(t *testing.T) {
+func TestReason_IsShort(t *testing.T) {
 	for want, err := range map[string]error{
 		"503":        fmt.Errorf("setting: %w", Failure("503")),
 		"timeout":    fmt.Errorf("waiting: %w", context.DeadlineExceeded),

@@ -162,27 +162,28 @@ func plots(d *report.Document, all []group) error {
 	return nil
 }
 
-// costPlot shows the CPU time per request of each target, for workloads that were measured under one condition.
+// costPlot shows the CPU time per request of each target, under the first condition of each workload.
 func costPlot(d *report.Document, all []group) error {
 	p := report.Plot{Title: "CPU per request", YLabel: "µs"}
-	used := make(map[string]bool)
+	for i, kind := range Kinds {
+		p.Bars = append(p.Bars, report.Bar{Name: kind, Color: report.Palette[i]})
+	}
 	for _, g := range all {
-		if name := g.Workload + "\n" + g.target; !used[name] && len(p.Categories) < 12 {
-			used[name] = true
-			p.Categories = append(p.Categories, name)
-			for i, kind := range Kinds {
-				if len(p.Bars) <= i {
-					p.Bars = append(p.Bars, report.Bar{Name: kind})
-				}
-				v := median(kindCPU(kind).values(g.samples))
-				if math.IsNaN(v) {
-					v = 0
-				}
-				p.Bars[i].Values = append(p.Bars[i].Values, v)
+		name := g.Workload + "\n" + g.target
+		if slices.Contains(p.Categories, name) || len(p.Categories) == 12 {
+			continue
+		}
+		p.Categories = append(p.Categories, name)
+		for i := range p.Bars {
+			v := median(kindCPU(p.Bars[i].Name).values(g.samples))
+			if math.IsNaN(v) {
+				v = 0
 			}
+			p.Bars[i].Values = append(p.Bars[i].Values, v)
 		}
 	}
-	if len(p.Categories) == 0 {
+	unused := func(b report.Bar) bool { return len(b.Values) == 0 || slices.Max(b.Values) == 0 }
+	if p.Bars = slices.DeleteFunc(p.Bars, unused); len(p.Bars) == 0 {
 		return nil
 	}
 	return d.Plot("cost", "CPU time per request, by target and kind of process", p)

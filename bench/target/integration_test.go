@@ -19,7 +19,7 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-func TestCheck_FindsEverythingHere(t *testing.T) {
+func TestCheck_FindsNothingMissing(t *testing.T) {
 	if err := Check(t.Context(), result.Targets, true); err != nil {
 		t.Error(err)
 	}
@@ -179,7 +179,7 @@ func countingProxy(t *testing.T, to string) (proxy string, accepted *atomic.Int6
 	return u.String(), accepted
 }
 
-func TestTargetsOnCluster(t *testing.T) {
+func TestTestbed_StartsTargetsOnCluster(t *testing.T) {
 	b := newTestbed(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 	"userinfo/bench/result"
 )
 
-func TestParseURL(t *testing.T) {
+func TestParseURL_ReadsAndChecks(t *testing.T) {
 	header := filepath.Join(t.TempDir(), "token.header")
 	if err := os.WriteFile(header, []byte("Authorization: Bearer secret\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
-func TestParseName(t *testing.T) {
+func TestParseName_ReadsAndChecks(t *testing.T) {
 	for name, want := range map[string]Instance{
 		"userinfo":                              {Kind: "userinfo"},
 		"userinfo:GOGC=200":                     {Kind: "userinfo", Env: []string{"GOGC=200"}},

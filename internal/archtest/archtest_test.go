@@ -57,12 +57,9 @@ var allowedImports = map[string][]string{
 	"drill/judge":   {"drill/history"},
 	"drill/report":  {"drill/history", "drill/judge", "internal/report"},
 
-	"bench/result":           {"internal/report"},
-	"internal/openloop":      nil,
-	"internal/report":        nil,
-	"internal/chart":         {"internal/page"},
-	"internal/page":          nil,
-	"internal/page/pagetest": nil,
+	"bench/result":      {"internal/report"},
+	"internal/openloop": nil,
+	"internal/report":   nil,
 }
 
 // testTools are the packages, with everything below them, that test and measure the service. They may import any
@@ -71,7 +68,7 @@ var testTools = []string{"internal/testcluster", "internal/fleet", "internal/e2e
 
 // testOnly are the packages that only tests and testTools may import, except where allowedImports names one.
 var testOnly = []string{"internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest",
-	"store/storetest", "access/accesstest", "internal/page/pagetest", "bench", "drill"}
+	"store/storetest", "access/accesstest", "bench", "drill"}
 
 // drivers are the Cassandra drivers.
 var drivers = []string{"github.com/gocql/gocql", "github.com/apache/cassandra-gocql-driver"}

@@ -57,7 +57,7 @@ func TestDocument_Write(t *testing.T) {
 	}
 }
 
-func TestCell(t *testing.T) {
+func TestCell_WritesTypes(t *testing.T) {
 	for _, c := range []struct {
 		value any
 		want  string
@@ -78,7 +78,7 @@ func TestEscape_LeavesNoMarkup(t *testing.T) {
 	}
 }
 
-func TestFileName(t *testing.T) {
+func TestFileName_IsSafe(t *testing.T) {
 	for name, want := range map[string]string{
 		"fresh/mtls+resumption": "fresh-mtls-resumption", "../../etc": "..-..-etc", "ä b": "-b",
 		strings.Repeat("x", 99): strings.Repeat("x", 60),
