@@ -26,8 +26,9 @@
 //  1. Only Authorize makes a Caller, and a Caller is valid for one operation on one key. The zero Caller is valid for
 //     nothing.
 //  2. What is not allowed is denied. This includes an audience that is not listed, an audience without an alternative
-//     that holds, a request without a client, a missing grant, a key outside the client's patterns, an empty key, a
-//     certificate that is expired or revoked or signed by another CA, and a token from outside its networks.
+//     that holds, a request without a client (unless an alternative needs none), a missing grant, a key outside the
+//     client's patterns, an empty key, a certificate that is expired or revoked or signed by another CA, and a token from
+//     outside its networks.
 //  3. A wrong credential is never ignored because another credential is right. (A verified certificate that belongs to no
 //     client is not wrong. It proves who the sender is, but gives no access.)
 //  4. All credentials of a request belong to the same client, or the request is rejected.
