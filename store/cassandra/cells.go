@@ -10,8 +10,8 @@ import (
 	"userinfo/store"
 )
 
-// cells are the columns of a row, each of which may be null. They have types of their own because the driver then needs
-// neither reflection nor an allocation for each.
+// cells are the columns of a row. Each may be null. They have types of their own because the driver then needs neither
+// reflection nor an allocation for each.
 type cells struct {
 	value     blobCell
 	ttl       integerCell // seconds

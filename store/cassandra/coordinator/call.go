@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// maxWaits is how many times a call waits for slow nodes without a free hedge budget. Then it starts one hedged attempt
-// anyway: a replica that is cut off makes every coordinator slow at first, but another node may know better.
+// maxWaits is how many times a call waits for a slow node before it may start one hedged attempt without the budget. A
+// replica that is cut off makes every coordinator slow at first, but another coordinator may not need that replica.
 const maxWaits = 6
 
 // retryPause is the pause after every node has failed for the first time. It doubles with each round.
@@ -29,7 +29,8 @@ type result[T any] struct {
 	err     error
 }
 
-// hedgedCall is the state of one call of Run. Only the goroutine of Run uses it, except for results, decided and asked.
+// hedgedCall is the state of one call of Run. Only the goroutine of Run changes it. Attempts use statement,
+// results, decided and asked.
 type hedgedCall[T any] struct {
 	ctx       context.Context
 	runner    *Runner

@@ -36,7 +36,7 @@ func TestHedgedCall_AsksNodes(t *testing.T) {
 			replies: map[string]reply{"a": never, "b": fails, "c": quick}, want: "c", asked: []string{"a", "b", "c"}, took: SlowAfter + 2*time.Millisecond},
 		{name: "the first is slow and the second slower",
 			replies: map[string]reply{"a": slow(300 * time.Millisecond), "b": never}, want: "a", asked: []string{"a", "b"}, took: 300 * time.Millisecond},
-		{name: "the budget is empty, and a second is asked only after maxWaits",
+		{name: "the budget is empty, and a second is asked after maxWaits",
 			replies: map[string]reply{"a": never, "b": quick}, noBudget: true, want: "b", asked: []string{"a", "b"}, took: maxWaits*SlowAfter + time.Millisecond},
 		{name: "the budget is empty, and the slow first answers",
 			replies: map[string]reply{"a": slow(900 * time.Millisecond), "b": quick}, noBudget: true, want: "a", asked: []string{"a"}, took: 900 * time.Millisecond},
