@@ -50,22 +50,22 @@ func memoryMain() {
 	}
 }
 
-// TestScripts runs testdata/script/*.txtar, each in a directory with certificates and tokens of its own:
+// TestScripts runs testdata/script/*.txtar. Each script has its own directory with certificates and tokens:
 //
 //	ca.crt                       the CA of everything below
 //	server.crt, .key, and next.* two server certificates
-//	wiki.crt, .key               a client's, with the common name wiki and the DNS name wiki.example
-//	password                     Cassandra's, marked-password
-//	index.key, seal.key          what rows are sealed with
+//	wiki.crt, .key               a client certificate with the common name wiki and the DNS name wiki.example
+//	password                     the password for Cassandra, marked-password
+//	index.key, seal.key          keys that seal rows
 //	minimal.yaml                 the one in deploy
-//	$TOKEN1, $TOKEN2             tokens, $HASH1 and $HASH2 what the configuration has of them; N.header for curl -H
+//	$TOKEN1, $TOKEN2             tokens; $HASH1, $HASH2 their hashes for the configuration; N.header for curl -H
 //
 // Commands beyond testscript's own:
 //
-//	await FILE REGEXP [VAR]   waits until FILE has it; VAR is set to what is in the brackets
-//	signal NAME               to everything in the background
-//	request ARGUMENT...       is gocurl without a process
-//	fill FILE...              puts the environment's values where $NAMES are
+//	await FILE REGEXP [VAR]   waits until FILE matches; sets VAR to the first group
+//	signal NAME               sends a signal to every background process
+//	request ARGUMENT...       runs gocurl without a process
+//	fill FILE...              replaces $NAME with the value of the environment variable
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
@@ -116,7 +116,7 @@ func setup(env *testscript.Env) error {
 	return nil
 }
 
-// patience is far longer than anything awaited takes.
+// patience is the time after which a test stops waiting. It is much longer than anything takes.
 const patience = 30 * time.Second
 
 func await(ts *testscript.TestScript, neg bool, args []string) {

@@ -63,7 +63,7 @@ func newQuestion(as, may, keyFile string, server *tlsconf.Server) (q question, e
 // healthGrant is the name of health in --may. Health has no grants; its audience alone decides.
 var healthGrant = access.GrantOn(access.Health, access.Get)
 
-// checkGrant returns an error if the grant does not exist, or if it needs a session key and there is none.
+// checkGrant returns an error if the grant does not exist, or if it needs a session key that is missing.
 func (q *question) checkGrant(p *access.Policy) error {
 	if q.grant == healthGrant {
 		return nil

@@ -107,7 +107,7 @@ func TestSignCommand_RejectsWhatCannotBeSigned(t *testing.T) {
 		{"not TLS", []string{"--key", key, "--keyid", "a", "http://userinfo.example/k"}, "https://"},
 		{"no path", []string{"--key", key, "--keyid", "a", "https://userinfo.example"}, "no path"},
 		{"a space", []string{"--key", key, "--keyid", "a", "https://userinfo.example/a b"}, "percent-encoded"},
-		{"an escape that is none", []string{"--key", key, "--keyid", "a", "https://userinfo.example/%zz"}, "escape the session key"},
+		{"an invalid escape", []string{"--key", key, "--keyid", "a", "https://userinfo.example/%zz"}, "escape the session key"},
 		{"a newline", []string{"--key", key, "--keyid", "a", "--ttl", "6\n0", target}, "contains a newline"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -52,7 +52,7 @@ type Reloader struct {
 	daysLeft *prometheus.GaugeVec
 }
 
-// NewReloader returns a Reloader whose current Snapshot is that of o. It registers its metrics.
+// NewReloader returns a Reloader whose current Snapshot is o.Snapshot. It registers its metrics.
 func NewReloader(o *Opened, options Options) *Reloader {
 	r := &Reloader{
 		options: options,
