@@ -60,13 +60,14 @@ func TestRun_KeepsScheduleWhenCallIsSlow(t *testing.T) {
 }
 
 func TestRun_LateExcludesWaitForWorker(t *testing.T) {
-	release := make(chan struct{})
+	var free time.Time // just before the worker is free
 	Run(t.Context(), 1, every(time.Microsecond, 2), func(r Request[int]) {
 		if r.Value == 0 {
-			time.AfterFunc(500*time.Millisecond, func() { close(release) })
-			<-release
-		} else if wait := time.Since(r.Due); r.Late > wait/2 {
-			t.Errorf("Late is %v of a wait of %v", r.Late, wait)
+			for time.Since(r.Due) < 50*time.Millisecond {
+			}
+			free = time.Now()
+		} else if late := time.Since(free); r.Late > late {
+			t.Errorf("Late is %v, though the worker is free since %v", r.Late, late)
 		}
 	})
 }
