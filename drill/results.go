@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -67,7 +68,7 @@ func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
 		}
 		fmt.Fprintf(w, "  %-4s %-6s checked %7d, broken %d  %s\n", v.Invariant, word, v.Checked, v.Broken, v.Note)
 		for _, violation := range v.Violations[:min(shown, len(v.Violations))] {
-			fmt.Fprintf(w, "       at %v, %s: %s (operations %v)\n", violation.At.Round(time.Millisecond), violation.Fault, violation.What, violation.Operations)
+			fmt.Fprintf(w, "       at %v, %s: %s (operations %v)\n", violation.At.Round(time.Millisecond), cmp.Or(violation.Fault, "before any fault"), violation.What, violation.Operations)
 		}
 		if v.Broken > shown {
 			fmt.Fprintf(w, "       … and %d more\n", v.Broken-shown)

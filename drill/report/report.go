@@ -198,7 +198,7 @@ func writeViolations(d *report.Document, drills []Summary) {
 			d.Paragraph("**%s** in drill %s (seed %s): %s of %s. Promise: %s", v.Invariant, s.Name, fmt.Sprint(s.Seed), v.Broken, v.Checked, promises[v.Invariant])
 			var items []any
 			for _, w := range firstOfEachFault(v.Violations) {
-				items = append(items, fmt.Sprintf("%s at %s: %s%s", w.Fault, report.Duration(w.At), w.What, list(w.Operations)))
+				items = append(items, fmt.Sprintf("%s at %s: %s%s", cmp.Or(w.Fault, "before any fault"), report.Duration(w.At), w.What, list(w.Operations)))
 			}
 			if more := v.Broken - len(items); more > 0 {
 				items = append(items, fmt.Sprintf("and %s more; see the history", report.Count(more)))
