@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestReadSessionKey(t *testing.T) {
+func TestReadSessionKey_IgnoresLineEnd(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
 	for text, want := range map[string]string{"enwiki:1": "enwiki:1", "enwiki:1\n": "enwiki:1", "enwiki:1\r\n": "enwiki:1", "a\n\n": "a\n", " a ": " a "} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

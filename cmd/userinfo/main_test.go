@@ -50,7 +50,7 @@ func memoryMain() {
 	}
 }
 
-// TestScripts runs testdata/script/*.txtar. Each script has its own directory with certificates and tokens:
+// TestRun_Scripts runs testdata/script/*.txtar. Each script has its own directory with certificates and tokens:
 //
 //	ca.crt                       the CA of everything below
 //	server.crt, .key, and next.* two server certificates
@@ -66,7 +66,7 @@ func memoryMain() {
 //	signal NAME               sends a signal to every background process
 //	request ARGUMENT...       runs gocurl without a process
 //	fill FILE...              replaces $NAME with the value of the environment variable
-func TestScripts(t *testing.T) {
+func TestRun_Scripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setup,

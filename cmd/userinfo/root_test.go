@@ -32,7 +32,7 @@ func TestFailed_IsNilWithoutError(t *testing.T) {
 	}
 }
 
-func TestLongFlags(t *testing.T) {
+func TestLongFlags_AcceptsOneDash(t *testing.T) {
 	for arg, want := range map[string]string{
 		"-config": "--config", "-config=x": "--config=x", "--config": "--config", "-h": "-h", "-": "-", "config": "config", "-10": "-10", "--": "--",
 	} {

@@ -107,7 +107,7 @@ func TestDecoder_LimitsExpansionOfAliases(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
+func TestDistance_CountsChangedLetters(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		want int

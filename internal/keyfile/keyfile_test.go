@@ -74,7 +74,7 @@ func TestReadSecretOrPublic_AcceptsPublicKeyThatEverybodyCanRead(t *testing.T) {
 	}
 }
 
-func TestWithoutName(t *testing.T) {
+func TestWithoutName_ReturnsReason(t *testing.T) {
 	err := keyfile.WithoutName(&fs.PathError{Op: "open", Path: "planted", Err: fs.ErrNotExist})
 	if err != fs.ErrNotExist {
 		t.Errorf("got %v", err)
