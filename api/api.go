@@ -51,6 +51,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/julienschmidt/httprouter"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
@@ -104,7 +105,7 @@ type Config struct {
 // API is an http.Handler. It is safe for concurrent use.
 type API struct {
 	config   Config
-	router   *router
+	router   *httprouter.Router
 	metrics  *metrics
 	limiter  *limiter
 	health   health
@@ -119,14 +120,19 @@ func New(config Config) *API {
 		health:  health{check: config.Ready, now: config.Now, log: config.Log},
 	}
 	a.metrics = newMetrics(config.Registry, &a.inFlight)
-	a.router = newRouter(a.routes())
+	a.router = a.newRouter()
 	return a
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. It routes on the path as the client sent it.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	route, segment := a.router.find(r.Method, sentPath(r))
-	rs := &requestState{api: a, rules: a.config.Rules(), route: route, segment: segment, w: w, r: r, start: a.config.Now()}
+	r.URL.Path = sentPath(r)
+	a.router.ServeHTTP(w, r)
+}
+
+// serve serves one request to a route. segment is the path segment with the key, as it was sent.
+func (a *API) serve(rt *route, segment string, w http.ResponseWriter, r *http.Request) {
+	rs := &requestState{api: a, rules: a.config.Rules(), route: rt, segment: segment, w: w, r: r, start: a.config.Now()}
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 		c.requestReceived()
 		rs.conn = c

@@ -32,11 +32,12 @@ type requestState struct {
 	segment string     // the path segment with the key, as it was sent
 	key     access.Key // the decoded segment; empty before it is decoded
 
-	identity     access.Identity // the zero Identity before authentication, and if authentication failed
-	trustedProxy bool            // the connection belongs to a trusted proxy, so other clients use it too
-	signed       signature.Verified
-	limits       *clientLimits // where the request counts as in flight; nil if it does not
-	authorized   bool          // access.Authorize has allowed the request
+	authenticationDone bool            // authenticate was called
+	identity           access.Identity // the zero Identity before authentication, and if authentication failed
+	trustedProxy       bool            // the connection belongs to a trusted proxy, so other clients use it too
+	signed             signature.Verified
+	limits             *clientLimits // where the request counts as in flight; nil if it does not
+	authorized         bool          // access.Authorize has allowed the request
 
 	status int    // of the response; 0 before it is sent
 	err    error  // why the response is a problem document
@@ -74,6 +75,7 @@ func (rs *requestState) enter(resource string) error {
 // authenticate sets rs.identity, and checks that the client may come to the resource with these credentials. It must be
 // called at most once for a request, because it uses up the nonce of a signature. It fails closed.
 func (rs *requestState) authenticate(resource string) error {
+	rs.authenticationDone = true
 	credentials, err := rs.credentials()
 	if err != nil {
 		return err
@@ -127,10 +129,14 @@ func isFault(p problem, err error) bool {
 }
 
 // losesConnection reports whether the connection is closed because the request is not authenticated. This keeps
-// unauthenticated peers from occupying connections. Two cases are exempt: overload, because new connections would make
-// it worse, and a connection of a trusted proxy, because other clients use it too.
+// unauthenticated peers from occupying connections. Three cases are exempt: overload, because new connections would make
+// it worse; a connection of a trusted proxy, because other clients use it too; and a request that was refused before it was
+// authenticated, for example because of an unknown path, if the connection has a verified client certificate.
 func (rs *requestState) losesConnection(err error) bool {
-	return !rs.isAuthenticated() && !rs.trustedProxy && !errors.Is(err, errOverloaded)
+	if rs.isAuthenticated() || rs.trustedProxy || errors.Is(err, errOverloaded) {
+		return false
+	}
+	return rs.authenticationDone || verifiedChains(rs.r) == nil
 }
 
 // closeConnection closes the connection after the response. Over HTTP/2 it does nothing if the request has a body: net/http

@@ -352,3 +352,31 @@ func TestRequestState_ClosesUnauthenticatedConnection(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestState_KeepsConnectionWithCertificate covers requests that are refused before they are authenticated. A trusted
+// proxy has a certificate, and one of its clients must not be able to close a connection that others use.
+func TestRequestState_KeepsConnectionWithCertificate(t *testing.T) {
+	s := newAPI(t, setup{})
+	canary := issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}).Leaf
+	for _, test := range []struct {
+		method, path string
+		certificate  bool
+		close        string
+	}{
+		{"GET", "/nowhere", true, ""},
+		{"BREW", "/healthz", true, ""},
+		{"GET", "/healthz?x", true, ""},
+		{"GET", "/nowhere", false, "close"},
+	} {
+		r := httptest.NewRequest(test.method, test.path, nil)
+		r.TLS = new(tls.ConnectionState)
+		if test.certificate {
+			r.TLS.VerifiedChains = [][]*x509.Certificate{{canary}}
+		}
+		w := httptest.NewRecorder()
+		s.api.ServeHTTP(w, r)
+		if got := w.Header().Get("Connection"); got != test.close {
+			t.Errorf("%s %s, certificate %v: Connection %q; want %q", test.method, test.path, test.certificate, got, test.close)
+		}
+	}
+}

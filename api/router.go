@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/julienschmidt/httprouter"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"userinfo/access"
@@ -60,67 +61,40 @@ func (a *API) routes() []*route {
 	return all
 }
 
-// router finds the route of a request. It compares paths as they were sent: it does not decode, clean or redirect.
-type router struct {
-	resources map[string]*resource // by the whole path, or by the path of the collection
-	notFound  *route
-}
-
-// resource holds the routes that share a path.
-type resource struct {
-	keyed            bool // the path of a collection, which is followed by a slash and a key
-	methods          map[string]*route
-	methodNotAllowed *route
-}
-
-func newRouter(routes []*route) *router {
-	t := &router{
-		resources: make(map[string]*resource),
-		notFound:  unknownRoute(func(*requestState) error { return errNoResource }),
-	}
-	allow := make(map[string][]string)
-	for _, rt := range routes {
-		path := strings.TrimSuffix(rt.path, keySuffix)
-		if t.resources[path] == nil {
-			t.resources[path] = &resource{keyed: rt.keyed(), methods: make(map[string]*route)}
-		}
-		t.resources[path].methods[rt.method] = rt
-		allow[path] = append(allow[path], rt.method)
-	}
-	for path, res := range t.resources {
-		methods := strings.Join(allow[path], ", ")
-		res.methodNotAllowed = unknownRoute(func(rs *requestState) error {
-			rs.w.Header().Set("Allow", methods)
-			return errMethodNotAllowed
+// newRouter returns a router for the routes of a. It matches URL.Path, which ServeHTTP sets to the path as it was sent. It does
+// not clean paths and never redirects.
+func (a *API) newRouter() *httprouter.Router {
+	router := httprouter.New()
+	router.RedirectTrailingSlash = false
+	router.RedirectFixedPath = false
+	router.HandleOPTIONS = false
+	router.HandleMethodNotAllowed = false // httprouter's Allow would contain OPTIONS
+	for _, rt := range a.routes() {
+		router.Handle(rt.method, rt.path, func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+			a.serve(rt, params.ByName("key"), w, r)
 		})
 	}
-	return t
-}
-
-func unknownRoute(h handler) *route {
-	return &route{method: unknownMethod, path: unknownPath, handler: h}
-}
-
-// find returns the route of a request and, if the route has a key, the path segment with the key, still
-// percent-encoded. If there is no route, find returns a route that refuses the request.
-func (t *router) find(method, path string) (rt *route, segment string) {
-	res := t.resources[path]
-	if res != nil && res.keyed {
-		res = nil // the path of a collection, without a key
-	}
-	if slash := strings.LastIndexByte(path, '/'); res == nil && slash >= 0 && slash+1 < len(path) {
-		if res = t.resources[path[:slash]]; res != nil && !res.keyed {
-			res = nil // a path below a resource that has no keys
+	unknown := &route{method: unknownMethod, path: unknownPath, handler: func(rs *requestState) error {
+		methods := allowedMethods(router, rs.r.URL.Path)
+		if methods == "" {
+			return errNoResource
 		}
-		segment = path[slash+1:]
+		rs.w.Header().Set("Allow", methods)
+		return errMethodNotAllowed
+	}}
+	router.NotFound = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.serve(unknown, "", w, r) })
+	return router
+}
+
+// allowedMethods returns the methods of the resource with this path, or "" if there is no such resource.
+func allowedMethods(router *httprouter.Router, path string) string {
+	var methods []string
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		if h, _, _ := router.Lookup(method, path); h != nil {
+			methods = append(methods, method)
+		}
 	}
-	if res == nil {
-		return t.notFound, ""
-	}
-	if rt := res.methods[method]; rt != nil {
-		return rt, segment
-	}
-	return res.methodNotAllowed, ""
+	return strings.Join(methods, ", ")
 }
 
 // healthHandler returns a handler that calls h for clients that may see the health resources. If these are open to
