@@ -255,18 +255,11 @@ func (w *watchSettings) follow(ctx context.Context, r *load.Recorder, commands <
 
 // progressLine describes the operations of the last progressInterval.
 func progressLine(operations []history.Operation, now time.Duration) string {
-	all, failed, pending := 0, 0, 0
+	var t report.Tally
 	for i := range operations {
-		o := &operations[i]
-		switch {
-		case o.Complete < now-progressInterval:
-			continue
-		case o.Outcome() == history.Local:
-			pending++
-		case o.Errored():
-			failed++
+		if operations[i].Complete >= now-progressInterval {
+			t.Count(&operations[i])
 		}
-		all++
 	}
-	return fmt.Sprintf("%6.0f s: %d operations in %v, %d failed or unknown, %d deletes pending elsewhere", now.Seconds(), all, progressInterval, failed, pending)
+	return fmt.Sprintf("%6.0f s: %d operations in %v, %d failed or unknown, %d deletes pending elsewhere", now.Seconds(), t.All, progressInterval, t.Errors, t.Pending)
 }

@@ -1,5 +1,4 @@
-// Package report writes a report about drills: a Markdown file, and plots of the drills with violations or with the most
-// errors.
+// Package report writes a Markdown report about drills.
 //
 // The input is a summary of each drill. Summaries are small, so a report can include drills that ran at different times.
 //
@@ -18,10 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"userinfo/drill/judge"
 	"userinfo/internal/report"
@@ -53,8 +50,7 @@ type MutantResult struct {
 // only.
 func (m MutantResult) Caught() bool { return m.verdict(m.Invariant).Violated() }
 
-// Write writes report.md and its plots to a directory. It returns an error if there is nothing to report, or if a summary is
-// incomplete.
+// Write writes report.md to a directory. It returns an error if there is nothing to report, or if a summary is incomplete.
 func Write(dir string, drills []Summary, mutants []MutantResult) error {
 	d, err := newDocument(drills, mutants)
 	if err != nil {
@@ -91,7 +87,7 @@ func newDocument(drills []Summary, mutants []MutantResult) (*report.Document, er
 	}
 	writeMutants(d, mutants)
 	writeCommands(d, drills)
-	return d, writePlots(d, drills)
+	return d, nil
 }
 
 // headline returns the result of all drills in one sentence.
@@ -99,7 +95,7 @@ func headline(drills []Summary) string {
 	operations, faults, violations := 0, 0, 0
 	var broken []string
 	for _, s := range drills {
-		operations += s.Operations.Total()
+		operations += s.Operations
 		faults += len(s.Faults)
 		for _, v := range s.Verdicts {
 			if v.Violated() {
@@ -121,15 +117,7 @@ func writeVerdicts(d *report.Document, drills []Summary) {
 	d.Heading(2, "Promises")
 	var items []any
 	for _, name := range judge.Invariants {
-		checked := 0
-		for _, s := range drills {
-			checked += s.verdict(name).Checked
-		}
-		item := fmt.Sprintf("**%s** %s", name, report.Escape(promises[name]))
-		if checked == 0 {
-			item += " *Not checked by any drill.*"
-		}
-		items = append(items, report.Markdown(item))
+		items = append(items, report.Markdown("**"+name+"** "+report.Escape(promises[name])))
 	}
 	d.List(items...)
 	d.Heading(2, "Verdicts")
@@ -177,7 +165,7 @@ func writeFaults(d *report.Document, drills []Summary) {
 					broken = append(broken, v.Invariant)
 				}
 			}
-			t.Row(s.Name, f.Name, f.Begin, f.End-f.Begin, f.Operations.Total(), f.Operations.Errors, f.Operations.Pending, recovered, strings.Join(broken, ", "))
+			t.Row(s.Name, f.Name, f.Begin, f.End-f.Begin, f.Operations.All, f.Operations.Errors, f.Operations.Pending, recovered, strings.Join(broken, ", "))
 		}
 	}
 	d.Table(t)
@@ -197,8 +185,8 @@ func writeViolations(d *report.Document, drills []Summary) {
 			none = false
 			d.Paragraph("**%s** in drill %s (seed %s): %s of %s. Promise: %s", v.Invariant, s.Name, fmt.Sprint(s.Seed), v.Broken, v.Checked, promises[v.Invariant])
 			var items []any
-			for _, w := range firstOfEachFault(v.Violations) {
-				items = append(items, fmt.Sprintf("%s at %s: %s%s", cmp.Or(w.Fault, "before any fault"), report.Duration(w.At), w.What, list(w.Operations)))
+			for _, w := range v.Violations[:min(len(v.Violations), shownViolations)] {
+				items = append(items, fmt.Sprintf("%s at %s: %s (operations %d)", cmp.Or(w.Fault, "before any fault"), report.Duration(w.At), w.What, w.Operations))
 			}
 			if more := v.Broken - len(items); more > 0 {
 				items = append(items, fmt.Sprintf("and %s more; see the history", report.Count(more)))
@@ -209,36 +197,6 @@ func writeViolations(d *report.Document, drills []Summary) {
 	if none {
 		d.Paragraph("None.")
 	}
-}
-
-// firstOfEachFault returns the first violations. Violations of different faults come before more of the same fault.
-func firstOfEachFault(all []judge.Violation) []judge.Violation {
-	var first, more []judge.Violation
-	seen := make(map[string]bool)
-	for _, v := range all {
-		if seen[v.Fault] {
-			more = append(more, v)
-		} else {
-			first = append(first, v)
-		}
-		seen[v.Fault] = true
-	}
-	first = append(first, more...)
-	return first[:min(len(first), shownViolations)]
-}
-
-// list returns at most five operation IDs as text in parentheses.
-func list(operations []int64) string {
-	const shown = 5
-	if len(operations) == 0 {
-		return ""
-	}
-	text := fmt.Sprint(operations[:min(len(operations), shown)])
-	text = " (operations " + strings.ReplaceAll(strings.Trim(text, "[]"), " ", ", ")
-	if len(operations) > shown {
-		text += ", …"
-	}
-	return text + ")"
 }
 
 // writeFigures writes errors and latency during the faults that I7 and I8 are about.
@@ -279,15 +237,9 @@ func writeMutants(d *report.Document, mutants []MutantResult) {
 	d.Paragraph("Each bug was planted in the service. The named invariant must find it.")
 	t := report.NewTable(report.Left("Bug"), report.Left("Description"), report.Left("Must be caught by"), report.Left("Result"), report.Left("Proof"))
 	for _, m := range mutants {
-		var found []string
-		for _, v := range m.Verdicts {
-			if v.Violated() {
-				found = append(found, v.Invariant)
-			}
-		}
-		result, proof := any("caught; violated: "+strings.Join(found, ", ")), ""
+		result, proof := any("caught"), ""
 		if !m.Caught() {
-			result = report.Markdown("**not caught**; violated: " + report.Escape(strings.Join(found, ", ")))
+			result = report.Markdown("**not caught**")
 		}
 		if all := m.verdict(m.Invariant).Violations; len(all) > 0 {
 			proof = all[0].What
@@ -321,77 +273,5 @@ func writeCommands(d *report.Document, drills []Summary) {
 			items = append(items, fact)
 		}
 	}
-	if len(items) > 0 {
-		d.List(items...)
-	}
-}
-
-const (
-	// maxPlots is how many drills have a plot: those with violations, then those with the most errors.
-	maxPlots = 4
-	// maxLabels is the largest number of faults that have a name in a plot.
-	maxLabels = 5
-)
-
-func writePlots(d *report.Document, drills []Summary) error {
-	shown := slices.DeleteFunc(slices.Clone(drills), func(s Summary) bool { return len(s.Series) == 0 })
-	rank := func(s Summary) int {
-		if slices.ContainsFunc(s.Verdicts, judge.Verdict.Violated) {
-			return math.MinInt
-		}
-		return -s.Operations.Errors
-	}
-	slices.SortStableFunc(shown, func(a, b Summary) int { return cmp.Compare(rank(a), rank(b)) })
-	for i, s := range shown[:min(len(shown), maxPlots)] {
-		if i == 0 {
-			d.Heading(2, "Errors and latency over time")
-			d.Paragraph("Grey areas are faults, from begin to recovery.")
-		}
-		if err := d.Plot(s.Name, "Errors and latency over time in drill "+s.Name, s.plots()...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// plots returns the errors per second and the latency of each datacentre over time.
-func (s Summary) plots() []report.Plot {
-	var spans []report.Span
-	for _, f := range s.Faults {
-		until := max(f.End, f.Recovered)
-		if !f.HasRecovered() {
-			until = s.Duration
-		}
-		span := report.Span{From: f.Begin.Seconds(), To: until.Seconds()}
-		if len(s.Faults) <= maxLabels {
-			span.Label = f.Name
-		}
-		spans = append(spans, span)
-	}
-	var all []report.Plot
-	for _, x := range s.Series {
-		at, errs, p50, p99 := make([]float64, len(x.Errors)), make([]float64, len(x.Errors)), milliseconds(x.P50), milliseconds(x.P99)
-		for i, n := range x.Errors {
-			at[i] = (time.Duration(i) * s.Step).Seconds()
-			errs[i] = float64(n) / s.Step.Seconds()
-		}
-		all = append(all,
-			report.Plot{Title: s.Name + ": errors in " + x.DC, YLabel: "errors/s", Spans: spans, HeightFactor: 0.6,
-				Lines: []report.Line{{X: at, Y: errs, Color: report.Palette[3]}}},
-			report.Plot{Title: s.Name + ": latency in " + x.DC, XLabel: "time in s", YLabel: "ms", LogY: true, Spans: spans,
-				Lines: []report.Line{{Name: "p50", X: at, Y: p50}, {Name: "p99", X: at, Y: p99}}})
-	}
-	return all
-}
-
-// milliseconds converts latencies for a plot. A latency of 0 means that there was no successful operation.
-func milliseconds(latencies []time.Duration) []float64 {
-	ms := make([]float64, len(latencies))
-	for i, l := range latencies {
-		ms[i] = math.NaN()
-		if l > 0 {
-			ms[i] = float64(l) / float64(time.Millisecond)
-		}
-	}
-	return ms
+	d.List(items...)
 }

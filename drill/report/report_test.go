@@ -59,17 +59,16 @@ func TestWrite_ShowsVerdictsFaultsAndViolations(t *testing.T) {
 		"| pause | pause | 20 s | 20 s | 251 | 2 | 0 | 5 s |  |",
 		"| mix | cut | 46 s | 4 s | 51 | 0 | 0 | 1 s | I2 |",
 		"**I2** in drill mix (seed 7): 4 of 100.",
-		"- cut at 47 s: read a deleted value (operations 4, 5)",
+		"- cut at 47 s: read a deleted value (operations \\[4 5\\])",
 		"- and 3 more; see the history",
 		"| pause | 10 | 71 s | 2026-11-24 09:30 | drill faults pause |",
 		"- cassandra: 5.0",
-		"![Errors and latency over time in drill mix](mix.png)",
 	)
 }
 
 func TestWrite_NeverShowsAnUncheckedInvariantAsHeld(t *testing.T) {
 	text := markdown(t, []Summary{Summarize(newHistory("pause"), []judge.Verdict{{Invariant: "I1", Checked: 5}})}, nil)
-	expect(t, text, "| pause | 5 | – | – | – | – | – | – | – | – | – | – |", "no promise was broken.", "only if the key has no value. *Not checked by any drill.*")
+	expect(t, text, "| pause | 5 | – | – | – | – | – | – | – | – | – | – |", "no promise was broken.")
 	for _, test := range []struct {
 		verdict judge.Verdict
 		want    string
@@ -128,9 +127,9 @@ func TestWrite_ShowsWhetherMutantsWereCaught(t *testing.T) {
 		result("missed", held(10)),
 	})
 	expect(t, text,
-		"| found | a bug | I3 | caught; violated: I3 | a stale read |",
-		"| other | a bug | I3 | **not caught**; violated: I1 |  |",
-		"| missed | a bug | I3 | **not caught**; violated:  |  |")
+		"| found | a bug | I3 | caught | a stale read |",
+		"| other | a bug | I3 | **not caught** |  |",
+		"| missed | a bug | I3 | **not caught** |  |")
 }
 
 func TestWrite_EscapesNames(t *testing.T) {
@@ -148,13 +147,9 @@ func TestWrite_EscapesNames(t *testing.T) {
 	if strings.Contains(string(text), "<script>") || strings.Contains(string(text), "| *cut*") {
 		t.Errorf("markup is not escaped:\n%s", text)
 	}
-	images, err := filepath.Glob(filepath.Join(dir, "*.png"))
-	if err != nil || len(images) != 1 {
-		t.Errorf("plots %v, %v", images, err)
-	}
 }
 
-func TestWrite_DrawsDrillsWithoutOperations(t *testing.T) {
+func TestWrite_AcceptsDrillsWithoutOperations(t *testing.T) {
 	h := &history.History{Name: "empty", Datacentres: []string{"dc1"}}
 	if err := Write(t.TempDir(), []Summary{Summarize(h, held(0))}, nil); err != nil {
 		t.Error(err)

@@ -1,10 +1,10 @@
 package report
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -25,33 +25,9 @@ type Summary struct {
 	Mutant      string            `json:"mutant,omitempty"`
 	Environment map[string]string `json:"environment"`
 
-	Operations Tally           `json:"operations"`
+	Operations int             `json:"operations"`
 	Faults     []Fault         `json:"faults"`
 	Verdicts   []judge.Verdict `json:"verdicts"`
-
-	Step   time.Duration `json:"step"`   // length of one point of a series, in whole seconds
-	Series []Series      `json:"series"` // one for each datacentre
-}
-
-// Tally counts operations by their result for the client.
-type Tally struct {
-	OK      int `json:"ok"`      // includes 404, and 409 for a set that a logout overtook
-	Errors  int `json:"errors"`  // error answers and missing answers
-	Pending int `json:"pending"` // deletes that are complete here and pending elsewhere
-}
-
-// Total returns the number of all operations.
-func (t Tally) Total() int { return t.OK + t.Errors + t.Pending }
-
-func (t *Tally) add(o *history.Operation) {
-	switch {
-	case o.Outcome() == history.Local:
-		t.Pending++
-	case o.Errored():
-		t.Errors++
-	default:
-		t.OK++
-	}
 }
 
 // Fault is a fault, and the operations that were active at any time from its begin to recovery.
@@ -60,43 +36,36 @@ type Fault struct {
 	Operations Tally `json:"operations"`
 }
 
-// Series describes the operations of one datacentre over time, without the final reads. An operation belongs to the step in
-// which it was due. Latency counts from then.
-type Series struct {
-	DC     string          `json:"dc"`
-	Errors []int           `json:"errors"`
-	P50    []time.Duration `json:"p50"` // of successful operations; 0 if there were none
-	P99    []time.Duration `json:"p99"`
+// Tally counts operations by their result for the client.
+type Tally struct {
+	All     int `json:"all"`
+	Errors  int `json:"errors"`  // error answers and missing answers
+	Pending int `json:"pending"` // deletes that are complete in their own datacentre and pending elsewhere
 }
 
-// maxPoints is the largest number of points in a series.
-const maxPoints = 300
+// Count adds an operation.
+func (t *Tally) Count(o *history.Operation) {
+	t.All++
+	if o.Outcome() == history.Local {
+		t.Pending++
+	} else if o.Errored() {
+		t.Errors++
+	}
+}
 
 // Summarize returns the summary of a history and its verdicts. The value "command" of the history's environment becomes
 // Summary.Command.
 func Summarize(h *history.History, verdicts []judge.Verdict) Summary {
 	s := Summary{
-		Name: h.Name, Seed: h.Seed, Began: h.Began, Rate: h.Rate, Mutant: h.Mutant,
-		Environment: make(map[string]string), Verdicts: verdicts,
+		Name: h.Name, Seed: h.Seed, Began: h.Began, Rate: h.Rate, Mutant: h.Mutant, Command: h.Environment["command"],
+		Environment: maps.Clone(h.Environment), Operations: len(h.Operations), Verdicts: verdicts,
 	}
-	for k, v := range h.Environment {
-		if k == "command" {
-			s.Command = v
-		} else {
-			s.Environment[k] = v
-		}
-	}
+	delete(s.Environment, "command")
 	for i := range h.Operations {
-		s.Operations.add(&h.Operations[i])
 		s.Duration = max(s.Duration, h.Operations[i].Complete)
 	}
-	for i, f := range h.Faults {
-		s.Duration = max(s.Duration, f.End, f.Recovered)
+	for i := range h.Faults {
 		s.Faults = append(s.Faults, summarizeFault(h, i))
-	}
-	s.Step = max(time.Second, (s.Duration/maxPoints + time.Second - 1).Truncate(time.Second))
-	for _, dc := range h.Datacentres {
-		s.Series = append(s.Series, newSeries(h, dc, s.Step))
 	}
 	return s
 }
@@ -113,45 +82,10 @@ func summarizeFault(h *history.History, i int) Fault {
 	}
 	for j := range h.Operations {
 		if o := &h.Operations[j]; !o.Final && o.Invoke <= until && o.Complete >= f.Begin {
-			f.Operations.add(o)
+			f.Operations.Count(o)
 		}
 	}
 	return f
-}
-
-func newSeries(h *history.History, dc string, step time.Duration) Series {
-	s := Series{DC: dc}
-	var latencies [][]time.Duration
-	for i := range h.Operations {
-		o := &h.Operations[i]
-		if o.Final || o.DC != dc {
-			continue
-		}
-		at := int(max(0, o.Due) / step)
-		for len(latencies) <= at {
-			latencies, s.Errors = append(latencies, nil), append(s.Errors, 0)
-		}
-		switch {
-		case o.Outcome() == history.Local:
-		case o.Errored():
-			s.Errors[at]++
-		default:
-			latencies[at] = append(latencies[at], o.Complete-o.Due)
-		}
-	}
-	for _, l := range latencies {
-		slices.Sort(l)
-		s.P50, s.P99 = append(s.P50, quantile(l, 50)), append(s.P99, quantile(l, 99))
-	}
-	return s
-}
-
-// quantile returns a percentile of sorted values by nearest rank, or 0 if there are no values.
-func quantile(sorted []time.Duration, percent int) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[(len(sorted)*percent+99)/100-1]
 }
 
 // verdict returns the verdict for an invariant. If there is none, nothing was checked.
@@ -164,20 +98,11 @@ func (s Summary) verdict(invariant string) judge.Verdict {
 
 // check returns an error if the summary would make a report that claims too much. It fails closed.
 func (s Summary) check() error {
-	var err error
 	switch {
 	case s.Name == "":
-		err = errors.New("it has no name")
+		return errors.New("a summary has no name")
 	case len(s.Verdicts) == 0:
-		err = errors.New("it has no verdicts; judge the history again")
-	}
-	for _, x := range s.Series {
-		if n := len(x.Errors); len(x.P50) != n || len(x.P99) != n {
-			err = cmp.Or(err, fmt.Errorf("the series of %q have different lengths", x.DC))
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("summary of drill %q: %w", s.Name, err)
+		return fmt.Errorf("the summary of drill %q has no verdicts; judge the history again", s.Name)
 	}
 	return nil
 }
