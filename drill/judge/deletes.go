@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"fmt"
 	"time"
 
 	"userinfo/drill/history"
@@ -96,24 +95,5 @@ func (e *evidence) verifyReplicaDeletes(v replicaVersion, holding, replicas int)
 	if withoutTombstone := replicas - (replicas/2 + 1); holding > withoutTombstone && s.arrivedBy <= d.shadowEnd {
 		e.violation(d.invariant(), e.end, ids(d.ID, s.ID), "at the end %d of %d replicas in %s hold set %d, although delete %d in %s was answered %s at %s",
 			holding, replicas, v.dc, s.ID, d.ID, d.DC, answer(d.Operation), clock(d.Complete))
-	}
-}
-
-// notePendingDeletes notes the longest time that a delete stayed pending after a fault.
-func (e *evidence) notePendingDeletes() {
-	longest, name := time.Duration(-1), ""
-	for i, f := range e.faults {
-		until := forever
-		if i+1 < len(e.faults) {
-			until = e.faults[i+1].Begin
-		}
-		for _, s := range e.h.Samples {
-			if s.Pending > 0 && s.At > f.End && s.At < until && s.At-f.End > longest {
-				longest, name = s.At-f.End, f.Name
-			}
-		}
-	}
-	if longest >= 0 {
-		e.note("I2", fmt.Sprintf("deletes were pending for up to %s after a fault (%s)", longest.Round(100*time.Millisecond), name))
 	}
 }

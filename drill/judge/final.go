@@ -1,10 +1,6 @@
 package judge
 
-import (
-	"fmt"
-
-	"userinfo/drill/history"
-)
+import "userinfo/drill/history"
 
 // verifyFinalReads checks the part of I3 about the end of a drill: a value that was acknowledged in one datacentre is in all.
 func (e *evidence) verifyFinalReads(k *key) {
@@ -73,7 +69,6 @@ func (e *evidence) verifyReplicas() {
 	nodes := make(map[string]map[string]bool) // by datacentre
 	holding := make(map[replicaVersion]int)
 	var order []replicaVersion
-	behind := 0
 	for i := range e.h.Cells {
 		c := &e.h.Cells[i]
 		if nodes[c.DC] == nil {
@@ -81,9 +76,6 @@ func (e *evidence) verifyReplicas() {
 		}
 		nodes[c.DC][c.Node] = true
 		e.count("I3", 1)
-		if e.behind(c) {
-			behind++
-		}
 		if c.Version == history.NoVersion {
 			continue
 		}
@@ -100,26 +92,7 @@ func (e *evidence) verifyReplicas() {
 	for _, v := range order {
 		e.verifyReplicaDeletes(v, holding[v], len(nodes[v.dc]))
 	}
-	if len(e.h.Cells) > 0 {
-		e.note("I3", fmt.Sprintf("%d of %d replica values are older than an acknowledged set; a minority of the replicas may be behind", behind, len(e.h.Cells)))
-	} else {
+	if len(e.h.Cells) == 0 {
 		e.note("I3", "the replicas were not read one by one")
 	}
-}
-
-// behind reports whether a replica certainly lacks a set that was acknowledged in its datacentre.
-func (e *evidence) behind(c *history.Cell) bool {
-	k := e.byName[c.Key]
-	if k == nil {
-		return false
-	}
-	newest, ok := k.newestSet(c.DC, forever)
-	if !ok {
-		return false
-	}
-	if c.Version == history.NoVersion {
-		return k.firstDelete == forever && newest.earliestExpiry > e.end
-	}
-	s := e.versions[c.Version]
-	return s != nil && s.Key == c.Key && e.definitelyOlder(s, newest)
 }

@@ -135,7 +135,6 @@ func Evaluate(h *history.History) []Verdict {
 	e.verifyResources()
 	e.verifyCounts()
 	e.verifyLinearizability()
-	e.notePendingDeletes()
 	verdicts := make([]Verdict, 0, len(Invariants))
 	for _, name := range Invariants {
 		verdicts = append(verdicts, e.conclude(name))
@@ -153,14 +152,8 @@ func (e *evidence) violation(invariant string, at time.Duration, operations []in
 	v.Violations = append(v.Violations, Violation{At: at, Fault: e.faultAt(at), Operations: operations, What: fmt.Sprintf(format, args...)})
 }
 
-// note adds a text to a verdict.
-func (e *evidence) note(invariant, text string) {
-	v := e.verdict(invariant)
-	if v.Note != "" {
-		v.Note += "; "
-	}
-	v.Note += text
-}
+// note sets the note of a verdict.
+func (e *evidence) note(invariant, text string) { e.verdict(invariant).Note = text }
 
 func (e *evidence) verdict(invariant string) *Verdict {
 	v := e.verdicts[invariant]
