@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,12 +51,11 @@ func (s *settings) judge(h *history.History, stdout io.Writer, keep func(report.
 // printVerdicts prints the counts of outcomes, each verdict, and its first violations.
 func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
 	const shown = 3
-	outcomes := make(map[history.Outcome]int)
+	var t report.Tally
 	for i := range h.Operations {
-		outcomes[h.Operations[i].Outcome()]++
+		t.Count(&h.Operations[i])
 	}
-	fmt.Fprintf(w, "%d operations: %d ok, %d deletes pending elsewhere, %d failed, %d unknown\n", len(h.Operations),
-		outcomes[history.OK], outcomes[history.Local], outcomes[history.Failed], outcomes[history.Unknown])
+	fmt.Fprintf(w, "%d operations: %d errors, %d deletes pending elsewhere\n", t.All, t.Errors, t.Pending)
 	for _, v := range verdicts {
 		word := "held"
 		switch {
@@ -87,7 +85,7 @@ func (s *settings) finish(code int, stdout io.Writer) (int, error) {
 }
 
 // writeReport writes one report about all summaries in some directories. Of several drills with the same name it uses the
-// latest. Drills have the order of the list of faults; other drills follow.
+// latest. The order is the order of time.
 func writeReport(out string, from ...string) error {
 	byName := make(map[string]report.Summary)
 	for _, dir := range from {
@@ -105,27 +103,18 @@ func writeReport(out string, from ...string) error {
 			}
 		}
 	}
-	var results []report.MutantResult
-	for _, m := range mutants() {
-		if s, ok := byName[mutantPrefix+m.name]; ok {
-			results = append(results, m.result(s))
-		}
-	}
-	maps.DeleteFunc(byName, func(_ string, s report.Summary) bool { return s.Mutant != "" })
 	var drills []report.Summary
-	add := func(name string) {
-		if s, ok := byName[name]; ok {
+	var planted []report.MutantResult
+	for _, s := range byName {
+		if m, ok := mutantNamed(s.Mutant); ok {
+			planted = append(planted, m.result(s))
+		} else {
 			drills = append(drills, s)
-			delete(byName, name)
 		}
 	}
-	for _, f := range faults() {
-		add(f.name)
-	}
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		add(name)
-	}
-	return report.Write(out, drills, results)
+	slices.SortFunc(drills, func(a, b report.Summary) int { return a.Began.Compare(b.Began) })
+	slices.SortFunc(planted, func(a, b report.MutantResult) int { return a.Began.Compare(b.Began) })
+	return report.Write(out, drills, planted)
 }
 
 // setupJudge defines the command that judges saved histories again. With -out it writes their summaries and a report.

@@ -80,8 +80,8 @@ func TestWriteReport_UsesTheLatestResultOfEachDrill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	latest, last := strings.Index(string(text), "seed 3"), strings.Index(string(text), "seed 1")
-	if latest < 0 || last < latest || strings.Contains(string(text), "seed 2") || !strings.Contains(string(text), "| cache | a value that was read") {
+	first, latest := strings.Index(string(text), "seed 1"), strings.Index(string(text), "seed 3")
+	if first < 0 || latest < first || strings.Contains(string(text), "seed 2") || !strings.Contains(string(text), "| cache | a value that was read") {
 		t.Errorf("report:\n%s", text)
 	}
 }
