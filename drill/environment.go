@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"userinfo/drill/load"
@@ -149,11 +150,7 @@ func (e *environment) targets() [][]load.Target {
 
 // newRecorder returns a recorder for all instances.
 func (e *environment) newRecorder(epoch time.Time) *load.Recorder {
-	var all []load.Target
-	for _, local := range e.targets() {
-		all = append(all, local...)
-	}
-	return load.NewRecorder(all, e.fleet.CAPool(), string(e.fleet.Token()), epoch)
+	return load.NewRecorder(slices.Concat(e.targets()...), e.fleet.CAPool(), string(e.fleet.Token()), epoch)
 }
 
 // killInstance kills the process of an instance and keeps the requests that it had logged.
@@ -173,13 +170,19 @@ const getTimeout = 2 * time.Second
 func (e *environment) get(ctx context.Context, i *fleet.Instance, path string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.BaseURL()+path, nil)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: e.fleet.CAPool(), MinVersion: tls.VersionTLS13}}}
+	return get(ctx, client, i.BaseURL()+path, string(e.fleet.Token()))
+}
+
+// get requests a URL. The token may be empty.
+func get(ctx context.Context, client *http.Client, url, token string) (status int, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	request.Close = true
-	request.Header.Set("Authorization", "Bearer "+string(e.fleet.Token()))
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.fleet.CAPool(), MinVersion: tls.VersionTLS13}}}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	answer, err := client.Do(request)
 	if err != nil {
 		return 0, nil, err

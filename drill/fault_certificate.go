@@ -55,7 +55,7 @@ func expireClientCertificate(ctx context.Context, r *run) error {
 	instance := r.instances[int(expiry.Unix())%len(r.instances)]
 	for {
 		asked := time.Now()
-		status, err := getUnknownKey(ctx, client, instance)
+		status, _, err := get(ctx, client, instance.CollectionURL("kask")+"unknown", "")
 		answered := time.Now()
 		switch {
 		case answered.Before(expiry) && (err != nil || status != http.StatusNotFound):
@@ -69,16 +69,4 @@ func expireClientCertificate(ctx context.Context, r *run) error {
 			return err
 		}
 	}
-}
-
-func getUnknownKey(ctx context.Context, client *http.Client, i *fleet.Instance) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.CollectionURL("kask")+"unknown", nil)
-	if err != nil {
-		return 0, err
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	return answer.StatusCode, answer.Body.Close()
 }

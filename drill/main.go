@@ -113,18 +113,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func isHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
 
-// newLog returns a logger that writes the time of day and the message.
-func newLog(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		switch a.Key {
-		case slog.TimeKey:
-			return slog.String(slog.TimeKey, a.Value.Time().Format("15:04:05"))
-		case slog.LevelKey:
-			return slog.Attr{}
-		}
-		return a
-	}}))
-}
+func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 // logf logs a formatted message.
 func logf(log *slog.Logger, format string, args ...any) { log.Info(fmt.Sprintf(format, args...)) }

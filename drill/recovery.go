@@ -33,7 +33,11 @@ func (e *environment) waitRecovered(ctx context.Context) error {
 		return err
 	}
 	for _, i := range e.instances {
-		if err := e.waitInstance(ctx, i, "is ready", func() bool { return e.ready(ctx, i) }); err != nil {
+		err := e.waitInstance(ctx, i, "is ready", func() bool {
+			status, _, err := e.get(ctx, i, "/readyz")
+			return err == nil && status == http.StatusOK
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -80,18 +84,10 @@ func waitHints(ctx context.Context, n *testcluster.Node) error {
 	}
 }
 
-func (e *environment) ready(ctx context.Context, i *fleet.Instance) bool {
-	status, _, err := e.get(ctx, i, "/readyz")
-	return err == nil && status == http.StatusOK
-}
-
 const (
-	// warmUpTimeout limits the warm-up.
 	warmUpTimeout = 3 * time.Minute
-	// warmUpPeriod is how long the load must be fast before a drill starts.
-	warmUpPeriod = 5 * time.Second
-	// warmUpLatency is the latency that 99 % of the requests must reach.
-	warmUpLatency = 400 * time.Millisecond
+	warmUpPeriod  = 5 * time.Second        // how long the load must be fast before a drill starts
+	warmUpLatency = 400 * time.Millisecond // which 99 % of the requests must reach
 )
 
 // warmUp runs a load until it is fast. It discards the results. The first requests to a Cassandra node are slow, because its

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,10 +35,7 @@ type watchSettings struct {
 // targetList is the value of the repeated flag -target DC=URL.
 type targetList []load.Target
 
-// String implements flag.Value.
-func (t *targetList) String() string { return "" }
-
-// Set implements flag.Value.
+// Set adds a target.
 func (t *targetList) Set(text string) error {
 	dc, base, ok := strings.Cut(text, "=")
 	if !ok || dc == "" || !strings.HasPrefix(base, "https://") {
@@ -50,12 +48,10 @@ func (t *targetList) Set(text string) error {
 
 // byDatacentre groups the targets by datacentre, in the order in which the datacentres were named.
 func (t targetList) byDatacentre() (names []string, grouped [][]load.Target) {
-	index := make(map[string]int)
 	for _, target := range t {
-		n, ok := index[target.DC]
-		if !ok {
-			n = len(grouped)
-			index[target.DC] = n
+		n := slices.Index(names, target.DC)
+		if n < 0 {
+			n = len(names)
 			names, grouped = append(names, target.DC), append(grouped, nil)
 		}
 		grouped[n] = append(grouped[n], target)
@@ -67,7 +63,7 @@ func (t targetList) byDatacentre() (names []string, grouped [][]load.Target) {
 func setupWatch(flags *flag.FlagSet) runFunc {
 	var w watchSettings
 	w.defineLoad(flags)
-	flags.Var(&w.targets, "target", "`DC=URL` of a collection, such as dc1=https://host:8443/sessions/v1; at least one for each datacentre")
+	flags.Func("target", "`DC=URL` of a collection, such as dc1=https://host:8443/sessions/v1; at least one for each datacentre", w.targets.Set)
 	flags.StringVar(&w.tokenFile, "token-file", "", "`FILE` with the bearer token of a client that may get, set, touch and delete keys that start with drill:")
 	flags.StringVar(&w.caFile, "ca", "", "`FILE` with the CA of the instances' certificates; by default the system's CAs are trusted")
 	flags.DurationVar(&w.fence, "fence", time.Minute, "fence of the collection")

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"userinfo/drill/history"
 	"userinfo/internal/openloop"
 )
@@ -115,11 +117,10 @@ func (r *Recorder) Run(ctx context.Context, s *Schedule, targets [][]Target) {
 // Flood sends up to rate operations per second to targets until ctx is done. It sends fewer if all its workers wait for
 // answers. next returns operation n.
 func (r *Recorder) Flood(ctx context.Context, targets []Target, rate int, next func(n int) history.Operation) {
-	n := 0
+	n := -1
 	schedule := func() (history.Operation, time.Duration, bool) {
-		due := time.Duration(n) * time.Second / time.Duration(rate)
 		n++
-		return next(n - 1), due, true
+		return next(n), time.Duration(n) * time.Second / time.Duration(rate), true
 	}
 	openloop.Run(ctx, floodWorkers, schedule, func(q openloop.Request[history.Operation]) {
 		o := q.Value
@@ -130,36 +131,29 @@ func (r *Recorder) Flood(ctx context.Context, targets []Target, rate int, next f
 
 // ReadAll reads each key that was ever set, once in each datacentre. The reads are recorded as final.
 func (r *Recorder) ReadAll(targets [][]Target) {
-	work := make(chan string)
-	var readers sync.WaitGroup
-	for range readWorkers {
-		readers.Go(func() {
-			for key := range work {
-				for _, local := range targets {
-					due := r.Now()
-					r.Do(local[int(due)%len(local)], history.Operation{Due: due, Method: history.Get, Key: key, Final: true})
-				}
+	var readers errgroup.Group
+	readers.SetLimit(readWorkers)
+	for _, key := range r.Keys() {
+		readers.Go(func() error {
+			for _, local := range targets {
+				due := r.Now()
+				r.Do(local[int(due)%len(local)], history.Operation{Due: due, Method: history.Get, Key: key, Final: true})
 			}
+			return nil
 		})
 	}
-	for _, key := range r.Keys() {
-		work <- key
-	}
-	close(work)
-	readers.Wait()
+	_ = readers.Wait()
 }
 
 // Keys returns every key that a set was sent for.
 func (r *Recorder) Keys() []string {
-	seen := make(map[string]bool)
-	var keys []string
+	keys := make(map[string]bool)
 	for _, o := range r.Operations() {
-		if !seen[o.Key] && o.Method == history.Set {
-			seen[o.Key] = true
-			keys = append(keys, o.Key)
+		if o.Method == history.Set {
+			keys[o.Key] = true
 		}
 	}
-	return keys
+	return slices.Sorted(maps.Keys(keys))
 }
 
 // Do sends one operation, records it and returns the record.
