@@ -2,6 +2,8 @@ package judge
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"userinfo/drill/history"
 )
@@ -13,29 +15,18 @@ const (
 	unloggedAnswers = 3
 )
 
-// countGroup is one method of one run of an instance.
-type countGroup struct {
-	instance string
-	run      int
-	method   history.Method
-}
-
-// verifyCounts checks I10.
+// verifyCounts checks I10 for each method of each run of an instance.
 func (e *evidence) verifyCounts() {
 	if len(e.h.Counts) == 0 {
 		e.note("I10", "nothing was counted")
 	}
-	groups := make(map[countGroup][]history.Count)
-	var order []countGroup
+	groups := make(map[string][]history.Count)
 	for _, c := range e.h.Counts {
-		g := countGroup{c.Instance, c.Run, c.Method}
-		if groups[g] == nil {
-			order = append(order, g)
-		}
-		groups[g] = append(groups[g], c)
+		name := fmt.Sprintf("instance %s, run %d, %s", c.Instance, c.Run, c.Method)
+		groups[name] = append(groups[name], c)
 	}
-	for _, g := range order {
-		e.verifyCountGroup(fmt.Sprintf("instance %s, run %d, %s", g.instance, g.run, g.method), groups[g])
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		e.verifyCountGroup(name, groups[name])
 	}
 }
 

@@ -59,11 +59,21 @@ func (e *evidence) verifyLatency() {
 		for i, f := range e.faults {
 			switch {
 			case f.Expect == history.OtherDatacentre && f.Datacentre != dc:
-				e.verifyOtherDatacentreLost(f, dc, e.period(i, withoutDeletes))
+				e.verifyPeriod("I7", f, dc, e.period(i, withoutDeletes), e.verifyOtherDatacentreLost)
 			case f.Expect == history.OneNode:
-				e.verifyOneNodeLost(f, dc, e.period(i, all))
+				e.verifyPeriod("I8", f, dc, e.period(i, all), e.verifyOneNodeLost)
 			}
 		}
+	}
+}
+
+// verifyPeriod records the figures of a period, and checks it unless another fault was active.
+func (e *evidence) verifyPeriod(invariant string, f fault, dc string, p period, verify func(fault, string, period, Figures)) {
+	v, figures := e.verdict(invariant), p.figures(f, dc)
+	v.Figures = append(v.Figures, figures)
+	if p.overlaps == "" {
+		v.Checked += len(p.during)
+		verify(f, dc, p, figures)
 	}
 }
 
@@ -151,13 +161,7 @@ func (p period) figures(f fault, dc string) Figures {
 }
 
 // verifyOtherDatacentreLost checks I7.
-func (e *evidence) verifyOtherDatacentreLost(f fault, dc string, p period) {
-	v, figures := e.verdict("I7"), p.figures(f, dc)
-	v.Figures = append(v.Figures, figures)
-	if p.overlaps != "" {
-		return
-	}
-	v.Checked += len(p.during)
+func (e *evidence) verifyOtherDatacentreLost(f fault, dc string, p period, figures Figures) {
 	if failed := errorsOf(p.during); len(failed) > 0 {
 		e.violation("I7", f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d gets, sets and touches in %s had errors while %s was active", len(failed), len(p.during), dc, f.Name)
 	}
@@ -168,13 +172,7 @@ func (e *evidence) verifyOtherDatacentreLost(f fault, dc string, p period) {
 }
 
 // verifyOneNodeLost checks I8.
-func (e *evidence) verifyOneNodeLost(f fault, dc string, p period) {
-	v, figures := e.verdict("I8"), p.figures(f, dc)
-	v.Figures = append(v.Figures, figures)
-	if p.overlaps != "" {
-		return
-	}
-	v.Checked += len(p.during)
+func (e *evidence) verifyOneNodeLost(f fault, dc string, p period, figures Figures) {
 	later := due(slices.Concat(p.during, p.after), f.Begin+errorGrace, p.end)
 	if failed := errorsOf(later); len(failed) > 0 {
 		e.violation("I8", f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d requests in %s had errors more than %s after %s began", len(failed), len(later), dc, errorGrace, f.Name)

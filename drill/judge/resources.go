@@ -2,6 +2,7 @@ package judge
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -58,15 +59,10 @@ func (e *evidence) verifyResources() {
 		over = max(over, f.End, f.Recovered)
 	}
 	byInstance := make(map[string][]history.Sample)
-	var instances []string
 	for _, s := range e.h.Samples {
-		if byInstance[s.Instance] == nil {
-			instances = append(instances, s.Instance)
-		}
 		byInstance[s.Instance] = append(byInstance[s.Instance], s)
 	}
-	slices.Sort(instances)
-	for _, instance := range instances {
+	for _, instance := range slices.Sorted(maps.Keys(byInstance)) {
 		samples := byInstance[instance]
 		slices.SortStableFunc(samples, func(a, b history.Sample) int { return cmp.Compare(a.At, b.At) })
 		e.verifyInstance(instance, samples, over+settleTime)
