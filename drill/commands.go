@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-
-	"userinfo/drill/report"
 )
 
 // settings are the flags that several subcommands share.
@@ -45,7 +43,6 @@ func (s *settings) prepare(stdout io.Writer) error {
 func setupFaults(flags *flag.FlagSet) runFunc {
 	var s settings
 	s.define(flags)
-	withMutants := flags.Bool("mutants", false, "run all mutants afterwards, on the same installation")
 	return func(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
 		chosen, err := choose(args, faults(), faultNamed, "fault")
 		if err != nil {
@@ -55,11 +52,7 @@ func setupFaults(flags *flag.FlagSet) runFunc {
 		for _, f := range chosen {
 			plans = append(plans, s.faultPlan(f))
 		}
-		var planted []mutant
-		if *withMutants {
-			planted = mutants()
-		}
-		return s.runAll(ctx, plans, planted, stdout, stderr)
+		return s.runAll(ctx, plans, stdout, stderr)
 	}
 }
 
@@ -71,7 +64,15 @@ func setupMutants(flags *flag.FlagSet) runFunc {
 		if err != nil {
 			return 0, err
 		}
-		return s.runAll(ctx, nil, chosen, stdout, stderr)
+		var plans []plan
+		for _, m := range chosen {
+			p, err := s.mutantPlan(m)
+			if err != nil {
+				return 0, err
+			}
+			plans = append(plans, p)
+		}
+		return s.runAll(ctx, plans, stdout, stderr)
 	}
 }
 
@@ -85,7 +86,7 @@ func setupMix(flags *flag.FlagSet) runFunc {
 		if *each {
 			p = s.mixOfEachPlan()
 		}
-		return s.runAll(ctx, []plan{p}, nil, stdout, stderr)
+		return s.runAll(ctx, []plan{p}, stdout, stderr)
 	}
 }
 
@@ -105,8 +106,8 @@ func choose[T any](names []string, all []T, named func(string) (T, bool), kind s
 	return chosen, nil
 }
 
-// runAll starts an environment, runs drills and mutants on it one after another, and writes a report.
-func (s *settings) runAll(ctx context.Context, plans []plan, planted []mutant, stdout, stderr io.Writer) (code int, err error) {
+// runAll starts an environment, runs drills on it one after another, and writes a report.
+func (s *settings) runAll(ctx context.Context, plans []plan, stdout, stderr io.Writer) (code int, err error) {
 	if err := s.prepare(stdout); err != nil {
 		return 0, err
 	}
@@ -138,54 +139,38 @@ func (s *settings) runAll(ctx context.Context, plans []plan, planted []mutant, s
 			fmt.Fprintln(stderr, "drill:", err)
 		}
 	}
-	for _, m := range planted {
-		caught, err := s.runMutant(ctx, e, m, stdout)
-		if err != nil {
-			fmt.Fprintf(stderr, "drill: mutant %s: %v\n", m.name, err)
-			code = exitFailed
-		} else if !caught {
-			code = max(code, exitBroken)
-		}
-	}
 	return s.finish(code, stdout)
 }
 
-// runOne runs a drill, judges it and saves the results.
+// runOne runs a drill, judges it and saves the results. A drill with a planted bug is OK if the bug is caught.
 func (s *settings) runOne(ctx context.Context, e *environment, p plan, stdout io.Writer) (code int, err error) {
+	if p.mutant != nil {
+		if err := e.deploy(ctx, p.mutant); err != nil {
+			return 0, err
+		}
+	}
 	h, err := e.runPlan(ctx, p)
 	if err != nil {
 		return 0, err
 	}
-	summary, err := s.judge(h, stdout, func(r report.Summary) bool { return s.keep || promiseBroken(r.Verdicts) })
+	summary, err := s.judge(h, stdout)
+	if err != nil {
+		return 0, err
+	}
+	broken := promiseBroken(summary.Verdicts)
+	if p.mutant != nil {
+		caught := p.mutant.result(summary).Caught()
+		fmt.Fprintf(stdout, "%s: %s\n", p.mutant.name, map[bool]string{true: "caught", false: "NOT CAUGHT"}[caught])
+		broken = !caught
+	}
 	switch {
-	case err != nil:
-		return 0, err
 	case h.Environment["ended early"]+h.Environment["could not be injected"] != "":
-		return exitFailed, nil
-	case promiseBroken(summary.Verdicts):
-		return exitBroken, nil
+		code = exitFailed
+	case broken:
+		code = exitBroken
 	}
-	return exitOK, nil
-}
-
-// runMutant plants a bug in the service, runs a drill and reports whether the judge found the bug.
-func (s *settings) runMutant(ctx context.Context, e *environment, m mutant, stdout io.Writer) (caught bool, err error) {
-	fmt.Fprintf(stdout, "\nmutant %s: %s\n", m.name, m.description)
-	p, err := s.mutantPlan(m)
-	if err != nil {
-		return false, err
+	if s.keep || broken {
+		return code, s.saveHistory(h)
 	}
-	if err := e.deploy(ctx, &m); err != nil {
-		return false, err
-	}
-	h, err := e.runPlan(ctx, p)
-	if err != nil {
-		return false, err
-	}
-	_, err = s.judge(h, stdout, func(r report.Summary) bool {
-		caught = m.result(r).Caught()
-		return s.keep || !caught
-	})
-	fmt.Fprintf(stdout, "%s: %s\n", m.name, map[bool]string{true: "caught", false: "NOT CAUGHT"}[caught])
-	return caught, err
+	return code, nil
 }

@@ -57,21 +57,17 @@ func newEnvironment(ctx context.Context, options testcluster.Options, log *slog.
 		return nil, err
 	}
 	e := &environment{dir: dir, log: log}
-	if err := e.start(ctx, options); err != nil {
-		return nil, errors.Join(err, e.close(context.WithoutCancel(ctx)))
-	}
-	return e, nil
-}
-
-func (e *environment) start(ctx context.Context, options testcluster.Options) (err error) {
 	logf(e.log, "starting a cluster of two datacentres with three nodes each")
 	options.Log = e.log
 	starting, cancel := context.WithTimeout(ctx, clusterStartTimeout)
 	defer cancel()
-	if e.cluster, err = testcluster.Start(starting, options); err != nil {
-		return err
+	if e.cluster, err = testcluster.Start(starting, options); err == nil {
+		err = e.deploy(ctx, nil)
 	}
-	return e.deploy(ctx, nil)
+	if err != nil {
+		return nil, errors.Join(err, e.close(context.WithoutCancel(ctx)))
+	}
+	return e, nil
 }
 
 // deploy builds the service and starts instances of it, in place of the current instances. If m is not nil, the service has

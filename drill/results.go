@@ -32,20 +32,18 @@ func promiseBroken(verdicts []judge.Verdict) bool {
 	return slices.ContainsFunc(verdicts, func(v judge.Verdict) bool { return v.Violated() && !dependsOnMachine[v.Invariant] })
 }
 
-// judge evaluates a history, prints the verdicts and saves the summary in the directory for results, if there is one. It saves
-// the history too if keep returns true.
-func (s *settings) judge(h *history.History, stdout io.Writer, keep func(report.Summary) bool) (report.Summary, error) {
+// judge evaluates a history, prints the verdicts and saves the summary in the directory for results, if there is one.
+func (s *settings) judge(h *history.History, stdout io.Writer) (report.Summary, error) {
 	summary := report.Summarize(h, judge.Evaluate(h))
 	printVerdicts(stdout, h, summary.Verdicts)
-	if keep(summary) {
-		if err := h.Write(filepath.Join(s.out, h.Name+historySuffix)); err != nil {
-			return summary, err
-		}
-	}
 	if s.out == "" {
 		return summary, nil
 	}
 	return summary, summary.WriteFile(filepath.Join(s.out, h.Name+summarySuffix))
+}
+
+func (s *settings) saveHistory(h *history.History) error {
+	return h.Write(filepath.Join(s.out, h.Name+historySuffix))
 }
 
 // printVerdicts prints the counts of outcomes, each verdict, and its first violations.
@@ -137,7 +135,7 @@ func setupJudge(flags *flag.FlagSet) runFunc {
 				return 0, err
 			}
 			fmt.Fprintf(stdout, "%s (seed %d)\n", h.Name, h.Seed)
-			summary, err := s.judge(h, stdout, func(report.Summary) bool { return false })
+			summary, err := s.judge(h, stdout)
 			if err != nil {
 				return 0, err
 			}

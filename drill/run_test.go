@@ -44,12 +44,13 @@ func TestRun_KeepsPromisesAndCatchesMutants(t *testing.T) {
 			if !ok {
 				t.Fatal("unknown mutant")
 			}
-			caught, err := s.runMutant(ctx, e, m, testWriter{t})
+			p, err := s.mutantPlan(m)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !caught {
-				t.Errorf("%s did not find the bug", m.invariant)
+			code, err := s.runOne(ctx, e, p, testWriter{t})
+			if err != nil || code != exitOK {
+				t.Errorf("exit code %d, %v; %s must find the bug", code, err, m.invariant)
 			}
 		})
 	}

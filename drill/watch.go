@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -82,7 +83,10 @@ func setupWatch(flags *flag.FlagSet) runFunc {
 			return 0, err
 		}
 		h := w.watch(ctx, roots, token, os.Stdin, stdout)
-		summary, err := w.judge(h, stdout, func(report.Summary) bool { return true })
+		if err := w.saveHistory(h); err != nil {
+			return 0, err
+		}
+		summary, err := w.judge(h, stdout)
 		if err != nil {
 			return 0, err
 		}
@@ -136,37 +140,24 @@ func (w *watchSettings) tryTargets(roots *x509.CertPool, token string) error {
 			{Method: history.Set, Key: key, TTL: load.LongestTTL}, {Method: history.Touch, Key: key, TTL: load.LongestTTL},
 			{Method: history.Get, Key: key}, {Method: history.Delete, Key: key},
 		} {
-			requestedTTL := o.TTL
 			o = r.Do(target, o)
 			if o.Outcome() == history.OK && !o.Absent() || o.Outcome() == history.Local {
 				continue
 			}
-			answer := fmt.Sprintf("was answered %d %s", o.Status, o.Problem)
-			if !o.Answered() {
-				answer = "received no answer (" + o.Error + ")"
-			}
-			errs = append(errs, fmt.Errorf("--target %s=%s: %s %s; %s", target.DC, strings.TrimSuffix(target.URL(), "/"), o.Method, answer, adviceFor(o, requestedTTL > 0)))
+			errs = append(errs, fmt.Errorf("--target %s=%s: %s was answered %d %s; %s", target.DC, strings.TrimSuffix(target.URL(), "/"), o.Method, o.Status, o.Problem+o.Error, cmp.Or(advice[o.Status], "start when the installation works")))
 			break
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// adviceFor returns what to do about a wrong answer.
-func adviceFor(o history.Operation, withTTL bool) string {
-	switch {
-	case !o.Answered():
-		return "check the address and --ca"
-	case o.Status == http.StatusUnauthorized:
-		return "check that the token in --token-file is valid there and for this network"
-	case o.Status == http.StatusForbidden:
-		return `the client needs the grants to get, set, touch and delete, and keys: ["drill:*"]`
-	case o.Status == http.StatusBadRequest && withTTL:
-		return fmt.Sprintf("the collection's max_ttl must be at least %ds", load.LongestTTL)
-	case o.Status == http.StatusNotFound:
-		return "the URL must be the URL of the collection, without a key"
-	}
-	return "start when the installation works"
+// advice says what to do about a wrong status. 0 means that there was no answer.
+var advice = map[int]string{
+	0:                       "check the address and --ca",
+	http.StatusUnauthorized: "check that the token in --token-file is valid there and for this network",
+	http.StatusForbidden:    `the client needs the grants to get, set, touch and delete, and keys: ["drill:*"]`,
+	http.StatusBadRequest:   fmt.Sprintf("the collection's max_ttl must be at least %ds", load.LongestTTL),
+	http.StatusNotFound:     "the URL must be the URL of the collection, without a key",
 }
 
 // progressInterval is the time between two lines of progress.
