@@ -58,9 +58,7 @@ func TestWrite_ShowsVerdictsFaultsAndViolations(t *testing.T) {
 		"| mix | 100 | **4 broken** | 100 |",
 		"| pause | pause | 20 s | 20 s | 251 | 2 | 0 | 5 s |  |",
 		"| mix | cut | 46 s | 4 s | 51 | 0 | 0 | 1 s | I2 |",
-		"**I2** in drill mix (seed 7): 4 of 100.",
-		"- cut at 47 s: read a deleted value (operations \\[4 5\\])",
-		"- and 3 more; see the history",
+		"| mix | I2 | cut | 47 s | read a deleted value | 4 5 |",
 		"| pause | 10 | 71 s | 2026-11-24 09:30 | drill faults pause |",
 		"- cassandra: 5.0",
 	)
@@ -90,10 +88,8 @@ func TestWrite_RejectsWhatWouldClaimTooMuch(t *testing.T) {
 		mutants []MutantResult
 		want    string
 	}{
-		"nothing":                   {nil, nil, "no results"},
-		"no verdicts":               {[]Summary{Summarize(newHistory("pause"), nil)}, nil, "no verdicts"},
-		"a mutant without verdicts": {nil, []MutantResult{{Summary: Summarize(newHistory("m"), nil)}}, "no verdicts"},
-		"a mutant as a drill":       {[]Summary{mutant}, nil, "planted bug"},
+		"nothing":             {nil, nil, "no results"},
+		"a mutant as a drill": {[]Summary{mutant}, nil, "planted bug"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := Write(t.TempDir(), test.drills, test.mutants); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -2,7 +2,6 @@ package report
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -96,38 +95,27 @@ func (s Summary) verdict(invariant string) judge.Verdict {
 	return judge.Verdict{Invariant: invariant}
 }
 
-// check returns an error if the summary would make a report that claims too much. It fails closed.
-func (s Summary) check() error {
-	switch {
-	case s.Name == "":
-		return errors.New("a summary has no name")
-	case len(s.Verdicts) == 0:
-		return fmt.Errorf("the summary of drill %q has no verdicts; judge the history again", s.Name)
-	}
-	return nil
-}
-
 // WriteFile writes the summary to a file.
 func (s Summary) WriteFile(file string) error {
 	text, err := json.Marshal(s)
-	if err == nil {
-		err = os.WriteFile(file, append(text, '\n'), 0o644)
-	}
 	if err != nil {
-		return fmt.Errorf("writing a summary: %w", err)
+		return err
 	}
-	return nil
+	return os.WriteFile(file, append(text, '\n'), 0o644)
 }
 
 // ReadSummary reads a file that WriteFile wrote.
 func ReadSummary(file string) (Summary, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return Summary{}, fmt.Errorf("reading a summary: %w", err)
+		return Summary{}, err
 	}
 	var s Summary
 	if err := json.Unmarshal(text, &s); err != nil {
 		return Summary{}, fmt.Errorf("reading summary %s: %w", file, err)
 	}
-	return s, s.check()
+	if s.Name == "" || len(s.Verdicts) == 0 { // a report would claim too much
+		return Summary{}, fmt.Errorf("summary %s has no name or no verdicts; judge the history again", file)
+	}
+	return s, nil
 }
