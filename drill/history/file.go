@@ -12,7 +12,7 @@ import (
 func (h *History) Write(file string) (err error) {
 	f, err := os.Create(file)
 	if err != nil {
-		return fmt.Errorf("writing a history: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	z := gzip.NewWriter(f)
@@ -26,7 +26,7 @@ func (h *History) Write(file string) (err error) {
 func Read(file string) (*History, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("reading a history: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	z, err := gzip.NewReader(f)

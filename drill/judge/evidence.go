@@ -57,6 +57,9 @@ type deletion struct {
 
 func newEvidence(h *history.History) *evidence {
 	e := &evidence{h: h, faults: orderFaults(h), byName: make(map[string]*key), versions: make(map[int64]*write), verdicts: make(map[string]*Verdict)}
+	for _, name := range Invariants {
+		e.verdicts[name] = &Verdict{Invariant: name}
+	}
 	sorted := make([]*history.Operation, 0, len(h.Operations))
 	for i := range h.Operations {
 		o := &h.Operations[i]

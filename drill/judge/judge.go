@@ -135,7 +135,7 @@ func Evaluate(h *history.History) []Verdict {
 	e.verifyResources()
 	e.verifyCounts()
 	e.verifyLinearizability()
-	verdicts := make([]Verdict, 0, len(Invariants))
+	var verdicts []Verdict
 	for _, name := range Invariants {
 		verdicts = append(verdicts, e.conclude(name))
 	}
@@ -155,14 +155,7 @@ func (e *evidence) violation(invariant string, at time.Duration, operations []in
 // note sets the note of a verdict.
 func (e *evidence) note(invariant, text string) { e.verdict(invariant).Note = text }
 
-func (e *evidence) verdict(invariant string) *Verdict {
-	v := e.verdicts[invariant]
-	if v == nil {
-		v = &Verdict{Invariant: invariant}
-		e.verdicts[invariant] = v
-	}
-	return v
-}
+func (e *evidence) verdict(invariant string) *Verdict { return e.verdicts[invariant] }
 
 // conclude returns the verdict with its first violations in the order of time.
 func (e *evidence) conclude(invariant string) Verdict {

@@ -10,24 +10,17 @@ import (
 )
 
 const (
-	// slowFactor is how many times the latency before a fault is allowed.
-	slowFactor = 2
-	// alwaysFast is a latency that is never too slow, whatever it was before the fault.
-	alwaysFast = 10 * time.Millisecond
-	// errorGrace is how long errors are allowed after the loss of one node.
-	errorGrace = time.Second
-	// recoveryLimit is the time from the return of a node until latency must be back to normal.
-	recoveryLimit = 5 * time.Second
-	// baselineLength is the longest period before a fault that counts as normal.
-	baselineLength = 30 * time.Second
-	// minBaseline is the number of requests that a baseline needs.
-	minBaseline = 50
+	slowFactor     = 2                     // how many times the latency before a fault is allowed
+	alwaysFast     = 10 * time.Millisecond // never too slow, whatever the latency was before the fault
+	errorGrace     = time.Second           // how long errors are allowed after the loss of one node
+	recoveryLimit  = 5 * time.Second       // from the return of a node until latency must be back to normal
+	recoveryWatch  = 60 * time.Second      // how long after the end of a fault the recovery is searched
+	baselineLength = 30 * time.Second      // longest period before a fault that counts as normal
+	minBaseline    = 50                    // number of requests that a baseline needs
 	// window is the resolution of the recovery time. The service has recovered at the start of steadyWindows windows in
 	// which there are no errors and at most 2 % of the requests (or one) are slow.
 	window        = time.Second
 	steadyWindows = 3
-	// recoveryWatch is how long after the end of a fault the recovery is searched.
-	recoveryWatch = 60 * time.Second
 )
 
 // Figures describes what the clients of one datacentre saw of one fault. I7 counts gets, sets and touches; I8 counts all
