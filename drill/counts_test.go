@@ -7,19 +7,21 @@ import (
 	"testing"
 
 	"userinfo/drill/history"
-	"userinfo/drill/load"
 	"userinfo/internal/fleet"
 )
 
 func TestEnvironment_CompareCountsSubtractsEarlierRequests(t *testing.T) {
-	answer := func(run, status int) load.Answer {
-		return load.Answer{Instance: "i", Run: run, Method: history.Get, Status: status}
+	answer := func(run, status int) history.Count {
+		return history.Count{Instance: "i", Run: run, Method: history.Get, Status: status}
+	}
+	received := func(run, status int) []history.Operation {
+		return []history.Operation{{Instance: "i", Run: run, Method: history.Get, Status: status}}
 	}
 	e := &environment{killedRuns: []killedRun{{instance: &fleet.Instance{Name: "i"}, run: 1}}}
 	got := e.compareCounts(
-		map[load.Answer]int{answer(1, 200): 5, answer(2, 200): 3},
-		requestCounts{metrics: map[load.Answer]int{answer(2, 404): 7}, logs: map[load.Answer]int{answer(2, 404): 7, answer(1, 200): 1}},
-		requestCounts{metrics: map[load.Answer]int{answer(2, 404): 7, answer(2, 200): 3}, logs: map[load.Answer]int{answer(2, 404): 7, answer(1, 200): 6, answer(2, 200): 3, answer(2, 503): 1}},
+		append(slices.Repeat(received(1, 200), 5), slices.Repeat(received(2, 200), 3)...),
+		requestCounts{metrics: map[history.Count]int{answer(2, 404): 7}, logs: map[history.Count]int{answer(2, 404): 7, answer(1, 200): 1}},
+		requestCounts{metrics: map[history.Count]int{answer(2, 404): 7, answer(2, 200): 3}, logs: map[history.Count]int{answer(2, 404): 7, answer(1, 200): 6, answer(2, 200): 3, answer(2, 503): 1}},
 	)
 	slices.SortFunc(got, func(a, b history.Count) int { return cmp.Or(a.Run-b.Run, a.Status-b.Status) })
 	want := []history.Count{

@@ -115,7 +115,6 @@ func writeReport(out string, from ...string) error {
 	return report.Write(out, drills, planted)
 }
 
-// setupJudge defines the command that judges saved histories again. With -out it writes their summaries and a report.
 func setupJudge(flags *flag.FlagSet) runFunc {
 	var s settings
 	flags.StringVar(&s.out, "out", "", "`DIRECTORY` for results and a report; by default nothing is written")
@@ -150,7 +149,6 @@ func setupJudge(flags *flag.FlagSet) runFunc {
 	}
 }
 
-// setupReport defines the command that writes one report about the results in several directories.
 func setupReport(flags *flag.FlagSet) runFunc {
 	out := flags.String("out", "drill-report", "`DIRECTORY` for the report")
 	return func(_ context.Context, dirs []string, stdout, _ io.Writer) (int, error) {

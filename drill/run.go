@@ -15,12 +15,9 @@ import (
 )
 
 const (
-	// timeBefore is how long the load runs before the first fault.
-	timeBefore = 8 * time.Second
-	// timeAfter is how long the load runs after the last fault has recovered.
-	timeAfter = 2 * time.Second
-	// restTime is the pause after the load in which the service releases its resources.
-	restTime = 2 * time.Second
+	timeBefore = 8 * time.Second // load before the first fault
+	timeAfter  = 2 * time.Second // load after the last fault has recovered
+	restTime   = 2 * time.Second // pause after the load, in which the service releases its resources
 )
 
 // run is one drill on an environment: the load, the faults one after another, and the final reads.
@@ -163,8 +160,8 @@ func (r *run) finish(ctx context.Context, before requestCounts) error {
 	if err != nil {
 		return err
 	}
-	r.history.Counts = r.compareCounts(r.recorder.Answers(), before, after)
 	r.history.Operations = r.recorder.Operations()
+	r.history.Counts = r.compareCounts(r.history.Operations, before, after)
 	return nil
 }
 

@@ -60,7 +60,6 @@ func (t targetList) byDatacentre() (names []string, grouped [][]load.Target) {
 	return names, grouped
 }
 
-// setupWatch defines the command that records an existing installation while its operators inject faults.
 func setupWatch(flags *flag.FlagSet) runFunc {
 	var w watchSettings
 	w.defineLoad(flags)

@@ -58,6 +58,7 @@ type Operation struct {
 
 	DC       string `json:"dc"`
 	Instance string `json:"instance"`
+	Run      int    `json:"run,omitempty"` // number of starts of the instance, from 1; 0 if unknown
 	Method   Method `json:"method"`
 	Key      string `json:"key"`
 	// TTL is the time to live that a set or touch requested, or the remaining time that a get returned; in seconds.

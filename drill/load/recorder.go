@@ -48,20 +48,11 @@ type Recorder struct {
 	mu         sync.Mutex // guards the fields below
 	lastID     int64
 	operations []history.Operation
-	answers    map[Answer]int
-}
-
-// Answer identifies a kind of answer that clients count.
-type Answer struct {
-	Instance string
-	Run      int
-	Method   history.Method
-	Status   int // 0 if there was no answer
 }
 
 // NewRecorder returns a recorder for some targets. The history starts at epoch.
 func NewRecorder(targets []Target, roots *x509.CertPool, token string, epoch time.Time) *Recorder {
-	r := &Recorder{clients: make(map[string]*http.Client), token: token, epoch: epoch, answers: make(map[Answer]int)}
+	r := &Recorder{clients: make(map[string]*http.Client), token: token, epoch: epoch}
 	for _, t := range targets {
 		r.clients[t.Name] = &http.Client{
 			Timeout: ClientTimeout,
@@ -91,13 +82,6 @@ func (r *Recorder) Operations() []history.Operation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.operations)
-}
-
-// Answers returns how often clients received each kind of answer.
-func (r *Recorder) Answers() map[Answer]int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return maps.Clone(r.answers)
 }
 
 // Run sends the operations of a schedule until ctx is done. It returns when every operation is complete. targets are
@@ -171,14 +155,12 @@ func (r *Recorder) Do(t Target, o history.Operation) history.Operation {
 		o.Status, o.Error = 0, withoutURL(err)
 	}
 	o.Complete = r.Now()
-	run := 0
 	if t.Run != nil {
-		run = t.Run()
+		o.Run = t.Run()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.operations = append(r.operations, o)
-	r.answers[Answer{t.Name, run, o.Method, o.Status}]++
 	return o
 }
 
