@@ -74,23 +74,16 @@ import (
 )
 
 const (
-	// maxViolations is how many violations of each invariant are listed. All are counted.
-	maxViolations = 20
-	// replayLimit is the time from the end of the faults until a pending delete must be in every datacentre.
-	replayLimit = 60 * time.Second
-	// nodeReturnLimit is the longest time that a node needs to return after the end of a fault.
-	nodeReturnLimit = 60 * time.Second
-	// ttlRounding is the error of a time to live, because Cassandra stores expiry times in whole seconds.
-	ttlRounding = time.Second
-	// tombstoneLead is the part of a delete's duration that its tombstone compensates (see store.TombstoneLead).
-	tombstoneLead = 3 * time.Second
-	// localClockTolerance is the clock difference of instances on one machine. Monotonic timestamps can run ahead of the
-	// clock in a burst.
-	localClockTolerance = 50 * time.Millisecond
-	// watchedClockTolerance is the clock difference of instances in a watched installation.
+	maxViolations    = 20               // violations of each invariant that are listed; all are counted
+	replayLimit      = 60 * time.Second // from the end of the faults until a pending delete must be in every datacentre
+	nodeReturnLimit  = 60 * time.Second // longest time that a node needs to return after the end of a fault
+	ttlRounding      = time.Second      // Cassandra stores expiry times in whole seconds
+	tombstoneLead    = 3 * time.Second  // part of a delete's duration that its tombstone compensates (see store.TombstoneLead)
+	replicationDelay = 2 * time.Second  // an acknowledged set needs no longer to the other datacentre without a fault
+
+	// Clock differences of instances without a fault. On one machine, monotonic timestamps can run ahead in a burst.
+	localClockTolerance   = 50 * time.Millisecond
 	watchedClockTolerance = time.Second
-	// replicationDelay is the longest time that an acknowledged set needs to reach the other datacentre without a fault.
-	replicationDelay = 2 * time.Second
 )
 
 // forever is later than all times of a history. Adding a few forevers does not overflow.
