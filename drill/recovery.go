@@ -8,8 +8,6 @@ import (
 
 	"userinfo/drill/history"
 	"userinfo/drill/load"
-	"userinfo/internal/fleet"
-	"userinfo/internal/testcluster"
 )
 
 const (
@@ -33,7 +31,7 @@ func (e *environment) waitRecovered(ctx context.Context) error {
 		return err
 	}
 	for _, i := range e.instances {
-		err := e.waitInstance(ctx, i, "is ready", func() bool {
+		err := poll(ctx, "instance "+i.Name+" to be ready", i.Log, func() bool {
 			status, _, err := e.get(ctx, i, "/readyz")
 			return err == nil && status == http.StatusOK
 		})
@@ -44,7 +42,7 @@ func (e *environment) waitRecovered(ctx context.Context) error {
 	ready := time.Now()
 	for _, i := range e.instances {
 		// The gauge is set by a scan. Wait for a scan that started after all instances were ready.
-		err := e.waitInstance(ctx, i, "has replayed every pending delete", func() bool {
+		err := poll(ctx, "instance "+i.Name+" to replay every pending delete", i.Log, func() bool {
 			s, err := e.sample(ctx, i)
 			return err == nil && s.Pending == 0 && time.Since(ready) > scanInterval
 		})
@@ -53,35 +51,28 @@ func (e *environment) waitRecovered(ctx context.Context) error {
 		}
 	}
 	for _, n := range e.cluster.Nodes("") {
-		if err := waitHints(ctx, n); err != nil {
+		last := ""
+		err := poll(ctx, "node "+n.Name+" to deliver its hints", func() string { return last }, func() bool {
+			pending, err := n.PendingHints(ctx)
+			last = fmt.Sprintf("hints left: %q, error: %v", pending, err)
+			return err == nil && pending == ""
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// waitInstance waits until a condition of an instance is true.
-func (e *environment) waitInstance(ctx context.Context, i *fleet.Instance, condition string, holds func() bool) error {
+// poll waits until a condition is true. Its error ends with the last part of details.
+func poll(ctx context.Context, what string, details func() string, holds func() bool) error {
 	for !holds() {
 		if err := sleep(ctx, pollInterval); err != nil {
-			log := i.Log()
-			return fmt.Errorf("waiting until instance %s %s: %w; end of its log:\n%s", i.Name, condition, err, log[max(0, len(log)-3000):])
+			text := details()
+			return fmt.Errorf("waiting for %s: %w; %s", what, err, text[max(0, len(text)-3000):])
 		}
 	}
 	return nil
-}
-
-// waitHints waits until a node has delivered its hints.
-func waitHints(ctx context.Context, n *testcluster.Node) error {
-	for {
-		pending, err := n.PendingHints(ctx)
-		if err == nil && pending == "" {
-			return nil
-		}
-		if timeout := sleep(ctx, pollInterval); timeout != nil {
-			return fmt.Errorf("waiting until node %s has delivered its hints: %w; hints left: %q (%v)", n.Name, timeout, pending, err)
-		}
-	}
 }
 
 const (
