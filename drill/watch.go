@@ -108,23 +108,20 @@ func (w *watchSettings) load() (roots *x509.CertPool, token string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("--token-file: %w", err)
 	}
-	roots, err = readRoots(w.caFile)
-	return roots, strings.TrimSpace(string(text)), err
-}
-
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return x509.SystemCertPool()
+	token = strings.TrimSpace(string(text))
+	if w.caFile == "" {
+		roots, err = x509.SystemCertPool()
+		return roots, token, err
 	}
-	text, err := os.ReadFile(file)
+	certificates, err := os.ReadFile(w.caFile)
 	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
+		return nil, "", fmt.Errorf("--ca: %w", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--ca: %s contains no PEM certificate", file)
+	roots = x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(certificates) {
+		return nil, "", fmt.Errorf("--ca: %s contains no PEM certificate", w.caFile)
 	}
-	return pool, nil
+	return roots, token, nil
 }
 
 // tryTargets sends each kind of operation to each target before any fault. If the service refuses the load, no promise can be

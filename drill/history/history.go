@@ -31,7 +31,6 @@ const (
 // Outcome says what an answer tells about the effect of an operation.
 type Outcome string
 
-// The outcomes.
 const (
 	// OK means that the operation succeeded. A get or touch that found nothing (404) is OK too.
 	OK Outcome = "ok"
@@ -81,9 +80,7 @@ type Operation struct {
 // Outcome returns what the answer tells about the effect of the operation.
 func (o *Operation) Outcome() Outcome {
 	switch {
-	case o.Status >= 200 && o.Status < 300:
-		return OK
-	case o.Absent():
+	case o.Status >= 200 && o.Status < 300, o.Absent():
 		return OK
 	case o.Method == Get:
 		return Failed
@@ -135,7 +132,6 @@ func (f Fault) HasRecovered() bool { return f.Recovered > 0 && f.Recovered >= f.
 // Expectation is the effect that clients may see of a fault.
 type Expectation string
 
-// The expectations.
 const (
 	// OneNode means that one node of a datacentre is lost. There are no errors after the first second (I8).
 	OneNode Expectation = "one-node"

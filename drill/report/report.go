@@ -249,11 +249,11 @@ func writeCommands(d *report.Document, drills []Summary) {
 	d.Table(t)
 	var items []any
 	for _, fact := range slices.Sorted(maps.Keys(facts)) {
-		if in := facts[fact]; len(in) < len(drills) {
-			items = append(items, fact+" ("+strings.Join(in, ", ")+")")
-		} else {
-			items = append(items, fact)
+		in := strings.Join(facts[fact], ", ")
+		if len(facts[fact]) == len(drills) {
+			in = "all drills"
 		}
+		items = append(items, fact+" ("+in+")")
 	}
 	d.List(items...)
 }

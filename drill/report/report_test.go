@@ -60,7 +60,7 @@ func TestWrite_ShowsVerdictsFaultsAndViolations(t *testing.T) {
 		"| mix | cut | 46 s | 4 s | 51 | 0 | 0 | 1 s | I2 |",
 		"| mix | I2 | cut | 47 s | read a deleted value | 4 5 |",
 		"| pause | 10 | 71 s | 2026-11-24 09:30 | drill faults pause |",
-		"- cassandra: 5.0",
+		"- cassandra: 5.0 (all drills)",
 	)
 }
 
