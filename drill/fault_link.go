@@ -11,22 +11,8 @@ import (
 // linkSet selects the network links of a run that a fault affects.
 type linkSet func(*run) testcluster.Link
 
-// betweenDatacentres selects the links between the datacentres, with some changes.
-func betweenDatacentres(changes ...func(*testcluster.Link)) linkSet {
-	return func(r *run) testcluster.Link { return changed(r.cluster.LinkBetween("dc1", "dc2"), changes) }
-}
-
-// aroundVictim selects the links between one node and all other nodes, with some changes.
-func aroundVictim(changes ...func(*testcluster.Link)) linkSet {
-	return func(r *run) testcluster.Link { return changed(r.cluster.LinkAround(victim(r)[0]), changes) }
-}
-
-func changed(l testcluster.Link, changes []func(*testcluster.Link)) testcluster.Link {
-	for _, change := range changes {
-		change(&l)
-	}
-	return l
-}
+func betweenDatacentres(r *run) testcluster.Link { return r.cluster.LinkBetween("dc1", "dc2") }
+func aroundVictim(r *run) testcluster.Link       { return r.cluster.LinkAround(victim(r)[0]) }
 
 // Changes of a link.
 func reject(l *testcluster.Link)  { l.Reject = true }
@@ -37,9 +23,15 @@ func loss(share float64) func(*testcluster.Link) {
 	return func(l *testcluster.Link) { l.Loss = share }
 }
 
-// cut returns an action that cuts links.
-func cut(links linkSet) action {
-	return func(ctx context.Context, r *run) error { return r.cluster.Cut(ctx, links(r)) }
+// cut returns an action that cuts links, with some changes.
+func cut(links linkSet, changes ...func(*testcluster.Link)) action {
+	return func(ctx context.Context, r *run) error {
+		l := links(r)
+		for _, change := range changes {
+			change(&l)
+		}
+		return r.cluster.Cut(ctx, l)
+	}
 }
 
 // heal undoes all cuts between nodes.
@@ -55,29 +47,29 @@ func healClients(ctx context.Context, r *run) error { return r.cluster.HealClien
 
 // linkFaults returns the faults of the network between nodes, and between nodes and instances.
 func linkFaults() []fault {
-	cutFault := func(name, description string, expect history.Expectation, links linkSet) fault {
-		return fault{name: name, description: description, expect: expect, begin: cut(links), end: heal}
+	cutFault := func(name, description string, expect history.Expectation, links linkSet, changes ...func(*testcluster.Link)) fault {
+		return fault{name: name, description: description, expect: expect, begin: cut(links, changes...), end: heal}
 	}
 	shapeFault := func(name, description string, delay time.Duration, bitsPerSecond int) fault {
 		return fault{name: name, description: description, expect: history.Strain,
 			begin: func(ctx context.Context, r *run) error {
-				return r.cluster.Shape(ctx, betweenDatacentres()(r), delay, bitsPerSecond)
+				return r.cluster.Shape(ctx, betweenDatacentres(r), delay, bitsPerSecond)
 			},
-			end: func(ctx context.Context, r *run) error { return r.cluster.Unshape(ctx, betweenDatacentres()(r)) }}
+			end: func(ctx context.Context, r *run) error { return r.cluster.Unshape(ctx, betweenDatacentres(r)) }}
 	}
 	return []fault{
-		cutFault("half-joined", "one node is cut off from all other nodes; its client port is open", history.OneNode, aroundVictim()),
-		cutFault("partition-drop", "the datacentres are cut off from each other; packets are dropped", history.OtherDatacentre, betweenDatacentres()),
-		cutFault("partition-reject", "the datacentres are cut off from each other; connections are reset", history.OtherDatacentre, betweenDatacentres(reject)),
-		cutFault("partition-out", "the second datacentre receives nothing from the first", history.OtherDatacentre, betweenDatacentres(oneWay)),
-		cutFault("partition-in", "the first datacentre receives nothing from the second", history.OtherDatacentre, betweenDatacentres(reverse)),
-		cutFault("node-mute", "one node receives from the other nodes, but they do not receive from it", history.OneNode, aroundVictim(oneWay)),
-		cutFault("node-deaf", "one node receives nothing from the other nodes, but they receive from it", history.OneNode, aroundVictim(reverse)),
-		cutFault("loss-5", "5 % of the packets between the datacentres are lost", history.Strain, betweenDatacentres(loss(0.05))),
-		cutFault("loss-20", "20 % of the packets between the datacentres are lost", history.Strain, betweenDatacentres(loss(0.20))),
-		cutFault("loss-local-20", "20 % of the packets of one local node are lost", history.OneNode, aroundVictim(loss(0.20))),
+		cutFault("half-joined", "one node is cut off from all other nodes; its client port is open", history.OneNode, aroundVictim),
+		cutFault("partition-drop", "the datacentres are cut off from each other; packets are dropped", history.OtherDatacentre, betweenDatacentres),
+		cutFault("partition-reject", "the datacentres are cut off from each other; connections are reset", history.OtherDatacentre, betweenDatacentres, reject),
+		cutFault("partition-out", "the second datacentre receives nothing from the first", history.OtherDatacentre, betweenDatacentres, oneWay),
+		cutFault("partition-in", "the first datacentre receives nothing from the second", history.OtherDatacentre, betweenDatacentres, reverse),
+		cutFault("node-mute", "one node receives from the other nodes, but they do not receive from it", history.OneNode, aroundVictim, oneWay),
+		cutFault("node-deaf", "one node receives nothing from the other nodes, but they receive from it", history.OneNode, aroundVictim, reverse),
+		cutFault("loss-5", "5 % of the packets between the datacentres are lost", history.Strain, betweenDatacentres, loss(0.05)),
+		cutFault("loss-20", "20 % of the packets between the datacentres are lost", history.Strain, betweenDatacentres, loss(0.20)),
+		cutFault("loss-local-20", "20 % of the packets of one local node are lost", history.OneNode, aroundVictim, loss(0.20)),
 		{name: "isolated", description: "one node is cut off from all nodes and all instances", expect: history.OneNode,
-			begin: sequence(cut(aroundVictim()), cutClients(false)), end: sequence(heal, healClients)},
+			begin: sequence(cut(aroundVictim), cutClients(false)), end: sequence(heal, healClients)},
 		{name: "clients-drop", description: "the client port of one node is closed; packets are dropped", expect: history.OneNode, begin: cutClients(false), end: healClients},
 		{name: "clients-reject", description: "the client port of one node is closed; connections are reset", expect: history.OneNode, begin: cutClients(true), end: healClients},
 		shapeFault("delay-50", "50 ms more delay each way between the datacentres", 50*time.Millisecond, 0),
@@ -92,7 +84,7 @@ func linkFaults() []fault {
 func hintFaults() []fault {
 	partition := func(name, description string, before, after action) fault {
 		return fault{name: name, description: description, expect: history.OtherDatacentre, unrepaired: true, length: 40 * time.Second,
-			begin: sequence(before, cut(betweenDatacentres())), end: sequence(heal, after)}
+			begin: sequence(before, cut(betweenDatacentres)), end: sequence(heal, after)}
 	}
 	const shortWindow, defaultWindow = "5000", "10800000" // milliseconds
 	return []fault{
