@@ -123,21 +123,20 @@ func (s *Schedule) fillSlot() {
 	if n := len(s.unset); n > 0 && s.turn%initialSetEvery == 0 {
 		name := s.unset[n-1]
 		s.unset = s.unset[:n-1]
-		s.add(0, s.datacentreOf(name), history.Set, s.key(name), setTTL)
+		s.add(0, datacentreOf(name, s.random.IntN(s.datacentres)), history.Set, s.key(name), setTTL)
 	} else {
 		s.addRandom()
 	}
 	s.now += s.interval * time.Duration(len(s.queue)-planned)
 }
 
-// datacentreOf returns the datacentre of a pinned key, or a random one for other keys.
-func (s *Schedule) datacentreOf(name string) int {
-	dc := s.random.IntN(s.datacentres)
-	var own, i int
-	if n, _ := fmt.Sscanf(name, "pinned%d-%d", &own, &i); n == 2 {
+// datacentreOf returns the datacentre of a pinned key, or other for another key.
+func datacentreOf(name string, other int) int {
+	var own int
+	if n, _ := fmt.Sscanf(name, "pinned%d-", &own); n == 1 {
 		return own
 	}
-	return dc
+	return other
 }
 
 // addRandom plans a random operation or sequence of operations. The numbers are shares in thousandths.
@@ -221,10 +220,7 @@ func (s *Schedule) addUseOfDeletedKey(dc int) {
 	}
 	d := s.deleted[s.random.IntN(len(s.deleted))]
 	method, ttl := history.Get, 0
-	var own int
-	if n, _ := fmt.Sscanf(d.key[len(s.prefix):], "pinned%d-", &own); n == 1 {
-		dc = own
-	}
+	dc = datacentreOf(strings.TrimPrefix(d.key, s.prefix), dc)
 	if s.now-d.at < deletedUse {
 		switch s.random.IntN(10) {
 		case 0:
