@@ -20,7 +20,8 @@ func checkConfigCommand() *cobra.Command {
 		Use:   "check-config --config FILE [--as WHO --may GRANT [--key-file FILE]]",
 		Short: "Check a configuration, and show who may do what",
 		Long: `Check-config reads a configuration and every file that it names. It prints every mistake with its line, or, if there is
-none, a table of what each client may do. It does not connect to Cassandra.
+none, a table of what each client may do. Files are checked once the configuration itself has no mistakes. Check-config
+does not connect to Cassandra.
 
 With --as and --may it prints whether one request would be allowed, and exits with 0 if so and 1 if not. The decision is
 made by the functions that the service uses.`,
@@ -45,7 +46,7 @@ made by the functions that the service uses.`,
 			if *keyFile != "" {
 				return errors.New("--key-file needs --as and --may")
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is right: %d collections, %d clients\n\n", o.Name, len(o.Collections), len(o.Clients))
+			fmt.Fprintf(c.OutOrStdout(), "%s is right; collections: %d, clients: %d\n\n", o.Name, len(o.Collections), len(o.Clients))
 			return failed(printPermissions(c.OutOrStdout(), policy))
 		}
 		q, err := newQuestion(*as, *may, *keyFile, o.Snapshot.Server)
@@ -79,7 +80,7 @@ func loadConfig(name string) (*config.File, error) {
 func openConfig(name string) (*config.Opened, error) {
 	f, err := loadConfig(name)
 	if err != nil {
-		return nil, err
+		return nil, configError{fmt.Errorf("%w\n%s: the files that it names are checked once these mistakes are corrected", err, name)}
 	}
 	o, err := f.Open(time.Now)
 	if err != nil {

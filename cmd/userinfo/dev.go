@@ -197,19 +197,18 @@ func printDev(w io.Writer, dir, base, program string, keep bool) {
 datacentre for a logout to reach, and everybody who can read %[1]s
 (0700, %[3]s) has every key.
 
-With the client certificate:
+Paste one of these into another terminal. With the client certificate:
   ui() { curl -sS --cacert %[1]s/ca.crt --cert %[1]s/client.crt --key %[1]s/client.key "$@"; }
 or with the bearer token:
   ui() { curl -sS --cacert %[1]s/ca.crt -H @%[1]s/token.header "$@"; }
-or, for one request, with a signature:
-  U=%[2]s/k; %[4]s sign --key %[1]s/signature.key --keyid dev $U | curl -sS -i --cacert %[1]s/ca.crt -H @- $U
 
 set, for an hour:  ui -i -X PUT -H 'TTL: 3600' --data-binary 'who=alice' %[2]s/enwiki%%3Asession%%3A1
 get:               ui -i %[2]s/enwiki%%3Asession%%3A1
+get, signed:       U=%[2]s/enwiki%%3Asession%%3A1; %[4]s sign --key %[1]s/signature.key --keyid dev $U | curl -sS -i --cacert %[1]s/ca.crt -H @- $U
 touch, for a day:  ui -i -X PATCH -H 'TTL: 86400' %[2]s/enwiki%%3Asession%%3A1
 delete:            ui -i -X DELETE %[2]s/enwiki%%3Asession%%3A1
 
-A deleted key stays deleted for a minute: to go through this again, take another.
+A deleted key stays deleted for about 95 s. To repeat the commands, use another key, such as enwiki%%3Asession%%3A2.
 Ctrl-C stops it.
 `, dir, base, fate, program)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -32,6 +33,10 @@ const proxyTimeout = 2 * time.Second
 
 // memoryShare is the part of the cgroup's memory limit that Go may use. The kernel needs the rest, mostly for sockets.
 const memoryShare = 0.8
+
+// gcPercent is the default of GOGC. The live heap is a few MB, so that Go's default of 100 would start the garbage collector
+// several times a second. Measured: see docs/performance.md.
+const gcPercent = 400
 
 // service is one instance, from its configuration to its listener.
 type service struct {
@@ -86,6 +91,7 @@ func (s *service) startReloads(ctx context.Context) (stop func()) {
 
 // serve serves on l until ctx ends and every request that was accepted is answered.
 func (s *service) serve(ctx context.Context, l net.Listener, open tables) error {
+	setGCPercent()
 	s.limitMemory()
 	collections, ready := s.collections(open)
 	handler := api.New(api.Config{
@@ -117,6 +123,13 @@ func (s *service) serve(ctx context.Context, l net.Listener, open tables) error 
 	err := server.Serve(ctx, tlsconf.NewProxyListener(l, proxies, proxyTimeout))
 	s.log.Info("stopped")
 	return err
+}
+
+// setGCPercent sets the garbage collector's target, unless GOGC is set.
+func setGCPercent() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 }
 
 // limitMemory sets Go's memory limit to a share of the cgroup's, unless GOMEMLIMIT is set. Near the limit, the garbage

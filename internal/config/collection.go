@@ -110,6 +110,9 @@ func (k Collection) validate(at string) error {
 		name string
 		d    time.Duration
 	}{{"default_ttl", k.DefaultTTL}, {"max_ttl", k.MaxTTL}} {
+		if ttl.name == "max_ttl" && k.MaxTTL == k.DefaultTTL {
+			continue // probably the default, and reported already
+		}
 		if !store.IsTTL(ttl.d) || ttl.d%time.Second != 0 {
 			bad(ttl.name, "must be whole seconds, from 1s to %v", store.LargestTTL)
 		}
