@@ -16,17 +16,17 @@
 // A client is an entry of the configuration. It has credentials (certificates, tokens, signature keys), groups, grants such
 // as "sessions:get" and patterns of the keys that it may use.
 //
-// An audience is the access rule set of one resource: a collection, metrics, openapi or health. It lists alternatives. An
-// alternative is one access rule: it lists protections, which are requirements such as "certificate" or "network". An
-// alternative holds if all of its protections are met. An audience admits a request if one of its alternatives holds.
-// After that, the client's grants and key patterns decide.
+// An audience is the access rule set of one resource: a collection, metrics, openapi or health. It is a list of
+// alternatives; one must hold. An alternative is a list of requirements, called protections, such as "certificate" or
+// "network"; all must be met. After that, the client's grants and key patterns decide, unless the alternative that holds
+// needs no client: then no grant is needed.
 //
 // # Invariants
 //
 //  1. Only Authorize makes a Caller, and a Caller is valid for one operation on one key. The zero Caller is valid for
 //     nothing.
 //  2. What is not allowed is denied. This includes an audience that is not listed, an audience without an alternative
-//     that holds, a request without a client (unless an alternative needs none), a missing grant, a key outside the
+//     that holds, a request without a client (unless an alternative accepts requests without a client), a missing grant, a key outside the
 //     client's patterns, an empty key, a certificate that is expired or revoked or signed by another CA, and a token from
 //     outside its networks.
 //  3. A wrong credential is never ignored because another credential is right. (A verified certificate that belongs to no

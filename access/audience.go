@@ -28,7 +28,7 @@ type Alternative struct {
 	Network []string `yaml:"network"`
 	// Group requires a client in this group.
 	Group string `yaml:"group"`
-	// Allow is the only field of its alternative. False: the audience admits nobody. True: it admits everybody. Only
+	// Allow must be the only field of its alternative. False: the audience admits nobody. True: it admits everybody. Only
 	// `userinfo dev` may use true, except for Health, which reveals only whether this instance accepts requests.
 	Allow *bool `yaml:"allow"`
 }

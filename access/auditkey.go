@@ -13,8 +13,8 @@ const auditKind keyfile.Kind = "audit"
 
 type secret = keyfile.Secret
 
-// AuditKey hashes session keys for audit records. Whoever has the AuditKey and a session key can find the records of that
-// session key; nobody else can. It prints as [redacted]. The zero AuditKey hashes nothing.
+// AuditKey hashes session keys for audit records. Only somebody who has both the AuditKey and a session key can find the
+// records of that session key. It prints as [redacted]. The zero AuditKey hashes nothing.
 type AuditKey struct{ secret }
 
 // NewAuditKey returns a new key. random must be cryptographically secure.
@@ -35,7 +35,7 @@ func ParseAuditKey(text []byte) (AuditKey, error) {
 // Hash returns what audit records contain in place of a session key. It returns "" for the zero AuditKey and for an empty
 // session key.
 //
-//	8 hex digits of SHA-256("userinfo key id" key) ":" 64 hex digits of HMAC-SHA256(key, session key)
+//	8 hex digits of SHA-256("userinfo key id" ‖ key) ":" 64 hex digits of HMAC-SHA256(key, session key)
 //
 // The first part is ID, so that records made with different audit keys can be told apart.
 func (k AuditKey) Hash(session Key) string {

@@ -12,8 +12,8 @@ import (
 
 // Credentials is what a request shows about its sender. Certificates and signatures are already verified.
 type Credentials struct {
-	// Certificate is the verified leaf certificate of the TLS connection, or the one that a trusted proxy forwarded. Nil if
-	// there is none.
+	// Certificate is the verified leaf certificate of the TLS connection, or the one that a trusted proxy forwarded. Nil
+	// if the sender has shown no certificate.
 	Certificate *x509.Certificate
 	// ClientCAs are the names of the configured CAs that signed Certificate. A certificate without a CA is rejected.
 	ClientCAs []string
@@ -38,7 +38,7 @@ type Identity struct {
 	remote netip.Addr
 }
 
-// Client returns the name of the client in the configuration, or "" if there is none.
+// Client returns the name of the client in the configuration, or "" without a client.
 func (id Identity) Client() string {
 	if id.client == nil {
 		return ""

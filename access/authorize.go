@@ -32,7 +32,8 @@ func (c Caller) Check(grant Grant, key Key) error {
 //
 // It fails closed. It returns ErrDenied for the zero Identity, an unknown grant, a client without the grant, an empty key
 // on a collection and a key outside the client's patterns. If the audience does not admit id, it returns the error of
-// Admit. If the audience admits everybody, no grant is needed, and a request without a client gets the name Anonymous.
+// Admit. If an alternative holds that needs no client, no grant is needed, and a request without a client gets the name
+// Anonymous.
 func Authorize(id Identity, grant Grant, key Key) (Caller, error) {
 	if id.policy == nil {
 		return Caller{}, ErrDenied
@@ -65,8 +66,8 @@ func Authorize(id Identity, grant Grant, key Key) (Caller, error) {
 }
 
 // Admit decides whether an audience admits id. It does not check grants. It fails closed: for the zero Identity and for an
-// audience that is not listed it returns ErrDenied. If the request has no client, and a credential could help, it returns
-// ErrUnauthenticated.
+// audience that is not listed it returns ErrDenied. If the request has no client, and an alternative asks for a credential,
+// it returns ErrUnauthenticated.
 func Admit(id Identity, audience string) error {
 	if id.policy == nil {
 		return ErrDenied

@@ -14,9 +14,9 @@ import (
 
 // CertificateName is a name in a certificate. It identifies a client or a proxy. Exactly one of CN and SAN is set.
 //
-// CN, and a SAN that is a DNS name or a URI, may contain stars. A star matches one or more letters, digits, hyphens and
-// underscores and, except in DNS names, dots. Key patterns refer to the matched text as {1}, {2} and so on. A certificate
-// whose name the stars match in two ways is rejected.
+// CN, and a SAN that is a DNS name or a URI, may contain stars. A star matches one or more of: letters, digits, hyphen,
+// underscore, and dot (not in a DNS name). Key patterns refer to the matched text as {1}, {2} and so on. If the stars can
+// match a name in two ways, the certificate is not accepted for that name.
 type CertificateName struct {
 	// CA is the name of the CA that must have signed the certificate, from tls.client_cas. The default is tls.client_ca or,
 	// without it, the only CA in tls.client_cas.

@@ -32,7 +32,7 @@ type Client struct {
 	// bytes, {cn} for the common name of the client's certificate and {1} for the text that the first star in its
 	// CertificateName matched. Required for grants on a collection. ["*"] allows every key.
 	Keys []string `yaml:"keys"`
-	// Limits are the client's limits. limits.per_client replaces each limit that is 0.
+	// Limits are the client's limits. A limit of 0 is not set: the one in limits.per_client applies.
 	Limits Limits `yaml:"limits"`
 }
 

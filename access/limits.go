@@ -6,15 +6,17 @@ import (
 	"userinfo/internal/field"
 )
 
-// Limits are the limits of one client, so that it cannot use up the service or guess keys quickly. 0 means no limit. A
-// request beyond a limit is answered 429 Too Many Requests.
+// Limits are the limits of one client, so that it cannot use up the service or guess keys quickly. 0 means not set: the
+// default applies (limits.per_client). Without a default there is no limit. A request beyond a limit is answered 429 Too
+// Many Requests.
 type Limits struct {
 	// MaxInFlight is the number of the client's requests that are processed at the same time.
 	MaxInFlight int `yaml:"max_in_flight"`
 	// RequestsPerSecond is the client's average rate of requests. Up to one second's worth of requests may come in a burst.
 	RequestsPerSecond int `yaml:"requests_per_second"`
-	// MissesPerMinute is the client's average rate of responses with status 404 and 403. Up to one minute's worth may come
-	// in a burst. Beyond it, only get and touch are answered 429, until the rate allows another miss. Requests that are
+	// MissesPerMinute is the client's average rate of misses: requests for keys without a value (404), and requests that
+	// are refused because of who sent them, except with 429. Most of the second kind are answered 403. Up to one minute's
+	// worth may come in a burst. Beyond it, only get and touch are answered 429, until the rate allows another miss. Requests that are
 	// processed at the same time are not yet counted, so a client can exceed the limit by MaxInFlight.
 	MissesPerMinute int `yaml:"misses_per_minute"`
 }

@@ -19,7 +19,7 @@ type Permission struct {
 }
 
 // Permissions returns all permissions: first of requests without a client, then of each client in the order of the
-// configuration, and for each by audience.
+// configuration, sorted by audience for each.
 func (p *Policy) Permissions() []Permission {
 	var all []Permission
 	for _, name := range slices.Sorted(maps.Keys(p.audiences)) {

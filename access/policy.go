@@ -14,7 +14,8 @@ import (
 type PolicyConfig struct {
 	Clients   []Client
 	Audiences Audiences
-	// Collections are the names of the collections. Grants and audiences may name them, and metrics, openapi and health.
+	// Collections are the names of the collections. Grants may name them, metrics and openapi; audiences may name health
+	// as well.
 	Collections []string
 	// ClientCAs are the names of the CAs that sign client certificates. CertificateName.CA and Credentials.ClientCAs are
 	// such names.

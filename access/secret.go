@@ -8,8 +8,8 @@ import (
 // redacted is what a secret prints as.
 const redacted = "[redacted]"
 
-// Key is a session key. Whoever knows it can act as its user, so it prints as [redacted] with every fmt verb, in slog and
-// in JSON. string(key) reveals it. It may contain any bytes; package api limits its length.
+// Key is a session key. A client that knows it can act as the user of that session, so it prints as [redacted] with every
+// fmt verb, in slog and in JSON. string(key) reveals it. It may contain any bytes; package api limits its length.
 //
 // Two places bypass this protection, so never print a Key there: an unexported field of a struct without its own Format
 // method (Caller has one), and the key of a map in JSON.

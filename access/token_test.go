@@ -12,7 +12,7 @@ import (
 	"userinfo/access"
 )
 
-func TestNewToken(t *testing.T) {
+func TestNewToken_Format(t *testing.T) {
 	random := make([]byte, 40)
 	for i := range random {
 		random[i] = byte(i)

@@ -1,20 +1,20 @@
 // Package api serves a store over HTTP: one resource with four methods for each collection, and a few resources for
 // operators. Package net/http does HTTP/1.1 and HTTP/2.
 //
-// A request passes these steps, in this order. Every step after the first can refuse it.
+// The router chooses a route by path and method. An unknown path or method has a route of its own, which refuses the
+// request. Then a request passes these steps, in this order. Each can refuse it.
 //
-//	step          question                                                 refusal    file
-//	route         which resource and method is it?                         -          router.go
-//	overload      are too many requests in flight in this process?         503        request.go
-//	query         does the URL have a query string?                        400        request.go
-//	match         does the resource exist, and have the method?            404, 405   router.go
-//	authenticate  which client sent it? (access.Policy.Authenticate)       400, 401   credentials.go
-//	admit         may it come with these credentials? (access.Admit)       401, 403   request.go
-//	limit         does the client send too many requests?                  429        limiter.go
-//	key           is the key valid?                                        400, 414   path.go
-//	misses        get, touch: has the client missed too often?             429        limiter.go
-//	authorize     may it do this with this key? (access.Authorize)         403        collection.go
-//	handle        read the header and the body, call the store             any        collection.go
+//	step          question                                                 refusal        file
+//	overload      are too many requests in flight in this process?         503            request.go
+//	query         does the URL have a query string?                        400            request.go
+//	match         does the resource exist, and have the method?            404, 405       router.go
+//	authenticate  which client sent it? (access.Policy.Authenticate)       400, 401, 429  credentials.go
+//	admit         do the access rules accept these credentials? (Admit)    401, 403       request.go
+//	limit         does the client send too many requests?                  429            limiter.go
+//	key           is the key valid?                                        400, 414       path.go
+//	misses        get, touch: has the client missed too often?             429            limiter.go
+//	authorize     may it do this with this key? (access.Authorize)         403            collection.go
+//	handle        read the header and the body, call the store             any            collection.go
 //
 // Every refusal and every error of the store becomes a problem document (problem.go), and is counted and logged
 // (request.go). A refusal that depends on the client also becomes an audit record (audit.go). The health resources skip
@@ -28,15 +28,16 @@
 //  3. The text of an error response is written in this package. The text of an underlying error goes to the log only.
 //  4. No key, value or token is in a log line, a metric or a problem document. An audit record has a keyed hash of the key.
 //  5. 404 for a key means that the store knows that there is no value. If the store cannot tell, the response is 503.
-//  6. A client without permission for a key is refused before the store is asked, with the same response for every
-//     method, whether or not the key has a value. Neither the response nor its timing reveals whether there is one.
+//  6. A client without permission for a key is refused before the store is asked. The response is the same for every
+//     method, except that get and touch are answered 429 once the client has missed too often. Neither the response nor
+//     its timing reveals whether the key has a value.
 //  7. A request is authenticated at most once. Its signature's nonce is therefore used at most once.
 //  8. After a chunked request over HTTP/1.1, the connection is closed. See requestState.closeAfterChunkedBody.
 //
 // This package does not decide who a client is or what it may do. Package access decides, using credentials that
 // crypto/tls, access/forwarded and access/signature have verified.
 //
-// net/http answers input that is not a valid request, in plain text. server_framing_test.go lists these cases.
+// net/http itself answers invalid requests, in plain text. server_framing_test.go lists these cases.
 //
 // This package does not defend against a proxy that combines requests of several clients on one connection and gets their
 // boundaries wrong: net/http accepts a folded header line (RFC 9112, section 5.2), which it joins with a space, and lets
@@ -90,7 +91,7 @@ type Config struct {
 	ClientLimits access.Limits
 	// Audit receives the audit records.
 	Audit *slog.Logger
-	// MaxInFlight is the maximum number of requests in flight, without requests for health. The next request is answered
+	// MaxInFlight is the maximum number of requests in flight, not counting health requests. The next request is answered
 	// 503.
 	MaxInFlight int
 	// RequestTimeout is the time from the start of a request until the store must have answered.

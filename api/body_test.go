@@ -111,7 +111,7 @@ func TestReadBody_Endless(t *testing.T) {
 	}
 }
 
-func TestReadBody_100Continue(t *testing.T) {
+func TestReadBody_SendsContinue(t *testing.T) {
 	s := start(t, setup{})
 	for _, test := range []struct {
 		name, method, path, token string

@@ -27,12 +27,12 @@ const (
 	auditBurst = 100
 )
 
-// The refusals with status 429. Each has a Retry-After header, in seconds.
+// The refusals with status 429. Each response has a Retry-After header, in seconds.
 var (
 	errTooManyInFlight = tooManyRequests("This client has too many requests in flight. Nothing was done.", 1)
 	errTooManyRequests = tooManyRequests("This client sends requests too fast. Nothing was done.", 1)
 	errTooManySigned   = tooManyRequests("Too many requests were signed with this key. Nothing was done.", 60)
-	// errTooManyMisses matches every error that missesError returns.
+	// errTooManyMisses is only for errors.Is. missesError wraps it together with the problem and its Retry-After.
 	errTooManyMisses = errors.New("the client has missed too often")
 )
 
@@ -48,7 +48,8 @@ func missesError(retryAfter int) error {
 	return fmt.Errorf("%w: %w", errTooManyMisses, e)
 }
 
-// limiter enforces the limits of each client. Its counters survive a reload of the rules. It is safe for concurrent use.
+// limiter enforces the limits of each client. It is safe for concurrent use. A reload of the rules does not reset it, except
+// that a client whose limits have changed starts with full buckets.
 //
 //	limit              enforced by                 counts
 //	MaxInFlight        clientLimits.enter          authenticated requests until they are finished, refused ones included
@@ -77,7 +78,7 @@ func newLimiter(c Config) *limiter {
 		log:            c.Log,
 		misses:         counter("userinfo_client_misses_total", "Requests for keys that have no value, by client."),
 		refusals:       counter("userinfo_client_denials_total", "Refused requests, by client (empty if unauthenticated) and status.", "status"),
-		limited:        counter("userinfo_client_limited_total", "Requests answered 429, by client and the limit that was reached.", "limit"),
+		limited:        counter("userinfo_client_limited_total", "Requests answered 429, by client and the limit that was reached. Excludes 429 for too many requests signed with one key.", "limit"),
 		droppedRecords: counter("userinfo_audit_dropped_total", "Audit records of refused requests that were dropped because there were too many, by client."),
 	}
 }
@@ -115,12 +116,12 @@ type clientLimits struct {
 	refusals   int // since lastLogged
 }
 
-// tokenBuckets are a client's limits and what is left of them. A nil bucket is no limit.
+// tokenBuckets are a client's limits, with token buckets for the limits that are rates.
 type tokenBuckets struct {
 	configured access.Limits // without the defaults; they tell whether the client's limits have changed
-	inFlight   int64         // 0 is no limit
-	requests   *rate.Limiter
-	misses     *rate.Limiter
+	inFlight   int64         // 0: no limit
+	requests   *rate.Limiter // nil: no limit
+	misses     *rate.Limiter // nil: no limit
 }
 
 func newTokenBuckets(configured, defaults access.Limits) *tokenBuckets {

@@ -62,8 +62,8 @@ func (rs *requestState) serve() error {
 	return rs.route.handler(rs)
 }
 
-// enter authenticates the client, checks that it may come to the resource with this name, and applies the client's
-// limits. From here until finish, the request counts as one of the client's requests in flight. It fails closed.
+// enter authenticates the client, checks the access rules of the resource with this name, and applies the client's limits.
+// From here until finish, the request counts as one of the client's requests in flight. It fails closed.
 func (rs *requestState) enter(resource string) error {
 	if err := rs.authenticate(resource); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (rs *requestState) enter(resource string) error {
 	return rs.limits.enter(rs.start)
 }
 
-// authenticate sets rs.identity, and checks that the client may come to the resource with these credentials. It must be
+// authenticate sets rs.identity, and checks that the access rules of the resource accept these credentials. It must be
 // called at most once for a request, because it uses up the nonce of a signature. It fails closed.
 func (rs *requestState) authenticate(resource string) error {
 	rs.authenticationDone = true

@@ -99,7 +99,7 @@ func withNextProtos(c *tls.Config) *tls.Config {
 //  2. Serve closes l. Connections that were accepted before have headerTimeout to bring their first request.
 //  3. Requests in flight have ServerConfig.Grace to finish. Idle connections are closed.
 //
-// Serve returns nil if no request was lost. It returns an error if l fails, or if requests were still in flight after
+// Serve returns nil if every request was answered. It returns an error if l fails, or if requests were still in flight after
 // Grace; their connections are then closed. It always closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	l = &connListener{Listener: l, server: s}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestHasSignature(t *testing.T) {
+func TestHasSignature_AnyHeader(t *testing.T) {
 	for want, all := range map[bool][]http.Header{
 		false: {nil, {}, {"Content-Digest": {"x"}}},
 		true:  {{"Signature": {""}}, {"Signature-Input": {""}}, {"Signature": {"a"}, "Signature-Input": {"b"}}},
