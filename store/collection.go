@@ -18,11 +18,11 @@ type CollectionConfig struct {
 	Table string
 	// Layout is the format of the table. The empty Layout is LayoutUserInfo.
 	Layout Layout
-	// MaxTTL is the largest TTL of a value. The table's gc_grace_seconds must be at least as long: a replica that missed
-	// a delete then drops the value before the other replicas drop its tombstone.
+	// MaxTTL is the largest TTL of a value. The table's gc_grace_seconds must be at least as long. So a replica that missed
+	// a delete drops its expired value before the others drop the tombstone.
 	MaxTTL time.Duration
 	// Fence is how long a key stays deleted after a delete. 0 turns the fence off, so that keys can be used again at
-	// once. The schema must allow timestamps that lie TombstoneLead in the future.
+	// once. The schema must allow timestamps that are TombstoneLead(Fence) in the future.
 	Fence time.Duration
 	// TouchSlack is a fraction of the TTL that a touch asks for. If the remaining TTL differs by no more than this, the
 	// touch writes nothing. 0 means that every touch writes; the largest value is MaxTouchSlack.

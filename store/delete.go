@@ -21,7 +21,7 @@ const (
 	readTimeout = 300 * time.Millisecond
 )
 
-// TombstoneLead returns how far in the future a delete's tombstone lies. It is 0 without a fence. Cassandra's
+// TombstoneLead returns how far a delete's tombstone is in the future. It is 0 without a fence. Cassandra's
 // maximum_timestamp_fail_threshold must be larger.
 func TombstoneLead(fence time.Duration) time.Duration {
 	if fence == 0 {
@@ -71,7 +71,7 @@ func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deleti
 
 // newDeletion returns a delete at the timestamp now of a value that was written at the timestamp written.
 //
-// The tombstone lies in the future, so that it hides every Set that began before the delete's result, even if its clock is
+// The tombstone is in the future, so that it hides every Set that began before the delete's result, even if its clock is
 // up to a fence ahead. It is also later than the value itself. The marker outlives the tombstone's timestamp by half a
 // fence and two seconds: otherwise an instance whose clock is behind could accept a Set that the tombstone hides.
 func (c *Collection) newDeletion(now, written int64) Deletion {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestIsIdentifier(t *testing.T) {
+func TestIsIdentifier_Names(t *testing.T) {
 	for name, want := range map[string]bool{
 		"sessions": true, "a": true, "s_1": true, "select": true, strings.Repeat("a", 48): true,
 		"": false, "1a": false, "_a": false, "Sessions": false, "a-b": false, "a b": false, `a"`: false, "a\x00": false, "é": false,
@@ -18,7 +18,7 @@ func TestIsIdentifier(t *testing.T) {
 	}
 }
 
-func TestIsTTL(t *testing.T) {
+func TestIsTTL_Range(t *testing.T) {
 	for d, want := range map[time.Duration]bool{
 		time.Second: true, LargestTTL: true,
 		0: false, -time.Second: false, time.Second - 1: false, LargestTTL + 1: false,

@@ -45,7 +45,8 @@ type cell struct {
 	expires   time.Time // zero in a tombstone
 }
 
-// NewMemory returns an empty table of at most maxBytes, including keys and some overhead. Values expire by the clock now.
+// NewMemory returns an empty table of at most maxBytes, including keys and some overhead. Values expire according to
+// the clock that now reads.
 func NewMemory(maxBytes int64, now func() time.Time) *Memory {
 	m := &Memory{now: now, maxBytes: maxBytes, rows: make(map[access.Key]*memoryRow)}
 	for bucket := range m.pending {

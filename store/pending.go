@@ -8,7 +8,7 @@ import (
 )
 
 // PendingDeletes is the list of a collection's deletes that some datacentre has not confirmed. Memory and
-// store/cassandra implement it; Rows.RecordPending adds to it; a Replayer works it off.
+// store/cassandra implement it; Rows.RecordPending adds to it; a Replayer completes its entries.
 //
 // The list is split into PendingBuckets partitions. Keys are row keys, as the collection's table stores them: for a
 // sealed collection they are hashes.

@@ -61,8 +61,8 @@ func NewReplayer(collections []PendingDeletes, options ReplayerOptions) *Replaye
 	return r
 }
 
-// Run replays pending deletes until ctx ends. It must be called only once. A replay that ctx interrupts may or may not be
-// finished; another scan finds out.
+// Run replays pending deletes until ctx ends. It must be called only once. If ctx interrupts a replay before it is
+// finished, a later scan, perhaps of another instance, tries it again.
 func (r *Replayer) Run(ctx context.Context) {
 	for {
 		if again := r.scan(ctx); again {

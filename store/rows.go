@@ -37,7 +37,7 @@ type Rows interface {
 	Read(ctx context.Context, key access.Key) (Row, error)
 	// Deleted reports whether the marker of a delete exists. It reads only the marker, at LOCAL_QUORUM.
 	Deleted(ctx context.Context, key access.Key) (bool, error)
-	// Write writes the value at LOCAL_QUORUM. ttl is at least a second; parts of a second are dropped.
+	// Write writes the value at LOCAL_QUORUM. ttl is at least a second, and rounded down to whole seconds.
 	Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error
 	// Delete applies d in one atomic write, and returns when the replicas that c asks for have confirmed it.
 	Delete(ctx context.Context, key access.Key, d Deletion, c Consistency) error

@@ -17,9 +17,9 @@
 // # Guarantees
 //
 //  1. Every operation checks its access.Caller before it does anything else. The zero Caller is denied.
-//  2. Every write carries a timestamp in µs that this process has chosen when the operation arrived. All attempts of an
-//     operation use the same timestamp. Therefore attempts can be repeated, and a late attempt never overwrites a later
-//     operation.
+//  2. Set and Delete choose a timestamp in µs when they arrive. Touch uses the timestamp of the value (see 5). All attempts
+//     of an operation use the same timestamp. Therefore attempts can be repeated, and a late attempt never overwrites a
+//     later operation.
 //  3. Get, Set and Touch need a quorum of the local datacentre (LOCAL_QUORUM) and never wait for another datacentre.
 //     Delete needs a quorum of every datacentre (EACH_QUORUM).
 //  4. ErrNotFound means that a quorum has no value. If that is not known, the error is ErrUnavailable.
@@ -27,7 +27,8 @@
 //     touches, the one with the longer TTL wins. If the remaining TTL is close enough to the requested one, Touch writes
 //     nothing (CollectionConfig.TouchSlack).
 //  6. The logout fence: after Delete has succeeded, the key stays deleted for CollectionConfig.Fence. A Set that began
-//     before the delete and ends after it does not bring the value back. A Set that begins later gets ErrDeleted.
+//     before the delete and ends after it does not bring the value back. A Set that begins within the fence gets
+//     ErrDeleted.
 //  7. ErrNotEverywhere means that the local datacentre has applied the delete, but some other datacentre has not
 //     confirmed it. The delete is recorded before Delete returns, and the Replayer of any instance finishes it. If
 //     recording fails, too, the failure is logged and counted in userinfo_pending_deletes_unrecorded_total. Then only
@@ -36,9 +37,10 @@
 //
 // # Limits
 //
-//   - After ErrNotEverywhere, another datacentre may not have the marker of the delete yet. There, a Set within the fence
-//     succeeds, although its value will disappear: when the delete arrives, its tombstone, which lies the fence and a few
-//     seconds in the future, hides the value.
+//   - After ErrNotEverywhere, another datacentre may not have the marker of the delete yet, so a Set succeeds there. When
+//     the delete is replayed, its tombstone has the original timestamp: the fence plus 3 s after the delete. It hides the
+//     value of an earlier Set, but not the value of a later Set. So a session that is used there during a long cut can
+//     outlive its logout.
 //   - The fence only works if the clocks of two instances differ by less than the fence. Package store/clockskew warns
 //     long before.
 //   - Someone who can write to Cassandra can delete rows, or undo a delete by writing an old row again. In a collection
@@ -99,14 +101,14 @@ func (Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) 
 type Store interface {
 	// Get returns a value, at LOCAL_QUORUM. Further errors: ErrNotFound, ErrSealed.
 	Get(ctx context.Context, caller access.Caller, key access.Key) (Value, error)
-	// Set writes a value that expires after ttl, at LOCAL_QUORUM. Parts of a second of ttl are dropped. After
+	// Set writes a value that expires after ttl, at LOCAL_QUORUM. ttl is rounded down to whole seconds. After
 	// ErrUnavailable the value may have been written. Further errors: ErrTTL, ErrDeleted, ErrFull.
 	Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) error
 	// Touch gives an existing value a new TTL, at LOCAL_QUORUM. After ErrUnavailable the TTL may have been changed.
 	// Further errors: ErrNotFound, ErrTTL, ErrSealed.
 	Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) error
 	// Delete removes a value. It succeeds if there is no value. It returns nil after a quorum of every datacentre has
-	// confirmed the delete, and ErrNotEverywhere after only a quorum of the local datacentre has. After ErrUnavailable
-	// the value may or may not be deleted. Further errors: ErrNotEverywhere, ErrFull.
+	// confirmed the delete, and ErrNotEverywhere if only a quorum of the local datacentre has confirmed it. After
+	// ErrUnavailable the value may or may not be deleted. Further errors: ErrNotEverywhere, ErrFull.
 	Delete(ctx context.Context, caller access.Caller, key access.Key) error
 }

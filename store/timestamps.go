@@ -6,7 +6,7 @@ import (
 )
 
 // timestampStep is the smallest difference between two timestamps of a Collection, in µs. It leaves room for the touches
-// between two sets, each of which adds 1 to the timestamp of the value.
+// between two sets: each touch adds 1 to the timestamp of the value.
 const timestampStep = 64
 
 // timestamps generates write timestamps in µs since 1970. Each one is larger than the one before, even if the clock is

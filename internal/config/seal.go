@@ -12,7 +12,8 @@ import (
 // Seal names the key files that seal rows. `userinfo key new` makes them; only their owner may read them.
 type Seal struct {
 	// IndexKey is the file of the key from which row keys are computed. The key must never change: with another key the
-	// service finds neither sessions nor the deletes that must stay in force.
+	// service finds no session. It does not find the markers of deletes either, so a late Set could restore a deleted
+	// session.
 	IndexKey string `yaml:"index_key"`
 	// Keys are the files of the keys that encrypt values. The first encrypts, all decrypt. The list can be reloaded.
 	Keys []string `yaml:"keys"`

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestWrongClocks(t *testing.T) {
+func TestWrongClocks_DifferFromMajority(t *testing.T) {
 	clock := func(name string, ahead, maxError time.Duration) skew { return skew{"cassandra", name, ahead, maxError} }
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {

@@ -61,7 +61,7 @@ func (k IndexKey) Text() string { return indexKind.Text(k.secret) }
 // KeyID identifies a SealKey. It is not secret: every sealed value contains one.
 type KeyID [4]byte
 
-// ID returns the first bytes of SHA-256("userinfo key id" ‖ key). It is derived from the key, so two instances always
+// ID returns the first 4 bytes of SHA-256("userinfo key id" ‖ key). It is derived from the key, so two instances always
 // agree on it.
 func (k SealKey) ID() KeyID {
 	h := sha256.Sum256(append([]byte("userinfo key id"), k.secret[:]...))

@@ -49,7 +49,7 @@ func TestKeys_PrintAsRedacted(t *testing.T) {
 	}
 }
 
-func TestParseSealKey(t *testing.T) {
+func TestParseSealKey_Format(t *testing.T) {
 	index, seals := newTestKeys(t, 1)
 	seal := seals[0]
 	good, encoded := seal.Text(), strings.TrimPrefix(seal.Text(), sealPrefix)

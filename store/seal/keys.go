@@ -13,9 +13,10 @@ import (
 // Keys is an immutable set of keys: one IndexKey and one or more SealKeys. The first SealKey encrypts new values; all of
 // them decrypt. Keys is safe for concurrent use and prints as [redacted].
 //
-// SealKeys can be rotated: Replace returns the next set. The IndexKey cannot. With another IndexKey no row would be
-// found, and, worse, no delete and no logout fence either: a deleted session would work again. There is little need to
-// rotate it, because a leaked IndexKey only allows to test guesses of session keys, which have at least 128 random bits.
+// SealKeys can be rotated: Replace returns the next set. The IndexKey cannot. With another IndexKey, no session would be
+// found. The markers of deletes would not be found either, so a late Set could restore a deleted session. There is little
+// need to rotate it, because a leaked IndexKey only lets somebody test guesses of session keys, which have at least 128
+// random bits.
 type Keys struct {
 	index secret
 	seals []expandedKey // the first encrypts; never empty

@@ -8,8 +8,8 @@
 //
 //  1. The wrapped table never gets a session key or a value. A row key is an HMAC of the session key; a sealed value is
 //     encrypted with AES-256-GCM. The format is drawn in format.go.
-//  2. Opening a value takes the seal key and the session key. A stolen table together with the service's keys still opens
-//     no session without the cookie of its user.
+//  2. To open a value, one needs both the seal key and the session key. Somebody who has stolen the table and the
+//     service's keys cannot open a session without the user's cookie.
 //  3. A sealed value opens only in its own collection and row.
 //  4. A value that cannot be opened is store.ErrSealed. It is never reported as a value, and never as absent.
 //  5. Equal values look different in the table, and so do the rows of one session key in two collections.
@@ -31,7 +31,7 @@ import (
 
 // Config configures Rows. All fields are required.
 type Config struct {
-	// Collection is the name of the collection. It is part of every row key.
+	// Collection is the name of the collection. It goes into the hash of every row key.
 	Collection string
 	// Keys returns the keys in force. Every method of Rows calls it once, so that keys can be rotated. All results must
 	// have the same IndexKey; see Keys.Replace.

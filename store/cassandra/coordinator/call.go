@@ -179,9 +179,10 @@ func (c *hedgedCall[T]) actOnSlow() time.Duration {
 	return c.policy.slowAfter()
 }
 
-// mayHedge reports whether a hedged attempt may start beside a slow one. The budget decides, with two exceptions:
-// EACH_QUORUM statements, which are rare, and a node that fails while another does not, because that node is probably
-// lost. When all nodes are slow, more attempts would make them slower.
+// mayHedge reports whether a hedged attempt may start beside a slow one. The budget decides, because when all nodes are
+// slow, more attempts would make them slower. Two cases need no budget: an EACH_QUORUM statement, because it is rare, and
+// a slow node that is the only one with an open circuit breaker, because it is probably lost. The third case without
+// budget, maxWaits, is in actOnSlow.
 func (c *hedgedCall[T]) mayHedge(slow *attempt) bool {
 	return c.policy.EachQuorum || c.runner.nodes.onlyThisFails(slow.node.Load()) || c.runner.budget.take()
 }

@@ -102,7 +102,7 @@ func newReadCluster(t *testing.T, usual, rare time.Duration) *fakeCluster {
 	return c
 }
 
-// observeReads observes 10,000 reads, three in a hundred of which took rare and the others usual.
+// observeReads observes 10,000 reads: three in a hundred take rare, the others take usual.
 func observeReads(d *hedgeDelay, usual, rare time.Duration) {
 	for n := range 10_000 {
 		if n%100 < 3 {

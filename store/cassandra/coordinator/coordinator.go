@@ -1,17 +1,17 @@
 // Package coordinator runs a CQL statement on the nodes of the local datacentre until one of them succeeds.
 //
-// A call of Run starts with one attempt, on the node that the driver's token-aware policy puts first. Another attempt,
-// on another node, starts when
+// A call of Run starts with one attempt, on the node that the driver's token-aware policy puts first. A hedged attempt
+// is an attempt on another node that starts while an earlier attempt still runs. These events start another attempt:
 //
-//   - an attempt fails with an error that another node might not return (lost connection, Unavailable, timeout):
-//     immediately. When every node has been tried, the next round starts after a pause of 50 ms, which doubles with
-//     each further round.
-//   - a read takes longer than 98 % of recent reads (at least 5 ms, at most 200 ms): a hedged attempt, if the hedge
-//     budget allows it.
-//   - an attempt takes longer than 200 ms: the attempt is slow. Its node's circuit breaker counts a failure, and a
-//     hedged attempt starts if the hedge budget allows it.
-//   - a statement at EACH_QUORUM takes longer than 700 ms: a hedged attempt, which needs no budget. Such a call tries
-//     each node once only.
+//   - An attempt fails with an error that another node might not return (lost connection, Unavailable, timeout). The
+//     next attempt starts immediately, on another node. When every node has been tried, the next round starts after a
+//     pause of 50 ms, which doubles with each further round.
+//   - A read takes longer than 98 % of recent reads (at least 5 ms, at most 200 ms). A hedged attempt starts if the
+//     hedge budget allows it.
+//   - An attempt takes longer than 200 ms: it is slow. Its node's circuit breaker counts a failure, and a hedged attempt
+//     starts if the hedge budget allows it.
+//   - An attempt at EACH_QUORUM takes longer than 700 ms. A hedged attempt starts, which needs no budget. A call at
+//     EACH_QUORUM tries each node once only.
 //
 // The first success is the result. Run fails when the statement itself is wrong (a syntax error, a missing permission),
 // when an EACH_QUORUM call has failed on every node, or when its context ends.
@@ -23,8 +23,9 @@
 // # Who decides
 //
 // Only the goroutine that called Run decides: it waits for results, for one timer and for its context. Every attempt
-// runs in a goroutine of its own. When the driver returns, that goroutine first records the outcome (in the circuit
-// breaker of its node, the metrics, and the hedge delay of reads), then sends the result to the caller.
+// runs in a goroutine of its own. When the driver returns, that goroutine first records the outcome (in the metrics,
+// in the hedge delay of reads and, except at EACH_QUORUM, in the circuit breaker of its node), then sends the result to
+// the caller.
 //
 // # What happens after the decision
 //
@@ -35,17 +36,18 @@
 // There is one exception. When a read was hedged before its first attempt was slow, nothing is known yet about the node
 // of that first attempt. The superseded attempt keeps running until 200 ms after its start. If it ends before, its
 // goroutine records the outcome as usual. Otherwise a timer records it as slow and cancels it. So a dead node is noticed
-// although other nodes answer in its place, and a node that is late for a moment is not suspected.
+// although other nodes answer in its place, and one short delay does not count as a failure.
 //
 // # Invariants
 //
 //  1. A repeated statement has the same effect as one that runs once, because the caller gives it a fixed write
 //     timestamp. The package does not check this: its callers only pass statements that may be repeated and that may
 //     run twice at the same time.
-//  2. Each call adds a tenth of a hedged attempt to the hedge budget, which holds at most 100. So hedged attempts are at
-//     most 10 % of calls in the long run, and when all nodes are slow almost no load is added. Three kinds of hedged
-//     attempt do not need the budget: EACH_QUORUM calls; attempts beside a node whose circuit breaker is open while
-//     another node's is closed; and one attempt of a call that has waited 1.2 s for slow nodes.
+//  2. Each call adds a tenth of a hedged attempt to the hedge budget, which holds at most 100 hedged attempts. Hedged
+//     attempts that use the budget are at most 10 % of calls in the long run, so when all nodes are slow almost no load
+//     is added. Three kinds of hedged attempts need no budget: those of EACH_QUORUM calls; those that start because a
+//     node is slow whose circuit breaker is open, while the circuit breaker of another node is closed; and one attempt
+//     of a call that has waited 1.2 s for slow nodes.
 //  3. A node is never excluded. A node whose circuit breaker is open is tried last, and probed once a second.
 //  4. No node of another datacentre is ever asked. This needs the driver's host filter as well: see HostPolicy.
 //
@@ -69,7 +71,7 @@ const SlowAfter = 200 * time.Millisecond
 // slowAfterEachQuorum replaces SlowAfter at EACH_QUORUM, because the answer takes a round trip to the other datacentres.
 const slowAfterEachQuorum = 700 * time.Millisecond
 
-// CallPolicy describes a statement as far as hedging and retries depend on it.
+// CallPolicy is what hedging and retries need to know about a statement.
 type CallPolicy struct {
 	// PartitionKey is the serialized partition key. The first attempt goes to one of its replicas. Without it, the
 	// driver would have to prepare the statement first to find the replicas, perhaps on a node that does not answer.
@@ -125,8 +127,8 @@ func (r *Runner) WithNode(ctx context.Context, address string) (context.Context,
 	return withChoice(ctx, singleNode{host}), nil
 }
 
-// Run calls statement until it succeeds on one node, and returns its value. It may call statement several times, also
-// at the same time. See the package comment for the rules.
+// Run calls statement until it succeeds on one node, and returns its value. It may call statement several times, even
+// concurrently. See the package comment for the rules.
 //
 // statement must run one CQL statement with the context that it gets. That context chooses the node and has the values
 // of ctx, but not its deadline. Run does not wait for attempts that it cancels: statement may still run after Run has
