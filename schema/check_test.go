@@ -13,6 +13,10 @@ import (
 
 const day = 24 * time.Hour
 
+// wantMaximumTimestamp is the beginning of the difference in the setting for a fence of one minute.
+const wantMaximumTimestamp = "setting maximum_timestamp_fail_threshold: " +
+	"want none, or more than 1m3s, because the tombstone of a delete is that far in the future, have "
+
 // twoTables returns a Spec with a table of each layout. Only the first has a fence.
 func twoTables() schema.Spec {
 	return schema.Spec{
@@ -232,7 +236,7 @@ var differences = []struct {
 	{
 		name:   "fence longer than the largest TTL",
 		spec:   func(s *schema.Spec) { s.Tables[0].Fence = 2 * day },
-		want:   []string{"table people.sessions gc_grace_seconds: want at least 172800, the largest TTL, have 86400"},
+		want:   []string{"table people.sessions gc_grace_seconds: want at least 172803, the largest TTL, have 86400"},
 		remedy: "userinfo schema apply", fixable: true,
 	},
 	{
@@ -294,19 +298,29 @@ var differences = []struct {
 	{
 		name:   "maximum timestamp equal to the fence",
 		change: func(f *fakeCassandra) { f.settings["maximum_timestamp_fail_threshold"] = "60s" },
-		want:   []string{"setting maximum_timestamp_fail_threshold: want none, or more than the fence of 1m0s, have 60s"},
+		want:   []string{wantMaximumTimestamp + "60s"},
 		remedy: "cassandra.yaml of every node",
 	},
 	{
+		name:   "maximum timestamp equal to the lead of a tombstone",
+		change: func(f *fakeCassandra) { f.settings["maximum_timestamp_fail_threshold"] = "63s" },
+		want:   []string{wantMaximumTimestamp + "63s"},
+		remedy: "cassandra.yaml of every node",
+	},
+	{
+		name:   "maximum timestamp larger than the lead of a tombstone",
+		change: func(f *fakeCassandra) { f.settings["maximum_timestamp_fail_threshold"] = "63001ms" }, fixable: true,
+	},
+	{
 		name:   "maximum timestamp in another unit",
-		change: func(f *fakeCassandra) { f.settings["maximum_timestamp_fail_threshold"] = "59999999us" },
-		want:   []string{"setting maximum_timestamp_fail_threshold: want none, or more than the fence of 1m0s, have 59999999us"},
+		change: func(f *fakeCassandra) { f.settings["maximum_timestamp_fail_threshold"] = "62999999us" },
+		want:   []string{wantMaximumTimestamp + "62999999us"},
 		remedy: "raise it",
 	},
 	{
 		name:   "maximum timestamp that cannot be parsed",
 		change: func(f *fakeCassandra) { f.settings["maximum_timestamp_fail_threshold"] = "a while" },
-		want:   []string{"setting maximum_timestamp_fail_threshold: want none, or more than the fence of 1m0s, have a while"},
+		want:   []string{wantMaximumTimestamp + "a while"},
 		remedy: "raise it",
 	},
 	{

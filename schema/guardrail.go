@@ -7,11 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"userinfo/store"
 )
 
 const (
 	// maximumTimestamp is how far a timestamp may be ahead of Cassandra's clock. A delete writes a timestamp that is ahead by
-	// the fence. (Cassandra 5.0.9 does not check statements in a batch, which a delete is. Other versions may.)
+	// store.TombstoneLead. (Cassandra 5.0.9 does not check statements in a batch, which a delete is. Other versions may.)
 	maximumTimestamp = "maximum_timestamp_fail_threshold"
 	// minimumTimestamp is how far a timestamp may be behind Cassandra's clock. A touch keeps the timestamp of its value, so
 	// the timestamp of a value that is touched again and again gets arbitrarily old.
@@ -22,17 +24,17 @@ const (
 // the node that answers only. Guardrails apply to every role except superusers, and not every version has them.
 func inspectGuardrails(ctx context.Context, db DB, s Spec) (found []finding, err error) {
 	const where = " in the cassandra.yaml of every node, and restart them one by one"
-	var fence time.Duration
+	var lead time.Duration
 	for _, t := range s.Tables {
-		fence = max(fence, t.Fence)
+		lead = max(lead, store.TombstoneLead(t.Fence))
 	}
 	highest, err := readSetting(ctx, db, maximumTimestamp)
 	if err != nil {
 		return nil, err
 	}
-	if limit, ok := parseDuration(highest); highest != "" && (!ok || limit <= fence) {
+	if limit, ok := parseDuration(highest); highest != "" && (!ok || limit <= lead) {
 		found = append(found, finding{Difference: Difference{"setting " + maximumTimestamp,
-			fmt.Sprintf("none, or more than the fence of %v", fence), highest, "remove or raise it" + where}})
+			fmt.Sprintf("none, or more than %v, because the tombstone of a delete is that far in the future", lead), highest, "remove or raise it" + where}})
 	}
 	lowest, err := readSetting(ctx, db, minimumTimestamp)
 	if err != nil {

@@ -122,10 +122,10 @@ func (t Table) validate() error {
 // hasMarker reports whether the table needs the marker column.
 func (t Table) hasMarker() bool { return t.Layout.HasMarker(t.Fence) }
 
-// largestTTL returns the largest TTL in the table, in seconds, rounded up. Markers live as long as the fence, which may be
-// longer than the largest TTL of a value.
+// largestTTL returns the largest TTL in the table, in seconds, rounded up. If the lead of a tombstone is longer, it returns
+// the lead: Cassandra must keep the tombstone while its timestamp is in the future, because it hides late writes.
 func (t Table) largestTTL() int {
-	return int((max(t.MaxTTL, t.Fence) + time.Second - 1) / time.Second)
+	return int((max(t.MaxTTL, store.TombstoneLead(t.Fence)) + time.Second - 1) / time.Second)
 }
 
 // gcGrace returns the gc_grace_seconds of a new table. cql/002_table.cql explains the value.

@@ -22,7 +22,6 @@ import (
 	"userinfo/access"
 	"userinfo/access/signature"
 	"userinfo/schema"
-	"userinfo/store"
 	"userinfo/tlsconf"
 )
 
@@ -154,7 +153,7 @@ func (c *Config) SchemaSpec() schema.Spec {
 	}
 	for _, k := range c.Collections {
 		s.Tables = append(s.Tables, schema.Table{
-			Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: store.TombstoneLead(*k.Fence),
+			Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence,
 		})
 	}
 	return s
