@@ -87,7 +87,7 @@ func summarizeFault(h *history.History, i int) Fault {
 	return f
 }
 
-// verdict returns the verdict for an invariant. If there is none, nothing was checked.
+// verdict returns the verdict for an invariant. Without one, it returns a verdict that has checked nothing.
 func (s Summary) verdict(invariant string) judge.Verdict {
 	if i := slices.IndexFunc(s.Verdicts, func(v judge.Verdict) bool { return v.Invariant == invariant }); i >= 0 {
 		return s.Verdicts[i]

@@ -4,42 +4,16 @@ import (
 	"go/ast"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
-
-// unfinished lists directories whose comments and test names do not follow the rules below yet. Remove an entry when its
-// files do. "." is the root with README.md.
-var unfinished = []string{
-	".",
-	"access",
-	"access/forwarded",
-	"access/signature",
-	"api",
-	"cmd/userinfo",
-	"drill/report",
-	"internal/config",
-	"internal/keyfile",
-	"store",
-	"store/cassandra",
-	"store/cassandra/coordinator",
-	"store/clockskew",
-	"store/seal",
-	"tlsconf",
-}
 
 // forbiddenPhrases are hard to read for readers of English as a second language. Each is split, so that the test does not
 // find itself.
 var forbiddenPhrases = regexp.MustCompile(`(?i)\b(of ` + `which|that ` + `of|who` + `ever|le` + `st [a-z]|but ` + `for|is ` + `none)\b`)
 
-func isUnfinished(file string) bool { return slices.Contains(unfinished, path.Dir(file)) }
-
 func TestComments_ContainNoForbiddenPhrases(t *testing.T) {
 	for _, s := range sourceFiles(t) {
-		if isUnfinished(s.name) {
-			continue
-		}
 		for _, group := range s.ast.Comments {
 			for _, phrase := range forbiddenPhrases.FindAllString(joinLines(group.Text()), -1) {
 				t.Errorf("%s:%d: the comment contains %q; say it more simply", s.name, s.fset.Position(group.Pos()).Line, phrase)
@@ -50,7 +24,7 @@ func TestComments_ContainNoForbiddenPhrases(t *testing.T) {
 
 func TestMarkdown_ContainsNoForbiddenPhrases(t *testing.T) {
 	walkFiles(t, func(file string) {
-		if path.Ext(file) != ".md" || isUnfinished(file) {
+		if path.Ext(file) != ".md" {
 			return
 		}
 		for _, phrase := range forbiddenPhrases.FindAllString(joinLines(string(readFile(t, file))), -1) {
@@ -82,7 +56,7 @@ var testName = regexp.MustCompile(`^Test[A-Z][A-Za-z0-9]*_[A-Z]`)
 
 func TestTests_AreNamedForTypeAndBehaviour(t *testing.T) {
 	for _, s := range sourceFiles(t) {
-		if !s.isTest || isUnfinished(s.name) {
+		if !s.isTest {
 			continue
 		}
 		for _, d := range s.ast.Decls {
