@@ -8,10 +8,10 @@ import (
 )
 
 // ListenerConfig returns the configuration of one TLS listener. Every handshake uses the Server that current returns when
-// the handshake begins, so replacing the Server reloads the listener. Connections that are already open go on.
+// the handshake begins, so replacing the Server reloads the listener. Open connections stay open.
 //
-// The protocol versions and ALPN protocols of the configuration itself, which net/http reads once, are those of the
-// Server that current returns now.
+// net/http reads the protocol versions and ALPN protocols of the returned configuration only once. They come from the
+// Server that current returns during the call of ListenerConfig.
 //
 // Session tickets survive a reload: they are encrypted with keys derived from the Server's TicketKey or, without one,
 // with keys that crypto/tls keeps for the returned configuration. On resumption, crypto/tls checks again that the client's

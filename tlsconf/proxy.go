@@ -17,8 +17,8 @@ import (
 type ProxySource struct {
 	// Network is a CIDR network, such as 10.0.0.7/32. If several networks contain an address, the longest prefix decides.
 	Network string `yaml:"network"`
-	// Mode is "required" (the default) or "optional". Without a header, a connection fails if the header is required, and
-	// is the proxy's own connection if it is optional.
+	// Mode is "required" (the default) or "optional". Required: a connection without a header fails. Optional: a connection
+	// without a header is the proxy's own.
 	Mode string `yaml:"mode"`
 }
 
@@ -121,8 +121,8 @@ func (p *Proxies) mode(peer net.Addr) proxyMode {
 //
 // Reading also fails after a malformed header, a header longer than 107 bytes (version 1) or 4112 bytes (version 2), a
 // header that is not complete within timeout, a version 2 header with command PROXY and an unspecified family, and a
-// second header. If the header is optional, a silent peer has sent no header, and the deadline of the TLS handshake
-// applies. TLVs are skipped: a proxy cannot vouch for a certificate in them.
+// second header. If the header is optional, a peer that sends nothing is treated as having no header, and the deadline of the
+// TLS handshake applies. TLVs are skipped: a proxy cannot vouch for a certificate in them.
 //
 // Accept never waits for a header. The first Read or RemoteAddr of the connection does.
 func NewProxyListener(l net.Listener, current func() *Proxies, timeout time.Duration) net.Listener {

@@ -23,7 +23,7 @@ type ServerFiles struct {
 	ClientCAs []ClientCA `yaml:"client_cas"`
 	// CRLs are files with revocation lists of the client CAs: PEM, or a single list in DER.
 	CRLs []string `yaml:"crls"`
-	// Denied is a text file that lists revoked client certificates, one a line:
+	// Denied is a text file that lists revoked client certificates, one per line:
 	//
 	//	serial=4F1A…                    a serial number in hexadecimal; applies to every client CA
 	//	sha256 Fingerprint=AB:CD:…      the SHA-256 of the certificate in hexadecimal
@@ -42,7 +42,7 @@ type ServerFiles struct {
 
 // ClientCA is a named bundle of CAs that sign client certificates.
 type ClientCA struct {
-	Name string `yaml:"name"` // the name that the certificates of clients in the configuration refer to
+	Name string `yaml:"name"` // the name used in certificates: ca:
 	File string `yaml:"file"` // PEM bundle
 }
 

@@ -25,7 +25,8 @@
 //
 //   - a private key or ticket key that somebody else can read. The ticket key is as sensitive as a CA key: with it,
 //     anybody can forge the session of any client that authenticates with a certificate;
-//   - a CA that stops publishing revocation lists. The last list stays in use, and Expiries shows its age;
+//   - a CA that stops publishing revocation lists. The last list stays in use, and Expiries shows when its next update
+//     was due;
 //   - a listed proxy that sends wrong addresses or passes on PROXY headers from its clients, and a host that can send
 //     packets from a listed address.
 package tlsconf

@@ -87,7 +87,7 @@ func expiryName(bundle string) string {
 	return "client_ca_" + bundle
 }
 
-// nameOfKey returns the name of the CA in all that has the same key as ca, or "" if there is none.
+// nameOfKey returns the name of the CA in all that has the same key as ca, or "" if no CA has that key.
 func (t *clientTrust) nameOfKey(ca *x509.Certificate, all []*x509.Certificate) string {
 	for _, other := range all {
 		if bytes.Equal(ca.RawSubjectPublicKeyInfo, other.RawSubjectPublicKeyInfo) {

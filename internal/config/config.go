@@ -5,10 +5,10 @@
 //
 // Invariants:
 //
-//  1. A configuration is used as a whole or not at all. Load returns all mistakes of a file at once, each with its line.
+//  1. A configuration file with a mistake is not used at all. Load returns all mistakes of a file at once, each with its line.
 //  2. A field that the program does not know is a mistake. A field without a value is a mistake, never the default.
-//  3. No error contains what a file holds, or a value that stands where another belongs: either may be a secret. An error
-//     contains names of fields.
+//  3. No error contains the contents of a file, or an invalid value: somebody may have put a secret in the wrong place. An
+//     error contains names of fields.
 //  4. A Snapshot never changes. A reload makes another and swaps one pointer, so that no request sees half a reload.
 //  5. A part that cannot be reloaded keeps its old state. The other parts are reloaded.
 //
@@ -32,7 +32,7 @@ import (
 // unless their comment says what happens without them. The name of a file is absolute, or relative to the directory of
 // the configuration file.
 type Config struct {
-	// Listen is the address to serve on, host:port. An empty host is every address of the machine.
+	// Listen is the address to serve on, host:port. An empty host means every address of the machine.
 	Listen string `yaml:"listen"`
 	// TLS names the files of the service's certificate and of its clients' CAs.
 	TLS tlsconf.ServerFiles `yaml:"tls"`
@@ -127,7 +127,7 @@ func (c *Config) PolicyConfig(now func() time.Time) access.PolicyConfig {
 	return p
 }
 
-// Policy returns the access policy of PolicyConfig. Its errors are field.Error.
+// Policy returns the access policy of PolicyConfig. Each error is a *field.Error.
 func (c *Config) Policy(now func() time.Time) (*access.Policy, error) {
 	return access.NewPolicy(c.PolicyConfig(now))
 }

@@ -20,8 +20,9 @@ type File struct {
 	*Config
 	// Name is the name of the file.
 	Name string
-
+	// Text is the content of the file as it was read.
 	Text []byte
+
 	root *yaml.Node
 }
 

@@ -10,7 +10,8 @@ import (
 
 // Limits protect the service from its clients.
 type Limits struct {
-	// MaxInFlight is the largest number of requests in progress. The next request is answered 503. Default 1024.
+	// MaxInFlight is the largest number of requests in flight, not counting health requests. The next request is answered
+	// 503. Default 1024.
 	MaxInFlight int `yaml:"max_in_flight"`
 	// MaxConnections is the largest number of open connections. The next connection is closed at once. Default 20000.
 	MaxConnections int `yaml:"max_connections"`

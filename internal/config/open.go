@@ -27,8 +27,8 @@ type Opened struct {
 }
 
 // Open reads every file that the configuration names. Its error joins one *Mistake for each mistake, with the line that
-// names the file. now is the clock by which certificates expire. A configuration without cassandra.hosts, which Load
-// rejects, has no Cassandra; its files are not opened.
+// names the file. now is the clock by which certificates expire. Without cassandra.hosts, Open does not open the files of
+// Cassandra. Only `userinfo dev` has such a configuration: Load rejects it.
 func (f *File) Open(now func() time.Time) (*Opened, error) {
 	o := &Opened{File: f}
 	var errs []error
@@ -61,7 +61,7 @@ func (f *File) Open(now func() time.Time) (*Opened, error) {
 	return o, nil
 }
 
-// fieldErrors returns an error of tlsconf, or a tree of them, as field.Error of the section at path.
+// fieldErrors returns an error of tlsconf, or a tree of them, as *field.Error with paths below path.
 func fieldErrors(path string, err error) error {
 	if err == nil {
 		return nil

@@ -17,7 +17,7 @@ type Proxies struct {
 	// Certificates are the names in the certificates of proxies that terminate TLS. The service attributes their requests to
 	// the client whose certificate they forward (RFC 9440), never to the proxy.
 	Certificates []access.CertificateName `yaml:"certificates"`
-	// ClientDN is a weaker way than RFC 9440. Default: off.
+	// ClientDN is less secure than RFC 9440. Default: off.
 	ClientDN ClientDN `yaml:"client_dn"`
 }
 
@@ -51,7 +51,7 @@ func (p Proxies) validate() error {
 	return errors.Join(errs...)
 }
 
-// sources returns the networks of ProxyProtocol. Its errors are field.Error.
+// sources returns the networks of ProxyProtocol. Each error is a *field.Error.
 func (p Proxies) sources() (*tlsconf.Proxies, error) {
 	sources, err := tlsconf.NewProxies(p.ProxyProtocol)
 	if err == nil {

@@ -29,8 +29,8 @@ type Options struct {
 
 // Reloader keeps the current Snapshot and replaces it when files change.
 //
-// It reloads six parts, in this order: tls, cassandra_tls, audit, clients (which is also audiences, proxies and the names of
-// key files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged once, and sets
+// It reloads six parts, in this order: tls, cassandra_tls, audit, clients (includes audiences, proxies and the names of key
+// files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged once, and sets
 // userinfo_reload_failed{part} to 1 until its files are usable again. All parts that have changed come into force at the
 // same moment: one atomic pointer is swapped.
 //
@@ -76,7 +76,7 @@ func NewReloader(o *Opened, options Options) *Reloader {
 // Current returns the Snapshot in force. It is safe for concurrent use.
 func (r *Reloader) Current() *Snapshot { return r.current.Load() }
 
-// Run calls Reload every ReloadInterval until ctx ends, and at once, with force, for each value from force.
+// Run calls Reload every ReloadInterval until ctx ends. Whenever the channel force receives, it calls Reload(true) at once.
 func (r *Reloader) Run(ctx context.Context, force <-chan os.Signal) {
 	tick := time.NewTicker(ReloadInterval)
 	defer tick.Stop()

@@ -14,7 +14,7 @@ import (
 
 // Snapshot is everything that a reload can change. It never changes itself, and is safe for concurrent use.
 //
-// A request uses the Rules that are current when it begins until it ends. A TLS handshake uses one Server, a connection to
+// A request takes the current Rules when it begins and keeps them to its end. A TLS handshake uses one Server, a connection to
 // Cassandra one Client, and an operation on a sealed row one set of keys.
 type Snapshot struct {
 	// Rules decide about requests. They hold the client CAs of Server.
@@ -47,7 +47,7 @@ type clientRules struct {
 	proxies *tlsconf.Proxies
 }
 
-// newClientRules returns the rules of a checked configuration. Its errors are field.Error.
+// newClientRules returns the rules of a checked configuration. Each error is a *field.Error.
 func newClientRules(c *Config, now func() time.Time) (clientRules, error) {
 	policy, err := c.Policy(now)
 	if err != nil {

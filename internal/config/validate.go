@@ -9,7 +9,7 @@ import (
 	"userinfo/internal/field"
 )
 
-// validate returns every mistake in c that can be found without opening another file. Its errors are field.Error. Defaults
+// validate returns every mistake in c that can be found without opening another file. Each error is a *field.Error. Defaults
 // must have been applied.
 func (c *Config) validate() error {
 	errs := []error{
