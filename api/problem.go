@@ -92,7 +92,7 @@ var sharedProblems = []struct {
 	{store.ErrDeleted, problem{Type: "deleted", Title: "Deleted recently", Status: http.StatusConflict,
 		Detail: "This key was deleted recently and stays deleted. Use a new key."}},
 	{store.ErrNotEverywhere, problem{Type: "not-everywhere", Title: "Deleted, but not yet everywhere", Status: http.StatusServiceUnavailable,
-		Detail: "The value is deleted in this datacentre. Another datacentre has not confirmed the delete and may still have the value. Send the request again.", retryAfter: 5}},
+		Detail: "The value is deleted in this datacentre. Another datacentre has not confirmed the delete and may still have the value. The service finishes the delete. Repeat the request to learn when every datacentre has it.", retryAfter: 5}},
 	{store.ErrKey, problem{Type: "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
 		Detail: "This collection cannot have such a key: its keys are UTF-8."}},
 	{store.ErrTTL, problem{Type: "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
