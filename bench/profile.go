@@ -21,7 +21,7 @@ var profileSource []byte
 // profile makes a CPU profile of the service.
 func (b *bench) profile(args []string) error {
 	f, o := b.flags("profile")
-	into := f.String("profile", "", "`FILE` of the profile, in pprof's format; go build optimizes by cmd/userinfo/default.pgo. Default: cpu.pprof in -out")
+	into := f.String("profile", "", "`FILE` of the profile, in pprof's format. Default: cpu.pprof in -out")
 	names, args := splitNames(args)
 	if err := o.parse(f, args, "against", "url", "memory"); err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// scanInterval is the time between two scans, on average; it varies by a fifth. A pending delete is finished well
-	// within a minute of a datacentre's return.
+	// scanInterval is the time between two scans, on average; it varies by a fifth. If few deletes are pending, they are
+	// finished within seconds after a datacentre's return. A backlog takes longer: see scanLimit.
 	scanInterval = 5 * time.Second
 	// scanLimit is how many entries of a bucket one scan reads.
 	scanLimit = 64

@@ -27,7 +27,7 @@ func (r *Run) report() (*report.Document, error) {
 	d := new(report.Document)
 	d.Heading(1, "Benchmark")
 	d.Paragraph("Measured on %s with:", r.Began.Format("2006-01-02"))
-	d.Code("go run ./bench " + strings.Join(r.Command, " "))
+	d.Code(strings.ReplaceAll("go run ./bench "+strings.Join(r.Command, " "), " ; ", "\ngo run ./bench ")) // see Read
 	d.Paragraph("Targets ran in turns, some seconds each. A figure is the median of the rounds; the range over the rounds is in " +
 		"parentheses. CPU is the time that all processes of a kind used, divided by the number of correct answers. Latency counts from when a request was due " +
 		"(open loop) or sent (closed loop). All processes share this machine, so compare figures within this report only.")

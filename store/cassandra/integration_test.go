@@ -166,21 +166,7 @@ func metricValues(t *testing.T, r *prometheus.Registry, name string) map[string]
 func startNode(t *testing.T) *node {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cluster, err := testcluster.Start(ctx, testcluster.OneNode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	config := cassandra.Config{
-		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, Keyspace: "contract", LocalDatacentre: "dc1",
-		Username: testcluster.Username, Password: cluster.Password(),
-		TLS:     func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS13} },
-		Timeout: 10 * time.Second,
-	}
+	cluster, config := startCluster(t, ctx, testcluster.OneNode())
 	log := slog.New(slog.DiscardHandler)
 	admin := createTables(t, ctx, config, log)
 	registry := prometheus.NewRegistry()
@@ -190,6 +176,26 @@ func startNode(t *testing.T) *node {
 	}
 	t.Cleanup(session.Close)
 	return &node{cluster.Nodes("dc1")[0], session, registry, admin}
+}
+
+// startCluster starts a cluster for the time of the test, and returns the settings of a session in its datacentre dc1.
+func startCluster(t *testing.T, ctx context.Context, options testcluster.Options) (*testcluster.Cluster, cassandra.Config) {
+	t.Helper()
+	cluster, err := testcluster.Start(ctx, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return cluster, cassandra.Config{
+		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, Keyspace: "contract", LocalDatacentre: "dc1",
+		Username: testcluster.Username, Password: cluster.Password(),
+		TLS:     func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS13} },
+		Timeout: 10 * time.Second,
+	}
 }
 
 func createTables(t *testing.T, ctx context.Context, config cassandra.Config, log *slog.Logger) *cassandra.Admin {

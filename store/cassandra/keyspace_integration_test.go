@@ -4,7 +4,6 @@ package cassandra_test
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 	"testing"
 	"time"
@@ -23,21 +22,7 @@ import (
 func TestSession_SurvivesKeyspaceWithoutLocalReplicas(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cluster, err := testcluster.Start(ctx, testcluster.Options{NodesPerDC: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	config := cassandra.Config{
-		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, Keyspace: "contract", LocalDatacentre: "dc1",
-		Username: testcluster.Username, Password: cluster.Password(),
-		TLS:     func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS13} },
-		Timeout: 10 * time.Second,
-	}
+	_, config := startCluster(t, ctx, testcluster.Options{NodesPerDC: 1})
 	log := slog.New(slog.DiscardHandler)
 	admin, err := cassandra.OpenAdmin(ctx, config, log)
 	if err != nil {
