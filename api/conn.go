@@ -40,7 +40,7 @@ type conn struct {
 }
 
 // newConn returns a conn and starts its timer. Without the timer, a client of HTTP/2 could keep a connection open for
-// idleTimeout without sending a request.
+// ServerConfig.IdleTimeout without sending a request.
 func (s *Server) newConn(c net.Conn) *conn {
 	s.awaitingRequest.Add(1)
 	timer := time.AfterFunc(firstRequestTimeout, func() { _ = c.Close() }) // net/http notices the close when it reads

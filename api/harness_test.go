@@ -209,12 +209,12 @@ func start(t testing.TB, u setup) *service {
 			DynamicRecordSizingDisabled: true, // as in tlsconf
 		},
 		MaxConnections: orElse(u.maxConnections, 20_000),
+		IdleTimeout:    orElse(u.idleTimeout, DefaultIdleTimeout),
 		Drain:          u.drain,
 		Grace:          orElse(u.grace, patience),
 		Registry:       s.registry,
 		Log:            s.api.config.Log,
 	})
-	s.server.http.IdleTimeout = orElse(u.idleTimeout, idleTimeout)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

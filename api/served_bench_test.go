@@ -92,7 +92,7 @@ func startFloor(b *testing.B, size int) (addr string) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(value)))
 			_, _ = w.Write(value)
 		}),
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: DefaultIdleTimeout,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 		TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{serverCertificate()}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: testCA().Pool(), MinVersion: tls.VersionTLS13,

@@ -18,12 +18,14 @@ import (
 // after it has sent a request, and does not retry, so the store gets nearly all of that time.
 const RequestTimeout = 2800 * time.Millisecond
 
+// DefaultIdleTimeout is the usual ServerConfig.IdleTimeout.
+const DefaultIdleTimeout = 75 * time.Second
+
 // Limits of a connection.
 const (
 	headerTimeout       = 2 * time.Second         // for the TLS handshake, and for the header of a request
 	readTimeout         = 2500 * time.Millisecond // for the header and the body of a request
 	writeTimeout        = 3 * time.Second         // from the end of the header until the response is written
-	idleTimeout         = 75 * time.Second        // between two requests
 	firstRequestTimeout = 4 * time.Second         // from the accept until the first request's header is complete
 	maxHeaderBytes      = 64 << 10
 )
@@ -35,6 +37,8 @@ type ServerConfig struct {
 	TLS *tls.Config
 	// MaxConnections is the maximum number of open connections. The next one is closed at once.
 	MaxConnections int
+	// IdleTimeout is how long a connection may be open without a request after its first one. Then the server closes it.
+	IdleTimeout time.Duration
 	// Drain is how long the server keeps accepting connections after it has started to shut down.
 	Drain time.Duration
 	// Grace is how long requests in flight may take after that.
@@ -64,7 +68,7 @@ func NewServer(config ServerConfig) *Server {
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
-			IdleTimeout:       idleTimeout,
+			IdleTimeout:       config.IdleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			// WriteTimeout does not end the handlers of an HTTP/2 client that stops reading.
 			HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},

@@ -112,6 +112,7 @@ func (s *service) serve(ctx context.Context, l net.Listener, open tables) error 
 		API:            handler,
 		TLS:            tlsconf.ListenerConfig(func() *tlsconf.Server { return s.reloader.Current().Server }),
 		MaxConnections: s.config.Limits.MaxConnections,
+		IdleTimeout:    s.config.Limits.IdleTimeout,
 		Drain:          *s.config.Shutdown.Drain,
 		Grace:          s.config.Shutdown.Grace,
 		Registry:       s.registry,

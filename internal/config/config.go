@@ -21,6 +21,7 @@ import (
 
 	"userinfo/access"
 	"userinfo/access/signature"
+	"userinfo/api"
 	"userinfo/schema"
 	"userinfo/tlsconf"
 )
@@ -79,6 +80,7 @@ func (c *Config) ApplyDefaults() {
 	setDefault(&c.Signatures.Nonces, signature.DefaultNonces)
 	setDefault(&c.Limits.MaxInFlight, 1024)
 	setDefault(&c.Limits.MaxConnections, 20000)
+	setDefault(&c.Limits.IdleTimeout, api.DefaultIdleTimeout)
 	setDefault(&c.Limits.PerClient.MaxInFlight, (c.Limits.MaxInFlight+1)/2)
 	setDefault(&c.Shutdown.Grace, 5*time.Second)
 	setDefault(&c.LogLevel, "info")

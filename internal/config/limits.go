@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"userinfo/access"
 	"userinfo/internal/field"
@@ -15,10 +16,20 @@ type Limits struct {
 	MaxInFlight int `yaml:"max_in_flight"`
 	// MaxConnections is the largest number of open connections. The next connection is closed at once. Default 20000.
 	MaxConnections int `yaml:"max_connections"`
+	// IdleTimeout is how long a connection stays open between two requests. A proxy that keeps connections must close them
+	// earlier. From 5s to 24h. Default 75s.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
 	// PerClient are the limits of each client that does not set its own. PerClient.MaxInFlight is half of MaxInFlight by
 	// default, so that one client cannot use the whole service. The other limits have no default: they are off.
 	PerClient access.Limits `yaml:"per_client"`
 }
+
+// Bounds of Limits.IdleTimeout. A shorter time would make clients connect for nearly every request. A longer time would keep
+// the connections of clients that have gone without a word.
+const (
+	minIdleTimeout = 5 * time.Second
+	maxIdleTimeout = 24 * time.Hour
+)
 
 // validateLimits also rejects a client's limit that is larger than the service's: it would limit nothing.
 func (c *Config) validateLimits() error {
@@ -28,6 +39,9 @@ func (c *Config) validateLimits() error {
 	}
 	if c.Limits.MaxConnections < 1 {
 		errs = append(errs, field.Errorf("limits.max_connections", "must be at least 1"))
+	}
+	if t := c.Limits.IdleTimeout; t < minIdleTimeout || t > maxIdleTimeout {
+		errs = append(errs, field.Errorf("limits.idle_timeout", "must be from 5s to 24h"))
 	}
 	errs = append(errs, c.Limits.PerClient.Validate("limits.per_client"))
 	total := c.Limits.MaxInFlight
