@@ -371,8 +371,10 @@ func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o 
 	w := httptest.NewRecorder()
 	a.ServeHTTP(w, r)
 
+	get := r.Clone(t.Context())
+	get.Method = http.MethodGet // ValidateResponse ignores the response to a HEAD. The recorder keeps the body of one.
 	err := openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, Route: &routers.Route{Spec: doc, Operation: o}},
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: get, Route: &routers.Route{Spec: doc, Operation: o}},
 		Status:                 w.Code,
 		Header:                 w.Header(),
 		Body:                   io.NopCloser(strings.NewReader(w.Body.String())),

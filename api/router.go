@@ -42,11 +42,17 @@ func (a *API) routes() []*route {
 		ErrorHandling: promhttp.ContinueOnError,
 		ErrorLog:      slog.NewLogLogger(a.config.Log.Handler(), slog.LevelError),
 	})
-	all := []*route{
+	operator := []*route{
 		{method: http.MethodGet, path: "/healthz", health: true, handler: healthHandler(a.alive)},
 		{method: http.MethodGet, path: "/readyz", health: true, handler: healthHandler(a.ready)},
 		{method: http.MethodGet, path: "/metrics", handler: operatorHandler(access.Metrics, metricsHandler)},
 		{method: http.MethodGet, path: "/openapi", handler: operatorHandler(access.OpenAPI, http.HandlerFunc(serveDescription))},
+	}
+	var all []*route
+	for _, rt := range operator {
+		head := *rt // probes and wget --spider use HEAD. net/http sends the headers and drops the body.
+		head.method = http.MethodHead
+		all = append(all, rt, &head)
 	}
 	for _, config := range a.config.Collections {
 		c := newCollection(config)
@@ -89,7 +95,7 @@ func (a *API) newRouter() *httprouter.Router {
 // allowedMethods returns the methods of the resource with this path, or "" if there is no such resource.
 func allowedMethods(router *httprouter.Router, path string) string {
 	var methods []string
-	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
 		if h, _, _ := router.Lookup(method, path); h != nil {
 			methods = append(methods, method)
 		}

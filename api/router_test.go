@@ -1,8 +1,14 @@
 package api
 
 import (
+	"context"
+	"net/http"
+	"reflect"
 	"strings"
 	"testing"
+
+	"userinfo/access"
+	"userinfo/store"
 )
 
 const keyMethods = "GET, PUT, POST, PATCH, DELETE"
@@ -42,7 +48,7 @@ func TestRouter_MethodNotAllowed(t *testing.T) {
 	for _, protocol := range protocols {
 		c := s.client(t, protocol)
 		for _, path := range []struct{ path, allow string }{
-			{"/sessions/v1/k", keyMethods}, {"/sessions/v1/..", keyMethods}, {"/healthz", "GET"}, {"/readyz", "GET"}, {"/metrics", "GET"}, {"/openapi", "GET"},
+			{"/sessions/v1/k", keyMethods}, {"/sessions/v1/..", keyMethods}, {"/healthz", "GET, HEAD"}, {"/readyz", "GET, HEAD"}, {"/metrics", "GET, HEAD"}, {"/openapi", "GET, HEAD"},
 		} {
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "get", "Get", "BREW"} {
 				if strings.Contains(", "+path.allow+",", ", "+method+",") {
@@ -61,6 +67,41 @@ func TestRouter_MethodNotAllowed(t *testing.T) {
 				checkProblem(t, got, 405, "method-not-allowed")
 			}
 		}
+	}
+}
+
+// TestRouter_HeadIsGetWithoutBody compares the responses to both methods, for every operator resource and refusal.
+func TestRouter_HeadIsGetWithoutBody(t *testing.T) {
+	s := start(t, setup{policy: healthOf(access.Alternative{Token: new(true)})})
+	closed := start(t, setup{ready: func(context.Context) error { return store.ErrUnavailable }})
+	for _, protocol := range protocols {
+		for _, test := range []struct {
+			s      *service
+			path   string
+			token  access.Token
+			status int
+		}{
+			{s, "/healthz", wiki, 200}, {s, "/readyz", wiki, 200}, {s, "/metrics", prom, 200}, {s, "/openapi", docs, 200},
+			{s, "/healthz?x", wiki, 400}, {s, "/healthz", "unknown", 401}, {s, "/metrics", wiki, 403}, {s, "/openapi", prom, 403},
+			{closed, "/readyz", wiki, 503}, {closed, "/healthz", wiki, 200},
+		} {
+			c := test.s.client(t, protocol)
+			get := test.s.must(t, c, ask{method: "GET", path: test.path, header: as(test.token)})
+			head := test.s.must(t, c, ask{method: "HEAD", path: test.path, header: as(test.token)})
+			for _, h := range []http.Header{get.header, head.header} {
+				h.Del("Date")
+			}
+			if get.status != test.status || head.status != test.status || get.body == "" || head.body != "" || head.close != get.close || !reflect.DeepEqual(get.header, head.header) {
+				t.Errorf("%s %s: GET %d %v, HEAD %d %v %q; want %d twice, the second without a body", protocol, test.path,
+					get.status, get.header, head.status, head.header, head.body, test.status)
+			}
+			if test.path != "/metrics" && head.header.Get("Content-Length") == "" {
+				t.Errorf("%s HEAD %s: no Content-Length in %v", protocol, test.path, head.header)
+			}
+		}
+	}
+	if got := requests(t, s)["HEAD /healthz 200"]; got != 2 {
+		t.Errorf("%d requests are counted as HEAD /healthz 200; want 2: %v", got, requests(t, s))
 	}
 }
 
