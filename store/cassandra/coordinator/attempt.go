@@ -13,25 +13,33 @@ import (
 
 // attempt is one try of a statement on one node.
 type attempt struct {
+	ctx    context.Context // the statement's
+	cancel context.CancelFunc
 	runner *Runner
 	policy CallPolicy
 	asked  *askedNodes // of the call
 	began  time.Time
 	hedge  bool
-	cancel context.CancelFunc
 
 	node atomic.Pointer[node] // nil until the driver has picked the node
 
 	mu    sync.Mutex // guards the fields below
 	slow  bool       // marked as slow
-	ended bool       // the driver has returned
+	ended bool       // the driver has returned, or the attempt is superseded
 }
 
-// isOpen reports whether nothing is known about the attempt yet: it has neither ended nor been marked as slow.
-func (a *attempt) isOpen() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return !a.ended && !a.slow
+// newAttempt returns an attempt of a call with this context, and its own context, which chooses its node.
+func newAttempt(ctx context.Context, r *Runner, p CallPolicy, asked *askedNodes, hedge bool) *attempt {
+	a := &attempt{runner: r, policy: p, asked: asked, began: time.Now(), hedge: hedge}
+	ctx, a.cancel = context.WithCancel(ctx)
+	a.ctx = withChoice(ctx, a)
+	return a
+}
+
+// wasCancelled reports whether the attempt failed with err because its context has ended.
+func (a *attempt) wasCancelled(err error) bool {
+	cause := a.ctx.Err()
+	return cause != nil && errors.Is(err, cause)
 }
 
 // markSlow records once that the attempt is slow. It does nothing after the attempt has ended.
@@ -45,14 +53,26 @@ func (a *attempt) markSlow() {
 	a.record(errSlow)
 }
 
-// end records how the attempt ended. ctx is the context of the attempt. An attempt that was cancelled records nothing.
-func (a *attempt) end(ctx context.Context, err error) {
+// supersede records that a call has ended without waiting for the attempt, which was not slow yet. It does nothing if more
+// is known.
+func (a *attempt) supersede() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ended = true
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if a.slow || a.ended {
 		return
 	}
+	a.ended = true
+	a.record(errSuperseded)
+}
+
+// end records how the attempt ended. An attempt that was cancelled records nothing.
+func (a *attempt) end(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended || err != nil && a.wasCancelled(err) {
+		return
+	}
+	a.ended = true
 	a.record(err)
 }
 
@@ -62,16 +82,19 @@ func (a *attempt) end(ctx context.Context, err error) {
 // it is well.
 func (a *attempt) record(err error) {
 	a.runner.metrics.attempts[outcomeOf(err)].Inc()
-	if a.policy.Read && err == nil {
+	if a.policy.Read && (err == nil || errors.Is(err, errSuperseded)) {
 		a.runner.readDelay.observe(time.Since(a.began))
 	}
 	n := a.node.Load()
 	if n == nil || a.policy.EachQuorum {
 		return
 	}
+	now := a.runner.nodes.now()
 	switch {
+	case errors.Is(err, errSuperseded):
+		n.breaker.recordSuperseded(now)
 	case err != nil && !isPermanent(err):
-		n.breaker.recordFailure(a.runner.nodes.now())
+		n.breaker.recordFailure(now)
 	case err == nil && !a.slow:
 		n.breaker.recordSuccess()
 	}

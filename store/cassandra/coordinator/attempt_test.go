@@ -8,75 +8,57 @@ import (
 	"github.com/gocql/gocql"
 )
 
-func TestAttempt_SupersededInTimeLeavesBreakerClosed(t *testing.T) {
+func TestAttempt_SupersededOnceLeavesBreakerClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
-		c.set("a", reply{after: SlowAfter - 10*time.Millisecond})
+		c := usualReads()
 		for range 5 * maxFailures {
+			c.set("a", never)
 			wantAsked(t, c.read(t, "b"), "a", "b")
-			waitForSuperseded()
+			time.Sleep(SlowAfter)
+			c.set("a", quick)
+			wantAsked(t, c.read(t, "a"), "a")
 		}
 		c.wantFailures(t, "a", 0)
 	})
 }
 
+func TestAttempt_SupersededOnDeadNodeOpensBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := usualReads()
+		c.set("a", never)
+		start := time.Now()
+		for !c.nodes.node("a").breaker.open() {
+			wantAsked(t, c.read(t, "b"), "a", "b")
+			if time.Since(start) > 2*SlowAfter {
+				t.Fatalf("%v of reads that a dead node did not answer have not opened its breaker", time.Since(start))
+			}
+		}
+		if took := time.Since(start); took < SlowAfter {
+			t.Errorf("the breaker opened after %v, want at least %v", took, SlowAfter)
+		}
+		wantAsked(t, c.read(t, "b"), "b")
+	})
+}
+
+func TestAttempt_SupersededIsCancelledAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := usualReads()
+		c.set("a", never)
+		c.read(t, "b")
+		c.wantNothingRunning(t)
+	})
+}
+
 func TestAttempt_SupersededCountsInHedgeDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
-		c.set("a", reply{after: 100 * time.Millisecond})
+		c := usualReads()
+		c.set("a", never)
 		before := c.readDelay.get()
 		c.read(t, "b")
-		waitForSuperseded()
 		if after := c.readDelay.get(); after <= before {
 			t.Errorf("the hedge delay was %v and is %v, want more", before, after)
 		}
 	})
-}
-
-func TestAttempt_SupersededOnDeadNodeOpensBreaker(t *testing.T) {
-	for name, r := range map[string]reply{
-		"the node never answers":           never,
-		"the connection is lost in time":   {after: SlowAfter - 10*time.Millisecond, err: errDown},
-		"Cassandra reports an error later": {after: SlowAfter - 10*time.Millisecond, err: codeError(gocql.ErrCodeUnavailable)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := usualReads(t)
-				c.set("a", r)
-				for range maxFailures {
-					c.read(t, "b")
-				}
-				waitForSuperseded()
-				c.wantFailures(t, "a", maxFailures)
-				wantAsked(t, c.read(t, "b"), "b")
-				c.wantNothingRunning(t)
-			})
-		})
-	}
-}
-
-func TestAttempt_SupersededReportsItsOwnOutcomeToBreaker(t *testing.T) {
-	for name, c := range map[string]struct {
-		reply reply
-		want  int // failures, after one before
-	}{
-		"success closes it":             {reply{after: 100 * time.Millisecond}, 0},
-		"permanent error leaves it":     {reply{after: 100 * time.Millisecond, err: codeError(gocql.ErrCodeInvalid)}, 1},
-		"error counts as failure":       {reply{after: 100 * time.Millisecond, err: errDown}, 2},
-		"no answer in time counts once": {never, 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				cl := usualReads(t)
-				cl.set("a", c.reply)
-				cl.nodes.node("a").breaker.recordFailure(time.Now())
-				cl.read(t, "b")
-				waitForSuperseded()
-				cl.wantFailures(t, "a", c.want)
-				cl.wantNothingRunning(t)
-			})
-		})
-	}
 }
 
 func TestAttempt_SuccessAfterSlowLeavesBreaker(t *testing.T) {
@@ -91,7 +73,7 @@ func TestAttempt_SuccessAfterSlowLeavesBreaker(t *testing.T) {
 
 func TestAttempt_LosingHedgeLeavesBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", reply{after: 100 * time.Millisecond})
 		c.set("b", never)
 		c.read(t, "a")
@@ -104,7 +86,7 @@ func TestAttempt_LosingHedgeLeavesBreaker(t *testing.T) {
 
 func TestAttempt_AbandonedByClientLeavesBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", never)
 		_, _ = c.run(CallPolicy{Read: true}, 20*time.Millisecond)
 		c.wantNothingRunning(t)
@@ -113,17 +95,18 @@ func TestAttempt_AbandonedByClientLeavesBreaker(t *testing.T) {
 	})
 }
 
-func TestAttempt_AbandonedByClientAfterHedgeStillReportsToBreaker(t *testing.T) {
+func TestAttempt_AbandonedByClientAfterHedgeIsSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", never)
 		c.set("b", never)
 		if got, err := c.run(CallPolicy{Read: true}, 100*time.Millisecond); err == nil {
 			t.Errorf("got an answer from %q", got)
 		}
-		waitForSuperseded()
-		c.wantFailures(t, "a", 1)
-		c.wantFailures(t, "b", 0)
+		c.wantNothingRunning(t)
+		if a, b := c.nodes.node("a"), c.nodes.node("b"); a.breaker.suspected.Load() == 0 || b.breaker.suspected.Load() != 0 {
+			t.Error("want node a suspected, and node b not")
+		}
 	})
 }
 

@@ -15,6 +15,7 @@ const (
 type breaker struct {
 	failures  atomic.Int32 // in a row
 	nextProbe atomic.Int64 // when an open breaker allows a request again, ns since 1970
+	suspected atomic.Int64 // when the node was first superseded since its last success, ns since 1970; 0: it was not
 }
 
 // open reports whether the node keeps failing.
@@ -31,7 +32,21 @@ func (b *breaker) allow(now time.Time) bool {
 }
 
 // recordSuccess closes the breaker.
-func (b *breaker) recordSuccess() { b.failures.Store(0) }
+func (b *breaker) recordSuccess() {
+	b.failures.Store(0)
+	b.suspected.Store(0)
+}
+
+// recordSuperseded records that another node has answered in place of this one. That happens to a healthy node, too. It
+// counts as a failure if the node has been superseded for SlowAfter without a success in between.
+func (b *breaker) recordSuperseded(now time.Time) {
+	if b.suspected.CompareAndSwap(0, now.UnixNano()) {
+		return
+	}
+	if since := b.suspected.Load(); since != 0 && now.UnixNano()-since >= int64(SlowAfter) {
+		b.recordFailure(now)
+	}
+}
 
 // recordFailure counts a failure. The third in a row opens the breaker.
 func (b *breaker) recordFailure(now time.Time) {

@@ -84,3 +84,23 @@ func TestBreaker_AllowsOneProbeToConcurrentCallers(t *testing.T) {
 		t.Error("closed again, and allows nothing")
 	}
 }
+
+func TestBreaker_CountsNodeSupersededForLongAsFailing(t *testing.T) {
+	var b breaker
+	start := time.Now()
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	b.recordSuperseded(at(0))
+	b.recordSuperseded(at(SlowAfter - 1))
+	if got := b.failures.Load(); got != 0 {
+		t.Errorf("%d failures before SlowAfter, want 0", got)
+	}
+	b.recordSuperseded(at(SlowAfter))
+	if got := b.failures.Load(); got != 1 {
+		t.Errorf("%d failures after SlowAfter, want 1", got)
+	}
+	b.recordSuccess()
+	b.recordSuperseded(at(2 * SlowAfter))
+	if got := b.failures.Load(); got != 0 {
+		t.Errorf("%d failures after a success, want 0", got)
+	}
+}

@@ -30,7 +30,7 @@ func TestHedgeBudget_LimitsHedgesToATenth(t *testing.T) {
 	})
 	t.Run("of reads that take longer than usual", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := usualReads(t)
+			c := usualReads()
 			c.set("a", reply{after: 100 * time.Millisecond})
 			c.set("b", reply{after: 100 * time.Millisecond})
 			hedges := 0

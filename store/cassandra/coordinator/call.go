@@ -29,7 +29,8 @@ type result[T any] struct {
 	err     error
 }
 
-// hedgedCall is the state of one call of Run. Only the goroutine of Run changes it. Attempts use statement,
+// hedgedCall is the state of one call of Run. The caller's goroutine owns it until the timer fires during the first attempt,
+// and from then on the timer's goroutine. Other goroutines, and the caller's during the first attempt, use only statement,
 // results, decided and asked.
 type hedgedCall[T any] struct {
 	ctx       context.Context
@@ -38,7 +39,7 @@ type hedgedCall[T any] struct {
 	statement func(context.Context) (T, error)
 
 	results chan result[T]
-	decided chan struct{} // closed when the call has returned and no result is received any more
+	decided chan struct{} // closed when value and err are set
 	asked   askedNodes
 
 	nodes       int // nodes in a round
@@ -48,74 +49,124 @@ type hedgedCall[T any] struct {
 	hedgedEarly bool
 	waits       int           // how many times slow nodes were waited for
 	pause       time.Duration // before the next round
-	lastErr     error
+	lastErr     error         // of the last failed attempt
+
+	value T
+	err   error
 }
 
 func newHedgedCall[T any](ctx context.Context, r *Runner, p CallPolicy, statement func(context.Context) (T, error)) *hedgedCall[T] {
 	return &hedgedCall[T]{
 		ctx: ctx, runner: r, policy: p, statement: statement,
-		results: make(chan result[T], 1), decided: make(chan struct{}),
+		results: make(chan result[T]), decided: make(chan struct{}),
 		nodes: r.nodes.count(), pause: retryPause,
 	}
 }
 
-// run makes the call and returns its result.
-func (c *hedgedCall[T]) run() (value T, err error) {
-	defer c.end()
-	c.start(false)
-	timer := time.NewTimer(c.firstWait())
+// run makes the call and returns its result. The first attempt runs in the caller's goroutine: most calls need no other,
+// and starting one costs more than the rest of the call (see BenchmarkCall).
+func (c *hedgedCall[T]) run() (T, error) {
+	first := c.newAttempt(false)
+	timer := time.AfterFunc(c.firstWait(), func() { c.finish(c.loop(c.act())) })
+	r := c.try(first)
+	switch {
+	case !timer.Stop():
+		c.deliver(r)
+	case c.receive(&r):
+		c.finish(r.value, r.err)
+	default:
+		c.finish(c.loop(c.planRetry()))
+	}
+	<-c.decided
+	return c.value, c.err
+}
+
+// loop waits for results, for its timer and for the context until the call is decided, and returns the call's result.
+func (c *hedgedCall[T]) loop(wait time.Duration) (value T, err error) {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
 		select {
 		case r := <-c.results:
-			if r.err == nil {
-				c.countWin(r.attempt)
-				return r.value, nil
-			}
-			c.running--
-			c.lastErr = r.err
-			if isPermanent(r.err) || (c.exhausted() && c.running == 0) {
-				return value, r.err
+			if c.receive(&r) {
+				return r.value, r.err
 			}
 			timer.Reset(c.planRetry())
 		case <-timer.C:
 			timer.Reset(c.act())
 		case <-c.ctx.Done():
-			return value, errors.Join(c.ctx.Err(), c.lastErr)
+			return value, c.contextError()
 		}
 	}
 }
 
-// start starts an attempt in a goroutine of its own. The goroutine ends when the driver returns. It never waits for
-// the call: see decided.
-func (c *hedgedCall[T]) start(hedge bool) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
-	a := &attempt{runner: c.runner, policy: c.policy, asked: &c.asked, began: time.Now(), hedge: hedge, cancel: cancel}
+// receive counts the result of an attempt. It returns true if the result decides the call.
+func (c *hedgedCall[T]) receive(r *result[T]) (decided bool) {
+	c.running--
+	switch {
+	case r.err == nil:
+		if r.attempt.hedge {
+			c.runner.metrics.hedgesWon.Inc()
+		}
+		return true
+	case r.attempt.wasCancelled(r.err):
+		r.err = c.contextError()
+		return true
+	}
+	c.lastErr = r.err
+	return isPermanent(r.err) || (c.exhausted() && c.running == 0)
+}
+
+// contextError returns the error of a call whose context has ended.
+func (c *hedgedCall[T]) contextError() error { return errors.Join(c.ctx.Err(), c.lastErr) }
+
+// finish sets the result of the call, and cancels the attempts that still run.
+func (c *hedgedCall[T]) finish(value T, err error) {
+	c.value, c.err = value, err
+	close(c.decided)
+	if c.hedgedEarly {
+		c.attempts[0].supersede()
+	}
+	for _, a := range c.attempts {
+		a.cancel()
+	}
+}
+
+func (c *hedgedCall[T]) newAttempt(hedge bool) *attempt {
+	a := newAttempt(c.ctx, c.runner, c.policy, &c.asked, hedge)
 	c.attempts = append(c.attempts, a)
 	c.running++
-	ctx = withChoice(ctx, a)
-	go func() {
-		defer cancel()
-		value, err := c.statement(ctx)
-		a.end(ctx, err)
-		select {
-		case c.results <- result[T]{a, value, err}:
-		case <-c.decided:
-		}
-	}()
+	return a
+}
+
+// try runs one attempt.
+func (c *hedgedCall[T]) try(a *attempt) result[T] {
+	value, err := c.statement(a.ctx)
+	a.end(err)
+	if err != nil {
+		return result[T]{attempt: a, err: err}
+	}
+	return result[T]{attempt: a, value: value}
+}
+
+// deliver hands a result to the goroutine that decides. It drops the result if the call is decided.
+func (c *hedgedCall[T]) deliver(r result[T]) {
+	select {
+	case c.results <- r:
+	case <-c.decided:
+	}
+}
+
+// start starts an attempt in a goroutine of its own. The goroutine ends when the driver returns.
+func (c *hedgedCall[T]) start(hedge bool) {
+	a := c.newAttempt(hedge)
+	go func() { c.deliver(c.try(a)) }()
 }
 
 // startHedge starts a hedged attempt.
 func (c *hedgedCall[T]) startHedge() {
 	c.runner.metrics.hedges.Inc()
 	c.start(true)
-}
-
-// countWin counts a call that a hedged attempt has decided.
-func (c *hedgedCall[T]) countWin(a *attempt) {
-	if a.hedge {
-		c.runner.metrics.hedgesWon.Inc()
-	}
 }
 
 // firstWait returns how long to wait for the first attempt, and sets what to do then.
@@ -197,22 +248,3 @@ func (c *hedgedCall[T]) exhausted() bool { return c.policy.EachQuorum && len(c.a
 
 // roundIsFull reports whether the next attempt would start another round over the nodes.
 func (c *hedgedCall[T]) roundIsFull() bool { return len(c.attempts)%c.nodes == 0 }
-
-// end cancels the attempts that still run. A first attempt that an early hedge has superseded keeps running until it is
-// slow, so that its node's circuit breaker learns about it.
-func (c *hedgedCall[T]) end() {
-	close(c.decided)
-	first := c.attempts[0]
-	superseded := c.hedgedEarly && first.isOpen()
-	for _, a := range c.attempts {
-		if a != first || !superseded {
-			a.cancel()
-		}
-	}
-	if superseded {
-		time.AfterFunc(c.untilSlow(first), func() {
-			first.markSlow()
-			first.cancel()
-		})
-	}
-}

@@ -173,7 +173,7 @@ func TestHedgedCall_HedgesReadThatTakesLongerThanUsual(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cl := newReadCluster(t, c.usual, c.rare)
+				cl := newReadCluster(c.usual, c.rare)
 				cl.set("a", never)
 				start := time.Now()
 				asked := cl.read(t, "b")
@@ -188,7 +188,7 @@ func TestHedgedCall_HedgesReadThatTakesLongerThanUsual(t *testing.T) {
 
 func TestHedgedCall_WriteIgnoresReadDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", never)
 		start := time.Now()
 		if got, err := c.run(CallPolicy{}, time.Minute); got != "b" || err != nil {
@@ -200,7 +200,7 @@ func TestHedgedCall_WriteIgnoresReadDelay(t *testing.T) {
 
 func TestHedgedCall_ReadWithoutBudgetIsHedgedLikeWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", never)
 		c.budget.tenths.Store(0)
 		start := time.Now()
@@ -212,7 +212,7 @@ func TestHedgedCall_ReadWithoutBudgetIsHedgedLikeWrite(t *testing.T) {
 
 func TestHedgedCall_RetryHasFullTimeBeforeItIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", fails)
 		c.set("b", never)
 		start := time.Now()
@@ -224,7 +224,7 @@ func TestHedgedCall_RetryHasFullTimeBeforeItIsSlow(t *testing.T) {
 
 func TestHedgedCall_HedgeHasFullTimeBeforeItIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", never)
 		c.set("b", reply{after: SlowAfter - 10*time.Millisecond}) // answers after the first attempt is slow
 		c.read(t, "b")
@@ -235,7 +235,7 @@ func TestHedgedCall_HedgeHasFullTimeBeforeItIsSlow(t *testing.T) {
 
 func TestHedgedCall_CancelsLosingHedgeAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", reply{after: 60 * time.Millisecond})
 		c.set("b", never)
 		c.read(t, "a")
@@ -245,7 +245,7 @@ func TestHedgedCall_CancelsLosingHedgeAtOnce(t *testing.T) {
 
 func TestHedgedCall_CountsHedges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		c.set("a", never)
 		c.read(t, "b")
 		c.set("a", reply{after: 45 * time.Millisecond}) // after the hedge starts and before it answers

@@ -93,10 +93,8 @@ func newFakeCluster(replies map[string]reply) *fakeCluster {
 	return &fakeCluster{Runner: r, hosts: hosts, replies: replies}
 }
 
-// newReadCluster returns a cluster whose nodes answer after usual, and whose hedge delay comes from observeReads. It must be
-// called in a synctest bubble: it waits for superseded attempts when the test ends.
-func newReadCluster(t *testing.T, usual, rare time.Duration) *fakeCluster {
-	t.Cleanup(waitForSuperseded)
+// newReadCluster returns a cluster whose nodes answer after usual, and whose hedge delay comes from observeReads.
+func newReadCluster(usual, rare time.Duration) *fakeCluster {
 	c := newFakeCluster(map[string]reply{"a": {after: usual}, "b": {after: usual}, "c": {after: usual}})
 	observeReads(&c.readDelay, usual, rare)
 	return c
@@ -114,14 +112,8 @@ func observeReads(d *hedgeDelay, usual, rare time.Duration) {
 }
 
 // usualReads is newReadCluster with a hedge delay of about 40 ms.
-func usualReads(t *testing.T) *fakeCluster {
-	return newReadCluster(t, 10*time.Millisecond, 40*time.Millisecond)
-}
-
-// waitForSuperseded waits until a superseded attempt of the last call has ended or been cancelled.
-func waitForSuperseded() {
-	time.Sleep(SlowAfter)
-	synctest.Wait()
+func usualReads() *fakeCluster {
+	return newReadCluster(10*time.Millisecond, 40*time.Millisecond)
 }
 
 // statement asks the node that Pick chooses, and returns the node's ID.

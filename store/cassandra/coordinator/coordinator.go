@@ -22,21 +22,24 @@
 //
 // # Who decides
 //
-// Only the goroutine that called Run decides: it waits for results, for one timer and for its context. Every attempt
-// runs in a goroutine of its own. When the driver returns, that goroutine first records the outcome (in the metrics,
-// in the hedge delay of reads and, except at EACH_QUORUM, in the circuit breaker of its node), then sends the result to
-// the caller.
+// The first attempt runs in the goroutine that called Run. Most calls end with it. If it fails, the same goroutine goes on to
+// decide: it waits for results, for one timer and for its context, and starts further attempts, each in a goroutine of its
+// own. If the first attempt takes too long, a timer fires, the timer's goroutine decides instead, and the caller waits for
+// it. So at any time one goroutine decides.
+//
+// When the driver returns, the goroutine of the attempt first records the outcome (in the metrics, in the hedge delay of
+// reads and, except at EACH_QUORUM, in the circuit breaker of its node), then hands over the result.
 //
 // # What happens after the decision
 //
-// Run cancels the remaining attempts when it returns. A cancelled attempt ends when the driver notices, records nothing,
-// and its result is dropped. An attempt that ended at the same moment still records its outcome. No attempt changes
-// anything else.
+// The goroutine that has decided cancels the remaining attempts. A cancelled attempt ends when the driver notices, records
+// nothing, and its result is dropped. An attempt that ended at the same moment still records its outcome. No attempt
+// changes anything else.
 //
-// There is one exception. When a read was hedged before its first attempt was slow, nothing is known yet about the node
-// of that first attempt. The superseded attempt keeps running until 200 ms after its start. If it ends before, its
-// goroutine records the outcome as usual. Otherwise a timer records it as slow and cancels it. So a dead node is noticed
-// although other nodes answer in its place, and one short delay does not count as a failure.
+// A first attempt is superseded when its read was hedged before it was slow, and the call ends before it does. That happens
+// to a healthy node, too, because one read in fifty is hedged. So a superseded attempt does not count as a failure at once.
+// It does if its node has been superseded for 200 ms without a success in between. So a dead node is noticed although other
+// nodes answer in its place.
 //
 // # Invariants
 //
@@ -130,9 +133,9 @@ func (r *Runner) WithNode(ctx context.Context, address string) (context.Context,
 // Run calls statement until it succeeds on one node, and returns its value. It may call statement several times, even
 // concurrently. See the package comment for the rules.
 //
-// statement must run one CQL statement with the context that it gets. That context chooses the node and has the values
-// of ctx, but not its deadline. Run does not wait for attempts that it cancels: statement may still run after Run has
-// returned, so it must not use memory that is reused then.
+// statement must run one CQL statement with the context that it gets, which is derived from ctx and chooses the node. It must
+// return soon after that context ends, because Run waits for its first attempt. Run does not wait for other attempts that it
+// cancels: statement may still run after Run has returned, so it must not use memory that is reused then.
 //
 // If ctx ends, the error wraps ctx.Err and the error of the last failed attempt. Otherwise it is the error of the last
 // attempt.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 func TestRun_AsksNoNodeIfContextHasEnded(t *testing.T) {
@@ -18,21 +17,19 @@ func TestRun_AsksNoNodeIfContextHasEnded(t *testing.T) {
 	})
 }
 
-func TestRun_GivesStatementValuesButNoDeadline(t *testing.T) {
+func TestRun_GivesStatementItsContext(t *testing.T) {
 	type key struct{}
 	c := newFakeCluster(nil)
-	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "value"), time.Minute)
-	defer cancel()
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 	_, err := Run(ctx, c.Runner, CallPolicy{}, func(ctx context.Context) (struct{}, error) {
 		if got := ctx.Value(key{}); got != "value" {
 			t.Errorf("the statement's context has value %v", got)
 		}
-		if _, ok := ctx.Deadline(); ok {
-			t.Error("the statement's context has a deadline")
-		}
-		return struct{}{}, nil
+		cancel()
+		<-ctx.Done()
+		return struct{}{}, ctx.Err()
 	})
-	if err != nil {
-		t.Fatal(err)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want context.Canceled", err)
 	}
 }

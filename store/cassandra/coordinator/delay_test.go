@@ -54,7 +54,7 @@ func TestHedgeDelay_ReachesSlowAfterWhenAllReadsAreSlow(t *testing.T) {
 
 func TestHedgeDelay_IgnoresWritesAndFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := usualReads(t)
+		c := usualReads()
 		before := c.readDelay.get()
 		setAll := func(r reply) {
 			for _, id := range []string{"a", "b", "c"} {

@@ -7,8 +7,12 @@ import (
 	"github.com/gocql/gocql"
 )
 
-// errSlow is recorded for an attempt that has no answer yet and is slow.
-var errSlow = errors.New("slow coordinator")
+// errSlow is recorded for an attempt that has no answer yet and is slow, and errSuperseded for one that has no answer yet,
+// is not slow, and is not needed any more.
+var (
+	errSlow       = errors.New("slow coordinator")
+	errSuperseded = errors.New("superseded by a hedged attempt")
+)
 
 // outcome is how an attempt ended, for the metric.
 type outcome int
@@ -16,6 +20,7 @@ type outcome int
 const (
 	outcomeOK          outcome = iota
 	outcomeSlow                // no answer yet; the attempt may end with another outcome later
+	outcomeSuperseded          // no answer yet, and another node was quicker
 	outcomeUnavailable         // too few replicas are up; nothing was written
 	outcomeTimeout             // too few replicas have answered in time
 	outcomeRefused             // any other error of Cassandra's
@@ -24,7 +29,7 @@ const (
 )
 
 // outcomeNames are the label values of the metric, by outcome.
-var outcomeNames = [...]string{"ok", "slow", "unavailable", "timeout", "refused", "no_response", "connection"}
+var outcomeNames = [...]string{"ok", "slow", "superseded", "unavailable", "timeout", "refused", "no_response", "connection"}
 
 // outcomeOf returns the outcome of an attempt that ended with err.
 func outcomeOf(err error) outcome {
@@ -35,6 +40,8 @@ func outcomeOf(err error) outcome {
 	switch {
 	case errors.Is(err, errSlow):
 		return outcomeSlow
+	case errors.Is(err, errSuperseded):
+		return outcomeSuperseded
 	case errors.As(err, &refused):
 		switch refused.Code() {
 		case gocql.ErrCodeUnavailable:
