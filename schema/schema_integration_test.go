@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,8 @@ import (
 
 // TestSchema_OnCassandra checks on a real Cassandra what the other tests check on a fake.
 func TestSchema_OnCassandra(t *testing.T) {
-	db := openCassandra(t)
+	cluster := startCassandra(t)
+	db := openAdmin(t, cluster, testcluster.AdminUsername)
 	t.Run("Apply satisfies Check, and a second Apply changes nothing", func(t *testing.T) {
 		s := oneNode("applied")
 		applyCleanly(t, db, s)
@@ -66,14 +68,17 @@ func TestSchema_OnCassandra(t *testing.T) {
 		}
 	})
 	t.Run("a table of Kask keeps its rows", func(t *testing.T) { adoptKaskTable(t, db) })
+	t.Run("the service's role needs the documented grants only", func(t *testing.T) { useLeastGrants(t, cluster, db) })
 	t.Run("Check names differences and Apply refuses them", func(t *testing.T) { refuseDifferences(t, db) })
 }
 
-// openCassandra starts a cluster of one node and connects to it.
-func openCassandra(t *testing.T) *cassandra.Admin {
+// startCassandra starts a cluster of one node with an authorizer.
+func startCassandra(t *testing.T) *testcluster.Cluster {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cluster, err := testcluster.Start(ctx, testcluster.OneNode())
+	options := testcluster.OneNode()
+	options.Authorizer = true
+	cluster, err := testcluster.Start(ctx, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,9 +87,14 @@ func openCassandra(t *testing.T) *cassandra.Admin {
 			t.Error(err)
 		}
 	})
-	db, err := cassandra.OpenAdmin(ctx, cassandra.Config{
+	return cluster
+}
+
+// openAdmin connects to dc1 of a cluster.
+func openAdmin(t *testing.T, cluster *testcluster.Cluster, username string) *cassandra.Admin {
+	db, err := cassandra.OpenAdmin(t.Context(), cassandra.Config{
 		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, LocalDatacentre: "dc1",
-		Username: testcluster.Username, Password: cluster.Password(),
+		Username: username, Password: cluster.Password(),
 		TLS: func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS12} },
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -92,6 +102,43 @@ func openCassandra(t *testing.T) *cassandra.Admin {
 	}
 	t.Cleanup(db.Close)
 	return db
+}
+
+// useLeastGrants checks that the service's role can do with its grants what it has to, and nothing more.
+func useLeastGrants(t *testing.T, cluster *testcluster.Cluster, admin schema.DB) {
+	s := oneNode("granted")
+	applyCleanly(t, admin, s)
+	if err := cluster.GrantService(t.Context(), s.Keyspace); err != nil {
+		t.Fatal(err)
+	}
+	db := openAdmin(t, cluster, testcluster.Username)
+	if found := check(t, db, s); found.texts != nil {
+		t.Errorf("Check as the service returns %q", found.texts)
+	}
+	for _, allowed := range []string{
+		"UPDATE granted.sessions USING TTL 60 SET value = 0x01 WHERE key = 0x01",
+		"DELETE value FROM granted.sessions WHERE key = 0x01",
+		"SELECT value FROM granted.sessions WHERE key = 0x01",
+		"UPDATE granted.pending_deletes SET tombstone = 1 WHERE bucket = 1 AND collection = 'c' AND key = 0x01",
+		"SELECT * FROM granted.instance_clocks",
+	} {
+		run(t, db, allowed)
+	}
+	unauthorized := regexp.MustCompile(`User userinfo (has no [A-Z]+ permission|does not have sufficient privileges)`)
+	for _, forbidden := range []string{
+		"ALTER TABLE granted.sessions WITH gc_grace_seconds = 1",
+		"DROP TABLE granted.sessions",
+		"DROP KEYSPACE granted",
+		"CREATE TABLE granted.more (key blob PRIMARY KEY)",
+		"CREATE KEYSPACE more WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+		"SELECT role, salted_hash FROM system_auth.roles",
+		"SELECT value FROM applied.sessions",
+		"CREATE ROLE intruder",
+	} {
+		if _, err := db.Query(t.Context(), forbidden); err == nil || !unauthorized.MatchString(err.Error()) {
+			t.Errorf("%s as the service: error %v, want one that matches %v", forbidden, err, unauthorized)
+		}
+	}
 }
 
 // oneNode returns twoTables with one replica, in another keyspace.

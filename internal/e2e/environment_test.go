@@ -56,7 +56,7 @@ func newEnvironment(ctx context.Context, dir string) (env *environment, err erro
 	if err := fleet.Build(ctx, env.program, ""); err != nil {
 		return nil, err
 	}
-	if env.cluster, err = testcluster.Start(ctx, testcluster.Options{}); err != nil {
+	if env.cluster, err = testcluster.Start(ctx, testcluster.Options{Authorizer: true}); err != nil {
 		return nil, err
 	}
 	if env.fleet, err = fleet.New(ctx, dir, env.program, env.cluster); err != nil {

@@ -25,6 +25,8 @@ type InstanceConfig struct {
 	Hosts      []string // Cassandra's contact points; default: all nodes of Datacentre
 	Program    string   // the executable; default: the fleet's
 	Env        []string // NAME=VALUE, added to this process's environment
+
+	username string // Cassandra's role; default: testcluster.Username
 }
 
 var configTemplate = template.Must(template.New("userinfo.yaml").Parse(`listen: {{.Listen}}
@@ -81,7 +83,7 @@ func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
 	if err := configTemplate.Execute(&text, map[string]string{
 		"Listen": anyPort, "LogLevel": f.logLevel, "Dir": f.dir,
 		"Hosts": strings.Join(hosts, ", "), "Datacentre": c.Datacentre, "Replication": strings.Join(replication, ", "),
-		"Username": testcluster.Username, "PasswordFile": f.cluster.PasswordFile(), "CassandraCA": f.cluster.CAFile(),
+		"Username": cmp.Or(c.username, testcluster.Username), "PasswordFile": f.cluster.PasswordFile(), "CassandraCA": f.cluster.CAFile(),
 		"TokenHash": f.token.HashText(), "CommonName": f.commonName, "ProbeClient": ProbeClient,
 	}); err != nil {
 		return "", fmt.Errorf("making the configuration of instance %s: %w", c.Name, err)

@@ -30,6 +30,9 @@ import (
 	"userinfo/internal/testcluster"
 )
 
+// keyspace is the default of cassandra.keyspace.
+const keyspace = "userinfo"
+
 // requestTimeout is the timeout of the clients that NewClient returns. MediaWiki uses the same.
 const requestTimeout = 3 * time.Second
 
@@ -76,8 +79,8 @@ func WithCertificate(commonName string) Option {
 	return func(f *Fleet) { f.commonName = commonName }
 }
 
-// New prepares a fleet in the empty directory dir and applies the schema to the cluster. program is an executable made
-// by Build. New starts no instance.
+// New prepares a fleet in the empty directory dir and applies the schema to the cluster, as testcluster.AdminUsername.
+// The instances log in as testcluster.Username. program is an executable made by Build. New starts no instance.
 func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster, options ...Option) (*Fleet, error) {
 	f := &Fleet{cluster: cluster, dir: dir, program: program, logLevel: "debug"}
 	for _, set := range options {
@@ -95,14 +98,14 @@ func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster,
 			return nil, err
 		}
 	}
-	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: cluster.Nodes("")[0].Datacentre})
+	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: cluster.Nodes("")[0].Datacentre, username: testcluster.AdminUsername})
 	if err != nil {
 		return nil, err
 	}
 	if out, err := exec.CommandContext(ctx, program, "schema", "apply", "--config", config).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("userinfo schema apply: %w\n%s", err, out)
 	}
-	return f, nil
+	return f, cluster.GrantService(ctx, keyspace)
 }
 
 // writeCredentials makes the CA, the client's token and the instances' certificate.

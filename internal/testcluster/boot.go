@@ -3,7 +3,6 @@ package testcluster
 import (
 	"context"
 	"fmt"
-	"strings"
 )
 
 // boot starts the first node, and when it answers, all other nodes at the same time. This is the fastest order in which
@@ -19,7 +18,7 @@ func (c *Cluster) boot(ctx context.Context, opts Options) error {
 		return err
 	}
 	if err := c.retry(ctx, first, func() error {
-		_, err := c.query(ctx, superuser, first, "ONE", "SELECT key FROM system.local")
+		_, err := c.query(ctx, defaultSuperuser, first, "ONE", "SELECT key FROM system.local")
 		return err
 	}); err != nil {
 		return err
@@ -48,28 +47,4 @@ func (c *Cluster) addNodes(opts Options) {
 			})
 		}
 	}
-}
-
-// createRoles replicates the roles to every node and creates the service's role. The first node has written the
-// superuser to itself only; reading it at ALL repairs the other replicas, as nodetool repair would. Cassandra refuses
-// these statements while it sees a node join, so each is retried until it succeeds.
-func (c *Cluster) createRoles(ctx context.Context, opts Options) error {
-	replication := []string{"'class': 'NetworkTopologyStrategy'"}
-	for _, dc := range opts.Datacentres {
-		replication = append(replication, fmt.Sprintf("'%s': %d", dc, opts.NodesPerDC))
-	}
-	for _, step := range []struct{ consistency, statement string }{
-		{"ONE", "ALTER KEYSPACE system_auth WITH replication = {" + strings.Join(replication, ", ") + "}"},
-		{"ALL", "SELECT * FROM system_auth.roles"},
-		{"ALL", fmt.Sprintf("CREATE ROLE IF NOT EXISTS %s WITH PASSWORD = '%s' AND LOGIN = true", Username, c.password)},
-	} {
-		err := c.retry(ctx, c.nodes[0], func() error {
-			_, err := c.query(ctx, superuser, c.nodes[0], step.consistency, step.statement)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("creating the roles: %w", err)
-		}
-	}
-	return nil
 }

@@ -21,7 +21,7 @@ const (
 	queryTimeout = 15 * time.Second
 )
 
-// CQL runs a statement on one node, as Username and at LOCAL_QUORUM. It returns one line for each row. A line consists of
+// CQL runs a statement on one node, as a superuser and at LOCAL_QUORUM. It returns one line for each row. A line consists of
 // "column=value" in the order of the statement, separated by tabs. A blob is written in hexadecimal as 0x…, a missing
 // value as null. Every call opens a connection, so CQL is for setup and inspection, not for load.
 func (c *Cluster) CQL(ctx context.Context, node *Node, statement string) (string, error) {
@@ -32,12 +32,8 @@ func (c *Cluster) CQL(ctx context.Context, node *Node, statement string) (string
 // (SELECT only) the node reads its own replica only and does no read repair. If the node accepts no connection within
 // 5 s, CQLAt returns ErrNoConnection.
 func (c *Cluster) CQLAt(ctx context.Context, node *Node, consistency, statement string) (string, error) {
-	return c.query(ctx, gocql.PasswordAuthenticator{Username: Username, Password: c.password}, node, consistency, statement)
+	return c.query(ctx, gocql.PasswordAuthenticator{Username: operator, Password: c.password}, node, consistency, statement)
 }
-
-// superuser is Cassandra's default role. It is used only to create the roles, because its logins, unlike other logins,
-// need a QUORUM of all datacentres.
-var superuser = gocql.PasswordAuthenticator{Username: "cassandra", Password: "cassandra"}
 
 // PendingHints returns the ids of the nodes for which n has hints on its disk, that is, writes that they have missed. It
 // does not see hints of the last hints_flush_period.

@@ -119,9 +119,9 @@ func (c *Cluster) configFiles(n *Node, opts Options) ([]testcontainers.Container
 	values := struct {
 		Cluster, Seeds, Address, Datacentre string
 		Port, HeapMB                        int
-		SharedMachine                       bool
+		SharedMachine, Authorizer           bool
 		TunedYAML, TunedOptions             string
-	}{c.run.name, c.seeds(opts), n.Address, n.Datacentre, Port, opts.HeapMB, len(c.nodes) > 1, "", ""}
+	}{c.run.name, c.seeds(opts), n.Address, n.Datacentre, Port, opts.HeapMB, len(c.nodes) > 1, opts.Authorizer, "", ""}
 	if opts.Tuned {
 		values.TunedYAML, values.TunedOptions = cassandra.YAML, cassandra.Options
 	}

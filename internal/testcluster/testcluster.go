@@ -15,8 +15,8 @@
 //  3. A run holds a lock on its directory while its process lives. The next Start removes the containers, networks and
 //     directories of runs whose process has ended.
 //
-// The package does not defend against anything. The superuser is cassandra/cassandra, authorization is off, traffic
-// between nodes is not encrypted, and every user of this machine can reach the nodes. Most faults need root, because
+// The package does not defend against anything. The superuser is cassandra/cassandra, authorization is off unless
+// Options.Authorizer is set, all roles have one password, traffic between nodes is not encrypted, and every user of this machine can reach the nodes. Most faults need root, because
 // they enter the nodes' namespaces.
 package testcluster
 
@@ -41,8 +41,10 @@ import (
 const (
 	// Port is the CQL port of the nodes. It accepts TLS only.
 	Port = 9042
-	// Username is the role for the service. Authorization is off, so it may do everything.
+	// Username is the role for the service. Without Options.Authorizer it may do everything.
 	Username = "userinfo"
+	// AdminUsername is the role for `userinfo schema apply`. Without Options.Authorizer it may do everything.
+	AdminUsername = "userinfo_admin"
 )
 
 // Options describe a cluster. The zero value is two datacentres, dc1 and dc2, of three nodes each.
@@ -57,18 +59,22 @@ type Options struct {
 	// SmallDisk gives every node a data disk of 768 MB and a commit log disk of 512 MB, both in this machine's memory, so
 	// that FillDisk can fill the data disk. Only what is written takes memory.
 	SmallDisk bool
+	// Authorizer turns on CassandraAuthorizer. Username and AdminUsername then have only the grants that docs/operations.md
+	// names. The grants on a keyspace need the keyspace: call Cluster.GrantService when it exists, as fleet.New does.
+	Authorizer bool
 	// SettableClocks loads libfaketime into every node, so that SetClock can set its wall clock.
 	SettableClocks bool
 }
 
 // Cluster is a running cluster. Its methods are safe for concurrent use.
 type Cluster struct {
-	docker   *testcontainers.DockerClient
-	run      *run
-	ca       *devca.CA
-	password string
-	nodes    []*Node
-	log      *slog.Logger
+	docker     *testcontainers.DockerClient
+	run        *run
+	ca         *devca.CA
+	password   string
+	authorizer bool // Options.Authorizer
+	nodes      []*Node
+	log        *slog.Logger
 
 	mu          sync.Mutex            // guards the fields below and the nodes' queues
 	cuts        map[direction]rule    // set by Cut, removed by Heal
@@ -158,7 +164,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{docker: docker, run: r, ca: ca, password: rand.Text(), log: opts.Log,
+	c := &Cluster{docker: docker, run: r, ca: ca, password: rand.Text(), authorizer: opts.Authorizer, log: opts.Log,
 		cuts: map[direction]rule{}, clientRules: map[*Node][]string{}, shapers: map[direction]*shaper{}}
 	if err := errors.Join(
 		os.WriteFile(c.CAFile(), ca.PEM(), 0o600),
@@ -229,7 +235,7 @@ func (c *Cluster) CAFile() string { return filepath.Join(c.run.dir, "ca.pem") }
 // CAPool returns a pool with the certificate of CAFile.
 func (c *Cluster) CAPool() *x509.CertPool { return c.ca.Pool() }
 
-// Password returns the password of Username.
+// Password returns the password of Username and AdminUsername.
 func (c *Cluster) Password() string { return c.password }
 
 // PasswordFile returns the path of a file that contains Password and a line feed.
