@@ -35,18 +35,21 @@ type Options struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics *Metrics
+	// Confirmations is shared by all collections of a cluster. If it is nil, the collection has its own.
+	Confirmations *Confirmations
 	// BeforeWrite is a hook for tests. If it is not nil, Set and Touch call it after they have read and before they write.
 	BeforeWrite func()
 }
 
 // Collection implements Store on a table. The package comment lists its guarantees.
 type Collection struct {
-	rows        Rows
-	config      CollectionConfig
-	timestamps  timestamps
-	log         *slog.Logger
-	metrics     collectionMetrics
-	beforeWrite func()
+	rows          Rows
+	config        CollectionConfig
+	timestamps    timestamps
+	confirmations *Confirmations
+	log           *slog.Logger
+	metrics       collectionMetrics
+	beforeWrite   func()
 
 	getGrant, setGrant, touchGrant, deleteGrant access.Grant
 }
@@ -63,17 +66,22 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 	if beforeWrite == nil {
 		beforeWrite = func() {}
 	}
+	confirmations := options.Confirmations
+	if confirmations == nil {
+		confirmations = NewConfirmations(options.Now, options.Log)
+	}
 	return &Collection{
-		rows:        rows,
-		config:      config,
-		timestamps:  timestamps{now: options.Now},
-		log:         options.Log.With("collection", config.Name),
-		metrics:     options.Metrics.collection(config.Name),
-		beforeWrite: beforeWrite,
-		getGrant:    access.GrantOn(config.Name, access.Get),
-		setGrant:    access.GrantOn(config.Name, access.Set),
-		touchGrant:  access.GrantOn(config.Name, access.Touch),
-		deleteGrant: access.GrantOn(config.Name, access.Delete),
+		rows:          rows,
+		config:        config,
+		timestamps:    timestamps{now: options.Now},
+		confirmations: confirmations,
+		log:           options.Log.With("collection", config.Name),
+		metrics:       options.Metrics.collection(config.Name),
+		beforeWrite:   beforeWrite,
+		getGrant:      access.GrantOn(config.Name, access.Get),
+		setGrant:      access.GrantOn(config.Name, access.Set),
+		touchGrant:    access.GrantOn(config.Name, access.Touch),
+		deleteGrant:   access.GrantOn(config.Name, access.Delete),
 	}
 }
 

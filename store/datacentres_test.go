@@ -197,7 +197,9 @@ func (c *datacentres) instance(t *testing.T, dc int, fence time.Duration) *insta
 	metrics := NewMetrics(i.registry)
 	log := slog.New(slog.NewTextHandler(i.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	config := CollectionConfig{Name: "sessions", Layout: LayoutKask, MaxTTL: 24 * time.Hour, Fence: fence}
-	i.collection = NewCollection(i.table, config, Options{Now: time.Now, Log: log, Metrics: metrics})
+	confirmations := NewConfirmations(time.Now, log)
+	t.Cleanup(confirmations.Close)
+	i.collection = NewCollection(i.table, config, Options{Now: time.Now, Log: log, Metrics: metrics, Confirmations: confirmations})
 	i.replayer = NewReplayer([]PendingDeletes{i.table}, ReplayerOptions{
 		Now: time.Now, Random: func(n int) int { return n / 2 }, Log: log, Metrics: metrics,
 	})

@@ -38,26 +38,32 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 		return err
 	}
 	d := c.newDeletion(now, c.valueTimestamp(ctx, key))
-
-	each, cancel := withReserve(ctx, localReserve)
-	defer cancel()
-	if err := c.rows.Delete(each, key, d, EachQuorum); err != nil {
-		return c.deleteLocally(ctx, key, d, err)
+	everywhere := c.confirmations.start(ctx, func(ctx context.Context) error { return c.rows.Delete(ctx, key, d, EachQuorum) })
+	if everywhere.await(ctx) == nil {
+		return nil
 	}
-	return nil
+	return c.deleteLocally(ctx, key, d, everywhere)
 }
 
-// deleteLocally finishes a delete that not every datacentre has confirmed; cause is the error. It deletes in the local
-// datacentre, because Cassandra may have refused the first attempt without writing anything, not even here. At the same
-// time it records the delete, so that a Replayer finishes it. If recording fails, the client must delete again.
-func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deletion, cause error) error {
+// deleteLocally continues a delete that not every datacentre has confirmed: the attempt everywhere has failed, or deletes
+// are hurried. It deletes in the local datacentre, because Cassandra may have refused the attempt without writing anything,
+// not even here. At the same time it records the delete, so that a Replayer finishes it. If recording fails, the client
+// must delete again. The entry of a delete that is confirmed after all stays, and the Replayer removes it.
+func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deletion, everywhere *attempt) error {
 	var recordErr error
 	var recording sync.WaitGroup
 	recording.Go(func() { recordErr = c.rows.RecordPending(ctx, key, d) })
 	localErr := c.rows.Delete(ctx, key, d, LocalQuorum)
 	recording.Wait()
+	cause := everywhere.awaitUsual(ctx, c.confirmations.now())
+	if cause == nil {
+		return nil
+	}
 	if localErr != nil {
 		return fmt.Errorf("deleting everywhere: %w; deleting here: %w", cause, localErr)
+	}
+	if errors.Is(cause, errUnconfirmed) {
+		c.metrics.hurried.Inc()
 	}
 	if recordErr != nil {
 		c.metrics.unrecorded.Inc()
@@ -100,13 +106,4 @@ func (c *Collection) valueTimestamp(ctx context.Context, key access.Key) int64 {
 		return 0
 	}
 	return row.Timestamp
-}
-
-// withReserve returns ctx with a deadline that is earlier by reserve. It adds no deadline to a ctx without one.
-func withReserve(ctx context.Context, reserve time.Duration) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-reserve))
 }

@@ -45,6 +45,7 @@ type Metrics struct {
 	operations     *prometheus.HistogramVec
 	touchesSkipped *prometheus.CounterVec
 	unrecorded     prometheus.Counter
+	hurried        prometheus.Counter
 	replay         replayMetrics
 }
 
@@ -64,9 +65,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_pending_deletes_unrecorded_total",
 			Help: "Deletes that were applied in the local datacentre only and could not be recorded as pending. Only another delete by the client finishes them.",
 		}),
+		hurried: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "userinfo_deletes_hurried_total",
+			Help: "Deletes that were answered as not confirmed everywhere while their attempt to reach every datacentre still ran, because deletes before them were not confirmed either.",
+		}),
 		replay: newReplayMetrics(),
 	}
-	reg.MustRegister(m.operations, m.touchesSkipped, m.unrecorded,
+	reg.MustRegister(m.operations, m.touchesSkipped, m.unrecorded, m.hurried,
 		m.replay.pending, m.replay.oldest, m.replay.done, m.replay.failed)
 	return m
 }
@@ -102,6 +107,7 @@ func newReplayMetrics() replayMetrics {
 type collectionMetrics struct {
 	get, set, touch, delete    operationTimes
 	touchesSkipped, unrecorded prometheus.Counter
+	hurried                    prometheus.Counter
 }
 
 // operationTimes are the histograms of one operation, by index in outcomes.
@@ -116,7 +122,7 @@ func (m *Metrics) collection(name string) collectionMetrics {
 	}
 	return collectionMetrics{
 		get: times(access.Get), set: times(access.Set), touch: times(access.Touch), delete: times(access.Delete),
-		touchesSkipped: m.touchesSkipped.WithLabelValues(name), unrecorded: m.unrecorded,
+		touchesSkipped: m.touchesSkipped.WithLabelValues(name), unrecorded: m.unrecorded, hurried: m.hurried,
 	}
 }
 

@@ -46,6 +46,7 @@ type service struct {
 	audit            *slog.Logger // writes to the same place as log, at every level
 	registry         *prometheus.Registry
 	metrics          *store.Metrics
+	confirmations    *store.Confirmations // of deletes in all collections
 	sealMetrics      *seal.Metrics
 	cassandraMetrics *cassandra.Metrics
 	clockMetrics     *clockskew.Metrics
@@ -72,6 +73,7 @@ func newService(o *config.Opened, w io.Writer) *service {
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.metrics = store.NewMetrics(s.registry)
+	s.confirmations = store.NewConfirmations(time.Now, s.log)
 	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
 	s.clockMetrics = clockskew.NewMetrics(s.registry)
@@ -91,6 +93,7 @@ func (s *service) startReloads(ctx context.Context) (stop func()) {
 
 // serve serves on l until ctx ends and every request that was accepted is answered.
 func (s *service) serve(ctx context.Context, l net.Listener, open tables) error {
+	defer s.confirmations.Close() // after the last request, before the session with Cassandra is closed
 	setGCPercent()
 	s.limitMemory()
 	collections, ready := s.collections(open)
@@ -155,7 +158,7 @@ func (s *service) collections(open tables) (all []api.Collection, ready func(con
 		if k.Layout != store.LayoutKask {
 			rows = seal.NewRows(rows, seal.Config{Collection: k.Name, Keys: s.sealKeys, Random: rand.Reader, Metrics: s.sealMetrics})
 		}
-		collection := store.NewCollection(rows, c, store.Options{Now: s.now, Log: s.log, Metrics: s.metrics})
+		collection := store.NewCollection(rows, c, store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations})
 		ready = collection.Ready
 		all = append(all, api.Collection{
 			Name: k.Name, Path: k.Path, Store: collection, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// unconfirmedLimit is the number of unconfirmed deletes after which deletes are hurried.
+	unconfirmedLimit = 2
+	// overdueAfter is when an attempt that still runs counts as unconfirmed.
+	overdueAfter = 450 * time.Millisecond
+	// The time that a hurried delete waits for every datacentre is twice the average of confirmed deletes, within these
+	// limits.
+	shortestWait = 50 * time.Millisecond
+	longestWait  = 300 * time.Millisecond
+	// forgetAfter is how long after the last unconfirmed delete the next delete is normal again.
+	forgetAfter = time.Minute
+	// maxHurriedAttempts limits the attempts that run when a hurried delete begins. Above it, the delete makes no attempt
+	// and is left to the Replayer.
+	maxHurriedAttempts = 256
+)
+
+var (
+	// errUnconfirmed is the cause of ErrNotEverywhere if the attempt still runs.
+	errUnconfirmed = unavailable(errors.New("a datacentre has not confirmed the delete in the usual time"))
+	// errNotTried is the cause of ErrNotEverywhere if no attempt was made.
+	errNotTried = unavailable(errors.New("too many unconfirmed deletes are running, or the service is stopping"))
+)
+
+// Confirmations runs the attempts of deletes to reach every datacentre (EACH_QUORUM), and knows whether they succeed. It
+// exists because Cassandra needs about 20 s to notice that a datacentre is unreachable. Until then every attempt takes
+// 2 s to fail. All collections of a cluster share one Confirmations, because a cut concerns all of them.
+//
+// It has two states:
+//
+//	normal    A delete waits for its attempt for almost the whole time of its request. Only if the attempt fails, the value
+//	          is deleted in the local datacentre and the delete is recorded as pending.
+//	hurried   A delete does all three at the same time, and waits for its attempt only as long as a confirmed delete
+//	          usually takes. After that it is answered, and its attempt goes on.
+//
+//	          ── two deletes are unconfirmed ─────────────────▶
+//	   normal                                                    hurried
+//	          ◀── a delete is confirmed, or none for a minute ──
+//
+// Deletes that wait while the state becomes hurried are hurried, too.
+//
+// A delete is unconfirmed if its attempt fails or is overdue, and no other delete was confirmed since it began. So a
+// partition whose replicas are down in another datacentre changes nothing while other deletes are confirmed. In the state
+// hurried, such other deletes are confirmed in their usual time, and end the state.
+//
+// Hurried deletes keep all guarantees: the delete is recorded before its answer, and ErrNotEverywhere needs the
+// confirmation of the local datacentre. The attempt, the local delete and a replay may run in any order or at the same
+// time, because all write the same Deletion with the same timestamps. An attempt that runs until after the answer writes
+// its marker up to 3 s late, so the marker lives that much longer; the tombstone hides the same sets as before.
+//
+// An attempt does not end with its request. It ends after its own deadline, at most 2.5 s, or with Close.
+//
+// All methods are safe for concurrent use.
+type Confirmations struct {
+	now      func() time.Time
+	log      *slog.Logger
+	root     context.Context // ends with Close
+	cancel   context.CancelFunc
+	attempts sync.WaitGroup
+
+	mu          sync.Mutex // guards the fields below
+	closed      bool
+	running     int           // attempts
+	confirmed   uint64        // deletes since the start
+	unconfirmed int           // deletes since the last confirmed one
+	last        time.Time     // when the last delete was unconfirmed
+	average     time.Duration // moving average of the durations of confirmed deletes
+	hurry       chan struct{} // closed while the state is hurried
+}
+
+// NewConfirmations returns Confirmations in the state normal. now is the clock that limits the state hurried.
+func NewConfirmations(now func() time.Time, log *slog.Logger) *Confirmations {
+	c := &Confirmations{now: now, log: log, average: longestWait / 2, hurry: make(chan struct{})}
+	c.root, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// Close cancels the attempts that still run, and returns when they have ended. Deletes that begin after Close make no
+// attempt.
+func (c *Confirmations) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.attempts.Wait()
+}
+
+// attempt is the attempt of one delete to reach every datacentre.
+type attempt struct {
+	started time.Time
+	before  uint64          // Confirmations.confirmed at the start
+	hurry   <-chan struct{} // Confirmations.hurry at the start
+	wait    time.Duration   // how long a hurried delete waits for this attempt
+	counted bool            // it counts as unconfirmed already; guarded by Confirmations.mu
+	ended   chan struct{}   // closed at the end
+	err     error           // nil if every datacentre has confirmed; must not be read before the end
+}
+
+// start calls do in a goroutine. The context of do has the values of ctx, and a deadline that leaves localReserve of the
+// time of ctx.
+func (c *Confirmations) start(ctx context.Context, do func(context.Context) error) *attempt {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	if c.unconfirmed > 0 && now.Sub(c.last) > forgetAfter {
+		c.calm()
+	}
+	a := &attempt{started: now, before: c.confirmed, hurry: c.hurry, ended: make(chan struct{})}
+	a.wait = min(max(2*c.average, shortestWait), longestWait)
+	if err := ctx.Err(); err != nil {
+		a.end(unavailable(err))
+	} else if c.closed || c.unconfirmed >= unconfirmedLimit && c.running >= maxHurriedAttempts {
+		a.end(errNotTried)
+	} else {
+		c.running++
+		c.attempts.Go(func() { c.run(ctx, a, do) })
+	}
+	return a
+}
+
+func (c *Confirmations) run(ctx context.Context, a *attempt, do func(context.Context) error) {
+	ctx, cancel := attemptContext(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.root, cancel)()
+	overdue := time.AfterFunc(overdueAfter, func() { c.countUnconfirmed(a) })
+	err := do(ctx)
+	overdue.Stop()
+	if err == nil {
+		c.countConfirmed(a)
+	} else if c.root.Err() == nil {
+		c.countUnconfirmed(a)
+	}
+	c.mu.Lock()
+	c.running--
+	c.mu.Unlock()
+	a.end(err)
+}
+
+// attemptContext returns a context with the values of ctx that does not end with it. It ends when an attempt must have
+// ended, so that the time of ctx suffices to delete in the local datacentre.
+func attemptContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(longestDelete - localReserve)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-localReserve).Before(end) {
+		end = deadline.Add(-localReserve)
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end)
+}
+
+func (c *Confirmations) countConfirmed(a *attempt) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.average += (c.now().Sub(a.started) - c.average) / 8
+	c.confirmed++
+	if c.unconfirmed >= unconfirmedLimit {
+		c.log.Info("every datacentre confirms deletes again")
+	}
+	c.calm()
+}
+
+func (c *Confirmations) countUnconfirmed(a *attempt) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.counted || a.before != c.confirmed {
+		return
+	}
+	a.counted = true
+	c.last = c.now()
+	c.unconfirmed++
+	if c.unconfirmed == unconfirmedLimit {
+		close(c.hurry)
+		c.log.Warn("a datacentre does not confirm deletes: until it does, deletes are recorded as pending at once and answered soon")
+	}
+}
+
+// calm makes the state normal. The caller holds c.mu.
+func (c *Confirmations) calm() {
+	if c.unconfirmed >= unconfirmedLimit {
+		c.hurry = make(chan struct{})
+	}
+	c.unconfirmed = 0
+}
+
+func (a *attempt) end(err error) {
+	a.err = err
+	close(a.ended)
+}
+
+// await waits until the attempt has ended or deletes are hurried.
+func (a *attempt) await(ctx context.Context) error {
+	select {
+	case <-a.ended:
+	case <-a.hurry:
+	case <-ctx.Done():
+	}
+	return a.result()
+}
+
+// awaitUsual waits until the attempt has ended, or has run as long as a confirmed delete usually takes.
+func (a *attempt) awaitUsual(ctx context.Context, now time.Time) error {
+	usual := time.NewTimer(a.started.Add(a.wait).Sub(now))
+	defer usual.Stop()
+	select {
+	case <-a.ended:
+	case <-usual.C:
+	case <-ctx.Done():
+	}
+	return a.result()
+}
+
+// result returns nil if every datacentre has confirmed the delete. It fails closed: if the attempt still runs, it returns
+// errUnconfirmed.
+func (a *attempt) result() error {
+	select {
+	case <-a.ended:
+		return a.err
+	default:
+		return errUnconfirmed
+	}
+}
