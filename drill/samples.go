@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -51,6 +52,9 @@ func (e *environment) sample(ctx context.Context, i *fleet.Instance) (history.Sa
 		InFlight:   max(0, gauge("userinfo_http_in_flight")-1), // without this request
 		Streams:    gauge("userinfo_cassandra_attempts_in_flight"),
 		Pending:    gauge("userinfo_pending_deletes"),
+	}
+	if math.IsNaN(s.Pending) { // JSON has no NaN
+		s.Pending = history.UnknownPending
 	}
 	s.Local, s.Remote, err = e.cassandraConnections(i)
 	return s, err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,25 +73,40 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		replay: newReplayMetrics(),
 	}
 	reg.MustRegister(m.operations, m.touchesSkipped, m.unrecorded, m.hurried,
-		m.replay.pending, m.replay.oldest, m.replay.done, m.replay.failed)
+		m.replay.pending, m.replay.oldest, m.replay.unreadable, m.replay.done, m.replay.failed)
 	return m
 }
 
 // replayMetrics are the metrics of the Replayer.
 type replayMetrics struct {
-	pending, oldest prometheus.Gauge
-	done, failed    prometheus.Counter
+	pending, oldest, unreadable prometheus.Gauge
+	done, failed                prometheus.Counter
+}
+
+// publish sets the gauges of the pending deletes. If known is false, they become NaN.
+func (m *replayMetrics) publish(left int, oldest time.Duration, known bool) {
+	if !known {
+		m.pending.Set(math.NaN())
+		m.oldest.Set(math.NaN())
+		return
+	}
+	m.pending.Set(float64(left))
+	m.oldest.Set(max(0, oldest).Seconds())
 }
 
 func newReplayMetrics() replayMetrics {
-	return replayMetrics{
+	m := replayMetrics{
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes",
-			Help: "Deletes that some datacentre has not confirmed, as of the last scan. A scan reads a limited number, so there may be more.",
+			Help: "Deletes that some datacentre has not confirmed, as of the last scan. A scan reads a limited number, so there may be more. A bucket that cannot be read counts as it was last read. NaN until every bucket has been read.",
 		}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_oldest_seconds",
-			Help: "Age of the oldest of userinfo_pending_deletes.",
+			Help: "Age of the oldest of userinfo_pending_deletes, in seconds. NaN if that is NaN.",
+		}),
+		unreadable: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "userinfo_pending_deletes_unreadable_buckets",
+			Help: "Buckets of pending deletes that could not be read in the last scan. Their deletes are not replayed.",
 		}),
 		done: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_pending_deletes_done_total",
@@ -98,9 +114,11 @@ func newReplayMetrics() replayMetrics {
 		}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_pending_deletes_failed_total",
-			Help: "Failed attempts to read or to replay pending deletes. They are repeated.",
+			Help: "Failed attempts to read a bucket of pending deletes or to replay a delete. They are repeated.",
 		}),
 	}
+	m.publish(0, 0, false)
+	return m
 }
 
 // collectionMetrics are the metrics of one collection. Looking them up once keeps the lookup out of every operation.

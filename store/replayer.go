@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,6 +18,8 @@ const (
 	scanLimit = 64
 	// maxConcurrentReplays is how many deletes are replayed at the same time.
 	maxConcurrentReplays = 32
+	// maxConcurrentReads is how many buckets are read at the same time. So buckets that time out delay the others little.
+	maxConcurrentReads = 4
 	// replayTimeout limits reading a bucket, and replaying a delete. It is longer than Cassandra's write timeout (2 s),
 	// because it takes that long to notice that a datacentre has just become unreachable.
 	replayTimeout = 5 * time.Second
@@ -31,31 +35,48 @@ type ReplayerOptions struct {
 	Metrics *Metrics
 }
 
+// PendingList is a list of pending deletes that a Replayer works off.
+type PendingList struct {
+	// Collection is the name of the collection, for the log.
+	Collection string
+	Deletes    PendingDeletes
+	// Rest is how long a bucket that was empty is not read again. 0 means that every scan reads it.
+	Rest time.Duration
+}
+
 // Replayer finishes pending deletes, no matter which instance has recorded them. It repeats each one at EACH_QUORUM, with
 // its original timestamps, until every datacentre has confirmed it, and then removes it from the list.
 //
 // Every instance in every datacentre runs a Replayer. Two of them may replay the same delete, which changes nothing.
 //
+// Buckets are independent: a bucket that cannot be read is counted and named in the log, and the others are replayed.
+//
 // A Replayer does not help if a majority of the replicas of a datacentre lose their disks while a delete is pending.
 type Replayer struct {
-	buckets []bucket
+	buckets []*bucket
 	options ReplayerOptions
-	waiting bool // the last scan left deletes pending
-	blind   bool // the last scan failed
+	waiting bool // the last complete scan left deletes pending
 }
 
-// bucket is one bucket of a collection's pending deletes.
+// bucket is one bucket of a PendingList, and what is known about it.
 type bucket struct {
-	deletes PendingDeletes
-	number  int
+	list   *PendingList
+	number int
+
+	known    bool      // it has been read at least once
+	left     int       // entries that were left after it was last read
+	oldest   int64     // the smallest Deletion.Marker of these entries
+	err      error     // of the last attempt to read it
+	named    bool      // the log has named err
+	notUntil time.Time // it is not read before this time
 }
 
-// NewReplayer returns a Replayer for the pending deletes of all collections. It does nothing before Run.
-func NewReplayer(collections []PendingDeletes, options ReplayerOptions) *Replayer {
+// NewReplayer returns a Replayer for these lists. It does nothing before Run.
+func NewReplayer(lists []PendingList, options ReplayerOptions) *Replayer {
 	r := &Replayer{options: options}
-	for _, deletes := range collections {
+	for i := range lists {
 		for number := range PendingBuckets {
-			r.buckets = append(r.buckets, bucket{deletes, number})
+			r.buckets = append(r.buckets, &bucket{list: &lists[i], number: number})
 		}
 	}
 	return r
@@ -77,12 +98,10 @@ func (r *Replayer) Run(ctx context.Context) {
 	}
 }
 
-// scanResult is what one scan has found.
+// scanResult is what the replays of one scan have done.
 type scanResult struct {
-	done, left int
-	oldest     int64 // the smallest Deletion.Marker of the deletes that are left
-	more       bool  // a bucket may have more entries than the scan has read
-	err        error // the first failed replay; after it the scan replays nothing more
+	done int
+	err  error // the first failed replay; after it the scan replays nothing more
 }
 
 // scan reads all buckets and replays what it finds. It returns true if the next scan should follow at once: there may be
@@ -91,56 +110,91 @@ type scanResult struct {
 // The order is random. So instances rarely replay the same delete, and a delete that fails again and again does not keep
 // the same others waiting.
 func (r *Replayer) scan(ctx context.Context) (again bool) {
-	var result scanResult
 	shuffle(r.buckets, r.options.Random)
-	for _, b := range r.buckets {
-		page, err := b.list(ctx)
-		if ctx.Err() != nil {
-			return false
+	pages := r.readBuckets(ctx)
+	var result scanResult
+	more := false
+	for i, b := range r.buckets {
+		if pages[i] == nil || ctx.Err() != nil {
+			continue
 		}
-		if err != nil {
-			r.reportScanError(ctx, err)
-			return false
-		}
-		result.more = result.more || len(page) == scanLimit
-		shuffle(page, r.options.Random)
-		r.replayPage(ctx, b.deletes, page, &result)
+		more = more || len(pages[i]) >= scanLimit
+		shuffle(pages[i], r.options.Random)
+		r.replayPage(ctx, b, pages[i], &result)
 	}
 	if ctx.Err() != nil {
 		return false
 	}
-	r.report(ctx, &result)
-	return result.more && result.err == nil
+	r.reportUnreadable(ctx)
+	r.report(ctx, result)
+	return more && result.err == nil
 }
 
-func (b bucket) list(ctx context.Context) ([]PendingDelete, error) {
-	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+// readBuckets reads all buckets that are due, some at the same time. It returns their pages by the bucket's index: nil
+// for a bucket that is empty, not due or cannot be read.
+func (r *Replayer) readBuckets(ctx context.Context) [][]PendingDelete {
+	pages := make([][]PendingDelete, len(r.buckets))
+	places := make(chan struct{}, maxConcurrentReads)
+	var reads sync.WaitGroup
+	for i, b := range r.buckets {
+		if time.Now().Before(b.notUntil) {
+			continue
+		}
+		places <- struct{}{}
+		reads.Go(func() {
+			pages[i] = r.read(ctx, b)
+			<-places
+		})
+	}
+	reads.Wait()
+	return pages
+}
+
+// read returns up to scanLimit entries of a bucket. If it fails, what is known about the bucket stays as it was, except
+// err.
+//
+// It reads the time from the machine, not from ReplayerOptions.Now: a clock that is set back must not stop the scans.
+func (r *Replayer) read(ctx context.Context, b *bucket) []PendingDelete {
+	limited, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
-	return b.deletes.ListPending(ctx, b.number, scanLimit)
+	page, err := b.list.Deletes.ListPending(limited, b.number, scanLimit)
+	if ctx.Err() != nil {
+		return nil // the Replayer stops; this says nothing about the bucket
+	}
+	if b.err = err; err != nil {
+		r.options.Metrics.replay.failed.Inc()
+		b.notUntil = time.Now().Add(scanInterval * 4 / 5) // not in a scan that follows at once
+		return nil
+	}
+	b.known, b.named, b.left, b.oldest = true, false, 0, 0
+	if len(page) == 0 {
+		b.notUntil = time.Now().Add(b.list.Rest)
+	}
+	return page
 }
 
 // replayPage replays a page until one replay fails. The first replay of a scan runs alone: while a datacentre is
 // unreachable, it is the only request of the scan to the other datacentres.
-func (r *Replayer) replayPage(ctx context.Context, deletes PendingDeletes, page []PendingDelete, result *scanResult) {
+func (r *Replayer) replayPage(ctx context.Context, b *bucket, page []PendingDelete, result *scanResult) {
 	for len(page) > 0 && result.err == nil {
 		n := 1
 		if result.done > 0 {
 			n = min(maxConcurrentReplays, len(page))
 		}
-		r.replayAll(ctx, deletes, page[:n], result)
+		r.replayAll(ctx, b, page[:n], result)
 		page = page[n:]
 	}
 	for _, p := range page {
-		result.addLeft(p)
+		b.addLeft(p)
 	}
 }
 
 // replayAll replays several deletes at the same time.
-func (r *Replayer) replayAll(ctx context.Context, deletes PendingDeletes, all []PendingDelete, result *scanResult) {
+func (r *Replayer) replayAll(ctx context.Context, b *bucket, all []PendingDelete, result *scanResult) {
 	errs := make([]error, len(all))
 	var replays sync.WaitGroup
 	for i, p := range all {
-		replays.Go(func() { errs[i] = r.replay(ctx, deletes, p) })
+		replays.Go(func() { errs[i] = r.replay(ctx, b.list.Deletes, p) })
 	}
 	replays.Wait()
 	for i, err := range errs {
@@ -149,7 +203,7 @@ func (r *Replayer) replayAll(ctx context.Context, deletes PendingDeletes, all []
 			r.options.Metrics.replay.done.Inc()
 			continue
 		}
-		result.addLeft(all[i])
+		b.addLeft(all[i])
 		if ctx.Err() == nil {
 			r.options.Metrics.replay.failed.Inc()
 		}
@@ -179,39 +233,60 @@ func (d Deletion) remaining(now time.Time) Deletion {
 	return d
 }
 
-func (s *scanResult) addLeft(p PendingDelete) {
-	if s.left == 0 || p.Marker < s.oldest {
-		s.oldest = p.Marker
+func (b *bucket) addLeft(p PendingDelete) {
+	if b.left == 0 || p.Marker < b.oldest {
+		b.oldest = p.Marker
 	}
-	s.left++
+	b.left++
 }
 
-// report publishes and logs what a scan has found. It logs only changes.
-func (r *Replayer) report(ctx context.Context, result *scanResult) {
-	age := time.Duration(0)
-	if result.left > 0 {
-		age = max(0, r.options.Now().Sub(time.UnixMicro(result.oldest)))
+// report publishes and logs how many deletes are pending. A bucket that cannot be read counts as it was last read. If a
+// bucket has never been read, the gauges are NaN: unknown. report logs only changes.
+func (r *Replayer) report(ctx context.Context, result scanResult) {
+	left, oldest, known, complete := 0, r.options.Now().UnixMicro(), true, true
+	for _, b := range r.buckets {
+		known, complete = known && b.known, complete && b.err == nil
+		if left += b.left; b.left > 0 {
+			oldest = min(oldest, b.oldest)
+		}
 	}
-	r.options.Metrics.replay.pending.Set(float64(result.left))
-	r.options.Metrics.replay.oldest.Set(age.Seconds())
-	r.blind = false
+	age := r.options.Now().Sub(time.UnixMicro(oldest))
+	r.options.Metrics.replay.publish(left, age, known)
 	switch {
-	case result.left > 0 && !r.waiting:
+	case left > 0 && !r.waiting:
+		cause := "their bucket cannot be read again" // none of this scan's replays has failed
+		if result.err != nil {
+			cause = result.err.Error()
+		}
 		r.options.Log.WarnContext(ctx, "deletes are pending: a datacentre has not confirmed them; they are replayed until it has",
-			"pending", result.left, "oldest", age.String(), "cause", result.err.Error())
-	case result.left == 0 && (r.waiting || result.done > 0):
+			"pending", left, "oldest", age.String(), "cause", cause)
+	case left == 0 && complete && (r.waiting || result.done > 0):
 		r.options.Log.InfoContext(ctx, "all pending deletes are done", "last", result.done)
 	}
-	r.waiting = result.left > 0
+	r.waiting = left > 0 || r.waiting && !complete
 }
 
-// reportScanError leaves the gauges unchanged, because it is not known how many deletes are pending.
-func (r *Replayer) reportScanError(ctx context.Context, err error) {
-	r.options.Metrics.replay.failed.Inc()
-	if !r.blind {
-		r.options.Log.WarnContext(ctx, "cannot read pending deletes; trying again", "error", err.Error())
+// reportUnreadable counts the buckets that cannot be read. It logs each once, until it can be read again.
+func (r *Replayer) reportUnreadable(ctx context.Context) {
+	var unreadable float64
+	var names []string
+	var cause error
+	for _, b := range r.buckets {
+		if b.err == nil {
+			continue
+		}
+		unreadable++
+		if !b.named {
+			names, cause, b.named = append(names, fmt.Sprintf("%s/%d", b.list.Collection, b.number)), b.err, true
+		}
 	}
-	r.blind = true
+	r.options.Metrics.replay.unreadable.Set(unreadable)
+	if len(names) > 0 {
+		slices.Sort(names)
+		r.options.Log.ErrorContext(ctx, "pending deletes cannot be read in some buckets and wait there; the other buckets are replayed; reading is tried again every few seconds; "+
+			"if it goes on failing although Cassandra's nodes are up, do what docs/operations.md says about userinfo_pending_deletes_unreadable_buckets",
+			"buckets", strings.Join(names, " "), "error", cause.Error())
+	}
 }
 
 func shuffle[T any](all []T, random func(int) int) {

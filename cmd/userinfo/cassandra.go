@@ -62,9 +62,9 @@ func (s *service) serveCassandra(ctx context.Context) error {
 
 // startReplays replays pending deletes until ctx ends or stop is called.
 func (s *service) startReplays(ctx context.Context, c *cassandra.Session) (stop func()) {
-	var pending []store.PendingDeletes
+	var pending []store.PendingList
 	for _, k := range s.config.Collections {
-		pending = append(pending, c.Table(k.StoreConfig()))
+		pending = append(pending, c.Table(k.StoreConfig()).PendingLists()...)
 	}
 	replayer := store.NewReplayer(pending, store.ReplayerOptions{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics})
 	return inBackground(ctx, replayer.Run)

@@ -144,6 +144,9 @@ const (
 	Strain Expectation = "strain"
 )
 
+// UnknownPending is Sample.Pending of an instance that has not read the list of pending deletes yet.
+const UnknownPending = -1
+
 // Sample is one measurement of an instance.
 type Sample struct {
 	At         time.Duration `json:"at"`
@@ -154,7 +157,7 @@ type Sample struct {
 	RSSBytes   float64       `json:"rss_bytes"`
 	InFlight   float64       `json:"in_flight"` // HTTP requests
 	Streams    float64       `json:"streams"`   // CQL statements without a response
-	Pending    float64       `json:"pending"`   // pending deletes
+	Pending    float64       `json:"pending"`   // pending deletes, or UnknownPending
 	Local      int           `json:"local"`     // connections to Cassandra nodes of the instance's datacentre
 	Remote     int           `json:"remote"`    // connections to Cassandra nodes of other datacentres
 }

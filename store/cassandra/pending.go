@@ -48,3 +48,8 @@ func (t *Table) ListPending(ctx context.Context, bucket, limit int) ([]store.Pen
 		return all, rows.Err()
 	})
 }
+
+// PendingLists returns the collection's pending deletes for a store.Replayer.
+func (t *Table) PendingLists() []store.PendingList {
+	return []store.PendingList{{Collection: t.collection, Deletes: t}}
+}

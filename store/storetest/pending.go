@@ -138,7 +138,7 @@ func replay(t *testing.T, p pendingTable) {
 	p.record(key, store.Deletion{Tombstone: now.Add(time.Minute).UnixMicro(), Marker: now.UnixMicro(), MarkerTTL: 92 * time.Second})
 
 	ctx, cancel := context.WithCancel(t.Context())
-	replayer := store.NewReplayer([]store.PendingDeletes{p}, store.ReplayerOptions{
+	replayer := store.NewReplayer([]store.PendingList{{Collection: "pending", Deletes: p}}, store.ReplayerOptions{
 		Now: time.Now, Random: mathrand.IntN, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry()),
 	})
 	var running sync.WaitGroup
