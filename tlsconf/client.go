@@ -63,7 +63,7 @@ func (f ClientFiles) list() (files, error) {
 	}
 	return files{
 		certificate: file{field: "certificate", path: f.Certificate},
-		key:         file{field: "key", path: f.Key},
+		key:         file{field: "key", path: f.Key, secret: true},
 		cas:         []file{{field: "ca", path: f.CA}},
 	}, nil
 }

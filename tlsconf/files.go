@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"slices"
 
 	"userinfo/internal/keyfile"
@@ -13,13 +12,14 @@ import (
 // file is one configured file. It is not configured if path is empty. data is nil until the file is read.
 type file struct {
 	field, path string
-	secret      bool // only the owner may have access, and errors do not contain the path, which may be a pasted secret
+	secret      bool // only the service may have access; see package keyfile
+	hidePath    bool // errors do not contain the path, because a secret of one line may stand in its place
 	data        []byte
 }
 
 // fail returns err as the error of this file's field.
 func (f file) fail(err error) error {
-	if f.secret {
+	if f.hidePath {
 		return &FieldError{Field: f.field, Err: err}
 	}
 	return &FieldError{Field: f.field, Err: fmt.Errorf("%s: %w", f.path, err)}
@@ -61,7 +61,7 @@ func (f files) read() (files, error) {
 			one.data = text
 			continue
 		}
-		data, err := os.ReadFile(one.path)
+		data, err := keyfile.ReadPublic(one.path)
 		if err != nil {
 			return files{}, &FieldError{Field: one.field, Err: fmt.Errorf("cannot read the file: %w", err)}
 		}

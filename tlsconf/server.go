@@ -35,7 +35,7 @@ type ServerFiles struct {
 	MinVersion string `yaml:"min_version"`
 	// HTTP2 offers HTTP/2 in addition to HTTP/1.1. Nil means true.
 	HTTP2 *bool `yaml:"http2"`
-	// TicketKey is a file with a TicketKey that only its owner can read. Instances with the same key resume each other's
+	// TicketKey is a file with a TicketKey as secret as Key. Instances with the same key resume each other's
 	// sessions. Without it, an instance resumes only its own sessions.
 	TicketKey string `yaml:"session_ticket_key"`
 }
@@ -124,9 +124,9 @@ func (f ServerFiles) list() (files, error) {
 	}
 	all := files{
 		certificate: file{field: "certificate", path: f.Certificate},
-		key:         file{field: "key", path: f.Key},
+		key:         file{field: "key", path: f.Key, secret: true},
 		denied:      file{field: "denied_certificates", path: f.Denied},
-		ticketKey:   file{field: "session_ticket_key", path: f.TicketKey, secret: true},
+		ticketKey:   file{field: "session_ticket_key", path: f.TicketKey, secret: true, hidePath: true},
 	}
 	if err := f.checkClientCAs(); err != nil {
 		return files{}, err

@@ -234,7 +234,7 @@ func TestTicketKey_NoTicketsWithTLS12(t *testing.T) {
 	}
 }
 
-func TestTicketKey_FileMustBeReadableByOwnerOnly(t *testing.T) {
+func TestTicketKey_FileMustBeSecret(t *testing.T) {
 	ca, d := newCA(t, "ca"), newDir(t)
 	files := d.serverFiles(ca)
 	for _, test := range []struct {
@@ -243,7 +243,7 @@ func TestTicketKey_FileMustBeReadableByOwnerOnly(t *testing.T) {
 		mode os.FileMode
 		says string
 	}{
-		{"readable by others", d.write("readable", ticketKey(t, 1)), 0o640, "mode 0640"},
+		{"readable by others", d.write("readable", ticketKey(t, 1)), 0o604, "mode 0604"},
 		{"missing", d.path("planted-missing"), 0, "cannot be opened"},
 		{"a directory", d.root, 0, "regular file"},
 		{"another kind of key", d.write("other", bytes.Replace(ticketKey(t, 1), []byte("ticket"), []byte("audit"), 1)), 0o600, "userinfo key new ticket"},

@@ -1,10 +1,9 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
+	"strings"
 	"time"
 
 	"userinfo/access"
@@ -82,16 +81,13 @@ func fieldErrors(path string, err error) error {
 // readPassword returns the password in a file. It fails closed: an empty password is an error. Its errors do not contain the
 // name of the file, which may be the password itself in the wrong place.
 func readPassword(name string) (string, error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return "", field.Errorf("cassandra.password_file",
-			"cannot be read: %w; name a file that holds the password, never the password itself", keyfile.WithoutName(err))
-	}
-	text = bytes.TrimRight(text, "\r\n")
-	if len(text) == 0 {
-		return "", field.Errorf("cassandra.password_file", "the file is empty; put the password into it")
-	}
-	return string(text), nil
+	return readKey("cassandra.password_file", name, keyfile.Read, func(text []byte) (string, error) {
+		password := strings.TrimRight(string(text), "\r\n")
+		if password == "" {
+			return "", errors.New("the file is empty; put the password into it")
+		}
+		return password, nil
+	})
 }
 
 // readKey returns the key in a file, for the field at path.

@@ -1,15 +1,23 @@
 package config
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"userinfo/access"
 	"userinfo/access/signature"
+	"userinfo/internal/devca"
 	"userinfo/store/seal"
+	"userinfo/tlsconf"
 )
 
 func newIndexKey(t *testing.T) string {
@@ -96,7 +104,7 @@ func TestFile_Open_DoesNotPrintPasswordInPlaceOfItsFile(t *testing.T) {
 	_, err := openMinimal(t, func(_, text string) string {
 		return strings.Replace(text, "password_file: password", "password_file: hunter2", 1)
 	})
-	if err == nil || !strings.Contains(err.Error(), "u.yaml:7: cassandra.password_file: cannot be read: no such file or directory; name a file") ||
+	if err == nil || !strings.Contains(err.Error(), "u.yaml:7: cassandra.password_file: cannot be opened: no such file or directory; name a file") ||
 		strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error %v", err)
 	}
@@ -117,5 +125,76 @@ seal:`, 1)
 	})
 	if err == nil || !strings.Contains(err.Error(), `clients[2].signature_keys[0].file: holds the key of client "a"`) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestFile_Open_ChecksPermissionsOfEveryFile makes each file that a configuration can name readable and writable by everybody.
+func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
+	dir := t.TempDir()
+	writeMinimalFiles(t, dir)
+	writeOptionalFiles(t, dir)
+	text := strings.NewReplacer(
+		"tls: {certificate: server.crt, key: server.key}", "tls: {certificate: server.crt, key: server.key, client_ca: ca.crt, client_cas: [{name: b, file: ca-b.crt}], "+
+			"crls: [crl], denied_certificates: denied, session_ticket_key: ticket.key}",
+		"tls: {ca: ca.crt}", "tls: {ca: nodes.crt, certificate: client.crt, key: client.key}",
+		"    keys: [\"*\"]", "    keys: [\"*\"]\n    signature_keys: [{id: s, file: sign.key}, {id: p, file: sign.pub}]",
+		"seal:", "audit: {key_file: audit.key}\nseal:",
+	).Replace(minimal)
+	f, err := Parse(filepath.Join(dir, "u.yaml"), []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Open(time.Now); err != nil {
+		t.Fatal(err)
+	}
+	secret := []string{"tls.key", "tls.session_ticket_key", "cassandra.password_file", "cassandra.tls.key", "seal.index_key", "seal.keys[0]",
+		"audit.key_file", "clients[0].signature_keys[0].file"}
+	for _, file := range f.fileNames() {
+		if *file.name == "" {
+			t.Errorf("%s is not tested", file.path)
+			continue
+		}
+		for mode, refused := range map[os.FileMode]bool{0o644: slices.Contains(secret, file.path), 0o646: true, 0o600: false} {
+			if err := os.Chmod(*file.name, mode); err != nil {
+				t.Fatal(err)
+			}
+			_, err := f.Open(time.Now)
+			if (err != nil) != refused {
+				t.Errorf("%s of mode %04o: %v", file.path, mode, err)
+			}
+			if err != nil && !(strings.Contains(err.Error(), ": "+file.path+": ") && strings.Contains(err.Error(), "chmod")) {
+				t.Errorf("%s of mode %04o: the error does not name the setting and what to do: %v", file.path, mode, err)
+			}
+		}
+		if err := os.Chmod(*file.name, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// writeOptionalFiles writes the files that the minimal configuration does not name.
+func writeOptionalFiles(t *testing.T, dir string) {
+	t.Helper()
+	ca, err := devca.New("clients")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, clientErr := ca.Write(dir, "client", devca.Leaf{CommonName: "userinfo", Client: true})
+	crl, crlErr := ca.CRL(time.Now().Add(time.Hour))
+	audit, auditErr := access.NewAuditKey(rand.Reader)
+	ticket, ticketErr := tlsconf.NewTicketKey(rand.Reader)
+	secret, secretErr := signature.NewSecret(rand.Reader)
+	public, _, publicErr := ed25519.GenerateKey(rand.Reader)
+	der, derErr := x509.MarshalPKIXPublicKey(public)
+	if err := errors.Join(clientErr, crlErr, auditErr, ticketErr, secretErr, publicErr, derErr); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{
+		"ca-b.crt": ca.PEM(), "nodes.crt": ca.PEM(), "crl": crl, "denied": nil, "audit.key": []byte(audit.Text()), "ticket.key": []byte(ticket.Text()),
+		"sign.key": []byte(secret.Text()), "sign.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -1,11 +1,16 @@
-// Package keyfile reads files that hold one secret key, and defines their format.
+// Package keyfile reads files that hold one secret, such as a key or a password. It defines who may have access to such a
+// file, and the format of the service's own keys.
 //
 // Invariants:
 //
-//  1. A file that somebody other than its owner can read or write is rejected, whatever it contains.
-//  2. No error contains the name of the file, which may be the key itself in the wrong place, or any of its content.
+//  1. A secret in a file that others than the service and root can read or write is rejected, whatever it is. See
+//     permissions.check for the rule.
+//  2. The rule is checked on the opened file, after all symbolic links, so that the file cannot be replaced after the check.
+//  3. No error about a secret contains the name of its file, which may be the secret itself in the wrong place, or any of
+//     its content.
 //
-// The package does not defend against the file's owner or root.
+// The package does not defend against the file's owner or root, nor against somebody who can write to the directory of the
+// file and puts another file in its place.
 package keyfile
 
 import (
@@ -15,47 +20,87 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
-// MaxBytes is the largest number of bytes that is read from a file. Every key file is shorter.
-const MaxBytes = 1024
+// MaxBytes is the largest size of a file that holds a secret, in bytes.
+const MaxBytes = 64 << 10
 
-// Read parses a key file. It fails closed: it rejects a file that is not a regular file, or that others than its owner can
-// read or write.
+// Read parses the file of a secret. It fails closed: it rejects a file that is not a regular file, that is larger than
+// MaxBytes, or that others can read or write.
 func Read[K any](name string, parse func([]byte) (K, error)) (K, error) {
 	return read(name, false, parse)
 }
 
-// ReadSecretOrPublic is Read, except that everybody may read and write a file that holds a public key in PEM.
+// ReadSecretOrPublic is Read, except that everybody may read a file that holds a public key in PEM. Nobody but its owner and
+// its group may write it.
 func ReadSecretOrPublic[K any](name string, parse func([]byte) (K, error)) (K, error) {
 	return read(name, true, parse)
 }
 
 func read[K any](name string, public bool, parse func([]byte) (K, error)) (K, error) {
 	var none K
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // so that opening a named pipe does not wait
 	if err != nil {
-		return none, fmt.Errorf("cannot be opened: %w; name a file that holds the key, never the key itself", WithoutName(err))
+		return none, fmt.Errorf("cannot be opened: %w; name a file that holds the secret, never the secret itself", WithoutName(err))
 	}
 	defer f.Close()
-	info, err := f.Stat() // of the open file, so that it cannot be replaced after the check
+	p, err := permissionsOf(f)
 	if err != nil {
-		return none, fmt.Errorf("its mode cannot be read: %w; name a regular file", WithoutName(err))
+		return none, err
 	}
-	if !info.Mode().IsRegular() {
-		return none, errors.New("is not a regular file; name a file that only its owner can read")
-	}
-	text, err := io.ReadAll(io.LimitReader(f, MaxBytes))
+	text, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
 	if err != nil {
 		return none, fmt.Errorf("cannot be read: %w", WithoutName(err))
 	}
-	if !public || !bytes.HasPrefix(text, []byte("-----BEGIN PUBLIC KEY")) {
-		if mode := info.Mode().Perm(); mode&0o077 != 0 {
-			return none, fmt.Errorf("has mode %04o, so others than its owner can read or write it: if somebody may have done so, make another key; "+
-				"otherwise chmod it to 0400 and give it to the user that the service runs as", mode)
-		}
+	check := p.check
+	if public && bytes.HasPrefix(text, []byte("-----BEGIN PUBLIC KEY")) {
+		check = p.checkPublic
+	}
+	if err := check(thisProcess()); err != nil {
+		return none, err
+	}
+	if len(text) > MaxBytes {
+		return none, fmt.Errorf("is larger than %d bytes; name a file that holds one secret", MaxBytes)
 	}
 	return parse(text)
+}
+
+// ReadPublic returns the content of a file that everybody may read, such as a certificate. It fails closed: it rejects a
+// regular file that everybody may write, because its content decides whom the service trusts.
+func ReadPublic(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().IsRegular() { // /dev/null is not, and may stand for an empty file
+		if err := (permissions{mode: info.Mode()}).checkPublic(process{}); err != nil {
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		}
+	}
+	return io.ReadAll(f)
+}
+
+// permissionsOf returns the permissions of an open file. It fails closed: it rejects what is not a regular file.
+func permissionsOf(f *os.File) (permissions, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return permissions{}, fmt.Errorf("its mode cannot be read: %w; name a regular file", WithoutName(err))
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() {
+		return permissions{}, errors.New("is not a regular file; name a file that holds the secret")
+	}
+	acl, err := readACL(f, owner.Gid)
+	if err != nil {
+		return permissions{}, fmt.Errorf("its access control list cannot be used: %w; remove it with `setfacl -b`", err)
+	}
+	return permissions{mode: info.Mode(), owner: owner.Uid, group: owner.Gid, acl: acl}, nil
 }
 
 // WithoutName returns an error of package os without the name of the file.
