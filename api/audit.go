@@ -33,7 +33,7 @@ func isRefusal(err error) bool {
 //	reason    of a refusal
 //	client    empty if the request is not authenticated
 //	method, route, status
-//	request   the request id, which is the instance of the problem document
+//	request_id, trace_id, parent_id: see trace
 //	peer      address of the connection's peer, which may be a proxy
 //	address   address that the request comes from: from the PROXY protocol, or the peer's
 //	key       keyed hash of the session key; see access.AuditKey.Hash
@@ -66,10 +66,9 @@ func (rs *requestState) writeAuditRecord(decision string, dropped int64) {
 		slog.String("method", rs.route.method),
 		slog.String("route", rs.route.path),
 		slog.Int("status", rs.status),
-		slog.String("request", rs.requestID()),
-		slog.String("peer", rs.peerAddr().String()),
-		slog.String("address", remoteAddr(rs.r).String()),
 	}
+	attrs = append(attrs, rs.traceAttrs()...)
+	attrs = append(attrs, slog.String("peer", rs.peerAddr().String()), slog.String("address", remoteAddr(rs.r).String()))
 	if decision != decisionAllowed {
 		attrs = append(attrs, slog.String("reason", rs.err.Error()))
 	}

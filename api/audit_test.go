@@ -15,9 +15,10 @@ import (
 
 // record is one audit record.
 type record struct {
-	Msg, Decision, Client, Method, Route, Request, Peer, Address, Reason, Key string
-	Status                                                                    int
-	Dropped                                                                   int64
+	Msg, Decision, Client, Method, Route, Peer, Address, Reason, Key string
+	Status                                                           int
+	Dropped                                                          int64
+	Request                                                          string `json:"request_id"`
 }
 
 func (s *service) records(t *testing.T) (all []record) {
@@ -73,7 +74,7 @@ func TestAudit_Records(t *testing.T) {
 		}
 		want := *test.want
 		want.Msg, want.Route, want.Request, want.Peer, want.Address = "audit", "/sessions/v1/:key", got[0].Request, "192.0.2.1", "192.0.2.1"
-		if got[0] != want || !strings.HasPrefix(got[0].Request, "urn:uuid:") {
+		if got[0] != want || !uuidForm.MatchString(got[0].Request) {
 			t.Errorf("%s: %+v\nwant %+v", test.name, got[0], want)
 		}
 	}

@@ -121,9 +121,9 @@ func problemFor(err error) problem {
 	return errInternal.problem
 }
 
-// send writes the response: status, headers and document. instance is the id of the request.
-func (p problem) send(w http.ResponseWriter, instance string) {
-	p.Instance = instance
+// send writes the response: status, headers and document.
+func (p problem) send(w http.ResponseWriter, requestID string) {
+	p.Instance = "urn:uuid:" + requestID
 	body, err := json.Marshal(p)
 	if err != nil {
 		panic("encoding a problem document: " + err.Error()) // impossible: it has strings and numbers only
@@ -133,6 +133,7 @@ func (p problem) send(w http.ResponseWriter, instance string) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set(requestIDHeader, requestID)
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}

@@ -22,8 +22,9 @@ import (
 
 var urnUUID = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
-// checkProblem checks that a response is a problem document (RFC 9457) with this name. It returns the instance.
-func checkProblem(t testing.TB, got answer, status int, name string) (instance string) {
+// checkProblem checks that a response is a problem document (RFC 9457) with this name and the request's id. It returns the
+// id.
+func checkProblem(t testing.TB, got answer, status int, name string) (requestID string) {
 	t.Helper()
 	if got.status != status {
 		t.Fatalf("status %d, body %s; want %d %s", got.status, got.body, status, name)
@@ -46,11 +47,11 @@ func checkProblem(t testing.TB, got answer, status int, name string) (instance s
 	if members["type"] != "urn:userinfo:problem:"+name || members["status"] != float64(status) || members["title"] == "" || members["detail"] == "" {
 		t.Errorf("%d %s is %s", status, name, got.body)
 	}
-	instance, _ = members["instance"].(string)
-	if !urnUUID.MatchString(instance) {
-		t.Errorf("%s: instance %q is not the URN of a random UUID", name, instance)
+	instance, _ := members["instance"].(string)
+	if requestID = got.header.Get("X-Request-Id"); !urnUUID.MatchString(instance) || instance != "urn:uuid:"+requestID {
+		t.Errorf("%s: instance %q is not the URN of a random UUID, or not of the X-Request-Id %q", name, instance, requestID)
 	}
-	return instance
+	return requestID
 }
 
 // sentinels lists the errors of packages access and store, and the problem of each.
@@ -158,12 +159,12 @@ func TestProblemFor_UnknownErrorRevealsNothing(t *testing.T) {
 	for _, err := range []error{errors.New(planted), fmt.Errorf("wrapped: %w", errors.New(planted)), errors.Join(errors.New(planted), errors.New("x"))} {
 		s := newAPI(t, setup{store: failing(err)})
 		got := s.serve("GET", "/sessions/v1/k", as(wiki))
-		instance := checkProblem(t, got, 500, "internal")
+		id := checkProblem(t, got, 500, "internal")
 		if strings.Contains(fmt.Sprint(got), "planted") || strings.Contains(got.body, "wrapped") {
 			t.Errorf("the client received %v", got)
 		}
-		if log := s.logs.String(); !strings.Contains(log, instance) || !strings.Contains(log, `"level":"ERROR"`) {
-			t.Errorf("the log has no error under %s: %s", instance, log)
+		if log := s.logs.String(); !strings.Contains(log, `"request_id":"`+id+`"`) || !strings.Contains(log, `"level":"ERROR"`) {
+			t.Errorf("the log has no error under %s: %s", id, log)
 		}
 	}
 }

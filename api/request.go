@@ -10,8 +10,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/google/uuid"
-
 	"userinfo/access"
 	"userinfo/access/signature"
 )
@@ -39,10 +37,10 @@ type requestState struct {
 	limits             *clientLimits // where the request counts as in flight; nil if it does not
 	authorized         bool          // access.Authorize has allowed the request
 
-	status int    // of the response; 0 before it is sent
-	err    error  // why the response is a problem document
-	fault  bool   // err is a fault of the service, to be logged as an error
-	id     string // a URN; empty before requestID is called
+	status int   // of the response; 0 before it is sent
+	err    error // why the response is a problem document
+	fault  bool  // err is a fault of the service, to be logged as an error
+	trace  trace // empty before adoptTrace and requestID are called
 }
 
 // serve counts the request as in flight and calls the route's handler.
@@ -83,6 +81,7 @@ func (rs *requestState) authenticate(resource string) error {
 	if rs.identity, err = rs.rules.Policy.Authenticate(credentials); err != nil {
 		return err
 	}
+	rs.adoptTrace()
 	return access.Admit(rs.identity, resource)
 }
 
@@ -90,14 +89,18 @@ func (rs *requestState) authenticate(resource string) error {
 // authenticated, for example because there is no such resource, is not authenticated. It fails closed.
 func (rs *requestState) isAuthenticated() bool { return rs.identity.Client() != "" }
 
-// storeContext returns the context for calls to the store. It ends RequestTimeout after the start of the request.
+// storeContext returns the context for calls to the store. It ends RequestTimeout after the start of the request. It has the
+// request's ids for LogHandler.
 func (rs *requestState) storeContext(parent context.Context) (context.Context, context.CancelFunc) {
+	rs.requestID()
+	parent = context.WithValue(parent, traceKey{}, rs.trace)
 	return context.WithDeadline(parent, rs.start.Add(rs.api.config.RequestTimeout))
 }
 
 // respond sends a status and the headers that were set.
 func (rs *requestState) respond(status int) {
 	rs.status = status
+	rs.w.Header().Set(requestIDHeader, rs.requestID())
 	rs.w.WriteHeader(status)
 }
 
@@ -164,25 +167,13 @@ func challenge(r *http.Request) string {
 	return `Bearer realm="userinfo"`
 }
 
-// requestID returns the request's id, a urn:uuid (RFC 9562). The problem document, the log and the audit record show the
-// same id.
-func (rs *requestState) requestID() string {
-	if rs.id == "" {
-		id, err := uuid.NewRandomFromReader(rs.api.config.Random)
-		if err != nil {
-			rs.api.config.Log.Error("cannot make a request id: the source of randomness failed", "error", err)
-		}
-		rs.id = id.URN()
-	}
-	return rs.id
-}
-
 // finish must be deferred. It recovers from a panic, so that other requests are not affected, and then releases, counts,
 // audits and logs the request.
 func (rs *requestState) finish() {
 	if p := recover(); p != nil {
 		// The value of the panic may contain a key or a value, so only its type is logged.
-		rs.api.config.Log.Error("panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		attrs := append(rs.traceAttrs(), slog.String("type", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))
+		rs.api.config.Log.LogAttrs(rs.r.Context(), slog.LevelError, "panic", attrs...)
 		rs.fail(errors.New("panic"))
 	}
 	if rs.limits != nil {
@@ -204,15 +195,13 @@ func (rs *requestState) log(duration time.Duration) {
 	if !log.Enabled(rs.r.Context(), level) {
 		return
 	}
-	attrs := []slog.Attr{
-		slog.String("request", rs.requestID()),
+	attrs := append(rs.traceAttrs(),
 		slog.String("method", rs.route.method),
 		slog.String("route", rs.route.path),
 		slog.Int("status", rs.status),
 		slog.Float64("seconds", duration.Seconds()),
 		slog.String("client", rs.identity.Client()),
-		slog.String("remote", remoteAddr(rs.r).String()),
-	}
+		slog.String("remote", remoteAddr(rs.r).String()))
 	if rs.err != nil {
 		attrs = append(attrs, slog.String("cause", rs.err.Error()))
 	}

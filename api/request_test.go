@@ -143,7 +143,7 @@ func TestRequestState_Log(t *testing.T) {
 		wants []string // in the record; none: no record
 	}{
 		{"a success, at debug", setup{}, put("k", "v"),
-			[]string{`"level":"DEBUG"`, `"method":"PUT"`, `"route":"/sessions/v1/:key"`, `"status":204`, `"client":"wiki"`, `"request":"urn:uuid:`, `"remote":"192.0.2.1"`, `"seconds":`}},
+			[]string{`"level":"DEBUG"`, `"method":"PUT"`, `"route":"/sessions/v1/:key"`, `"status":204`, `"client":"wiki"`, `"request_id":"`, `"remote":"192.0.2.1"`, `"seconds":`}},
 		{"a success, at info: no record", setup{level: 1}, put("k", "v"), nil},
 		{"an absent key, at info: no record", setup{level: 1}, get("k"), nil},
 		{"an unavailable store, at info", setup{level: 1, store: failing(store.ErrUnavailable)}, get("k"),
@@ -173,9 +173,9 @@ func TestRequestState_Log(t *testing.T) {
 
 func TestRequestState_LogHasInstance(t *testing.T) {
 	s := newAPI(t, setup{})
-	instance := checkProblem(t, s.serve("GET", "/sessions/v1/k", as(wiki)), 404, "not-found")
-	if !strings.Contains(s.logs.String(), instance) {
-		t.Errorf("%s is not in %s", instance, s.logs)
+	id := checkProblem(t, s.serve("GET", "/sessions/v1/k", as(wiki)), 404, "not-found")
+	if !strings.Contains(s.logs.String(), `"request_id":"`+id+`"`) {
+		t.Errorf("%s is not in %s", id, s.logs)
 	}
 }
 

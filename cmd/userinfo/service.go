@@ -67,7 +67,7 @@ func newService(o *config.Opened, w io.Writer) *service {
 	s := &service{
 		config:   o,
 		now:      now,
-		log:      slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level()})),
+		log:      slog.New(api.LogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level()}))),
 		audit:    slog.New(slog.NewJSONHandler(w, nil)),
 		registry: prometheus.NewRegistry(),
 	}
