@@ -97,6 +97,8 @@ var sharedProblems = []struct {
 		Detail: "This collection cannot have such a key: its keys are UTF-8."}},
 	{store.ErrTTL, problem{Type: "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
 		Detail: "The TTL is longer than this collection allows, or ends on a date that the store cannot represent."}},
+	{store.ErrTooLarge, problem{Type: "value-too-large", Title: "Value too large", Status: http.StatusRequestEntityTooLarge,
+		Detail: "The database does not accept a value of this size, although the collection allows it. Nothing was stored."}},
 	{store.ErrFull, problem{Type: "full", Title: "Store is full", Status: http.StatusServiceUnavailable,
 		Detail: "There is no room for another value. Nothing was stored.", retryAfter: 5}},
 	{store.ErrSealed, problem{Type: "internal", Title: "Internal error", Status: http.StatusInternalServerError,

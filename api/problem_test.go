@@ -71,6 +71,7 @@ var sentinels = []struct {
 	{"store.ErrNotEverywhere", store.ErrNotEverywhere, 503, "not-everywhere", "5"},
 	{"store.ErrKey", store.ErrKey, 400, "bad-request", ""},
 	{"store.ErrTTL", store.ErrTTL, 400, "bad-request", ""},
+	{"store.ErrTooLarge", store.ErrTooLarge, 413, "value-too-large", ""},
 	{"store.ErrFull", store.ErrFull, 503, "full", "5"},
 	{"store.ErrSealed", store.ErrSealed, 500, "internal", ""},
 	{"store.ErrUnavailable", store.ErrUnavailable, 503, "unavailable", "1"},

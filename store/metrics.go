@@ -23,6 +23,7 @@ var outcomes = [...]struct {
 	{ErrNotEverywhere, "not_everywhere"},
 	{ErrKey, "invalid"},
 	{ErrTTL, "invalid"},
+	{ErrTooLarge, "too_large"},
 	{ErrFull, "full"},
 	{ErrSealed, "unopened"},
 	{ErrUnavailable, "unavailable"},

@@ -29,7 +29,7 @@ const (
 // value's own timestamp.
 //
 // All methods are safe for concurrent use and give up when ctx ends. Every error wraps ErrUnavailable, ErrKey or
-// ErrFull; Read may also return ErrSealed. A write that fails may have been applied, on some replicas or on all.
+// ErrFull; Read may also return ErrSealed, and Write ErrTooLarge. A write that fails may have been applied, on some replicas or on all.
 type Rows interface {
 	// Read returns a row at LOCAL_QUORUM. A row that does not exist is the zero Row, without an error.
 	// If the value exists but cannot be opened, Read returns ErrSealed and a Row without Data.

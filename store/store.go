@@ -75,6 +75,8 @@ var (
 	// ErrSealed means that the value exists but cannot be opened: it was changed, copied from another row, or sealed with
 	// a key that is not configured.
 	ErrSealed = errors.New("a sealed value cannot be opened")
+	// ErrTooLarge means that the database does not accept a value of this size. Nothing was written.
+	ErrTooLarge = errors.New("value too large for the database")
 	// ErrFull means that a Memory has no space left.
 	ErrFull = errors.New("store is full")
 )
@@ -102,10 +104,10 @@ type Store interface {
 	// Get returns a value, at LOCAL_QUORUM. Further errors: ErrNotFound, ErrSealed.
 	Get(ctx context.Context, caller access.Caller, key access.Key) (Value, error)
 	// Set writes a value that expires after ttl, at LOCAL_QUORUM. ttl is rounded down to whole seconds. After
-	// ErrUnavailable the value may have been written. Further errors: ErrTTL, ErrDeleted, ErrFull.
+	// ErrUnavailable the value may have been written. Further errors: ErrTTL, ErrDeleted, ErrTooLarge, ErrFull.
 	Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) error
 	// Touch gives an existing value a new TTL, at LOCAL_QUORUM. After ErrUnavailable the TTL may have been changed.
-	// Further errors: ErrNotFound, ErrTTL, ErrSealed.
+	// Further errors: ErrNotFound, ErrTTL, ErrTooLarge, ErrSealed.
 	Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) error
 	// Delete removes a value. It succeeds if there is no value. It returns nil after a quorum of every datacentre has
 	// confirmed the delete, and ErrNotEverywhere if only a quorum of the local datacentre has confirmed it. After

@@ -33,7 +33,7 @@ type Collection struct {
 	// TouchSlack is a fraction of the TTL that a touch asks for. A touch writes nothing if the remaining TTL differs by at
 	// most this fraction. From 0 (every touch writes) to 0.5; default 0.01.
 	TouchSlack *float64 `yaml:"touch_slack"`
-	// MaxValueBytes is the largest size of a value in bytes, up to 16777216; default 1048576.
+	// MaxValueBytes is the largest size of a value in bytes, up to store.LargestValue; default 1048576.
 	MaxValueBytes int64 `yaml:"max_value_bytes"`
 }
 
@@ -126,8 +126,9 @@ func (k Collection) validate(at string) error {
 	if !(*k.TouchSlack >= 0 && *k.TouchSlack <= store.MaxTouchSlack) { // written so that NaN fails
 		bad("touch_slack", "must be from 0 (every touch writes) to %v", store.MaxTouchSlack)
 	}
-	if k.MaxValueBytes < 1 || k.MaxValueBytes > 16<<20 {
-		bad("max_value_bytes", "must be from 1 to 16777216, Cassandra's default limit of a mutation")
+	if k.MaxValueBytes < 1 || k.MaxValueBytes > store.LargestValue {
+		bad("max_value_bytes", "must be from 1 to %d, the largest value that Cassandra stores with its default limits of a mutation and of a request (16 MiB, less %d bytes for the key and overhead)",
+			store.LargestValue, store.ValueOverhead)
 	}
 	return errors.Join(errs...)
 }

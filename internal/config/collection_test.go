@@ -28,7 +28,7 @@ func TestCollection_ValidateRejects(t *testing.T) {
 		{"touch slack too large", sessions, sessions + "\n    touch_slack: 0.51", "u.yaml:11: collections[0].touch_slack: must be from 0 (every touch writes) to 0.5"},
 		{"negative touch slack", sessions, sessions + "\n    touch_slack: -0.01", "u.yaml:11: collections[0].touch_slack: must be from 0"},
 		{"touch slack NaN", sessions, sessions + "\n    touch_slack: .nan", "u.yaml:11: collections[0].touch_slack: must be from 0"},
-		{"value too large", sessions, sessions + "\n    max_value_bytes: 16777217", "u.yaml:11: collections[0].max_value_bytes: must be from 1 to 16777216"},
+		{"value too large", sessions, sessions + "\n    max_value_bytes: 16760833", "u.yaml:11: collections[0].max_value_bytes: must be from 1 to 16760832, the largest value that Cassandra stores"},
 		{"negative size of values", sessions, sessions + "\n    max_value_bytes: -1", "u.yaml:11: collections[0].max_value_bytes: must be from 1"},
 	})
 }

@@ -32,6 +32,7 @@ func TestSession_KeepsStoreContract(t *testing.T) {
 	storetest.RunSealed(t, open, dump{t, n.admin})
 	t.Run("pending deletes", func(t *testing.T) { storetest.RunPendingDeletes(t, open) })
 	t.Run("requests count as in flight until they are answered", n.countsInFlight)
+	t.Run("a value that Cassandra refuses because of its size is too large", n.refusesOversizedValues)
 	t.Run("clocks of nodes and instances are compared", n.comparesClocks)
 	storetest.Run(t, open)
 }
@@ -57,6 +58,23 @@ func (n *node) countsInFlight(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the node has answered", idle)
+}
+
+// refusesOversizedValues exceeds Cassandra's limits of a mutation and of a request. Both are 16 MiB by default.
+func (n *node) refusesOversizedValues(t *testing.T) {
+	for _, layout := range []store.Layout{store.LayoutUserInfo, store.LayoutKask} {
+		name := map[store.Layout]string{store.LayoutUserInfo: storetest.TableName, store.LayoutKask: storetest.KaskTableName}[layout]
+		table := n.session.Table(store.CollectionConfig{Name: "oversized", Table: name, Layout: layout, MaxTTL: time.Hour})
+		for _, size := range []int{16<<20 - 50, 16 << 20, 20 << 20} {
+			err := table.Write(t.Context(), "secret-key", make([]byte, size), time.Now().UnixMicro(), time.Hour)
+			if !errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("layout %s, %d bytes: error %v, want %v without the key", layout, size, err, store.ErrTooLarge)
+			}
+		}
+		if row, err := table.Read(t.Context(), "secret-key"); err != nil || row.Data != nil {
+			t.Errorf("layout %s: after refused writes, the row has %d bytes (%v)", layout, len(row.Data), err)
+		}
+	}
 }
 
 // comparesClocks runs two instances whose clocks differ by two seconds. The node's clock is this machine's.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -26,7 +27,7 @@ import (
 // A Table also adds, lists and removes the collection's pending deletes. These are in a table of their own, which all
 // collections of the keyspace share.
 //
-// All methods are safe for concurrent use, and all errors wrap store.ErrUnavailable.
+// All methods are safe for concurrent use. All errors wrap store.ErrUnavailable, except store.ErrTooLarge.
 type Table struct {
 	driver     *gocql.Session
 	runner     *coordinator.Runner
@@ -93,7 +94,21 @@ func (t *Table) Deleted(ctx context.Context, key access.Key) (bool, error) {
 // Write implements store.Rows. data must not be modified after Write has returned, because an attempt that was cancelled
 // may still read it.
 func (t *Table) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
-	return t.exec(ctx, coordinator.CallPolicy{PartitionKey: []byte(key)}, t.cql.write, timestamp, seconds(ttl), data, t.keyColumn(key))
+	err := t.exec(ctx, coordinator.CallPolicy{PartitionKey: []byte(key)}, t.cql.write, timestamp, seconds(ttl), data, t.keyColumn(key))
+	if isOversized(err) {
+		// Cassandra's message contains the key, so it must not be wrapped.
+		return fmt.Errorf("%w: %d bytes are above Cassandra's max_mutation_size, native_transport_max_frame_size or a guardrail", store.ErrTooLarge, len(data))
+	}
+	return err
+}
+
+// isOversized reports whether Cassandra has refused a write because of its size. Only the texts of Cassandra's messages
+// tell: of max_mutation_size, of native_transport_max_frame_size, and of the guardrail column_value_size_fail_threshold.
+func isOversized(err error) bool {
+	var refused gocql.RequestError
+	return errors.As(err, &refused) && refused.Code() == gocql.ErrCodeInvalid &&
+		(strings.Contains(refused.Message(), "oversized mutation") || strings.Contains(refused.Message(), "Request is too big") ||
+			strings.Contains(refused.Message(), "column_value_size"))
 }
 
 // Delete implements store.Rows. Tombstone and marker are written in an unlogged batch on one partition, which Cassandra

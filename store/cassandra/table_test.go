@@ -3,9 +3,11 @@ package cassandra
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/gocql/gocql"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/store"
@@ -54,5 +56,35 @@ func TestTable_LayoutDecidesColumns(t *testing.T) {
 		if _, text := table.keyColumn("key").(string); text != c.text || table.hasMarker != c.markerRead {
 			t.Errorf("layout %q, fence %v: text key %v, marker %v, want %v and %v", c.layout, c.fence, text, table.hasMarker, c.text, c.markerRead)
 		}
+	}
+}
+
+// refusal is an error of Cassandra's.
+type refusal struct {
+	code    int
+	message string
+}
+
+func (r refusal) Code() int       { return r.code }
+func (r refusal) Message() string { return r.message }
+func (r refusal) Error() string   { return r.message }
+
+func TestIsOversized_Messages(t *testing.T) {
+	for message, want := range map[string]bool{
+		"Rejected an oversized mutation (8388672/8388608) for keyspace: contract. Top keys are: kask.k":                                    true,
+		"Request is too big: length 16777277 exceeds maximum allowed length 16777216.":                                                     true,
+		"Guardrail column_value_size violated: Value of column 'value' has size 2.000MiB, this exceeds the failure threshold of 1.000MiB.": true,
+		"Undefined column name gone in table contract.sessions":                                                                            false,
+		"The timestamp for table contract.sessions is too far in the future: Guardrail maximum_timestamp violated":                         false,
+	} {
+		if got := isOversized(fmt.Errorf("attempt 2: %w", refusal{gocql.ErrCodeInvalid, message})); got != want {
+			t.Errorf("%q: %v, want %v", message, got, want)
+		}
+		if isOversized(refusal{gocql.ErrCodeServer, message}) {
+			t.Errorf("%q counts with the code of another error", message)
+		}
+	}
+	if isOversized(nil) || isOversized(errors.New("oversized mutation")) {
+		t.Error("an error that is not Cassandra's counts")
 	}
 }

@@ -170,3 +170,22 @@ func testLayoutKask(t *testing.T, s *suite) {
 		})
 	}
 }
+
+// testLargestValue sets, touches and deletes the largest value under the longest key of the API (api.MaxKeyBytes).
+func testLargestValue(t *testing.T, s *suite) {
+	value := strings.Repeat("v", store.LargestValue)
+	for _, layout := range []store.Layout{store.LayoutUserInfo, store.LayoutKask} {
+		for _, noFence := range []bool{false, true} {
+			t.Run(fmt.Sprintf("layout %s, no fence: %v", layout, noFence), func(t *testing.T) {
+				i := s.instance(t, settings{layout: layout, noFence: noFence})
+				key := newKey()
+				key += access.Key(strings.Repeat("k", 4096-len(key)))
+				i.mustSet(key, value, time.Hour)
+				i.want(i.touch(key, 2*time.Hour), nil)
+				i.wantValue(key, value)
+				i.want(i.delete(key), nil)
+				i.wantNotFound(key)
+			})
+		}
+	}
+}

@@ -56,6 +56,7 @@ func Run(t *testing.T, open Open) {
 		"Concurrency":  testConcurrency,
 		"Cancellation": testCancellation,
 		"LayoutKask":   testLayoutKask,
+		"LargestValue": testLargestValue,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
