@@ -53,6 +53,7 @@ func driverConfig(c Config, log *slog.Logger) *gocql.ClusterConfig {
 	d.Authenticator = gocql.PasswordAuthenticator{Username: c.Username, Password: c.Password}
 	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout}
 	d.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)
+	turnOffEvents(d)
 	d.Consistency = gocql.LocalQuorum
 	d.Timeout = c.Timeout
 	d.ConnectTimeout = connectTimeout
@@ -62,6 +63,20 @@ func driverConfig(c Config, log *slog.Logger) *gocql.ClusterConfig {
 	d.DefaultTimestamp = false // the driver would choose a new timestamp for each attempt
 	d.Logger = driverLog{log}
 	return d
+}
+
+// turnOffEvents turns off the events that gocql v1.7.0 may not survive. It keeps events that nodes join, leave and move:
+// they only make the driver read the list of nodes again.
+//
+// At an event about the schema, the driver may read the metadata of the keyspace, and panics on some. All statements name
+// their keyspace, and Session reads the keyspace's replication itself, so nothing needs these events.
+//
+// At an event that a node is up or down, the driver looks the node up by its address. After a node has changed its address
+// and then left, it panics. It also believes the one node that sends the events, even if that node is cut off from all
+// others. Connections and circuit breakers tell more.
+func turnOffEvents(d *gocql.ClusterConfig) {
+	d.Events.DisableSchemaEvents = true
+	d.Events.DisableNodeStatusEvents = true
 }
 
 // connectError explains why the driver could not connect.

@@ -8,8 +8,9 @@ import (
 
 // Metrics are the metrics of a Session.
 type Metrics struct {
-	coordinator *coordinator.Metrics
-	inFlight    prometheus.Gauge
+	coordinator   *coordinator.Metrics
+	inFlight      prometheus.Gauge
+	localReplicas prometheus.Gauge
 }
 
 // NewMetrics returns Metrics that are registered with reg. It panics if they are registered there already.
@@ -20,7 +21,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_cassandra_attempts_in_flight",
 			Help: "Requests that Cassandra has not answered yet, including requests that the service no longer waits for.",
 		}),
+		localReplicas: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "userinfo_cassandra_local_replicas",
+			Help: "Replicas that the keyspace has in the local datacentre. With 0, every request fails until the keyspace is repaired.",
+		}),
 	}
-	reg.MustRegister(m.inFlight)
+	reg.MustRegister(m.inFlight, m.localReplicas)
 	return m
 }

@@ -20,9 +20,11 @@ type Session struct {
 	runner     *coordinator.Runner
 	keyspace   string
 	datacentre string
+	stopWatch  func()
 }
 
-// Open connects to a cluster. The keyspace must exist. Open tries once, and does not retry.
+// Open connects to a cluster. It tries once, and does not retry. Statements fail while the keyspace does not exist or has no
+// replicas in the local datacentre.
 //
 // ctx is only checked at the beginning, because the driver cannot stop a connection attempt early. now is the clock of
 // the nodes' circuit breakers.
@@ -30,22 +32,27 @@ func Open(ctx context.Context, c Config, m *Metrics, log *slog.Logger, now func(
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	runner := coordinator.NewRunner(c.LocalDatacentre, c.Keyspace, now, m.coordinator)
+	runner := coordinator.NewRunner(now, m.coordinator)
 	streams := newStreamCounter(m.inFlight)
 	d := driverConfig(c, log)
-	d.Keyspace = c.Keyspace
 	d.PoolConfig.HostSelectionPolicy = runner.HostPolicy()
+	d.ConvictionPolicy = runner.ConvictionPolicy()
 	d.StreamObserver = streams
 	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout, streams: streams}
 	session, err := d.CreateSession()
 	if err != nil {
 		return nil, connectError(c, err)
 	}
-	return &Session{driver: session, runner: runner, keyspace: c.Keyspace, datacentre: c.LocalDatacentre}, nil
+	watch := newKeyspaceWatch(session, runner, c, m, log)
+	watch.look(context.WithoutCancel(ctx))
+	return &Session{driver: session, runner: runner, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, stopWatch: watch.start()}, nil
 }
 
 // Close closes all connections. Statements that still run fail. Close returns after at most 3 s.
-func (s *Session) Close() { closeDriver(s.driver) }
+func (s *Session) Close() {
+	s.stopWatch()
+	closeDriver(s.driver)
+}
 
 // LocalDatacentre returns the name of the datacentre whose nodes the session asks.
 func (s *Session) LocalDatacentre() string { return s.datacentre }

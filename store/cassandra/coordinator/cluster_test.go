@@ -28,7 +28,7 @@ var (
 	fails   = reply{after: time.Millisecond, err: errDown}
 )
 
-// fakeHosts replaces the driver's token-aware policy. It returns its hosts in a fixed order.
+// fakeHosts replaces routing. It returns its hosts in a fixed order.
 type fakeHosts struct {
 	gocql.HostSelectionPolicy
 	hosts  []*gocql.HostInfo
@@ -81,7 +81,7 @@ type fakeCluster struct {
 }
 
 func newFakeCluster(replies map[string]reply) *fakeCluster {
-	r := NewRunner("dc1", "ks", time.Now, NewMetrics(prometheus.NewRegistry()))
+	r := NewRunner(time.Now, NewMetrics(prometheus.NewRegistry()))
 	hosts := &fakeHosts{}
 	r.nodes.HostSelectionPolicy = hosts
 	for _, id := range []string{"a", "b", "c"} {

@@ -1,6 +1,6 @@
 // Package coordinator runs a CQL statement on the nodes of the local datacentre until one of them succeeds.
 //
-// A call of Run starts with one attempt, on the node that the driver's token-aware policy puts first. A hedged attempt
+// A call of Run starts with one attempt, on a replica of the partition. A hedged attempt
 // is an attempt on another node that starts while an earlier attempt still runs. These events start another attempt:
 //
 //   - An attempt fails with an error that another node might not return (lost connection, Unavailable, timeout). The
@@ -63,6 +63,8 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -99,23 +101,40 @@ func (p CallPolicy) slowAfter() time.Duration {
 // and the hedge delay. All methods are safe for concurrent use.
 type Runner struct {
 	nodes     *nodes
+	routing   *routing
+	problem   atomic.Pointer[error] // of the keyspace; nil if none is known
 	budget    hedgeBudget
 	readDelay hedgeDelay
 	metrics   *Metrics
 }
 
-// NewRunner returns a Runner for the nodes of localDatacentre. keyspace is the session's keyspace. now is the clock of
-// the circuit breakers.
-func NewRunner(localDatacentre, keyspace string, now func() time.Time, m *Metrics) *Runner {
-	r := &Runner{nodes: newNodes(localDatacentre, keyspace, now, m), metrics: m}
+// NewRunner returns a Runner. now is the clock of the circuit breakers.
+func NewRunner(now func() time.Time, m *Metrics) *Runner {
+	routing := newRouting(rand.IntN)
+	r := &Runner{nodes: newNodes(routing, now, m), routing: routing, metrics: m}
 	r.budget.fill()
 	return r
 }
 
 // HostPolicy returns the host selection policy for the driver's session. The session also needs a
-// gocql.DataCentreHostFilter for the local datacentre: without it, the driver falls back to nodes of other
-// datacentres, and LOCAL_QUORUM means their datacentre.
+// gocql.DataCentreHostFilter for the local datacentre: without it, nodes of other datacentres are asked, and LOCAL_QUORUM
+// means their datacentre.
 func (r *Runner) HostPolicy() gocql.HostSelectionPolicy { return r.nodes }
+
+// ConvictionPolicy returns the conviction policy for the driver's session.
+func (r *Runner) ConvictionPolicy() gocql.ConvictionPolicy { return r.nodes }
+
+// SetKeyspace sets how many replicas the keyspace has in the local datacentre, so that statements go to nodes that hold
+// the data. problem says why statements must fail; nil if there is no reason. Every error of Run then contains it. It
+// decides nothing else: the nodes know better, and answer.
+func (r *Runner) SetKeyspace(replicas int, problem error) {
+	r.routing.SetReplicas(replicas)
+	if problem == nil {
+		r.problem.Store(nil)
+		return
+	}
+	r.problem.Store(&problem)
+}
 
 // Addresses returns the IP addresses of the local nodes that are up, sorted as text.
 func (r *Runner) Addresses() []string { return r.nodes.addresses() }
@@ -138,12 +157,18 @@ func (r *Runner) WithNode(ctx context.Context, address string) (context.Context,
 // cancels: statement may still run after Run has returned, so it must not use memory that is reused then.
 //
 // If ctx ends, the error wraps ctx.Err and the error of the last failed attempt. Otherwise it is the error of the last
-// attempt.
+// attempt. In both cases it also wraps the problem of SetKeyspace.
 func Run[T any](ctx context.Context, r *Runner, p CallPolicy, statement func(context.Context) (T, error)) (T, error) {
 	if err := ctx.Err(); err != nil {
 		var zero T
 		return zero, err
 	}
 	r.budget.add()
-	return newHedgedCall(ctx, r, p, statement).run()
+	value, err := newHedgedCall(ctx, r, p, statement).run()
+	if err != nil {
+		if problem := r.problem.Load(); problem != nil {
+			err = fmt.Errorf("%w: %w", *problem, err)
+		}
+	}
+	return value, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestRun_AsksNoNodeIfContextHasEnded(t *testing.T) {
@@ -32,4 +33,19 @@ func TestRun_GivesStatementItsContext(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want context.Canceled", err)
 	}
+}
+
+func TestRun_ErrorsContainKeyspaceProblem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newFakeCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
+		problem := errors.New("the keyspace has no replicas")
+		c.SetKeyspace(0, problem)
+		if _, err := c.run(CallPolicy{}, time.Second); !errors.Is(err, problem) || !errors.Is(err, errDown) {
+			t.Errorf("got error %v, want the problem and the last error", err)
+		}
+		c.SetKeyspace(3, nil)
+		if _, err := c.run(CallPolicy{}, time.Second); errors.Is(err, problem) || !errors.Is(err, errDown) {
+			t.Errorf("got error %v after the problem was solved", err)
+		}
+	})
 }

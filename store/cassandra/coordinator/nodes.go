@@ -9,33 +9,42 @@ import (
 	"github.com/gocql/gocql"
 )
 
-// nodes is the driver's host selection policy. It chooses which local node coordinates a statement: in the driver's
-// token-aware order, but nodes that keep failing, and nodes that the call has already asked, come last. No node is left
-// out: if all nodes fail, all are asked.
+// nodes is the driver's host selection policy. It chooses which local node coordinates a statement: in the order of
+// routing, but nodes that keep failing, and nodes that the call has already asked, come last. No node is left out: if all
+// nodes fail, all are asked.
+//
+// It is also the driver's conviction policy, which decides whether a node is down because no connection can be made.
 type nodes struct {
-	gocql.HostSelectionPolicy // token-aware, local datacentre only
-	keyspace                  string
+	gocql.HostSelectionPolicy // routing
 	now                       func() time.Time
 	metrics                   *Metrics
 
-	mu      sync.Mutex                 // guards up
+	mu      sync.Mutex                 // guards known, left and up
+	known   map[string]*gocql.HostInfo // by host ID
+	left    []*gocql.HostInfo          // the last maxLeft that were removed
 	up      map[string]*gocql.HostInfo // by host ID
 	upCount atomic.Int64
 
 	all sync.Map // host ID → *node, also of nodes that are down
 }
 
+// maxLeft is how many removed nodes are remembered. The driver's goroutines use a removed node for a few seconds at most.
+const maxLeft = 1024
+
 // node is what is known about one node. It lives as long as the Runner.
 type node struct{ breaker breaker }
 
-var _ gocql.HostSelectionPolicy = (*nodes)(nil)
+var (
+	_ gocql.HostSelectionPolicy = (*nodes)(nil)
+	_ gocql.ConvictionPolicy    = (*nodes)(nil)
+)
 
-func newNodes(localDatacentre, keyspace string, now func() time.Time, m *Metrics) *nodes {
+func newNodes(routing gocql.HostSelectionPolicy, now func() time.Time, m *Metrics) *nodes {
 	return &nodes{
-		HostSelectionPolicy: gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(localDatacentre), gocql.ShuffleReplicas()),
-		keyspace:            keyspace,
+		HostSelectionPolicy: routing,
 		now:                 now,
 		metrics:             m,
+		known:               make(map[string]*gocql.HostInfo),
 		up:                  make(map[string]*gocql.HostInfo),
 	}
 }
@@ -48,42 +57,84 @@ func (ns *nodes) Pick(q gocql.ExecutableQuery) gocql.NextHost {
 	return ns.HostSelectionPolicy.Pick(q)
 }
 
-// KeyspaceChanged implements gocql.HostSelectionPolicy. It ignores other keyspaces: gocql v1.7.0 panics on one that has
-// no replicas in the local datacentre ("token map different size to token ring"), and anybody who may create a keyspace
-// could end this process.
-func (ns *nodes) KeyspaceChanged(e gocql.KeyspaceUpdateEvent) {
-	if e.Keyspace == ns.keyspace {
-		ns.HostSelectionPolicy.KeyspaceChanged(e)
+// AddHost implements gocql.HostSelectionPolicy. It ignores a HostInfo that was removed before: the driver makes a new one
+// when a node comes back or changes its address, but may still add the old one late, from another goroutine.
+func (ns *nodes) AddHost(h *gocql.HostInfo) {
+	if ns.add(h) {
+		ns.HostSelectionPolicy.AddHost(h)
 	}
 }
 
-// AddHost implements gocql.HostSelectionPolicy.
-func (ns *nodes) AddHost(h *gocql.HostInfo) {
-	ns.setUp(h, true)
-	ns.HostSelectionPolicy.AddHost(h)
+func (ns *nodes) add(h *gocql.HostInfo) bool {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if slices.Contains(ns.left, h) {
+		return false
+	}
+	ns.known[h.HostID()] = h
+	ns.setUp(h, h.IsUp())
+	return true
 }
 
 // RemoveHost implements gocql.HostSelectionPolicy.
 func (ns *nodes) RemoveHost(h *gocql.HostInfo) {
+	if ns.remove(h) {
+		ns.HostSelectionPolicy.RemoveHost(h)
+	}
+}
+
+func (ns *nodes) remove(h *gocql.HostInfo) bool {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.left = append(ns.left, h)
+	if len(ns.left) > maxLeft {
+		ns.left = slices.Delete(ns.left, 0, 1)
+	}
+	if ns.known[h.HostID()] != h {
+		return false
+	}
+	delete(ns.known, h.HostID())
 	ns.setUp(h, false)
-	ns.HostSelectionPolicy.RemoveHost(h)
+	return true
 }
 
 // HostUp implements gocql.HostSelectionPolicy.
 func (ns *nodes) HostUp(h *gocql.HostInfo) {
-	ns.setUp(h, true)
-	ns.HostSelectionPolicy.HostUp(h)
+	if ns.mark(h, true) {
+		ns.HostSelectionPolicy.HostUp(h)
+	}
 }
 
 // HostDown implements gocql.HostSelectionPolicy.
 func (ns *nodes) HostDown(h *gocql.HostInfo) {
-	ns.setUp(h, false)
-	ns.HostSelectionPolicy.HostDown(h)
+	if ns.mark(h, false) {
+		ns.HostSelectionPolicy.HostDown(h)
+	}
 }
 
-func (ns *nodes) setUp(h *gocql.HostInfo, up bool) {
+func (ns *nodes) mark(h *gocql.HostInfo, up bool) bool {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
+	if ns.known[h.HostID()] != h {
+		return false
+	}
+	ns.setUp(h, up)
+	return true
+}
+
+// AddFailure implements gocql.ConvictionPolicy. It returns true, which marks the node as down, except for a node that was
+// removed: gocql v1.7.0 would look it up by its address, and might find another node, or nothing and panic.
+func (ns *nodes) AddFailure(_ error, h *gocql.HostInfo) bool {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	return !slices.Contains(ns.left, h)
+}
+
+// Reset implements gocql.ConvictionPolicy.
+func (*nodes) Reset(*gocql.HostInfo) {}
+
+// setUp notes whether a node is up. The caller holds mu.
+func (ns *nodes) setUp(h *gocql.HostInfo, up bool) {
 	if up {
 		ns.up[h.HostID()] = h
 	} else {

@@ -59,24 +59,41 @@ func TestNodes_OnlyThisFails(t *testing.T) {
 	}
 }
 
-func TestNodes_IgnoresOtherKeyspaces(t *testing.T) {
+// TestNodes_IgnoresRemovedHostInfo changes the address of a node. The driver then makes a new HostInfo with the same host
+// ID. Its other goroutines may still use the old one.
+func TestNodes_IgnoresRemovedHostInfo(t *testing.T) {
 	c := newFakeCluster(nil)
-	policy := &keyspaceRecorder{HostSelectionPolicy: c.hosts}
-	c.nodes.HostSelectionPolicy = policy
-	for _, name := range []string{"ks", "other", ""} {
-		c.nodes.KeyspaceChanged(gocql.KeyspaceUpdateEvent{Keyspace: name})
+	was := c.hosts.hosts[0].SetConnectAddress(net.IPv4(10, 0, 0, 1))
+	c.nodes.RemoveHost(c.hosts.hosts[1])
+	c.nodes.RemoveHost(c.hosts.hosts[2])
+	is := new(gocql.HostInfo).SetConnectAddress(net.IPv4(10, 0, 0, 9))
+	is.SetHostID("a")
+	c.nodes.RemoveHost(was)
+	c.nodes.AddHost(was)
+	if got := c.Addresses(); got != nil {
+		t.Errorf("the old address is back: %v", got)
 	}
-	if !slices.Equal(policy.changed, []string{"ks"}) {
-		t.Errorf("the driver's policy was told of %q, want the session's keyspace alone", policy.changed)
+	c.nodes.AddHost(is)
+	for name, late := range map[string]func(*gocql.HostInfo){
+		"AddHost": c.nodes.AddHost, "HostUp": c.nodes.HostUp, "HostDown": c.nodes.HostDown, "RemoveHost": c.nodes.RemoveHost,
+	} {
+		late(was)
+		if got := c.Addresses(); !slices.Equal(got, []string{"10.0.0.9"}) {
+			t.Errorf("after a late %s, up are %v, want 10.0.0.9", name, got)
+		}
 	}
-}
-
-// keyspaceRecorder notes the keyspaces whose changes it is told.
-type keyspaceRecorder struct {
-	gocql.HostSelectionPolicy
-	changed []string
-}
-
-func (k *keyspaceRecorder) KeyspaceChanged(e gocql.KeyspaceUpdateEvent) {
-	k.changed = append(k.changed, e.Keyspace)
+	c.nodes.RemoveHost(is)
+	again := new(gocql.HostInfo).SetConnectAddress(net.IPv4(10, 0, 0, 9))
+	again.SetHostID("a")
+	is = again
+	c.nodes.AddHost(is)
+	if c.nodes.AddHost(was); !slices.Equal(c.Addresses(), []string{"10.0.0.9"}) {
+		t.Errorf("after two moves, up are %v, want 10.0.0.9", c.Addresses())
+	}
+	if c.nodes.AddFailure(nil, was) {
+		t.Error("a removed node is convicted, which lets the driver look it up by its address")
+	}
+	if !c.nodes.AddFailure(nil, is) {
+		t.Error("a node is not convicted")
+	}
 }

@@ -1,0 +1,127 @@
+package cassandra
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gocql/gocql"
+
+	"userinfo/store/cassandra/coordinator"
+)
+
+const (
+	lookInterval = time.Second
+	lookTimeout  = 2 * time.Second
+)
+
+// replicationCQL reads how a keyspace is replicated. Every node answers from its own memory.
+const replicationCQL = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?"
+
+// keyspaceWatch reads once a second how the session's keyspace is replicated, because anybody who may alter the keyspace can
+// take its replicas in the local datacentre away. The watch tells the Runner, so that statements go to the replicas and
+// their errors say what is wrong. It writes each change to the log.
+//
+// The watch makes no statement fail. If a node that has just started tells it an old schema, only an error text is wrong.
+type keyspaceWatch struct {
+	driver     *gocql.Session
+	runner     *coordinator.Runner
+	keyspace   string
+	datacentre string
+	metrics    *Metrics
+	log        *slog.Logger
+	logged     string // the last problem in the log; empty after it was solved
+}
+
+func newKeyspaceWatch(driver *gocql.Session, r *coordinator.Runner, c Config, m *Metrics, log *slog.Logger) *keyspaceWatch {
+	return &keyspaceWatch{driver: driver, runner: r, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, metrics: m, log: log}
+}
+
+// start looks once a second until stop is called. stop returns at once.
+func (w *keyspaceWatch) start() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		tick := time.NewTicker(lookInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				w.look(ctx)
+			}
+		}
+	}()
+	return cancel
+}
+
+// look reads the replication once. If that fails, what was known stays.
+func (w *keyspaceWatch) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	options, err := coordinator.Run(ctx, w.runner, coordinator.CallPolicy{}, func(ctx context.Context) (map[string]string, error) {
+		var options map[string]string
+		err := w.driver.Query(replicationCQL, w.keyspace).WithContext(ctx).Consistency(gocql.One).Scan(&options)
+		if errors.Is(err, gocql.ErrNotFound) {
+			return nil, nil
+		}
+		return options, err
+	})
+	if err != nil {
+		w.log.Debug("the replication of the keyspace cannot be read; trying again", "error", err.Error())
+		return
+	}
+	replicas, problem := localReplicas(w.keyspace, w.datacentre, options)
+	w.runner.SetKeyspace(replicas, problem)
+	w.metrics.localReplicas.Set(float64(replicas))
+	w.logChange(problem)
+}
+
+func (w *keyspaceWatch) logChange(problem error) {
+	text := ""
+	if problem != nil {
+		text = problem.Error()
+	}
+	switch {
+	case text == w.logged:
+	case problem != nil:
+		w.log.Error("no request can be answered", "cause", text)
+	default:
+		w.log.Info("the keyspace has replicas in the local datacentre again", "keyspace", w.keyspace, "datacentre", w.datacentre)
+	}
+	w.logged = text
+}
+
+// localReplicas returns how many replicas a keyspace with these replication options has in a datacentre, or an error that
+// says what is wrong. No options mean that the keyspace does not exist.
+func localReplicas(keyspace, datacentre string, options map[string]string) (int, error) {
+	if len(options) == 0 {
+		return 0, fmt.Errorf("keyspace %s does not exist; restore it, or run `userinfo schema apply`", keyspace)
+	}
+	if class := options["class"]; !strings.HasSuffix(class, "NetworkTopologyStrategy") {
+		return 0, fmt.Errorf("keyspace %s has replication class %q, which does not place replicas in datacentre %s; use NetworkTopologyStrategy", keyspace, class, datacentre)
+	}
+	// "3/1" are three replicas, and one of the three is transient.
+	number, _, _ := strings.Cut(options[datacentre], "/")
+	if n, err := strconv.Atoi(number); err == nil && n > 0 {
+		return n, nil
+	}
+	return 0, fmt.Errorf("keyspace %s has no replicas in datacentre %s (replication: %s); add them with ALTER KEYSPACE, then run `nodetool rebuild`", keyspace, datacentre, describeReplication(options))
+}
+
+// describeReplication returns the options as text, in a fixed order.
+func describeReplication(options map[string]string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		if name != "class" {
+			parts = append(parts, name+": "+options[name])
+		}
+	}
+	return strings.Join(parts, ", ")
+}
