@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -23,20 +24,25 @@ func Apply(ctx context.Context, db DB, s Spec, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("applying the schema: %w", err)
 	}
-	var refused []finding
+	var refused, fixes []finding
 	for _, f := range found {
-		if f.fix == "" {
+		switch {
+		case f.Warning:
+			log.WarnContext(ctx, "a setting outside of the keyspace needs an operator", "object", f.Object, "have", f.Have, "want", f.Want, "remedy", f.Remedy)
+		case f.fix == "":
 			refused = append(refused, f)
+		default:
+			fixes = append(fixes, f)
 		}
 	}
 	if len(refused) > 0 {
 		return fmt.Errorf("applying the schema: nothing was changed, because these differences need an operator:%s", list(refused))
 	}
-	if len(found) == 0 {
+	if len(fixes) == 0 {
 		log.InfoContext(ctx, "the schema needs no change", "keyspace", s.Keyspace)
 		return nil
 	}
-	for _, f := range found {
+	for _, f := range fixes {
 		log.InfoContext(ctx, "changing the schema", "object", f.Object, "have", f.Have, "want", f.Want, "statement", f.fix)
 		if _, err := db.Query(ctx, f.fix); err != nil {
 			return fmt.Errorf("applying the schema: %s: running %s (repair the cause and run this again): %w", f.Object, f.fix, err)
@@ -46,7 +52,7 @@ func Apply(ctx context.Context, db DB, s Spec, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("applying the schema: checking the result: %w", err)
 	}
-	if len(found) > 0 {
+	if found = slices.DeleteFunc(found, func(f finding) bool { return f.Warning }); len(found) > 0 {
 		return fmt.Errorf("applying the schema: every statement succeeded, but the schema still differs (does another "+
 			"process change it?):%s", list(found))
 	}

@@ -107,23 +107,55 @@ func primaryKey(partition, clustering []keyColumn) string {
 	return "(" + strings.Join(append([]string{first}, names(clustering)...), ", ") + ")"
 }
 
-// readSetting returns a setting of the node that answers. It returns an empty string if the setting is not set or if this
-// version of Cassandra does not have it.
-func readSetting(ctx context.Context, db DB, name string) (string, error) {
-	rows, err := db.Query(ctx, `SELECT value FROM system_views.settings WHERE name = ?`, name)
+// readSettings returns settings of the node that answers. A setting that is not set, or that this version of Cassandra
+// does not have, is an empty string.
+func readSettings(ctx context.Context, db DB, names []string) (map[string]string, error) {
+	rows, err := db.Query(ctx, `SELECT name, value FROM system_views.settings WHERE name IN ?`, names)
 	if err != nil {
-		return "", fmt.Errorf("reading Cassandra's setting %s (if the cluster has an authorizer, "+
-			"grant the role SELECT on system_views.settings): %w", name, err)
+		return nil, fmt.Errorf("reading Cassandra's settings: %w", err)
 	}
-	if len(rows) == 0 {
-		return "", nil
+	settings := map[string]string{}
+	for _, values := range rows {
+		r := row{values: values}
+		settings[get[string](&r, "name")] = get[string](&r, "value")
+		if r.err != nil {
+			return nil, fmt.Errorf("reading Cassandra's settings: %w", r.err)
+		}
 	}
-	r := row{values: rows[0]}
-	value := get[string](&r, "value")
-	if r.err != nil {
-		return "", fmt.Errorf("reading Cassandra's setting %s: %w", name, r.err)
+	return settings, nil
+}
+
+// node is one row of system.local or system.peers.
+type node struct {
+	address    string
+	datacentre string
+	version    string // of the schema
+}
+
+// String describes the node for an operator.
+func (n node) String() string { return n.address + " (" + n.datacentre + ")" }
+
+// readNodes returns the nodes of the cluster as the node that answers knows them: first itself, then its peers, which may
+// be down.
+func readNodes(ctx context.Context, db DB) (nodes []node, err error) {
+	for _, from := range []string{"broadcast_address AS text) AS address FROM system.local", "peer AS text) AS address FROM system.peers"} {
+		rows, err := db.Query(ctx, `SELECT data_center, CAST(schema_version AS text) AS version, CAST(`+from)
+		if err != nil {
+			return nil, fmt.Errorf("reading the nodes of the cluster: %w", err)
+		}
+		for _, values := range rows {
+			r := row{values: values}
+			n := node{get[string](&r, "address"), get[string](&r, "data_center"), get[string](&r, "version")}
+			if r.err != nil {
+				return nil, fmt.Errorf("reading the nodes of the cluster: %w", r.err)
+			}
+			// A node that has left may stay in system.peers as a row with nothing but its address.
+			if n.datacentre != "" {
+				nodes = append(nodes, n)
+			}
+		}
 	}
-	return value, nil
+	return nodes, nil
 }
 
 // row is one row of a result. err is the first error of the get calls on it.

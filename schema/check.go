@@ -54,7 +54,7 @@ func inspect(ctx context.Context, db DB, s Spec, scripts scripts) ([]finding, er
 		}
 		found = append(found, differs...)
 	}
-	settings, err := inspectGuardrails(ctx, db, s)
+	settings, err := inspectSettings(ctx, db, s)
 	if err != nil {
 		return nil, err
 	}
@@ -67,19 +67,18 @@ func inspectKeyspace(s Spec, live *keyspace, create string) []finding {
 	object := "keyspace " + s.Keyspace
 	if live == nil {
 		if create == "" {
-			return []finding{{Difference: Difference{object, "a keyspace", "none",
-				"create it by hand, or give the replication in the configuration and run `userinfo schema apply`"}}}
+			return []finding{forOperator(object, "a keyspace", "none",
+				"create it by hand, or give the replication in the configuration and run `userinfo schema apply`")}
 		}
 		return []finding{fixable(object, "a keyspace", "none", create)}
 	}
 	if live.class != networkTopology {
-		return []finding{{Difference: Difference{object + " replication", networkTopology, live.class,
-			alterReplication(s, nil)}}}
+		return []finding{forOperator(object+" replication", networkTopology, live.class, alterReplication(s, nil))}
 	}
 	found := inspectDatacentres(s, live)
 	if !live.durable {
-		found = append(found, finding{Difference: Difference{object + " durable_writes", "true", "false",
-			fmt.Sprintf("run ALTER KEYSPACE %q WITH durable_writes = true", s.Keyspace)}})
+		found = append(found, forOperator(object+" durable_writes", "true", "false",
+			fmt.Sprintf("run ALTER KEYSPACE %q WITH durable_writes = true", s.Keyspace)))
 	}
 	return found
 }
@@ -97,15 +96,15 @@ func inspectDatacentres(s Spec, live *keyspace) (found []finding) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Replication)) {
 		if want := fmt.Sprintf("replication factor %d", s.Replication[name]); have(name) != want {
-			found = append(found, finding{Difference: Difference{object + name, want, have(name),
-				"correct the replication in the configuration, or " + alterReplication(s, live.replication)}})
+			found = append(found, forOperator(object+name, want, have(name),
+				"correct the replication in the configuration, or "+alterReplication(s, live.replication)))
 		}
 	}
 	if local := s.LocalDatacentre; len(s.Replication) == 0 && have(local) == none {
 		others := slices.Sorted(maps.Keys(live.replication))
-		found = append(found, finding{Difference: Difference{object + local, "replicas in the local datacentre",
-			"replicas in " + strings.Join(others, ", ") + " only",
-			"correct the local datacentre in the configuration, or " + alterReplication(s, live.replication)}})
+		found = append(found, forOperator(object+local, "replicas in the local datacentre",
+			"replicas in "+strings.Join(others, ", ")+" only",
+			"correct the local datacentre in the configuration, or "+alterReplication(s, live.replication)))
 	}
 	return found
 }
@@ -137,16 +136,16 @@ func inspectTable(keyspace string, t Table, live *table, script tableScripts) []
 			fmt.Sprintf("at least %d, the largest TTL", t.largestTTL()), strconv.Itoa(live.gcGrace), script.raiseGrace))
 	}
 	if live.readRepair != "BLOCKING" {
-		found = append(found, finding{Difference: Difference{"table " + name + " read_repair", "BLOCKING", live.readRepair,
-			fmt.Sprintf("run ALTER TABLE %q.%q WITH read_repair = 'BLOCKING'", keyspace, t.Name)}})
+		found = append(found, forOperator("table "+name+" read_repair", "BLOCKING", live.readRepair,
+			fmt.Sprintf("run ALTER TABLE %q.%q WITH read_repair = 'BLOCKING'", keyspace, t.Name)))
 	}
 	return found
 }
 
 func inspectColumns(name string, t Table, live *table, script tableScripts) (found []finding) {
 	refuse := func(object, want, have string) {
-		found = append(found, finding{Difference: Difference{object, want, have,
-			"configure another table or another layout, because this cannot be changed without losing rows"}})
+		found = append(found, forOperator(object, want, have,
+			"configure another table or another layout, because this cannot be changed without losing rows"))
 	}
 	if live.primaryKey != "(key)" {
 		refuse("table "+name+" primary key", "(key)", live.primaryKey)

@@ -426,15 +426,6 @@ func TestCheck_ReturnsErrorWhenQueryFails(t *testing.T) {
 	}
 }
 
-func TestCheck_NamesMissingGrantOnSettings(t *testing.T) {
-	f := asWanted(t)
-	f.before = failAt(10)
-	_, err := schema.Check(t.Context(), f, twoTables())
-	if err == nil || !strings.Contains(err.Error(), "grant the role SELECT on system_views.settings") {
-		t.Errorf("error %v, want one that names the grant", err)
-	}
-}
-
 func TestCheck_ReportsUnexpectedColumnType(t *testing.T) {
 	for name, change := range map[string]func(*fakeCassandra){
 		"replication":      func(f *fakeCassandra) { f.keyspaces["people"].row["replication"] = "SimpleStrategy" },

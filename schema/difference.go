@@ -1,6 +1,9 @@
 package schema
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Difference is one difference between the live schema and a Spec.
 type Difference struct {
@@ -8,6 +11,15 @@ type Difference struct {
 	Want   string
 	Have   string
 	Remedy string // what an operator should do
+
+	// Warning means that the service can serve in spite of the difference, until something else fails or a value is too
+	// large. Apply never removes such a difference, because it is not in the service's keyspace.
+	Warning bool
+}
+
+// Blocking returns the differences without which the service cannot work, that is, all except warnings.
+func Blocking(differences []Difference) []Difference {
+	return slices.DeleteFunc(slices.Clone(differences), func(d Difference) bool { return d.Warning })
 }
 
 // String returns all fields on one line.
@@ -24,5 +36,16 @@ type finding struct {
 // fixable returns a finding that Apply removes with script.
 func fixable(object, want, have, script string) finding {
 	const remedy = "run `userinfo schema apply` (`userinfo schema print` shows the statement)"
-	return finding{Difference{object, want, have, remedy}, statement(script)}
+	return finding{Difference{Object: object, Want: want, Have: have, Remedy: remedy}, statement(script)}
+}
+
+// forOperator returns a finding that Apply refuses.
+func forOperator(object, want, have, remedy string) finding {
+	return finding{Difference: Difference{Object: object, Want: want, Have: have, Remedy: remedy}}
+}
+
+// warning returns a finding that is a Warning. Its remedy says that Apply does not change it.
+func warning(object, want, have, remedy string) finding {
+	const notByApply = "`userinfo schema apply` cannot change this: "
+	return finding{Difference: Difference{Object: object, Want: want, Have: have, Remedy: notByApply + remedy, Warning: true}}
 }

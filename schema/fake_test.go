@@ -16,11 +16,14 @@ type fakeCassandra struct {
 	t         *testing.T
 	keyspaces map[string]*fakeKeyspace
 	settings  map[string]any
+	nodes     []fakeNode      // the first one answers
 	changes   []string        // all statements except SELECT
 	queries   int             // number of statements
 	before    func(int) error // called before each statement with its number, from 1; may be nil
 	swallow   bool            // changes succeed without changing anything
 }
+
+type fakeNode struct{ address, datacentre, version string }
 
 type fakeKeyspace struct {
 	row    map[string]any
@@ -35,7 +38,7 @@ type fakeTable struct {
 func newFake(t *testing.T) *fakeCassandra {
 	return &fakeCassandra{t: t, keyspaces: map[string]*fakeKeyspace{}, settings: map[string]any{
 		"maximum_timestamp_fail_threshold": "", "minimum_timestamp_fail_threshold": "",
-	}}
+	}, nodes: []fakeNode{{"10.1.0.1", "dc1", "v1"}}}
 }
 
 func (f *fakeCassandra) Query(_ context.Context, cql string, args ...any) ([]map[string]any, error) {
@@ -45,7 +48,7 @@ func (f *fakeCassandra) Query(_ context.Context, cql string, args ...any) ([]map
 			return nil, err
 		}
 	}
-	if from := regexp.MustCompile(`^SELECT .* FROM (\S+) WHERE `).FindStringSubmatch(cql); from != nil {
+	if from := regexp.MustCompile(`^SELECT .* FROM (\S+)(?: WHERE |$)`).FindStringSubmatch(cql); from != nil {
 		return f.read(from[1], args), nil
 	}
 	f.changes = append(f.changes, cql)
@@ -56,11 +59,19 @@ func (f *fakeCassandra) Query(_ context.Context, cql string, args ...any) ([]map
 }
 
 func (f *fakeCassandra) read(from string, args []any) []map[string]any {
-	if from == "system_views.settings" {
-		if value, ok := f.settings[args[0].(string)]; ok {
-			return []map[string]any{{"value": value}}
+	switch from {
+	case "system_views.settings":
+		var rows []map[string]any
+		for _, name := range args[0].([]string) {
+			if value, ok := f.settings[name]; ok {
+				rows = append(rows, map[string]any{"name": name, "value": value})
+			}
 		}
-		return nil
+		return rows
+	case "system.local":
+		return nodeRows(f.nodes[:1])
+	case "system.peers":
+		return nodeRows(f.nodes[1:])
 	}
 	ks := f.keyspaces[args[0].(string)]
 	if ks == nil {
@@ -84,6 +95,13 @@ func (f *fakeCassandra) read(from string, args []any) []map[string]any {
 	}
 	f.t.Fatalf("the fake has no table %s", from)
 	return nil
+}
+
+func nodeRows(nodes []fakeNode) (rows []map[string]any) {
+	for _, n := range nodes {
+		rows = append(rows, map[string]any{"address": n.address, "data_center": n.datacentre, "version": n.version})
+	}
+	return rows
 }
 
 func (f *fakeCassandra) change(cql string) error {

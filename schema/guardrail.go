@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -20,31 +19,26 @@ const (
 	minimumTimestamp = "minimum_timestamp_fail_threshold"
 )
 
-// inspectGuardrails checks the guardrails that could make Cassandra refuse the service's timestamps. It sees the settings of
-// the node that answers only. Guardrails apply to every role except superusers, and not every version has them.
-func inspectGuardrails(ctx context.Context, db DB, s Spec) (found []finding, err error) {
-	const where = " in the cassandra.yaml of every node, and restart them one by one"
+// inEveryNode is the end of a remedy that changes a setting.
+const inEveryNode = " in the cassandra.yaml of every node, and restart them one by one"
+
+// inspectGuardrails checks the guardrails that could make Cassandra refuse the service's timestamps. Guardrails apply to
+// every role except superusers, and not every version has them.
+func inspectGuardrails(s Spec, settings map[string]string) (found []finding) {
 	var lead time.Duration
 	for _, t := range s.Tables {
 		lead = max(lead, store.TombstoneLead(t.Fence))
 	}
-	highest, err := readSetting(ctx, db, maximumTimestamp)
-	if err != nil {
-		return nil, err
-	}
+	highest := settings[maximumTimestamp]
 	if limit, ok := parseDuration(highest); highest != "" && (!ok || limit <= lead) {
-		found = append(found, finding{Difference: Difference{"setting " + maximumTimestamp,
-			fmt.Sprintf("none, or more than %v, because the tombstone of a delete is that far in the future", lead), highest, "remove or raise it" + where}})
+		found = append(found, forOperator("setting "+maximumTimestamp,
+			fmt.Sprintf("none, or more than %v, because the tombstone of a delete is that far in the future", lead), highest, "remove or raise it"+inEveryNode))
 	}
-	lowest, err := readSetting(ctx, db, minimumTimestamp)
-	if err != nil {
-		return nil, err
+	if lowest := settings[minimumTimestamp]; lowest != "" {
+		found = append(found, forOperator("setting "+minimumTimestamp,
+			"none, because a touch keeps the timestamp of its value", lowest, "remove it"+inEveryNode))
 	}
-	if lowest != "" {
-		found = append(found, finding{Difference: Difference{"setting " + minimumTimestamp,
-			"none, because a touch keeps the timestamp of its value", lowest, "remove it" + where}})
-	}
-	return found, nil
+	return found
 }
 
 // parseDuration parses a duration of Cassandra: a whole number and one unit, for example 90s or 10d

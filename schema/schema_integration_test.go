@@ -69,6 +69,7 @@ func TestSchema_OnCassandra(t *testing.T) {
 	})
 	t.Run("a table of Kask keeps its rows", func(t *testing.T) { adoptKaskTable(t, db) })
 	t.Run("the service's role needs the documented grants only", func(t *testing.T) { useLeastGrants(t, cluster, db) })
+	t.Run("Check warns of Cassandra's settings", func(t *testing.T) { warnOfSettings(t, cluster, db) })
 	t.Run("Check names differences and Apply refuses them", func(t *testing.T) { refuseDifferences(t, db) })
 }
 
@@ -138,6 +139,28 @@ func useLeastGrants(t *testing.T, cluster *testcluster.Cluster, admin schema.DB)
 		if _, err := db.Query(t.Context(), forbidden); err == nil || !unauthorized.MatchString(err.Error()) {
 			t.Errorf("%s as the service: error %v, want one that matches %v", forbidden, err, unauthorized)
 		}
+	}
+}
+
+// warnOfSettings checks that Check knows the settings of a real Cassandra.
+func warnOfSettings(t *testing.T, cluster *testcluster.Cluster, admin schema.DB) {
+	s := oneNode("warned")
+	applyCleanly(t, admin, s)
+	s.Tables[0].MaxValueBytes = 200 << 20
+	found := strings.Join(check(t, admin, s).texts, "\n")
+	for _, name := range []string{"max_mutation_size", "native_transport_max_frame_size", "native_transport_max_request_data_in_flight",
+		"native_transport_max_request_data_in_flight_per_ip", "internode_max_message_size"} {
+		if !strings.Contains(found, "setting "+name+": want at least") {
+			t.Errorf("values of 200 MiB: Check does not name %s:\n%s", name, found)
+		}
+	}
+	statement := fmt.Sprintf("CREATE ROLE ungranted WITH PASSWORD = '%s' AND LOGIN = true", cluster.Password())
+	if _, err := cluster.CQLAt(t.Context(), cluster.Nodes("")[0], "ONE", statement); err != nil {
+		t.Fatal(err)
+	}
+	got := check(t, openAdmin(t, cluster, "ungranted"), oneNode("warned"))
+	if len(got.texts) != 1 || !strings.Contains(got.remedies[0], "GRANT SELECT ON system_views.settings") {
+		t.Errorf("as a role without grants, Check says %q, want the grant", got)
 	}
 }
 

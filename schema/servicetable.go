@@ -52,7 +52,7 @@ func (t serviceTable) inspect(ctx context.Context, db DB, keyspace, create strin
 		return []finding{fixable("table "+name, "a table", "none", create)}, nil
 	}
 	refuse := func(object, want, have string) {
-		found = append(found, finding{Difference: Difference{object, want, have, t.remedy}})
+		found = append(found, forOperator(object, want, have, t.remedy))
 	}
 	if live.primaryKey != t.primaryKey {
 		refuse("table "+name+" primary key", t.primaryKey, live.primaryKey)

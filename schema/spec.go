@@ -43,6 +43,8 @@ type Table struct {
 	Layout store.Layout
 	MaxTTL time.Duration // the largest TTL that the service writes, from 1 s to 20 years
 	Fence  time.Duration // how long a deleted key stays deleted; 0: no fence
+	// MaxValueBytes is the size of the largest value that the service writes. If it is 0, Cassandra's limits are not checked.
+	MaxValueBytes int64
 }
 
 // Spec is the schema that a configuration needs.

@@ -91,8 +91,11 @@ func (s *service) startClockWatch(ctx context.Context, c *cassandra.Session) (st
 func (s *service) connect(ctx context.Context, c cassandra.Config) (*cassandra.Session, error) {
 	for pause := firstPause; ; pause = min(pause*2, maxPause) {
 		differences, err := s.checkSchema(ctx, c)
-		if err == nil && len(differences) > 0 {
-			return nil, schemaError(differences)
+		if blocking := schema.Blocking(differences); err == nil && len(blocking) > 0 {
+			return nil, schemaError(blocking)
+		}
+		for _, d := range differences {
+			s.log.Warn("a setting of Cassandra can make requests fail", "object", d.Object, "have", d.Have, "want", d.Want, "remedy", d.Remedy)
 		}
 		if err == nil {
 			var session *cassandra.Session

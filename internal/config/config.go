@@ -155,7 +155,7 @@ func (c *Config) SchemaSpec() schema.Spec {
 	}
 	for _, k := range c.Collections {
 		s.Tables = append(s.Tables, schema.Table{
-			Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence,
+			Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, MaxValueBytes: k.MaxValueBytes,
 		})
 	}
 	return s

@@ -1,0 +1,40 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// inspectSettings checks settings of Cassandra that the service depends on. It sees the node that answers only.
+func inspectSettings(ctx context.Context, db DB, s Spec) ([]finding, error) {
+	names := []string{maximumTimestamp, minimumTimestamp, authenticator, authorizer, authConsistency}
+	for _, l := range sizeLimits {
+		names = append(names, l.name, l.oldName)
+	}
+	settings, err := readSettings(ctx, db, slices.DeleteFunc(names, func(name string) bool { return name == "" }))
+	var found []finding
+	if isUnauthorized(err) {
+		// Only an authorizer refuses, so the settings that were not read are those of a cluster with an authorizer.
+		settings = map[string]string{authorizer: "an authorizer"}
+		found = append(found, warning("grants of the role", "SELECT on system_views.settings", "no such grant, so that settings were not checked",
+			"as a superuser, run GRANT SELECT ON system_views.settings TO <the role>"))
+	} else if err != nil {
+		return nil, err
+	}
+	access, err := inspectSystemAuth(ctx, db, s, settings)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(found, inspectGuardrails(s, settings), inspectSizeLimits(s, settings), access), nil
+}
+
+// isUnauthorized reports whether Cassandra refused a statement because the role has no grant for it.
+func isUnauthorized(err error) bool {
+	const unauthorized = 0x2100 // in the CQL protocol
+	var refused interface {
+		error
+		Code() int
+	}
+	return errors.As(err, &refused) && refused.Code() == unauthorized
+}
