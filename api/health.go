@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"userinfo/store"
 )
 
 const (
@@ -33,12 +36,15 @@ type health struct {
 // alive handles /healthz. It answers 200 as long as the process serves requests.
 func (a *API) alive(rs *requestState) error { return rs.sendText("alive\n") }
 
-// ready handles /readyz. It answers 200 if the store can be read and the process is not shutting down, otherwise 503.
+// ready handles /readyz. It answers 200 if the store can be read and the process is not shutting down, otherwise 503. The
+// problem document says which kind of thing is missing, and no more.
 func (a *API) ready(rs *requestState) error {
 	if a.health.draining.Load() {
-		return errNotReady
+		return errStopping
 	}
-	if err := a.health.checkStore(rs.r.Context()); err != nil {
+	if err := a.health.checkStore(rs.r.Context()); errors.Is(err, store.ErrNotReady) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("%w: %w", errNotReady, err)
 	}
 	return rs.sendText("ready\n")

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -65,6 +66,33 @@ func TestHealth_UnreadableStoreIsNotReady(t *testing.T) {
 		}
 		if alive := s.serve("GET", "/healthz", nil); alive.status != 200 {
 			t.Errorf("/healthz: %d", alive.status)
+		}
+	}
+}
+
+func TestHealth_SaysWhichKindOfThingIsMissing(t *testing.T) {
+	for _, test := range []struct {
+		state  error
+		drain  bool
+		detail string
+	}{
+		{fmt.Errorf("%w: %s", store.ErrNotReady, planted), false, "This instance is starting. Nothing was done."},
+		{fmt.Errorf("%w: %s", store.ErrNotConnected, planted), false, "This instance has not reached its database yet. Nothing was done."},
+		{fmt.Errorf("%w: %s", store.ErrSchemaDiffers, planted), false, "The schema of the database differs from what this instance needs. Nothing was done."},
+		{fmt.Errorf("%w: %s", store.ErrUnavailable, planted), false, "This instance cannot read the database."},
+		{nil, true, "This instance is shutting down."},
+	} {
+		s := newAPI(t, setup{level: quiet, ready: func(context.Context) error { return test.state }})
+		if test.drain {
+			s.api.Drain()
+		}
+		got := s.serve("GET", "/readyz", nil)
+		checkProblem(t, got, 503, "not-ready")
+		if !strings.Contains(got.body, `"detail":"`+test.detail+`"`) || strings.Contains(got.body, "planted") {
+			t.Errorf("%v: %s; want %s", test.state, got.body, test.detail)
+		}
+		if log := s.logs.String(); strings.Contains(log, `"level":"ERROR"`) {
+			t.Errorf("%v: probes fill the log: %s", test.state, log)
 		}
 	}
 }

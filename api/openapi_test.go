@@ -204,11 +204,11 @@ type situation struct {
 
 // storeErrors lists the errors that store.Store may return for each method.
 var storeErrors = map[string][]error{
-	http.MethodGet:    {access.ErrDenied, store.ErrKey, store.ErrNotFound, store.ErrSealed, store.ErrUnavailable},
-	http.MethodPut:    {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrTooLarge, store.ErrFull},
-	http.MethodPost:   {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrTooLarge, store.ErrFull},
-	http.MethodPatch:  {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrNotFound, store.ErrTooLarge, store.ErrSealed, store.ErrUnavailable},
-	http.MethodDelete: {access.ErrDenied, store.ErrKey, store.ErrNotEverywhere, store.ErrUnavailable, store.ErrFull},
+	http.MethodGet:    {access.ErrDenied, store.ErrKey, store.ErrNotFound, store.ErrSealed, store.ErrUnavailable, store.ErrNotReady},
+	http.MethodPut:    {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrNotReady, store.ErrTooLarge, store.ErrFull},
+	http.MethodPost:   {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrDeleted, store.ErrUnavailable, store.ErrNotReady, store.ErrTooLarge, store.ErrFull},
+	http.MethodPatch:  {access.ErrDenied, store.ErrKey, store.ErrTTL, store.ErrNotFound, store.ErrTooLarge, store.ErrSealed, store.ErrUnavailable, store.ErrNotReady},
+	http.MethodDelete: {access.ErrDenied, store.ErrKey, store.ErrNotEverywhere, store.ErrUnavailable, store.ErrNotReady, store.ErrFull},
 }
 
 func TestDescription_ListsExactlyTheResponses(t *testing.T) {

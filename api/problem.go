@@ -36,6 +36,17 @@ func newProblem(status int, name, title, detail string) *problemError {
 	return &problemError{problem{Type: problemBase + name, Title: title, Status: status, Detail: detail}}
 }
 
+// asError returns a problem of sharedProblems as a problemError.
+func (p problem) asError() *problemError {
+	p.Type = problemBase + p.Type
+	return &problemError{p}
+}
+
+// notReady returns the problem of an instance that cannot serve now, as an entry of sharedProblems.
+func notReady(detail string) problem {
+	return problem{Type: "not-ready", Title: "Not ready", Status: http.StatusServiceUnavailable, Detail: detail, retryAfter: 1}
+}
+
 func badRequest(detail string) error {
 	return newProblem(http.StatusBadRequest, "bad-request", "Bad request", detail)
 }
@@ -66,8 +77,8 @@ var (
 		Status: http.StatusRequestTimeout, Detail: "The body did not arrive in time.", closeConnection: true}}
 	errOverloaded = &problemError{problem{Type: problemBase + "overloaded", Title: "Overloaded",
 		Status: http.StatusServiceUnavailable, Detail: "Too many requests are in flight. Nothing was done.", retryAfter: 1}}
-	errNotReady = &problemError{problem{Type: problemBase + "not-ready", Title: "Not ready",
-		Status: http.StatusServiceUnavailable, Detail: "This instance does not want requests now.", retryAfter: 1}}
+	errStopping  = notReady("This instance is shutting down.").asError()
+	errNotReady  = notReady("This instance cannot read the database.").asError()
 	errForwarded = newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",
 		"A header that names the client, such as Client-Cert, is accepted from a trusted proxy only, once, in the form of RFC 9440. Send none.")
 	errInternal = newProblem(http.StatusInternalServerError, "internal", "Internal error",
@@ -101,6 +112,9 @@ var sharedProblems = []struct {
 		Detail: "The database does not accept a value of this size, although the collection allows it. Nothing was stored."}},
 	{store.ErrFull, problem{Type: "full", Title: "Store is full", Status: http.StatusServiceUnavailable,
 		Detail: "There is no room for another value. Nothing was stored.", retryAfter: 5}},
+	{store.ErrSchemaDiffers, notReady("The schema of the database differs from what this instance needs. Nothing was done.")},
+	{store.ErrNotConnected, notReady("This instance has not reached its database yet. Nothing was done.")},
+	{store.ErrNotReady, notReady("This instance is starting. Nothing was done.")},
 	{store.ErrSealed, problem{Type: "internal", Title: "Internal error", Status: http.StatusInternalServerError,
 		Detail: "There is a value under this key, but it cannot be read. The service's log has details under this instance."}},
 	{store.ErrUnavailable, problem{Type: "unavailable", Title: "Store unavailable", Status: http.StatusServiceUnavailable,

@@ -69,6 +69,9 @@ var sentinels = []struct {
 	{"store.ErrNotFound", store.ErrNotFound, 404, "not-found", ""},
 	{"store.ErrDeleted", store.ErrDeleted, 409, "deleted", ""},
 	{"store.ErrNotEverywhere", store.ErrNotEverywhere, 503, "not-everywhere", "5"},
+	{"store.ErrSchemaDiffers", store.ErrSchemaDiffers, 503, "not-ready", "1"},
+	{"store.ErrNotConnected", store.ErrNotConnected, 503, "not-ready", "1"},
+	{"store.ErrNotReady", store.ErrNotReady, 503, "not-ready", "1"},
 	{"store.ErrKey", store.ErrKey, 400, "bad-request", ""},
 	{"store.ErrTTL", store.ErrTTL, 400, "bad-request", ""},
 	{"store.ErrTooLarge", store.ErrTooLarge, 413, "value-too-large", ""},
@@ -199,7 +202,7 @@ func TestProblem_SentWithoutRandomness(t *testing.T) {
 
 func TestProblem_TextsAndRetryAfter(t *testing.T) {
 	all := []problem{problemFor(errEmptyValue), problemFor(errIncompleteBody), errNoResource.problem, errMethodNotAllowed.problem, errKeyTooLong.problem,
-		errSlowBody.problem, errOverloaded.problem, errNotReady.problem, errInternal.problem,
+		errSlowBody.problem, errOverloaded.problem, errNotReady.problem, errStopping.problem, errInternal.problem,
 		errTooManyInFlight.problem, errTooManyRequests.problem, errTooManySigned.problem, problemFor(missesError(7)),
 		problemFor(tooLarge(5)), problemFor(badTTL(testMaxTTL))}
 	for _, s := range sentinels {

@@ -128,7 +128,7 @@ func (rs *requestState) fail(err error) {
 
 // isFault reports whether err is logged as an error. Overload and readiness are not: clients could fill the log.
 func isFault(p problem, err error) bool {
-	return p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded) && !errors.Is(err, errNotReady)
+	return p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded) && p.Type != errNotReady.Type
 }
 
 // losesConnection reports whether the connection is closed because the request is not authenticated. This keeps

@@ -77,6 +77,12 @@ var (
 	ErrSealed = errors.New("a sealed value cannot be opened")
 	// ErrTooLarge means that the database does not accept a value of this size. Nothing was written.
 	ErrTooLarge = errors.New("value too large for the database")
+	// ErrNotReady means that the store cannot be used yet. Nothing was done.
+	ErrNotReady = errors.New("not ready")
+	// ErrNotConnected is the ErrNotReady of a store that has not reached its database since the start.
+	ErrNotConnected = fmt.Errorf("%w: no connection to the database yet", ErrNotReady)
+	// ErrSchemaDiffers is the ErrNotReady of a store whose tables cannot be used as they are.
+	ErrSchemaDiffers = fmt.Errorf("%w: the schema of the database differs from what is needed", ErrNotReady)
 	// ErrFull means that a Memory has no space left.
 	ErrFull = errors.New("store is full")
 )
@@ -99,7 +105,8 @@ func (Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) 
 // Store is one collection of values; Collection implements it.
 //
 // All methods are safe for concurrent use, and return ErrUnavailable when ctx ends. caller must be authorized for the
-// operation and the key, otherwise the error is access.ErrDenied. All methods may also return ErrKey and ErrUnavailable.
+// operation and the key, otherwise the error is access.ErrDenied. All methods may also return ErrKey, ErrUnavailable and
+// ErrNotReady.
 type Store interface {
 	// Get returns a value, at LOCAL_QUORUM. Further errors: ErrNotFound, ErrSealed.
 	Get(ctx context.Context, caller access.Caller, key access.Key) (Value, error)
