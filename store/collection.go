@@ -24,6 +24,10 @@ type CollectionConfig struct {
 	// Fence is how long a key stays deleted after a delete. 0 turns the fence off, so that keys can be used again at
 	// once. The schema must allow timestamps that are TombstoneLead(Fence) in the future.
 	Fence time.Duration
+	// FenceExempt are the keys that have no fence, so that they can be set at once after a delete. They have the promises of
+	// a collection without a fence, except that a set is still refused while the marker of an earlier delete exists, which
+	// an instance with other FenceExempt has written.
+	FenceExempt access.KeyPatterns
 	// TouchSlack is a fraction of the TTL that a touch asks for. If the remaining TTL differs by no more than this, the
 	// touch writes nothing. 0 means that every touch writes; the largest value is MaxTouchSlack.
 	TouchSlack float64
@@ -103,7 +107,8 @@ func (c *Collection) Get(ctx context.Context, caller access.Caller, key access.K
 
 // Set implements Store.
 //
-// It takes its timestamp before it reads the marker. If a delete writes the marker after Set has read it, the delete's
+// It reads the marker also for a key without a fence, because an earlier delete may have had one: its tombstone would hide
+// the value. It takes its timestamp before it reads the marker. If a delete writes the marker after Set has read it, the delete's
 // tombstone has a later timestamp than Set's value, and hides it.
 func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) (err error) {
 	defer c.metrics.set.observe(time.Now(), &err)
@@ -161,6 +166,15 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 
 // Ready returns nil if a read at LOCAL_QUORUM works. It reads no value.
 func (c *Collection) Ready(ctx context.Context) error { return c.rows.Ready(ctx) }
+
+// fence returns the fence of a key. It fails closed: a key that no pattern of FenceExempt matches has the fence of the
+// collection.
+func (c *Collection) fence(key access.Key) time.Duration {
+	if c.config.FenceExempt.Match(key) {
+		return 0
+	}
+	return c.config.Fence
+}
 
 // ttlCloseEnough reports whether the remaining TTL is close enough to the requested one to skip the write. The remaining
 // TTL is known only to a second, so a smaller slack never skips. A value that is sealed with an old key is always

@@ -37,7 +37,7 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 	if err := c.authorize(caller, c.deleteGrant, key); err != nil {
 		return err
 	}
-	d := c.newDeletion(now, c.valueTimestamp(ctx, key))
+	d := c.newDeletion(now, c.valueTimestamp(ctx, key), c.fence(key))
 	everywhere := c.confirmations.start(ctx, func(ctx context.Context) error { return c.rows.Delete(ctx, key, d, EachQuorum) })
 	if everywhere.await(ctx) == nil {
 		return nil
@@ -75,20 +75,21 @@ func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deleti
 	return fmt.Errorf("%w: %w", ErrNotEverywhere, cause)
 }
 
-// newDeletion returns a delete at the timestamp now of a value that was written at the timestamp written.
+// newDeletion returns a delete, at the timestamp now, of a value that was written at the timestamp written. Without a
+// fence, there is no marker, and the tombstone is at now.
 //
 // The tombstone is in the future, so that it hides every Set that began before the delete's result, even if its clock is
 // up to a fence ahead. It is also later than the value itself. The marker outlives the tombstone's timestamp by half a
 // fence and two seconds: otherwise an instance whose clock is behind could accept a Set that the tombstone hides.
-func (c *Collection) newDeletion(now, written int64) Deletion {
-	d := Deletion{Tombstone: max(now+TombstoneLead(c.config.Fence).Microseconds(), written+1), Marker: now}
+func (c *Collection) newDeletion(now, written int64, fence time.Duration) Deletion {
+	d := Deletion{Tombstone: max(now+TombstoneLead(fence).Microseconds(), written+1), Marker: now}
 	if written == math.MaxInt64 { // written+1 overflows
 		d.Tombstone = written // of two cells with the same timestamp the tombstone wins
 	}
-	if c.config.Fence > 0 {
+	if fence > 0 {
 		hidden := time.Duration(min(d.Tombstone-now, LargestTTL.Microseconds())) * time.Microsecond
 		longest := min(LargestTTL, lastExpiry.Sub(c.timestamps.now()))
-		d.MarkerTTL = min(hidden+c.config.Fence/2+2*time.Second, longest).Truncate(time.Second)
+		d.MarkerTTL = min(hidden+fence/2+2*time.Second, longest).Truncate(time.Second)
 	}
 	return d
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"testing"
@@ -115,7 +116,7 @@ func TestCollection_Delete_ValueWithTimestampInTheFarFuture(t *testing.T) {
 			if _, err := c.Get(ctx, newCaller(t, access.Get, testKey), testKey); !errors.Is(err, ErrNotFound) {
 				t.Errorf("got error %v, want %v", err, ErrNotFound)
 			}
-			if d := c.newDeletion(c.timestamps.next(), timestamp); time.Now().Add(d.MarkerTTL).After(lastExpiry) {
+			if d := c.newDeletion(c.timestamps.next(), timestamp, time.Minute); time.Now().Add(d.MarkerTTL).After(lastExpiry) {
 				t.Errorf("the marker would live for %v, longer than Cassandra can store", d.MarkerTTL)
 			}
 		})
@@ -182,4 +183,35 @@ func TestCollection_Delete_LaterHidesSetInAnotherDatacentre(t *testing.T) {
 		time.Sleep(2 * TombstoneLead(testFence))
 		remote.wantFound("after the fence", "k", false)
 	})
+}
+
+// TestCollection_Delete_ExemptKeyCanBeSetBeforeTheDeleteIsFinished shows that finishing a delete does not undo a later set.
+func TestCollection_Delete_ExemptKeyCanBeSetBeforeTheDeleteIsFinished(t *testing.T) {
+	exempt, err := access.ParseKeyPatterns("", []string{"*:lock"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hurried := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hurried: %v", hurried), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newDatacentres()
+				local := c.instance(t, 0, testFence)
+				local.collection.config.FenceExempt = exempt
+				local.set("k:lock")
+				c.cutUndetected(1)
+				if hurried {
+					local.hurry()
+				}
+				local.delete("k:lock", ErrNotEverywhere)
+				local.set("k:lock")
+				local.wantFound("after the set", "k:lock", true)
+				c.heal(0)
+				local.start()
+				time.Sleep(recoveryTime)
+				synctest.Wait()
+				local.wantFound("after the delete is finished", "k:lock", true)
+				local.wantPending("after the delete is finished", 0)
+			})
+		})
+	}
 }

@@ -16,6 +16,9 @@ const (
 	rowOverhead = 200
 	// sweepStep is how many rows each write checks for expired values.
 	sweepStep = 8
+	// tombstoneLife is how long a tombstone is kept after its timestamp. It is more than the time from the timestamp of a set
+	// to its write, so that a tombstone hides every earlier set. (In Cassandra it is gc_grace_seconds.)
+	tombstoneLife = time.Minute
 )
 
 // Memory is a table in this process, for `userinfo dev` and for tests. It implements Rows and PendingDeletes with the
@@ -240,8 +243,7 @@ func (m *Memory) sweep(now time.Time, n int) {
 		if n--; n < 0 {
 			return
 		}
-		// A tombstone in the future still hides later writes.
-		if !r.value.isLive(now) && !r.marker.isLive(now) && r.value.timestamp <= now.UnixMicro() {
+		if !r.value.isLive(now) && !r.marker.isLive(now) && r.value.timestamp <= now.Add(-tombstoneLife).UnixMicro() {
 			m.bytes -= rowBytes(key, r)
 			delete(m.rows, key)
 		}

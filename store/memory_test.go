@@ -84,3 +84,21 @@ func TestMemory_Write_ErrFull(t *testing.T) {
 		t.Errorf("after the other rows have expired: %v", err)
 	}
 }
+
+func TestMemory_Write_TombstoneHidesALateSet(t *testing.T) {
+	now := time.Now()
+	m := store.NewMemory(1<<20, func() time.Time { return now })
+	timestamp := now.UnixMicro()
+	if err := m.Delete(t.Context(), "k", store.Deletion{Tombstone: timestamp + 1}, store.EachQuorum); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(3 * time.Second)
+	for _, key := range []access.Key{"other", "k"} { // each write looks for rows to remove
+		if err := m.Write(t.Context(), key, []byte("late"), timestamp, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if row, err := m.Read(t.Context(), "k"); err != nil || row.Data != nil {
+		t.Errorf("the late set has a value of %d bytes (%v), want none", len(row.Data), err)
+	}
+}

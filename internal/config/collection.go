@@ -30,6 +30,9 @@ type Collection struct {
 	// Fence is the time after a delete during which the key stays deleted; whole seconds up to 1h, default 60s. 0s turns the
 	// fence off, for data whose keys are used again.
 	Fence *time.Duration `yaml:"fence"`
+	// FenceExempt lists patterns of keys that have no fence, such as *:lock, for keys that clients delete and set again at
+	// once; default none.
+	FenceExempt []string `yaml:"fence_exempt"`
 	// TouchSlack is a fraction of the TTL that a touch asks for. A touch writes nothing if the remaining TTL differs by at
 	// most this fraction. From 0 (every touch writes) to 0.5; default 0.01.
 	TouchSlack *float64 `yaml:"touch_slack"`
@@ -50,8 +53,10 @@ func (k *Collection) applyDefaults() {
 
 // StoreConfig returns the settings that package store needs.
 func (k Collection) StoreConfig() store.CollectionConfig {
+	exempt, _ := access.ParseKeyPatterns("", k.FenceExempt) // validate reports mistakes; with one, no key is exempt
 	return store.CollectionConfig{
-		Name: k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, TouchSlack: *k.TouchSlack,
+		FenceExempt: exempt,
+		Name:        k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, TouchSlack: *k.TouchSlack,
 	}
 }
 
@@ -123,6 +128,7 @@ func (k Collection) validate(at string) error {
 	if *k.Fence < 0 || *k.Fence > time.Hour || *k.Fence%time.Second != 0 {
 		bad("fence", "must be whole seconds, from 0s (no fence) to 1h")
 	}
+	errs = append(errs, k.validateFenceExempt(at+".fence_exempt"))
 	if !(*k.TouchSlack >= 0 && *k.TouchSlack <= store.MaxTouchSlack) { // written so that NaN fails
 		bad("touch_slack", "must be from 0 (every touch writes) to %v", store.MaxTouchSlack)
 	}
@@ -131,6 +137,19 @@ func (k Collection) validate(at string) error {
 			store.LargestValue, store.ValueOverhead)
 	}
 	return errors.Join(errs...)
+}
+
+func (k Collection) validateFenceExempt(at string) error {
+	_, err := access.ParseKeyPatterns(at, k.FenceExempt)
+	if len(k.FenceExempt) > 0 && *k.Fence == 0 {
+		err = errors.Join(err, field.Errorf(at, "has no effect with fence: 0s; remove one of the two"))
+	}
+	for i, pattern := range k.FenceExempt {
+		if pattern != "" && strings.Trim(pattern, "*") == "" {
+			err = errors.Join(err, field.Errorf(fmt.Sprintf("%s[%d]", at, i), "exempts every key; if no key needs the logout fence, write fence: 0s instead"))
+		}
+	}
+	return err
 }
 
 func isPath(s string) bool {

@@ -53,6 +53,7 @@ func Run(t *testing.T, open Open) {
 		"Expiry":       testExpiry,
 		"Touch":        testTouch,
 		"Fence":        testFence,
+		"FenceExempt":  testFenceExempt,
 		"Concurrency":  testConcurrency,
 		"Cancellation": testCancellation,
 		"LayoutKask":   testLayoutKask,
@@ -140,6 +141,7 @@ type settings struct {
 	ahead       time.Duration // of the instance's clock
 	fence       time.Duration
 	noFence     bool
+	exempt      access.KeyPatterns
 	slack       float64
 	maxTTL      time.Duration
 	layout      store.Layout
@@ -156,7 +158,8 @@ func tableOf(layout store.Layout) string {
 
 func (s *suite) instance(t *testing.T, with settings) *instance {
 	config := store.CollectionConfig{
-		Name: CollectionName, Table: tableOf(with.layout), Layout: store.LayoutUserInfo, MaxTTL: MaxTTL, Fence: time.Minute, TouchSlack: with.slack,
+		Name: CollectionName, Table: tableOf(with.layout), Layout: store.LayoutUserInfo, MaxTTL: MaxTTL, Fence: time.Minute,
+		FenceExempt: with.exempt, TouchSlack: with.slack,
 	}
 	if with.maxTTL > 0 {
 		config.MaxTTL = with.maxTTL
