@@ -6,7 +6,6 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -171,21 +170,6 @@ func (p *Policy) withForwardedName(c Credentials) (Credentials, error) {
 		c.ClientCAs = []string{p.clientDNCA}
 	}
 	return c, nil
-}
-
-// IsProxy decides whether cert belongs to a trusted proxy, which may forward the certificates of its clients. clientCAs are
-// the names of the CAs that signed cert. It fails closed: it returns false for a nil certificate, for a certificate that is
-// not valid now and for a proxy's name in a certificate from another CA.
-func (p *Policy) IsProxy(cert *x509.Certificate, clientCAs []string) bool {
-	if len(p.proxies) == 0 || cert == nil || !validAt(cert, p.now()) {
-		return false
-	}
-	for i := range p.proxies {
-		if _, ok := p.proxies[i].find(cert); ok && slices.Contains(clientCAs, p.proxies[i].ca) {
-			return true
-		}
-	}
-	return false
 }
 
 // validAt reports whether t is within the validity period of cert.

@@ -152,38 +152,12 @@ func proxyPolicy(t *testing.T, clientDNCA string) *access.Policy {
 	wiki := access.Client{Name: "wiki", Certificates: []access.CertificateName{{CA: "a", CN: "wiki"}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"}}
 	p, err := access.NewPolicy(access.PolicyConfig{
 		Clients: []access.Client{wiki}, Audiences: access.Audiences{"sessions": {{Certificate: yes}}}, Collections: []string{"sessions"},
-		ClientCAs: []string{"a", "b"}, Proxies: []access.CertificateName{{CA: "a", CN: "edge"}}, ClientDNCA: clientDNCA, Now: now,
+		ClientCAs: []string{"a", "b"}, Proxies: []access.Proxy{{CA: "a", CN: "edge"}, {CA: "a", CN: "envoy", Header: access.XFCCHeader}}, ClientDNCA: clientDNCA, Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
-}
-
-func TestPolicy_IsProxy(t *testing.T) {
-	p := proxyPolicy(t, "")
-	for _, test := range []struct {
-		name string
-		cert *x509.Certificate
-		cas  []string
-		want bool
-	}{
-		{"proxy", cert("edge"), []string{"a"}, true},
-		{"no certificate", nil, []string{"a"}, false},
-		{"no CA", cert("edge"), nil, false},
-		{"another CA", cert("edge"), []string{"b"}, false},
-		{"another name", cert("wiki"), []string{"a"}, false},
-		{"no name", cert(""), []string{"a"}, false},
-		{"expired", cert("edge", func(c *x509.Certificate) { c.NotAfter = today.Add(-time.Nanosecond) }), []string{"a"}, false},
-		{"not valid yet", cert("edge", func(c *x509.Certificate) { c.NotBefore = today.Add(time.Nanosecond) }), []string{"a"}, false},
-	} {
-		if got := p.IsProxy(test.cert, test.cas); got != test.want {
-			t.Errorf("%s: %v; want %v", test.name, got, test.want)
-		}
-	}
-	if new(access.Policy).IsProxy(cert("edge"), []string{"a"}) {
-		t.Error("the zero Policy has a proxy")
-	}
 }
 
 func TestPolicy_AuthenticateForwardedCommonName(t *testing.T) {

@@ -20,8 +20,8 @@ type PolicyConfig struct {
 	// ClientCAs are the names of the CAs that sign client certificates. CertificateName.CA and Credentials.ClientCAs are
 	// such names.
 	ClientCAs []string
-	// Proxies are the names of the certificates of trusted proxies, which forward the certificates of their clients.
-	Proxies []CertificateName
+	// Proxies are the trusted proxies, which forward the certificates of their clients.
+	Proxies []Proxy
 	// ClientDNCA is the name of the CA of Credentials.CommonName. If it is empty, a request with a CommonName is rejected.
 	ClientDNCA string
 	// Dev allows audiences that admit everybody.
@@ -40,7 +40,7 @@ type Policy struct {
 	audiences     map[string]*audience
 	resources     map[Grant]resource
 	signatureKeys map[string]*client // by key id
-	proxies       []certificateName
+	proxies       []proxy
 	clientDNCA    string
 	now           func() time.Time
 }
@@ -73,9 +73,9 @@ func NewPolicy(config PolicyConfig) (*Policy, error) {
 		}
 	}
 	for i, in := range config.Proxies {
-		n, err := compileName(fmt.Sprintf("proxies.certificates[%d]", i), in, config.ClientCAs)
+		compiled, err := compileProxy(fmt.Sprintf("proxies.certificates[%d]", i), in, config.ClientCAs)
 		errs = append(errs, err)
-		p.proxies = append(p.proxies, n)
+		p.proxies = append(p.proxies, compiled)
 	}
 	if config.ClientDNCA != "" && !slices.Contains(config.ClientCAs, config.ClientDNCA) {
 		errs = append(errs, field.Errorf("proxies.client_dn.ca", "unknown CA; known are %s", orNone(config.ClientCAs)))
@@ -168,22 +168,6 @@ func checkOverlaps(clients []*client) error {
 						errs = append(errs, field.Errorf(fmt.Sprintf("clients[%d].certificates[%d]", i, j),
 							"also matches %q of client %q, so its certificate would be rejected; change one of the names", b.certificates[k].text, b.name))
 					}
-				}
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// checkProxies rejects a certificate name that belongs to both a proxy and a client.
-func (p *Policy) checkProxies() error {
-	var errs []error
-	for i := range p.proxies {
-		for _, c := range p.clients {
-			for j := range c.certificates {
-				proxy, client := &p.proxies[i], &c.certificates[j]
-				if proxy.String() == client.String() || proxy.overlaps(client) || client.overlaps(proxy) {
-					errs = append(errs, field.Errorf(fmt.Sprintf("proxies.certificates[%d]", i), "also belongs to client %q; a proxy cannot be a client", c.name))
 				}
 			}
 		}

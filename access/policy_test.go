@@ -64,19 +64,6 @@ func TestPolicy_DoesNotChangeWithItsConfig(t *testing.T) {
 	}
 }
 
-func TestNewPolicy_RejectsProxyThatIsClient(t *testing.T) {
-	for name, proxy := range map[string]access.CertificateName{
-		"same name": {CN: "wiki"}, "proxy with a star": {CN: "wi*"}, "client with a star": {CN: "tool-edge"},
-	} {
-		all := append(clients(), access.Client{Name: "tool", Certificates: []access.CertificateName{{CN: "tool-*"}}, Grants: []access.Grant{"metrics:get"}})
-		_, err := access.NewPolicy(access.PolicyConfig{Clients: all, Audiences: access.Audiences{"sessions": {{Token: yes}}}, Collections: []string{"sessions"},
-			ClientCAs: theCA, Proxies: []access.CertificateName{proxy}, Now: now})
-		if got := mistakes(err); len(got) != 1 || !strings.Contains(got["proxies.certificates[0]"], "a proxy cannot be a client") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 func TestPolicy_IsOpen(t *testing.T) {
 	p, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Collections: []string{"sessions"}, ClientCAs: theCA, Now: now, Audiences: access.Audiences{
 		"health": {{Token: yes}, {Allow: yes}}, "metrics": {{Network: []string{"10.0.0.0/8"}}}, "sessions": {{Token: yes}}, "openapi": {{Allow: no}},

@@ -48,8 +48,8 @@ func (rs *requestState) addCertificate(c *access.Credentials) (err error) {
 		if c.ClientCAs, err = rs.rules.ClientCAs(chains); err != nil {
 			return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
 		}
-		if rs.rules.Policy.IsProxy(c.Certificate, c.ClientCAs) {
-			peer, rs.trustedProxy = forwarded.TrustedProxy, true
+		if header, ok := rs.rules.Policy.IsProxy(c.Certificate, c.ClientCAs); ok {
+			peer, rs.trustedProxy = proxyPeers[header], true
 			c.Certificate, c.ClientCAs = nil, nil // they are the proxy's, not the client's
 		}
 	}
@@ -57,6 +57,8 @@ func (rs *requestState) addCertificate(c *access.Credentials) (err error) {
 	switch {
 	case errors.Is(err, forwarded.ErrUnverified):
 		return fmt.Errorf("%w: %w", access.ErrUnauthenticated, err)
+	case err != nil && peer == forwarded.XFCCProxy:
+		return fmt.Errorf("%w: %w: %w", access.ErrMalformed, errForwardedXFCC, err)
 	case err != nil:
 		return fmt.Errorf("%w: %w: %w", access.ErrMalformed, errForwarded, err)
 	case client.Chains != nil:
@@ -67,6 +69,12 @@ func (rs *requestState) addCertificate(c *access.Credentials) (err error) {
 	}
 	c.CommonName = client.CommonName
 	return nil
+}
+
+// proxyPeers are the kinds of trusted proxies. An unknown header gives the zero Peer, which is not trusted.
+var proxyPeers = map[access.ProxyHeader]forwarded.Peer{
+	access.ClientCertHeader: forwarded.TrustedProxy,
+	access.XFCCHeader:       forwarded.XFCCProxy,
 }
 
 // verifiedChains returns the certificate chains that crypto/tls verified. It fails closed: if crypto/tls did not verify

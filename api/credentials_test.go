@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,6 +26,7 @@ type signing struct {
 	signer signature.Signer
 	other  signature.Signer // of wiki
 	proxy  tls.Certificate
+	envoy  tls.Certificate // a trusted proxy that sends X-Forwarded-Client-Cert
 	canary tls.Certificate
 }
 
@@ -45,12 +47,13 @@ func newSigning(t *testing.T, u setup) *signing {
 	}
 	w := &signing{
 		signer: signer("signer-1"), other: signer("wiki-1"),
-		proxy: issue(testCA(), devca.Leaf{CommonName: "edge-proxy", Client: true}), canary: issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}),
+		proxy: issue(testCA(), devca.Leaf{CommonName: "edge-proxy", Client: true}), envoy: issue(testCA(), devca.Leaf{CommonName: "envoy-proxy", Client: true}),
+		canary: issue(testCA(), devca.Leaf{CommonName: "canary", Client: true}),
 	}
 	rules := testRules(access.Client{Name: "signer", SignatureKeys: []access.SignatureKey{{ID: "signer-1", File: "f"}},
 		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}, Keys: []string{"*"}})
 	rules.Clients[0].SignatureKeys = []access.SignatureKey{{ID: "wiki-1", File: "f"}}
-	rules.Proxies = []access.CertificateName{{CN: "edge-proxy"}}
+	rules.Proxies = []access.Proxy{{CN: "edge-proxy"}, {CN: "envoy-proxy", Header: access.XFCCHeader}}
 	rules.ClientDNCA = access.DefaultClientCA
 	policy, err := access.NewPolicy(rules)
 	if err != nil {
@@ -176,6 +179,12 @@ func clientCert(c tls.Certificate) string {
 	return ":" + base64.StdEncoding.EncodeToString(c.Certificate[0]) + ":"
 }
 
+// xfcc returns the value of X-Forwarded-Client-Cert for a certificate.
+func xfcc(c tls.Certificate) string {
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
+	return `Cert="` + strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D").Replace(text) + `"`
+}
+
 func TestCredentials_ForwardedByProxyOnly(t *testing.T) {
 	w := newSigning(t, setup{})
 	foreignCA, err := devca.New("foreign")
@@ -204,6 +213,18 @@ func TestCredentials_ForwardedByProxyOnly(t *testing.T) {
 		{"proxy, distinguished name", &w.proxy, http.Header{"X-Client-Dn": {"CN=canary,O=x"}}, mine, 404, "not-found"},
 		{"proxy, distinguished name and certificate", &w.proxy, http.Header{"X-Client-Dn": {"CN=canary"}, "Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
 		{"proxy, distinguished name of no client", &w.proxy, http.Header{"X-Client-Dn": {"CN=edge-proxy"}}, mine, 401, "unauthenticated"},
+		{"Envoy, client certificate", &w.envoy, http.Header{"X-Forwarded-Client-Cert": {xfcc(w.canary)}}, mine, 404, "not-found"},
+		{"Envoy, client certificate, foreign key", &w.envoy, http.Header{"X-Forwarded-Client-Cert": {xfcc(w.canary)}}, others, 403, "forbidden"},
+		{"Envoy, token", &w.envoy, as(wiki), others, 404, "not-found"},
+		{"Envoy, no credentials", &w.envoy, http.Header{}, mine, 401, "unauthenticated"},
+		{"Envoy, certificate of another CA", &w.envoy, http.Header{"X-Forwarded-Client-Cert": {xfcc(foreign)}}, mine, 401, "unauthenticated"},
+		{"Envoy, no certificate", &w.envoy, http.Header{"X-Forwarded-Client-Cert": {`Hash=00;Subject="CN=canary"`}}, mine, 400, "set_current_client_cert_details: {cert: true, chain: true}"},
+		{"Envoy, two elements", &w.envoy, http.Header{"X-Forwarded-Client-Cert": {xfcc(w.canary) + "," + xfcc(w.canary)}}, mine, 400, "SANITIZE_SET"},
+		{"Envoy, Client-Cert", &w.envoy, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"Envoy, both headers", &w.envoy, http.Header{"Client-Cert": {clientCert(w.canary)}, "X-Forwarded-Client-Cert": {xfcc(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"another proxy, X-Forwarded-Client-Cert", &w.proxy, http.Header{"X-Forwarded-Client-Cert": {xfcc(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"no proxy, X-Forwarded-Client-Cert", nil, http.Header{"X-Forwarded-Client-Cert": {xfcc(w.canary)}}, mine, 400, "malformed-credentials"},
+		{"a client that forwards its own certificate in X-Forwarded-Client-Cert", &w.canary, http.Header{"X-Forwarded-Client-Cert": {xfcc(w.canary)}}, mine, 400, "malformed-credentials"},
 		{"no proxy, client certificate in a header", nil, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
 		{"a client that forwards its own certificate", &w.canary, http.Header{"Client-Cert": {clientCert(w.canary)}}, mine, 400, "malformed-credentials"},
 		{"a client with a token that forwards a certificate", nil, as(wiki, "Client-Cert", clientCert(w.canary)), mine, 400, "malformed-credentials"},
@@ -224,7 +245,7 @@ func TestCredentials_ForwardedByProxyOnly(t *testing.T) {
 			if got.status != test.status || !strings.Contains(got.body, test.problem) {
 				t.Errorf("%s, %s: %d %s; want %d %s", protocol, test.name, got.status, got.body, test.status, test.problem)
 			}
-			if wantClose := test.from != &w.proxy; protocol == protocols[0] && test.status >= 400 && got.close != wantClose {
+			if wantClose := test.from != &w.proxy && test.from != &w.envoy; protocol == protocols[0] && test.status >= 400 && got.close != wantClose {
 				t.Errorf("%s: the connection is closed: %v", test.name, got.close)
 			}
 		}

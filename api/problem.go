@@ -80,7 +80,10 @@ var (
 	errStopping  = notReady("This instance is shutting down.").asError()
 	errNotReady  = notReady("This instance cannot read the database.").asError()
 	errForwarded = newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",
-		"A header that names the client, such as Client-Cert, is accepted from a trusted proxy only, once, in the form of RFC 9440. Send none.")
+		"A header that names the client, such as Client-Cert or X-Forwarded-Client-Cert, is accepted from a trusted proxy only, once, in the form of RFC 9440. Send none.")
+	errForwardedXFCC = newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",
+		"This proxy must forward the client's certificate in one element of X-Forwarded-Client-Cert, and no other header. Configure Envoy with "+
+			"forward_client_cert_details: SANITIZE_SET and set_current_client_cert_details: {cert: true, chain: true}.")
 	errInternal = newProblem(http.StatusInternalServerError, "internal", "Internal error",
 		"This is a fault of the service. Its log has details under this instance.")
 )

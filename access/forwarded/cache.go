@@ -26,12 +26,14 @@ type cachedChains struct {
 	notBefore, notAfter time.Time
 }
 
-// newCacheKey returns the key of the two headers, each with at most one value. A zero byte, which no header contains,
-// separates them.
-func newCacheKey(cert, chain []string) cacheKey {
-	text := cert[0]
-	if chain != nil {
-		text += "\x00" + chain[0]
+// newCacheKey returns the key of headers, each with at most one value. name is the name of the first one. A zero byte, which
+// no header contains, separates them.
+func newCacheKey(name string, headers ...[]string) cacheKey {
+	text := name
+	for _, values := range headers {
+		if values != nil {
+			text += "\x00" + values[0]
+		}
 	}
 	return sha256.Sum256([]byte(text))
 }

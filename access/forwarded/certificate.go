@@ -15,25 +15,36 @@ const (
 	maxChain      = 4        // certificates in Client-Cert-Chain
 )
 
-// verify verifies the certificate in Client-Cert, with the intermediate certificates in Client-Cert-Chain, if it was sent. It
-// fails closed: without roots, and for anything but exactly one certificate, it returns an error.
-func (r *Rules) verify(cert, chain []string, now time.Time) ([][]*x509.Certificate, error) {
-	if err := checkSingle(cert); err != nil {
+// verifyClientCert verifies the certificate in Client-Cert, with the intermediate certificates in Client-Cert-Chain, if it was
+// sent. It fails closed: without roots, and for anything but exactly one certificate, it returns an error.
+func (r *Rules) verifyClientCert(cert, chain []string, now time.Time) ([][]*x509.Certificate, error) {
+	if err := checkSingle(cert, maxFieldBytes); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, CertField, err)
 	}
-	if err := checkSingle(chain); err != nil && chain != nil {
+	if err := checkSingle(chain, maxFieldBytes); err != nil && chain != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, ChainField, err)
 	}
+	return r.verify(newCacheKey(CertField, cert, chain), now, func() (*x509.Certificate, []*x509.Certificate, error) {
+		return parse(cert[0], chain)
+	})
+}
+
+// verify verifies the certificate that parse returns, with the intermediate certificates that it returns. If the cache has
+// chains for key, it returns them. It fails closed: without roots it returns an error.
+func (r *Rules) verify(key cacheKey, now time.Time, parse func() (leaf *x509.Certificate, chain []*x509.Certificate, err error)) ([][]*x509.Certificate, error) {
 	if r.roots == nil { // crypto/x509 would use the system's CAs
 		return nil, fmt.Errorf("%w: no client CA is configured", ErrUnverified)
 	}
-	key := newCacheKey(cert, chain)
 	if chains := r.cache.get(key, now); chains != nil {
 		return chains, nil
 	}
-	leaf, intermediates, err := parse(cert[0], chain)
+	leaf, chain, err := parse()
 	if err != nil {
 		return nil, err
+	}
+	intermediates := x509.NewCertPool()
+	for _, c := range chain {
+		intermediates.AddCert(c)
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: r.roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -45,23 +56,18 @@ func (r *Rules) verify(cert, chain []string, now time.Time) ([][]*x509.Certifica
 	return chains, nil
 }
 
-// parse parses the values of the two headers. chain is nil if Client-Cert-Chain was not sent.
-func parse(cert string, chain []string) (leaf *x509.Certificate, intermediates *x509.CertPool, err error) {
+// parse parses the values of Client-Cert and Client-Cert-Chain. chain is nil if Client-Cert-Chain was not sent.
+func parse(cert string, chain []string) (leaf *x509.Certificate, issuers []*x509.Certificate, err error) {
 	if leaf, err = parseCert(cert); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrMalformed, CertField, err)
 	}
-	intermediates = x509.NewCertPool()
 	if chain == nil {
-		return leaf, intermediates, nil
+		return leaf, nil, nil
 	}
-	certs, err := parseChain(chain[0])
-	if err != nil {
+	if issuers, err = parseChain(chain[0]); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrMalformed, ChainField, err)
 	}
-	for _, c := range certs {
-		intermediates.AddCert(c)
-	}
-	return leaf, intermediates, nil
+	return leaf, issuers, nil
 }
 
 // parseCert parses Client-Cert: a Byte Sequence (RFC 8941, section 3.3.5) that contains DER.
@@ -97,13 +103,13 @@ func parseChain(value string) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-// checkSingle checks that a header was sent once and is not too long. It fails closed: no value is an error.
-func checkSingle(values []string) error {
+// checkSingle checks that a header was sent once and is not longer than longest bytes. It fails closed: no value is an error.
+func checkSingle(values []string, longest int) error {
 	switch {
 	case len(values) != 1:
 		return fmt.Errorf("sent %d times; send it once", len(values))
-	case len(values[0]) > maxFieldBytes:
-		return fmt.Errorf("longer than %d bytes", maxFieldBytes)
+	case len(values[0]) > longest:
+		return fmt.Errorf("longer than %d bytes", longest)
 	}
 	return nil
 }

@@ -1,15 +1,18 @@
-// Package forwarded reads the client's certificate that a TLS-terminating proxy forwards in the headers of RFC 9440,
-// Client-Cert and Client-Cert-Chain. If it is configured, it also reads a header with only the client's distinguished name.
+// Package forwarded reads the client's certificate that a TLS-terminating proxy forwards: in the headers of RFC 9440,
+// Client-Cert and Client-Cert-Chain, or in Envoy's X-Forwarded-Client-Cert (XFCC). If it is configured, it also reads a header
+// with only the client's distinguished name.
 //
 // Rules.Client is the security decision: it returns the client that a request is forwarded for.
 //
 // Invariants:
 //
-//  1. The headers are accepted only from a trusted proxy. From any other sender they are an error; they are never ignored.
+//  1. The headers are accepted only from a trusted proxy, and only the kind of header that this proxy is configured for. Any
+//     other one is an error; it is never ignored.
 //  2. A forwarded certificate is verified as in a TLS handshake: against the client CAs, for client authentication, at the
 //     given time. Only the proxy knows whether the client has the private key.
 //  3. What can be read in two ways is an error: a header that is sent twice, a header name that another program would treat as
-//     the same name (Client_Cert), a certificate together with a distinguished name, two common names, an escape.
+//     the same name (Client_Cert), a certificate together with a distinguished name, two common names, an escape, an XFCC with
+//     several elements or with fields that do not agree.
 //
 // The package does not defend against:
 //
@@ -27,10 +30,11 @@ import (
 	"time"
 )
 
-// The headers of RFC 9440, in canonical form.
+// The headers with certificates, in canonical form.
 const (
-	CertField  = "Client-Cert"       // section 2.2
-	ChainField = "Client-Cert-Chain" // section 2.3
+	CertField  = "Client-Cert"             // RFC 9440, section 2.2
+	ChainField = "Client-Cert-Chain"       // RFC 9440, section 2.3
+	XFCCField  = "X-Forwarded-Client-Cert" // Envoy, "HTTP header manipulation"
 )
 
 // Reasons for rejecting a request. No error contains the value of a header.
@@ -50,7 +54,8 @@ type Peer int
 // The kinds of senders.
 const (
 	UntrustedPeer Peer = iota
-	TrustedProxy       // its own verified TLS certificate belongs to a configured proxy
+	TrustedProxy       // its own verified TLS certificate belongs to a configured proxy. It sends all headers except XFCCField
+	XFCCProxy          // the same, but it sends only XFCCField
 )
 
 // Rules verify what trusted proxies forward. They are safe for concurrent use. The zero Rules accept no certificate and no
@@ -65,12 +70,12 @@ type Rules struct {
 // it does not mean the system's CAs. roots must not change: if a CA changes, make new Rules.
 //
 // dnField is the name of the header with the distinguished name, such as X-Client-Dn. It begins with X- and contains only
-// letters, digits and hyphens, so that it is not a standard header. If it is empty, there is no such header. A distinguished
+// letters, digits and hyphens, so that it is not a standard header. It is not X-Forwarded-Client-Cert. If it is empty, there is no such header. A distinguished
 // name is weaker than a certificate, because only the proxy has verified it.
 func NewRules(roots *x509.CertPool, dnField string) (*Rules, error) {
 	name := http.CanonicalHeaderKey(dnField)
 	rest, ok := strings.CutPrefix(name, "X-")
-	if dnField != "" && (!ok || rest == "" || strings.Trim(strings.ToLower(rest), "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
+	if dnField != "" && (!ok || rest == "" || name == XFCCField || strings.Trim(strings.ToLower(rest), "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
 		return nil, errors.New("not allowed; write the name of a header such as X-Client-Dn, which begins with X- and contains only letters, digits and hyphens")
 	}
 	return &Rules{roots: roots, dnField: name}, nil
@@ -91,22 +96,30 @@ type Client struct {
 // It fails closed. It returns
 //
 //   - ErrUntrustedPeer for any of the headers, even an empty one, from a sender that is not a trusted proxy;
-//   - ErrMalformed for a header that cannot be parsed or is sent twice, for a certificate together with a distinguished name,
-//     and for a header name that differs from one of the headers only in another character for a hyphen (Client_Cert);
+//   - ErrMalformed for a header that this proxy may not send, for a header that cannot be parsed or is sent twice, for a
+//     certificate together with a distinguished name, and for a header name that differs from one of the headers only in
+//     another character for a hyphen (Client_Cert);
 //   - ErrUnverified for a certificate that no client CA has signed for client authentication, or that is not valid at now.
 func (r *Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) {
 	if err := r.checkLookalikes(h); err != nil {
 		return Client{}, err
 	}
-	cert, chain, dn := h[CertField], h[ChainField], []string(nil)
+	cert, chain, xfcc, dn := h[CertField], h[ChainField], h[XFCCField], []string(nil)
 	if r.dnField != "" {
 		dn = h[r.dnField]
 	}
 	switch {
-	case cert == nil && chain == nil && dn == nil:
+	case cert == nil && chain == nil && xfcc == nil && dn == nil:
 		return Client{}, nil
+	case from == XFCCProxy && (cert != nil || chain != nil || dn != nil):
+		return Client{}, fmt.Errorf("%w: this proxy is configured with header: xfcc, so it may send only %s; it must remove the other headers", ErrMalformed, XFCCField)
+	case from == XFCCProxy:
+		chains, err := r.verifyXFCC(xfcc, now)
+		return Client{Chains: chains}, err
 	case from != TrustedProxy:
 		return Client{}, ErrUntrustedPeer
+	case xfcc != nil:
+		return Client{}, fmt.Errorf("%w: %s from a proxy that is not configured with header: xfcc", ErrMalformed, XFCCField)
 	case cert == nil && chain != nil:
 		return Client{}, fmt.Errorf("%w: %s without %s", ErrMalformed, ChainField, CertField)
 	case cert != nil && dn != nil:
@@ -115,18 +128,18 @@ func (r *Rules) Client(h http.Header, from Peer, now time.Time) (Client, error) 
 		name, err := commonName(dn)
 		return Client{CommonName: name}, err
 	}
-	chains, err := r.verify(cert, chain, now)
+	chains, err := r.verifyClientCert(cert, chain, now)
 	return Client{Chains: chains}, err
 }
 
 // checkLookalikes rejects a header name that a CGI-like program would treat as one of the headers.
 func (r *Rules) checkLookalikes(h http.Header) error {
 	for name := range h {
-		if len(name) != len(CertField) && len(name) != len(ChainField) && len(name) != len(r.dnField) {
+		if len(name) != len(CertField) && len(name) != len(ChainField) && len(name) != len(XFCCField) && len(name) != len(r.dnField) {
 			continue
 		}
 		plain := http.CanonicalHeaderKey(strings.Map(hyphenate, name))
-		if ours := plain == CertField || plain == ChainField || plain == r.dnField && r.dnField != ""; ours && plain != name {
+		if ours := plain == CertField || plain == ChainField || plain == XFCCField || plain == r.dnField && r.dnField != ""; ours && plain != name {
 			return fmt.Errorf("%w: a header name looks like %s but has another character for a hyphen", ErrMalformed, plain)
 		}
 	}

@@ -39,7 +39,7 @@ func TestRules_ClientReadsConfiguredDN(t *testing.T) {
 func TestNewRules_DNFieldMustNotBeStandardHeader(t *testing.T) {
 	for name, good := range map[string]bool{
 		"X-Client-Dn": true, "x-ssl-client-s-dn": true, "X-1": true,
-		"": true, "X-": false, "Authorization": false, "Client-Cert": false, "TTL": false, "X_Client_Dn": false, "X-Client Dn": false, "X-Client_Dn": false, "X-Client:Dn": false,
+		"": true, "X-": false, "Authorization": false, "Client-Cert": false, "X-Forwarded-Client-Cert": false, "TTL": false, "X_Client_Dn": false, "X-Client Dn": false, "X-Client_Dn": false, "X-Client:Dn": false,
 	} {
 		if r, err := forwarded.NewRules(nil, name); (err == nil) != good || (r != nil) != good {
 			t.Errorf("%q: %v", name, err)

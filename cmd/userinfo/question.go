@@ -130,7 +130,7 @@ func (q question) answer(p *access.Policy, w io.Writer) (allowed bool) {
 	if q.untrusted != nil {
 		return refuse(w, "", q.untrusted)
 	}
-	if p.IsProxy(q.credentials.Certificate, q.credentials.ClientCAs) {
+	if _, proxy := p.IsProxy(q.credentials.Certificate, q.credentials.ClientCAs); proxy {
 		q.credentials.Certificate, q.credentials.ClientCAs = nil, nil // a proxy's certificate is not its client's
 	}
 	id, err := p.Authenticate(q.credentials)

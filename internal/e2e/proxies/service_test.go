@@ -103,7 +103,7 @@ func newPolicy(t *testing.T, c serviceConfig) *access.Policy {
 		}},
 		Audiences:   access.Audiences{"sessions": {{Certificate: new(true)}, {Token: new(true)}}, "health": {{Allow: new(true)}}},
 		Collections: []string{"sessions"}, ClientCAs: []string{access.DefaultClientCA}, Now: time.Now,
-		Proxies: []access.CertificateName{{CN: "edge-proxy"}},
+		Proxies: []access.Proxy{{CN: "edge-proxy"}},
 	}
 	if c.dnField != "" {
 		rules.ClientDNCA = access.DefaultClientCA
