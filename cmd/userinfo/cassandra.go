@@ -37,8 +37,7 @@ func cassandraConfig(o *config.Opened, current func() *config.Snapshot) cassandr
 		Port:            c.Port,
 		Keyspace:        c.Keyspace,
 		LocalDatacentre: c.LocalDatacentre,
-		Username:        c.Username,
-		Password:        o.Password,
+		Credentials:     c.Credentials,
 		TLS:             func() *tls.Config { return current().Cassandra.Config() },
 		Timeout:         driverTimeout,
 	}
@@ -105,6 +104,9 @@ func (s *service) connect(ctx context.Context, c cassandra.Config) (*cassandra.S
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if errors.Is(err, cassandra.ErrCannotLogIn) {
+			return nil, err
 		}
 		s.log.Warn("Cassandra cannot be used yet; trying again", "in", pause.String(), "error", err.Error())
 		select {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"userinfo/internal/field"
+	"userinfo/internal/keyfile"
 	"userinfo/store"
 	"userinfo/tlsconf"
 )
@@ -25,7 +27,10 @@ type Cassandra struct {
 	Replication map[string]int `yaml:"replication"`
 	// Username is the role that the service logs in as.
 	Username string `yaml:"username"`
-	// PasswordFile holds the role's password. A line end after the password is ignored.
+	// UsernameFile holds the role's name, for secrets in which it changes together with the password. It replaces Username.
+	UsernameFile string `yaml:"username_file"`
+	// PasswordFile holds the role's password. A line end after the password is ignored. Both files are read at each new
+	// connection.
 	PasswordFile string `yaml:"password_file"`
 	// TLS names the CA of the nodes' certificates and, optionally, a client certificate.
 	TLS tlsconf.ClientFiles `yaml:"tls"`
@@ -50,9 +55,12 @@ func (c Cassandra) validate() error {
 	if !store.IsIdentifier(c.Keyspace) {
 		bad("keyspace", identifierRule)
 	}
+	if c.Username != "" && c.UsernameFile != "" {
+		bad("username_file", "leave out username, or leave out username_file: they say the same")
+	}
 	for _, required := range []struct{ name, value, hint string }{
 		{"local_datacentre", c.LocalDatacentre, "the name of the datacentre, as `nodetool status` shows it"},
-		{"username", c.Username, "the service does not use a Cassandra without authentication"},
+		{"username", c.Username + c.UsernameFile, "the service does not use a Cassandra without authentication"},
 		{"password_file", c.PasswordFile, "name the file that holds the password"},
 	} {
 		if required.value == "" {
@@ -60,4 +68,28 @@ func (c Cassandra) validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Credentials reads the user and the password. It fails closed: an empty one is an error. Its errors do not contain the name of
+// the password file, which may be the password itself in the wrong place.
+func (c Cassandra) Credentials() (username, password string, err error) {
+	username = c.Username
+	if c.UsernameFile != "" {
+		if username, err = readLine("cassandra.username_file", c.UsernameFile); err != nil {
+			return "", "", err
+		}
+	}
+	password, err = readLine("cassandra.password_file", c.PasswordFile)
+	return username, password, err
+}
+
+// readLine returns the text in a secret file without the line end.
+func readLine(path, name string) (string, error) {
+	return readKey(path, name, keyfile.Read, func(text []byte) (string, error) {
+		line := strings.TrimRight(string(text), "\r\n")
+		if line == "" {
+			return "", fmt.Errorf("the file is empty; put the %s into it", strings.TrimSuffix(strings.TrimPrefix(path, "cassandra."), "_file"))
+		}
+		return line, nil
+	})
 }

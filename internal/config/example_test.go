@@ -59,6 +59,9 @@ func wantFields(t *testing.T, path string, in reflect.Type, nodes []*yaml.Node) 
 			}
 		}
 		at := strings.TrimPrefix(path+"."+name, ".")
+		if at == "cassandra.username_file" && len(found) == 0 { // it excludes username, so it stands in a comment
+			continue
+		}
 		if len(found) == 0 {
 			t.Errorf("%s is not in the example", at)
 		}

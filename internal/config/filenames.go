@@ -22,6 +22,7 @@ func (c *Config) fileNames() []fileName {
 		{"tls.denied_certificates", &c.TLS.Denied}, {"tls.session_ticket_key", &c.TLS.TicketKey},
 		{"cassandra.tls.ca", &c.Cassandra.TLS.CA}, {"cassandra.tls.certificate", &c.Cassandra.TLS.Certificate},
 		{"cassandra.tls.key", &c.Cassandra.TLS.Key}, {"cassandra.password_file", &c.Cassandra.PasswordFile},
+		{"cassandra.username_file", &c.Cassandra.UsernameFile},
 		{"seal.index_key", &c.Seal.IndexKey}, {"audit.key_file", &c.Audit.KeyFile},
 	}
 	for i := range c.TLS.ClientCAs {

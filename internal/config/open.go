@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"userinfo/access"
@@ -19,10 +18,7 @@ type Opened struct {
 	*File
 	// Snapshot is what the files contained when they were opened.
 	Snapshot *Snapshot
-	// Password is Cassandra's password. It is not reloaded.
-	Password string
-
-	parts parts
+	parts    parts
 }
 
 // Open reads every file that the configuration names. Its error joins one *Mistake for each mistake, with the line that
@@ -40,7 +36,7 @@ func (f *File) Open(now func() time.Time) (*Opened, error) {
 	if len(f.Cassandra.Hosts) > 0 {
 		o.parts.cassandra, err = tlsconf.LoadClient(f.Cassandra.TLS, now)
 		add(fieldErrors("cassandra.tls", err))
-		o.Password, err = readPassword(f.Cassandra.PasswordFile)
+		_, _, err = f.Cassandra.Credentials()
 		add(err)
 	}
 	if f.Seal.isSet() {
@@ -76,18 +72,6 @@ func fieldErrors(path string, err error) error {
 		return &field.Error{Path: path + "." + e.Field, Err: e.Err}
 	}
 	return &field.Error{Path: path, Err: err}
-}
-
-// readPassword returns the password in a file. It fails closed: an empty password is an error. Its errors do not contain the
-// name of the file, which may be the password itself in the wrong place.
-func readPassword(name string) (string, error) {
-	return readKey("cassandra.password_file", name, keyfile.Read, func(text []byte) (string, error) {
-		password := strings.TrimRight(string(text), "\r\n")
-		if password == "" {
-			return "", errors.New("the file is empty; put the password into it")
-		}
-		return password, nil
-	})
 }
 
 // readKey returns the key in a file, for the field at path.

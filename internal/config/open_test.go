@@ -59,7 +59,7 @@ func TestFile_Open_FindsFilesBesideTheConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Password != "password" || o.Snapshot.Server == nil || o.Snapshot.Cassandra == nil || o.Snapshot.SealKeys == nil {
+	if o.Snapshot.Server == nil || o.Snapshot.Cassandra == nil || o.Snapshot.SealKeys == nil {
 		t.Errorf("opened %+v", o.Snapshot)
 	}
 }
@@ -136,6 +136,7 @@ func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
 	text := strings.NewReplacer(
 		"tls: {certificate: server.crt, key: server.key}", "tls: {certificate: server.crt, key: server.key, client_ca: ca.crt, client_cas: [{name: b, file: ca-b.crt}], "+
 			"crls: [crl], denied_certificates: denied, session_ticket_key: ticket.key}",
+		"username: userinfo", "username_file: username",
 		"tls: {ca: ca.crt}", "tls: {ca: nodes.crt, certificate: client.crt, key: client.key}",
 		"    keys: [\"*\"]", "    keys: [\"*\"]\n    signature_keys: [{id: s, file: sign.key}, {id: p, file: sign.pub}]",
 		"seal:", "audit: {key_file: audit.key}\nseal:",
@@ -147,7 +148,7 @@ func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
 	if _, err := f.Open(time.Now); err != nil {
 		t.Fatal(err)
 	}
-	secret := []string{"tls.key", "tls.session_ticket_key", "cassandra.password_file", "cassandra.tls.key", "seal.index_key", "seal.keys[0]",
+	secret := []string{"tls.key", "tls.session_ticket_key", "cassandra.username_file", "cassandra.password_file", "cassandra.tls.key", "seal.index_key", "seal.keys[0]",
 		"audit.key_file", "clients[0].signature_keys[0].file"}
 	for _, file := range f.fileNames() {
 		if *file.name == "" {
@@ -191,7 +192,7 @@ func writeOptionalFiles(t *testing.T, dir string) {
 	}
 	for name, text := range map[string][]byte{
 		"ca-b.crt": ca.PEM(), "nodes.crt": ca.PEM(), "crl": crl, "denied": nil, "audit.key": []byte(audit.Text()), "ticket.key": []byte(ticket.Text()),
-		"sign.key": []byte(secret.Text()), "sign.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+		"username": []byte("userinfo\n"), "sign.key": []byte(secret.Text()), "sign.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)

@@ -19,17 +19,18 @@ const adminTimeout = 20 * time.Second
 type Admin struct{ driver *gocql.Session }
 
 // OpenAdmin connects without a keyspace, so that the keyspace need not exist. c.Keyspace and c.Timeout are ignored.
-// ctx is only checked at the beginning.
+// ctx is only checked at the beginning. The error wraps ErrCannotLogIn if trying again does not help.
 func OpenAdmin(ctx context.Context, c Config, log *slog.Logger) (*Admin, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	c.Timeout = adminTimeout
-	d := driverConfig(c, log)
+	l := newLogin(c, newPasswordRefused(), log, time.Now)
+	d := driverConfig(c, l, log)
 	d.Consistency = gocql.LocalOne // every node has the system tables
 	session, err := d.CreateSession()
 	if err != nil {
-		return nil, connectError(c, err)
+		return nil, connectError(c, l, err)
 	}
 	return &Admin{session}, nil
 }

@@ -26,9 +26,10 @@ type Config struct {
 	Keyspace string
 	// LocalDatacentre is the datacentre's name in Cassandra. Nodes of other datacentres are never asked.
 	LocalDatacentre string
-	// Username and Password are the credentials of Cassandra's PasswordAuthenticator.
-	Username string
-	Password string
+	// Credentials returns the user and the password for a new connection, so that both can change while the service runs.
+	// It is called only if the node asks for a password. An error makes the connection attempt fail, and must not contain
+	// the password. nil: no password is configured.
+	Credentials func() (username, password string, err error)
 	// TLS returns the settings for the next connection, so that they can change while the service runs. If ServerName
 	// is empty, the certificate of a node must be valid for the node's IP address.
 	TLS func() *tls.Config
@@ -37,20 +38,18 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// String describes the configuration without the password.
+// String describes the configuration.
 func (c Config) String() string {
-	return fmt.Sprintf("%s@%s:%d datacentre %s keyspace %s", c.Username, strings.Join(c.Hosts, ","), c.Port, c.LocalDatacentre, c.Keyspace)
+	return fmt.Sprintf("%s:%d datacentre %s keyspace %s", strings.Join(c.Hosts, ","), c.Port, c.LocalDatacentre, c.Keyspace)
 }
 
-// GoString is String, so that %#v does not print the password either.
-func (c Config) GoString() string { return c.String() }
-
 // driverConfig returns the driver's settings that Session and Admin share.
-func driverConfig(c Config, log *slog.Logger) *gocql.ClusterConfig {
+func driverConfig(c Config, l *login, log *slog.Logger) *gocql.ClusterConfig {
 	d := gocql.NewCluster(c.Hosts...)
 	d.Port = c.Port
 	d.ProtoVersion = protocolVersion
-	d.Authenticator = gocql.PasswordAuthenticator{Username: c.Username, Password: c.Password}
+	d.AuthProvider = l.authenticator
+	d.ConnectObserver = l
 	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout}
 	d.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)
 	turnOffEvents(d)
@@ -79,8 +78,11 @@ func turnOffEvents(d *gocql.ClusterConfig) {
 	d.Events.DisableNodeStatusEvents = true
 }
 
-// connectError explains why the driver could not connect.
-func connectError(c Config, err error) error {
+// connectError explains why the driver could not connect. The driver's own error has no chain.
+func connectError(c Config, l *login, err error) error {
+	if failure := l.failure(); failure != nil {
+		return fmt.Errorf("connecting to Cassandra (%v): %w", c, failure)
+	}
 	if strings.Contains(err.Error(), "filtered") {
 		return fmt.Errorf("connecting to Cassandra (%v): %w (a filtered host is not in datacentre %q; compare the name with the output of nodetool status)", c, err, c.LocalDatacentre)
 	}

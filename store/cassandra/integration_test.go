@@ -210,9 +210,9 @@ func startCluster(t *testing.T, ctx context.Context, options testcluster.Options
 	})
 	return cluster, cassandra.Config{
 		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, Keyspace: "contract", LocalDatacentre: "dc1",
-		Username: testcluster.Username, Password: cluster.Password(),
-		TLS:     func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS13} },
-		Timeout: 10 * time.Second,
+		Credentials: func() (string, string, error) { return testcluster.Username, cluster.Password(), nil },
+		TLS:         func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS13} },
+		Timeout:     10 * time.Second,
 	}
 }
 

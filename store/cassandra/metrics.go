@@ -8,9 +8,10 @@ import (
 
 // Metrics are the metrics of a Session.
 type Metrics struct {
-	coordinator   *coordinator.Metrics
-	inFlight      prometheus.Gauge
-	localReplicas prometheus.Gauge
+	coordinator     *coordinator.Metrics
+	inFlight        prometheus.Gauge
+	localReplicas   prometheus.Gauge
+	passwordRefused prometheus.Counter
 }
 
 // NewMetrics returns Metrics that are registered with reg. It panics if they are registered there already.
@@ -26,6 +27,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Replicas that the keyspace has in the local datacentre. With 0, every request fails until the keyspace is repaired.",
 		}),
 	}
-	reg.MustRegister(m.inFlight, m.localReplicas)
+	m.passwordRefused = newPasswordRefused()
+	reg.MustRegister(m.inFlight, m.localReplicas, m.passwordRefused)
 	return m
+}
+
+func newPasswordRefused() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "userinfo_cassandra_password_refused_total",
+		Help: "Connections that a Cassandra node refused because user or password is wrong.",
+	})
 }

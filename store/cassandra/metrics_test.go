@@ -21,6 +21,7 @@ func TestMetrics_Names(t *testing.T) {
 	want := []string{
 		"userinfo_cassandra_attempts_in_flight", "userinfo_cassandra_attempts_total", "userinfo_cassandra_hedges_total",
 		"userinfo_cassandra_hedges_won_total", "userinfo_cassandra_hosts_up", "userinfo_cassandra_local_replicas",
+		"userinfo_cassandra_password_refused_total",
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)

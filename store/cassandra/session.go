@@ -24,7 +24,7 @@ type Session struct {
 }
 
 // Open connects to a cluster. It tries once, and does not retry. Statements fail while the keyspace does not exist or has no
-// replicas in the local datacentre.
+// replicas in the local datacentre. The error wraps ErrCannotLogIn if trying again does not help.
 //
 // ctx is only checked at the beginning, because the driver cannot stop a connection attempt early. now is the clock of
 // the nodes' circuit breakers.
@@ -34,14 +34,15 @@ func Open(ctx context.Context, c Config, m *Metrics, log *slog.Logger, now func(
 	}
 	runner := coordinator.NewRunner(now, m.coordinator)
 	streams := newStreamCounter(m.inFlight)
-	d := driverConfig(c, log)
+	l := newLogin(c, m.passwordRefused, log, now)
+	d := driverConfig(c, l, log)
 	d.PoolConfig.HostSelectionPolicy = runner.HostPolicy()
 	d.ConvictionPolicy = runner.ConvictionPolicy()
 	d.StreamObserver = streams
 	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout, streams: streams}
 	session, err := d.CreateSession()
 	if err != nil {
-		return nil, connectError(c, err)
+		return nil, connectError(c, l, err)
 	}
 	watch := newKeyspaceWatch(session, runner, c, m, log)
 	watch.look(context.WithoutCancel(ctx))
