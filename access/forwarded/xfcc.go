@@ -54,27 +54,27 @@ func parseXFCC(value string) (leaf *x509.Certificate, chain []*x509.Certificate,
 	}
 	certs, err := parsePEM(fields.cert)
 	if err != nil {
-		return nil, nil, fmt.Errorf("Cert: %w", err)
+		return nil, nil, fmt.Errorf("field Cert: %w", err)
 	}
 	all, err := parsePEM(fields.chain)
 	if err != nil {
-		return nil, nil, fmt.Errorf("Chain: %w", err)
+		return nil, nil, fmt.Errorf("field Chain: %w", err)
 	}
 	switch {
 	case len(certs) == 0 && len(all) == 0:
 		return nil, nil, errors.New("has no certificate, only a description; configure Envoy with set_current_client_cert_details: {cert: true, chain: true}")
 	case len(certs) > 1:
-		return nil, nil, errors.New("Cert has several certificates")
+		return nil, nil, errors.New("has several certificates in Cert")
 	case len(all) > 1+maxChain:
-		return nil, nil, fmt.Errorf("Chain has %d certificates; send at most %d", len(all), 1+maxChain)
+		return nil, nil, fmt.Errorf("has %d certificates in Chain; send at most %d", len(all), 1+maxChain)
 	case len(certs) == 0:
 		certs = all[:1] // Chain begins with the client's certificate
 	case len(all) > 0 && !all[0].Equal(certs[0]):
-		return nil, nil, errors.New("Chain does not begin with Cert")
+		return nil, nil, errors.New("has a Chain that does not begin with Cert")
 	}
 	leaf = certs[0]
 	if sum := sha256.Sum256(leaf.Raw); fields.hash != "" && !strings.EqualFold(fields.hash, hex.EncodeToString(sum[:])) {
-		return nil, nil, errors.New("Hash is not the SHA-256 of the certificate")
+		return nil, nil, errors.New("has a Hash that is not the SHA-256 of the certificate")
 	}
 	return leaf, all[min(1, len(all)):], nil
 }
@@ -100,7 +100,7 @@ func splitXFCC(value string) (fields xfcc, err error) {
 			return xfcc{}, fmt.Errorf("has %s twice", name)
 		}
 		if used != nil && text == "" {
-			return xfcc{}, fmt.Errorf("%s is empty", name)
+			return xfcc{}, fmt.Errorf("has an empty %s", name)
 		}
 		if used != nil {
 			*used, seen[name] = text, true

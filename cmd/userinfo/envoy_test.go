@@ -12,8 +12,13 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"userinfo/internal/devca"
 )
@@ -196,5 +201,71 @@ func TestService_KnowsClientsBehindEnvoy(t *testing.T) {
 	s.listProxy("client-cert")
 	if status, body := sanitizing.send(t, certain, "GET", nil); status != 400 {
 		t.Errorf("a proxy that is configured for the other header: %d %s; want 400", status, body)
+	}
+}
+
+// values returns every value with this name in a YAML document.
+func values(in any, name string) (all []any) {
+	switch in := in.(type) {
+	case map[string]any:
+		for key, value := range in {
+			if key == name {
+				all = append(all, value)
+			}
+			all = append(all, values(value, name)...)
+		}
+	case []any:
+		for _, value := range in {
+			all = append(all, values(value, name)...)
+		}
+	}
+	return all
+}
+
+// TestEnvoyExample_IsSafe checks the settings of deploy/envoy.yaml on which security depends. It cannot run Envoy.
+func TestEnvoyExample_IsSafe(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/envoy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example any
+	if err := yaml.Unmarshal(text, &example); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"forward_client_cert_details":      "SANITIZE_SET",
+		"set_current_client_cert_details":  map[string]any{"cert": true, "chain": true},
+		"normalize_path":                   false,
+		"merge_slashes":                    false,
+		"path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+		"headers_with_underscores_action":  "REJECT_REQUEST",
+		"use_remote_address":               true,
+		"request_headers_to_remove":        []any{"client-cert", "client-cert-chain", "x-client-dn"},
+		"match_typed_subject_alt_names":    []any{map[string]any{"san_type": "DNS", "matcher": map[string]any{"exact": "userinfo.example"}}},
+		"tls_maximum_protocol_version":     "TLSv1_3",
+		"require_client_certificate":       false,
+		"path":                             "/readyz",
+		"access_log":                       nil, // would contain session keys, unless it has another format
+		"tracing":                          nil,
+		"retry_policy":                     nil,
+		"prefix_rewrite":                   nil,
+		"host_rewrite_literal":             nil,
+		"allow_chunked_length":             nil,
+		"strip_any_host_port":              nil,
+	} {
+		if got := values(example, name); want == nil && len(got) > 0 || want != nil && (len(got) != 1 || !reflect.DeepEqual(got[0], want)) {
+			t.Errorf("%s is %v; want %v once", name, got, want)
+		}
+	}
+	if got := values(example, "trusted_ca"); len(got) != 2 {
+		t.Errorf("%d trusted_ca; want those of clients and of the service", len(got))
+	}
+	upstream := values(values(example, "clusters"), "idle_timeout")
+	if len(upstream) != 1 {
+		t.Fatalf("the cluster's idle_timeout is %v", upstream)
+	}
+	idle, err := time.ParseDuration(upstream[0].(string))
+	if ours := newTestService(t).config.Limits.IdleTimeout; err != nil || idle+5*time.Second > ours {
+		t.Errorf("Envoy closes an idle connection after %v (%v); want at least 5s less than the service's %v", idle, err, ours)
 	}
 }
