@@ -8,6 +8,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"userinfo/drill/report"
 )
 
 // settings are the flags that several subcommands share.
@@ -18,18 +23,20 @@ type settings struct {
 	minutes float64
 	out     string
 	keep    bool
+	resume  bool
 }
 
 // define defines the flags of the subcommands that inject faults.
 func (s *settings) define(f *flag.FlagSet) {
 	s.defineLoad(f)
-	f.IntVar(&s.seconds, "seconds", 30, "length of a fault in seconds, unless the fault has its own length")
+	f.IntVar(&s.seconds, "seconds", 20, "length of a fault in seconds, unless the fault has its own length")
+	f.BoolVar(&s.resume, "resume", false, "leave out the drills whose results are in -out already")
 	f.BoolVar(&s.keep, "keep", false, "keep the history of every drill; by default only the histories with a violation are kept")
 }
 
 // defineLoad defines the flags of all subcommands that run a load.
 func (s *settings) defineLoad(f *flag.FlagSet) {
-	f.Float64Var(&s.rate, "rate", 100, "operations per second, in all datacentres together")
+	f.Float64Var(&s.rate, "rate", 30, "operations per second, in all datacentres together")
 	f.Uint64Var(&s.seed, "seed", rand.Uint64N(1<<32), "seed of the schedule; by default a random number")
 	f.StringVar(&s.out, "out", "drill-results", "`DIRECTORY` for results and the report")
 }
@@ -111,6 +118,15 @@ func (s *settings) runAll(ctx context.Context, plans []plan, stdout, stderr io.W
 	if err := s.prepare(stdout); err != nil {
 		return 0, err
 	}
+	if s.resume {
+		plans = slices.DeleteFunc(plans, func(p plan) bool {
+			old, err := report.ReadSummary(filepath.Join(s.out, p.name+summarySuffix))
+			return err == nil && wasComplete(old.Environment)
+		})
+	}
+	if len(plans) == 0 {
+		return s.finish(exitOK, stdout)
+	}
 	options := clusterOptions(plans)
 	e, err := newEnvironment(ctx, options, newLog(stderr))
 	if err != nil {
@@ -120,9 +136,10 @@ func (s *settings) runAll(ctx context.Context, plans []plan, stdout, stderr io.W
 	if err := e.warmUp(ctx, s.rate); err != nil {
 		return 0, err
 	}
+	began := time.Now()
 	for n, p := range plans {
 		p.rate, p.seed = s.rate, s.seed+uint64(n)
-		fmt.Fprintf(stdout, "\n%s (seed %d), %d of %d\n", p.name, p.seed, n+1, len(plans))
+		fmt.Fprintf(stdout, "\n%s (seed %d), %d of %d, %v after the start\n", p.name, p.seed, n+1, len(plans), time.Since(began).Round(time.Second))
 		result, err := s.runOne(ctx, e, p, stdout)
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
@@ -164,7 +181,7 @@ func (s *settings) runOne(ctx context.Context, e *environment, p plan, stdout io
 		broken = !caught
 	}
 	switch {
-	case h.Environment["ended early"]+h.Environment["could not be injected"] != "":
+	case !wasComplete(h.Environment):
 		code = exitFailed
 	case broken:
 		code = exitBroken
@@ -173,4 +190,9 @@ func (s *settings) runOne(ctx context.Context, e *environment, p plan, stdout io
 		return code, s.saveHistory(h)
 	}
 	return code, nil
+}
+
+// wasComplete reports whether a drill injected all its faults and saw the recovery from them.
+func wasComplete(environment map[string]string) bool {
+	return environment["ended early"]+environment["could not be injected"] == ""
 }

@@ -24,9 +24,12 @@ type fault struct {
 
 	needs testcluster.Options // options that the cluster must have been started with
 
-	begin  action // starts the fault; may be nil
-	repeat action // runs again and again while the fault is active; may be nil
-	end    action // undoes the fault; may be nil
+	// These may be nil. prepare and restore run before the fault begins and after recovery from it, and belong to no fault.
+	prepare action
+	begin   action // starts the fault
+	repeat  action // runs again and again while the fault is active
+	end     action // undoes the fault
+	restore action
 }
 
 // action changes the environment of a run.

@@ -72,7 +72,7 @@ func (s *settings) mutantPlan(m mutant) (plan, error) {
 func (s *settings) mixPlan() plan {
 	random := rand.New(rand.NewPCG(s.seed, 1))
 	p := plan{name: "mix", verb: "mix", args: fmt.Sprintf("-minutes %g -seconds %d", s.minutes, s.seconds)}
-	const recovery = 20 * time.Second // usual time of recovery
+	const recovery = 30 * time.Second // usual time of recovery, and until the load is calm
 	last := ""
 	for total := time.Duration(0); total < time.Duration(s.minutes*float64(time.Minute)); {
 		all := slices.DeleteFunc(faults(), func(f fault) bool { return f.rare || f.name == last })
@@ -94,7 +94,7 @@ func (s *settings) mixOfEachPlan() plan {
 	all := faults()
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, f := range all {
-		p.steps = append(p.steps, step{fault: f, length: s.lengthOf(f), pause: timeBefore})
+		p.steps = append(p.steps, step{fault: f, length: s.lengthOf(f)})
 	}
 	return p
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"userinfo/drill/history"
+	"userinfo/drill/judge"
 	"userinfo/drill/load"
 )
 
@@ -76,12 +77,15 @@ func poll(ctx context.Context, what string, details func() string, holds func() 
 }
 
 const (
-	warmUpTimeout = 3 * time.Minute
-	warmUpPeriod  = 5 * time.Second        // how long the load must be fast before a drill starts
-	warmUpLatency = 400 * time.Millisecond // which 99 % of the requests must reach
+	// The load must be calm for calmTime before a drill starts and before each fault. The last answers of this time count
+	// only when they have arrived, so the wait takes a little longer.
+	calmTime      = judge.BaselineLength
+	calmLatency   = judge.BusyP99    // which 99 % of the requests must reach
+	calmTimeout   = 45 * time.Second // before a fault; then the fault begins, and latency is not judged
+	warmUpTimeout = 4 * time.Minute
 )
 
-// warmUp runs a load until it is fast. It discards the results. The first requests to a Cassandra node are slow, because its
+// warmUp runs a load until it is calm. It discards the results. The first requests to a Cassandra node are slow, because its
 // JVM has not compiled the code yet.
 func (e *environment) warmUp(ctx context.Context, rate float64) error {
 	logf(e.log, "warming up")
@@ -89,22 +93,32 @@ func (e *environment) warmUp(ctx context.Context, rate float64) error {
 	defer r.Close()
 	stop := runLoad(ctx, r, 1, rate, "warm-up", e.targets())
 	defer stop()
-	for {
+	calm, err := waitCalm(ctx, r, warmUpTimeout)
+	if err == nil && !calm {
+		logf(e.log, "requests are still slow or fail after %v: this machine is too slow or too busy for %.0f operations per second; latency will not be judged", warmUpTimeout, rate)
+	}
+	return err
+}
+
+// waitCalm waits until the load of a recorder is calm. It reports false after the timeout.
+func waitCalm(ctx context.Context, r *load.Recorder, timeout time.Duration) (bool, error) {
+	for began := r.Now(); ; {
 		if err := sleep(ctx, time.Second); err != nil {
-			return err
+			return false, err
 		}
-		to := r.Now() - load.ClientTimeout // all earlier operations are complete
-		if from := to - warmUpPeriod; from > 0 && isFast(r.Operations(), from, to) {
-			return nil
+		now := r.Now()
+		if to := now - calmLatency; to-began > calmTime && isCalm(r.DueSince(to-calmTime), to-calmTime, to) {
+			return true, nil
 		}
-		if r.Now() > warmUpTimeout {
-			return fmt.Errorf("requests are still slow after %v: this machine is too slow or too busy for %.0f operations per second; use a lower -rate", warmUpTimeout, rate)
+		if now-began > timeout {
+			return false, nil
 		}
 	}
 }
 
-// isFast reports whether all operations that were due in a period succeeded, and 99 % of them within warmUpLatency.
-func isFast(operations []history.Operation, from, to time.Duration) bool {
+// isCalm reports whether all operations that were due in a period and are complete succeeded, and 99 % of them within
+// calmLatency. An operation that is not complete yet will be too slow for this, so a later check sees it.
+func isCalm(operations []history.Operation, from, to time.Duration) bool {
 	all, slow := 0, 0
 	for _, o := range operations {
 		if o.Due < from || o.Due >= to {
@@ -114,7 +128,7 @@ func isFast(operations []history.Operation, from, to time.Duration) bool {
 		if o.Outcome() == history.Unknown || o.Status >= 500 {
 			return false
 		}
-		if o.Complete-o.Due > warmUpLatency {
+		if o.Complete-o.Due > calmLatency {
 			slow++
 		}
 	}

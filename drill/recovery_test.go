@@ -7,7 +7,7 @@ import (
 	"userinfo/drill/history"
 )
 
-func TestIsFast_AllowsOneSlowAnswerInAHundred(t *testing.T) {
+func TestIsCalm_AllowsOneSlowAnswerInAHundred(t *testing.T) {
 	operations := func(slow int, more ...history.Operation) []history.Operation {
 		all := more
 		for i := range 100 {
@@ -32,7 +32,7 @@ func TestIsFast_AllowsOneSlowAnswerInAHundred(t *testing.T) {
 		"no operation at all": {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := isFast(test.operations, time.Second, 2*time.Second); got != test.want {
+			if got := isCalm(test.operations, time.Second, 2*time.Second); got != test.want {
 				t.Errorf("%t, want %t", got, test.want)
 			}
 		})

@@ -23,13 +23,9 @@ const (
 	mutantPrefix  = "mutant-" // of drills with a planted bug
 )
 
-// dependsOnMachine lists the invariants that depend on the speed of the machine. Where all nodes share a few cores, their
-// violations are reported, but they do not count as broken promises.
-var dependsOnMachine = map[string]bool{"I7": true, "I8": true}
-
 // promiseBroken reports whether a verdict shows a broken promise.
 func promiseBroken(verdicts []judge.Verdict) bool {
-	return slices.ContainsFunc(verdicts, func(v judge.Verdict) bool { return v.Violated() && !dependsOnMachine[v.Invariant] })
+	return slices.ContainsFunc(verdicts, judge.Verdict.Violated)
 }
 
 // judge evaluates a history, prints the verdicts and saves the summary in the directory for results, if there is one.
@@ -61,8 +57,10 @@ func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
 			word = "BROKEN"
 		case v.Checked == 0:
 			word = "–"
+		case v.LatencyNotJudged() > 0:
+			word = "errors only, held"
 		}
-		fmt.Fprintf(w, "  %-4s %-6s checked %7d, broken %d  %s\n", v.Invariant, word, v.Checked, v.Broken, v.Note)
+		fmt.Fprintf(w, "  %-4s %-17s checked %7d, broken %d  %s\n", v.Invariant, word, v.Checked, v.Broken, v.Note)
 		for _, violation := range v.Violations[:min(shown, len(v.Violations))] {
 			fmt.Fprintf(w, "       at %v, %s: %s (operations %v)\n", violation.At.Round(time.Millisecond), cmp.Or(violation.Fault, "before any fault"), violation.What, violation.Operations)
 		}

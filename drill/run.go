@@ -10,14 +10,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shirou/gopsutil/v4/cpu"
+
 	"userinfo/drill/history"
 	"userinfo/drill/load"
+	"userinfo/drill/report"
 )
 
 const (
-	timeBefore = 8 * time.Second // load before the first fault
-	timeAfter  = 2 * time.Second // load after the last fault has recovered
-	restTime   = 2 * time.Second // pause after the load, in which the service releases its resources
+	timeAfter = 2 * time.Second  // load after the last fault has recovered
+	watchTime = 14 * time.Second // load after the end of the last fault, for which the judge looks for full speed
+	restTime  = 2 * time.Second  // pause after the load, in which the service releases its resources
 )
 
 // run is one drill on an environment: the load, the faults one after another, and the final reads.
@@ -80,12 +83,21 @@ func runLoad(ctx context.Context, r *load.Recorder, seed uint64, rate float64, p
 	}
 }
 
-// injectAll injects the faults of the plan one after another.
+// injectAll injects the faults of the plan one after another. Each fault begins when the load is calm.
 func (r *run) injectAll(ctx context.Context) error {
-	if err := sleep(ctx, timeBefore); err != nil {
-		return err
-	}
+	idle := idleSince()
 	for n, s := range r.plan.steps {
+		if s.prepare != nil {
+			if err := s.prepare(ctx, r); err != nil {
+				return fmt.Errorf("preparing fault %s: %w", s.name, err)
+			}
+		}
+		if _, err := waitCalm(ctx, r.recorder, calmTimeout); err != nil {
+			return err
+		}
+		if n == 0 {
+			r.history.Environment[report.Idle] = idle()
+		}
 		if err := r.inject(ctx, s); err != nil {
 			return fmt.Errorf("fault %s: %w", s.name, err)
 		}
@@ -96,7 +108,25 @@ func (r *run) injectAll(ctx context.Context) error {
 			logf(r.log, "%d of %d faults, %v", n+1, len(r.plan.steps), r.recorder.Now().Round(time.Second))
 		}
 	}
-	return sleep(ctx, timeAfter)
+	last := r.history.Faults[len(r.history.Faults)-1]
+	return sleep(ctx, max(timeAfter, watchTime-(r.recorder.Now()-last.End)))
+}
+
+// idleSince returns a function that returns the share of the CPU time that was idle since then.
+func idleSince() func() string {
+	read := func() (idle, all float64) {
+		times, err := cpu.Times(false)
+		if err != nil || len(times) == 0 {
+			return 0, 0
+		}
+		t := times[0]
+		return t.Idle + t.Iowait, t.User + t.Nice + t.System + t.Idle + t.Iowait + t.Irq + t.Softirq + t.Steal
+	}
+	idle0, all0 := read()
+	return func() string {
+		idle, all := read()
+		return fmt.Sprintf("%.0f %%", 100*(idle-idle0)/(all-all0))
+	}
 }
 
 // inject injects one fault and waits for recovery. A fault that cannot be injected stays in the history, because clients may
@@ -124,6 +154,11 @@ func (r *run) inject(ctx context.Context, s step) error {
 		logf(r.log, "recovered %v after the end", (f.Recovered - f.End).Round(100*time.Millisecond))
 	}
 	r.history.Faults = append(r.history.Faults, f)
+	if err == nil && s.restore != nil {
+		if err = s.restore(ctx, r); err == nil {
+			err = r.waitRecovered(ctx)
+		}
+	}
 	return err
 }
 

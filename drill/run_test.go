@@ -17,7 +17,7 @@ import (
 
 // The rate and the length of faults are smaller than the defaults, because other tests share the machine.
 const (
-	testRate   = 80
+	testRate   = 60
 	testLength = 15
 )
 
@@ -70,7 +70,7 @@ func testMix(ctx context.Context, t *testing.T, e *environment, s *settings) {
 	verdicts := judge.Evaluate(h)
 	printVerdicts(testWriter{t}, h, verdicts)
 	for _, v := range verdicts {
-		if v.Violated() && !dependsOnMachine[v.Invariant] {
+		if v.Violated() && v.Invariant != "I7" && v.Invariant != "I8" { // the speed of this machine decides I7 and I8
 			t.Errorf("%s is broken %d times", v.Invariant, v.Broken)
 		}
 		if v.Checked == 0 {

@@ -10,17 +10,26 @@ import (
 )
 
 const (
-	slowFactor     = 2                     // how many times the latency before a fault is allowed
-	alwaysFast     = 10 * time.Millisecond // never too slow, whatever the latency was before the fault
-	errorGrace     = time.Second           // how long errors are allowed after the loss of one node
-	recoveryLimit  = 5 * time.Second       // from the return of a node until latency must be back to normal
-	recoveryWatch  = 60 * time.Second      // how long after the end of a fault the recovery is searched
-	baselineLength = 30 * time.Second      // longest period before a fault that counts as normal
-	minBaseline    = 50                    // number of requests that a baseline needs
+	// BaselineLength is the longest period before a fault that counts as normal.
+	BaselineLength = 10 * time.Second
+	// BusyP99 is the highest normal p99 with which latency is judged. If it was higher before a fault, the machine was too
+	// busy, and the latency during the fault says nothing about the service.
+	BusyP99 = 50 * time.Millisecond
+
+	slowFactor    = 3                      // how many times the p99 before a fault is allowed
+	alwaysFast    = 100 * time.Millisecond // never too slow, whatever the latency was before the fault
+	errorGrace    = time.Second            // how long errors are allowed after the begin of a fault
+	recoveryLimit = 5 * time.Second        // from the end of a fault until full speed
+	restartLimit  = 10 * time.Second       // the same, for the clients of a whole datacentre that was lost
+	recoveryWatch = 60 * time.Second       // how long after the end of a fault the recovery is searched
+	minBaseline   = 50                     // number of requests that a baseline needs
 	// window is the resolution of the recovery time. The service has recovered at the start of steadyWindows windows in
 	// which there are no errors and at most 2 % of the requests (or one) are slow.
 	window        = time.Second
 	steadyWindows = 3
+	// An instance that has answered knowsAfter deletes as not everywhere answers each further delete within knownCutLimit.
+	knowsAfter    = 2
+	knownCutLimit = 500 * time.Millisecond
 )
 
 // Figures describes what the clients of one datacentre saw of one fault. I7 counts gets, sets and touches; I8 counts all
@@ -36,12 +45,35 @@ type Figures struct {
 	After             Latency       `json:"after"`
 	FullSpeedAfter    time.Duration `json:"full_speed_after"` // from the end of the fault; negative if not seen
 	Overlaps          string        `json:"overlaps,omitempty"`
+	NotJudged         string        `json:"not_judged,omitempty"` // why the latency could not be judged; errors were
+	// KnownCutDeletes counts the deletes that met an instance which knew that the other datacentre is lost.
+	KnownCutDeletes int           `json:"known_cut_deletes,omitempty"`
+	SlowestDelete   time.Duration `json:"slowest_delete,omitempty"` // of KnownCutDeletes
 }
 
 // Latency is measured from the due time of a request until its answer. It is 0 if there were no requests.
 type Latency struct {
 	P50 time.Duration `json:"p50"`
 	P99 time.Duration `json:"p99"`
+}
+
+// LatencyNotJudged returns how many figures of the verdict are of a fault whose latency could not be judged.
+func (v Verdict) LatencyNotJudged() (n int) {
+	for _, f := range v.Figures {
+		if f.NotJudged != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// limits is what the clients of one datacentre must see of a fault.
+type limits struct {
+	invariant     string
+	noErrorsFrom  time.Duration // time of the history
+	fullSpeedIn   time.Duration // from the end of the fault
+	speedDuring   bool          // the p99 during the fault is limited
+	deletesKnowIt bool          // an instance notices that deletes cannot be confirmed
 }
 
 // verifyLatency checks I7 and I8 for each fault and datacentre.
@@ -51,23 +83,90 @@ func (e *evidence) verifyLatency() {
 		withoutDeletes := e.load(dc, func(o *history.Operation) bool { return o.Method != history.Delete })
 		for i, f := range e.faults {
 			switch {
-			case f.Expect == history.OtherDatacentre && f.Datacentre != dc:
-				e.verifyPeriod("I7", f, dc, e.period(i, withoutDeletes), e.verifyOtherDatacentreLost)
+			case f.Expect == history.OtherDatacentre && f.Datacentre == dc:
+				e.verifyPeriod(limits{"I8", f.End + restartLimit, restartLimit, false, false}, f, dc, e.period(i, all), nil)
+			case f.Expect == history.OtherDatacentre:
+				e.verifyPeriod(limits{"I7", f.Begin + errorGrace, recoveryLimit, true, true}, f, dc, e.period(i, withoutDeletes), due(all, f.Begin, f.End))
 			case f.Expect == history.OneNode:
-				e.verifyPeriod("I8", f, dc, e.period(i, all), e.verifyOneNodeLost)
+				e.verifyPeriod(limits{"I8", f.Begin + errorGrace, recoveryLimit, true, false}, f, dc, e.period(i, all), nil)
 			}
 		}
 	}
 }
 
-// verifyPeriod records the figures of a period, and checks it unless another fault was active.
-func (e *evidence) verifyPeriod(invariant string, f fault, dc string, p period, verify func(fault, string, period, Figures)) {
-	v, figures := e.verdict(invariant), p.figures(f, dc)
-	v.Figures = append(v.Figures, figures)
-	if p.overlaps == "" {
-		v.Checked += len(p.during)
-		verify(f, dc, p, figures)
+// verifyPeriod records the figures of a period, and checks it unless another fault was active. The limits of latency are
+// checked only if the machine was not too busy before the fault.
+func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, during []*history.Operation) {
+	v, figures := e.verdict(want.invariant), p.figures(f, dc)
+	defer func() { v.Figures = append(v.Figures, figures) }()
+	if p.overlaps != "" {
+		return
 	}
+	v.Checked += len(p.during)
+	later := due(slices.Concat(p.during, p.after), want.noErrorsFrom, p.end)
+	if failed := errorsOf(later); len(failed) > 0 {
+		e.violation(want.invariant, f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d requests in %s had errors more than %s after %s began",
+			len(failed), len(later), dc, want.noErrorsFrom-f.Begin, f.Name)
+	}
+	switch {
+	case p.slow == 0:
+		figures.NotJudged = "too few requests before the fault"
+	case figures.Before.P99 > BusyP99:
+		figures.NotJudged = "machine too busy"
+	}
+	if figures.NotJudged != "" {
+		e.note(want.invariant, figures.NotJudged+": I7 and I8 not judged for latency")
+		return
+	}
+	if want.speedDuring && figures.During.P99 > p.slow {
+		e.violation(want.invariant, f.Begin, nil, "p99 in %s was %s while %s was active, and %s before", dc,
+			figures.During.P99.Round(time.Millisecond), f.Name, figures.Before.P99.Round(time.Millisecond))
+	}
+	longEnough := p.end-f.End >= want.fullSpeedIn+steadyWindows*window
+	late := figures.FullSpeedAfter > want.fullSpeedIn || figures.FullSpeedAfter < 0 && longEnough
+	if f.End < forever && late {
+		e.violation(want.invariant, f.End, nil, "requests in %s were not at full speed within %s of the end of %s", dc, want.fullSpeedIn, f.Name)
+	}
+	if want.deletesKnowIt {
+		figures.KnownCutDeletes, figures.SlowestDelete = e.verifyKnownCutDeletes(f, during)
+	}
+}
+
+// verifyKnownCutDeletes checks how long deletes take whose instance had answered knowsAfter deletes as not everywhere, and
+// none as complete since. It returns their number and the longest duration. operations are in the order of Due.
+func (e *evidence) verifyKnownCutDeletes(f fault, operations []*history.Operation) (n int, slowest time.Duration) {
+	type process struct {
+		instance string
+		run      int
+	}
+	answered := make(map[process][]*history.Operation)
+	for _, o := range operations {
+		if o.Method != history.Delete {
+			continue
+		}
+		p := process{o.Instance, o.Run}
+		unconfirmed := 0
+		for _, earlier := range answered[p] {
+			switch {
+			case earlier.Complete >= o.Invoke:
+			case earlier.Outcome() == history.Local:
+				unconfirmed++
+			default:
+				unconfirmed = 0
+			}
+		}
+		answered[p] = append(answered[p], o)
+		if unconfirmed < knowsAfter {
+			continue
+		}
+		took := o.Complete - o.Invoke
+		n, slowest = n+1, max(slowest, took)
+		if took > knownCutLimit {
+			e.violation("I7", o.Invoke, ids(o.ID), "delete %d in %s took %s while %s was active, after instance %s had answered %d deletes as not everywhere",
+				o.ID, o.DC, took.Round(time.Millisecond), f.Name, o.Instance, unconfirmed)
+		}
+	}
+	return n, slowest
 }
 
 // load returns the operations of a datacentre that match, without the final reads, ordered by Due.
@@ -93,7 +192,7 @@ type period struct {
 // period divides operations, which are ordered by Due, around fault i. Times that belong to other faults are left out.
 func (e *evidence) period(i int, operations []*history.Operation) period {
 	f := e.faults[i]
-	from, to := f.Begin-baselineLength, f.End+recoveryWatch
+	from, to := f.Begin-BaselineLength, f.End+recoveryWatch
 	overlaps := ""
 	for j, other := range e.faults {
 		otherEnd := max(other.End, other.Recovered)
@@ -150,30 +249,6 @@ func (p period) figures(f fault, dc string) Figures {
 	return Figures{
 		Fault: f.Name, DC: dc, Requests: len(p.during), FirstSecondErrors: first, LaterErrors: len(errorsOf(p.during)) - first,
 		Before: latencyOf(p.before), During: latencyOf(p.during), After: latencyOf(p.after), FullSpeedAfter: recovered, Overlaps: p.overlaps,
-	}
-}
-
-// verifyOtherDatacentreLost checks I7.
-func (e *evidence) verifyOtherDatacentreLost(f fault, dc string, p period, figures Figures) {
-	if failed := errorsOf(p.during); len(failed) > 0 {
-		e.violation("I7", f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d gets, sets and touches in %s had errors while %s was active", len(failed), len(p.during), dc, f.Name)
-	}
-	if p.slow > 0 && figures.During.P99 > p.slow {
-		e.violation("I7", f.Begin, nil, "p99 in %s was %s while %s was active, and %s before", dc,
-			figures.During.P99.Round(time.Millisecond), f.Name, figures.Before.P99.Round(time.Millisecond))
-	}
-}
-
-// verifyOneNodeLost checks I8.
-func (e *evidence) verifyOneNodeLost(f fault, dc string, p period, figures Figures) {
-	later := due(slices.Concat(p.during, p.after), f.Begin+errorGrace, p.end)
-	if failed := errorsOf(later); len(failed) > 0 {
-		e.violation("I8", f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d requests in %s had errors more than %s after %s began", len(failed), len(later), dc, errorGrace, f.Name)
-	}
-	longEnough := p.end-f.End >= recoveryLimit+steadyWindows*window
-	late := figures.FullSpeedAfter > recoveryLimit || figures.FullSpeedAfter < 0 && longEnough
-	if p.slow > 0 && f.End < forever && late {
-		e.violation("I8", f.End, nil, "requests in %s were not at full speed within %s of the end of %s", dc, recoveryLimit, f.Name)
 	}
 }
 

@@ -84,6 +84,19 @@ func (r *Recorder) Operations() []history.Operation {
 	return slices.Clone(r.operations)
 }
 
+// DueSince returns the operations that were due at t or later and are complete, in no particular order.
+func (r *Recorder) DueSince(t time.Duration) (some []history.Operation) {
+	const unordered = time.Second // operations are recorded in the order of Complete, except for this time
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := len(r.operations) - 1; i >= 0 && r.operations[i].Complete >= t-unordered; i-- {
+		if o := r.operations[i]; o.Due >= t {
+			some = append(some, o)
+		}
+	}
+	return some
+}
+
 // Run sends the operations of a schedule until ctx is done. It returns when every operation is complete. targets are
 // grouped by datacentre, in the order that the schedule uses.
 func (r *Recorder) Run(ctx context.Context, s *Schedule, targets [][]Target) {

@@ -59,7 +59,7 @@ func TestWrite_ShowsVerdictsFaultsAndViolations(t *testing.T) {
 		"| pause | pause | 20 s | 20 s | 251 | 2 | 0 | 5 s |  |",
 		"| mix | cut | 46 s | 4 s | 51 | 0 | 0 | 1 s | I2 |",
 		"| mix | I2 | cut | 47 s | read a deleted value | 4 5 |",
-		"| pause | 10 | 71 s | 2026-11-24 09:30 | drill faults pause |",
+		"| pause | 10 | 71 s |  | 2026-11-24 09:30 | drill faults pause |",
 		"- cassandra: 5.0 (all drills)",
 	)
 }
@@ -104,11 +104,14 @@ func TestWrite_ShowsFiguresOfLostNodes(t *testing.T) {
 	ms := func(p99 time.Duration) judge.Latency { return judge.Latency{P50: 1, P99: p99 * time.Millisecond} }
 	verdicts[7].Figures = []judge.Figures{
 		{Fault: "pause", DC: "dc1", Requests: 500, FirstSecondErrors: 1, LaterErrors: 2, Before: ms(5), During: ms(20), After: ms(6), FullSpeedAfter: 2 * time.Second},
-		{Fault: "pause", DC: "dc2", FullSpeedAfter: -1},
+		{Fault: "pause", DC: "dc2", FullSpeedAfter: -1, KnownCutDeletes: 3, SlowestDelete: 400 * time.Millisecond},
+		{Fault: "pause", DC: "dc1", Before: ms(60), NotJudged: "machine too busy"},
 	}
 	expect(t, markdown(t, []Summary{Summarize(newHistory("pause"), verdicts)}, nil),
-		"| pause | pause | dc1 | I8 | 500 | 1 | 2 | 5 ms | 20 ms | 4 | 6 ms | 2 s |",
-		"| pause | pause | dc2 | I8 | 0 | 0 | 0 | 0 ms | 0 ms | – | 0 ms | not seen |")
+		"| pause | pause | dc1 | I8 | 500 | 1 | 2 | 5 ms | 20 ms | 6 ms | 2 s | – | – |",
+		"| pause | pause | dc2 | I8 | 0 | 0 | 0 | 0 ms | 0 ms | 0 ms | not seen | 3 | 400 ms |",
+		"| pause | pause | dc1 | I8 | 0 | 0 | 0 | 60 ms | 0 ms | 0 ms | not judged: machine too busy | – | – |",
+		"| 10 (errors only) |", "no promise was broken. Machine too busy: I7 and I8 not judged for latency in 1 cases.")
 }
 
 func TestWrite_ShowsWhetherMutantsWereCaught(t *testing.T) {
