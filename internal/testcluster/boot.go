@@ -12,9 +12,10 @@ func (c *Cluster) boot(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	c.addNodes(opts)
-	first := c.nodes[0]
-	if err := c.create(ctx, image, opts, first); err != nil {
+	c.image = image
+	c.addNodes()
+	first := c.all()[0]
+	if err := c.create(ctx, first); err != nil {
 		return err
 	}
 	if err := c.retry(ctx, first, func() error {
@@ -23,7 +24,7 @@ func (c *Cluster) boot(ctx context.Context, opts Options) error {
 	}); err != nil {
 		return err
 	}
-	if err := forEach(c.nodes[1:], func(n *Node) error { return c.create(ctx, image, opts, n) }); err != nil {
+	if err := forEach(c.all()[1:], func(n *Node) error { return c.create(ctx, n) }); err != nil {
 		return err
 	}
 	if err := c.WaitAllUp(ctx); err != nil {
@@ -32,19 +33,16 @@ func (c *Cluster) boot(ctx context.Context, opts Options) error {
 	if err := c.createRoles(ctx, opts); err != nil {
 		return err
 	}
-	return forEach(c.nodes, func(n *Node) error { return c.waitCQL(ctx, n) })
+	return forEach(c.all(), func(n *Node) error { return c.waitCQL(ctx, n) })
 }
 
 // addNodes names the nodes of every datacentre and gives them addresses.
-func (c *Cluster) addNodes(opts Options) {
-	for _, dc := range opts.Datacentres {
-		for i := range opts.NodesPerDC {
-			c.nodes = append(c.nodes, &Node{
-				Name:       fmt.Sprintf("%s-%d", dc, i+1),
-				Datacentre: dc,
-				Address:    c.run.address(len(c.nodes)),
-				cluster:    c,
-			})
+func (c *Cluster) addNodes() {
+	var nodes []*Node
+	for _, dc := range c.opts.Datacentres {
+		for i := range c.opts.NodesPerDC {
+			nodes = append(nodes, &Node{Name: fmt.Sprintf("%s-%d", dc, i+1), Datacentre: dc, Address: c.newAddress(), cluster: c})
 		}
 	}
+	c.updateNodes(func([]*Node) []*Node { return nodes })
 }

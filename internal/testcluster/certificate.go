@@ -15,7 +15,7 @@ import (
 )
 
 // nodeCertificate is the keystore of the client port in cassandra.yaml. It contains a key and a certificate in PEM.
-const nodeCertificate = "/etc/cassandra/node.pem"
+const nodeCertificate = configDir + "node.pem"
 
 // ReplaceCertificate gives n a new key and a certificate of the same CA for its own address, which expires after
 // validFor. With a negative validFor it has expired already. A running node uses it for new connections (nodetool

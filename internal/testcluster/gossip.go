@@ -29,7 +29,7 @@ func (c *Cluster) WaitDown(ctx context.Context, observer, subject *Node) error {
 
 // WaitAllUp waits until every node sees every other node as up.
 func (c *Cluster) WaitAllUp(ctx context.Context) error {
-	return forEach(c.nodes, func(observer *Node) error { return waitPeers(ctx, observer, c.Others(observer), true) })
+	return forEach(c.all(), func(observer *Node) error { return waitPeers(ctx, observer, c.Others(observer), true) })
 }
 
 // waitPeers waits until observer sees all subjects as up, or all as down.

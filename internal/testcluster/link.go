@@ -102,7 +102,7 @@ func (c *Cluster) Heal(ctx context.Context, link Link) error {
 
 // HealAll ends everything that Cut, CutClients and Shape have done.
 func (c *Cluster) HealAll(ctx context.Context) error {
-	return c.updateFilters(ctx, c.nodes, func() {
+	return c.updateFilters(ctx, c.all(), func() {
 		clear(c.cuts)
 		clear(c.clientRules)
 		clear(c.shapers)

@@ -25,7 +25,7 @@ func cutOneWay(s script) {
 		}
 	}
 	s.heal(link)
-	s.waitUp(s.c.nodes...)
+	s.waitUp(s.c.all()...)
 	s.until("dc2 has what it missed", func() bool {
 		s.cql(s.dc2[0], "ALL", "SELECT v FROM t.kv WHERE k = 'from dc1'")
 		return s.has(s.dc2[0], "from dc1") && s.has(s.dc2[1], "from dc1") && s.has(s.dc2[2], "from dc1")

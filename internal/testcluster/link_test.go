@@ -10,9 +10,9 @@ import (
 func TestLink_DirectionsCoverAllPairs(t *testing.T) {
 	c := &Cluster{}
 	for i, dc := range []string{"a", "a", "b", "b"} {
-		c.nodes = append(c.nodes, &Node{Name: fmt.Sprint(i), Datacentre: dc})
+		c.updateNodes(func(nodes []*Node) []*Node { return append(nodes, &Node{Name: fmt.Sprint(i), Datacentre: dc}) })
 	}
-	n := c.nodes
+	n := c.all()
 	for name, row := range map[string]struct {
 		link Link
 		want string

@@ -30,10 +30,13 @@ var (
 	loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 )
 
+// configDir is the directory of the configuration inside a node.
+const configDir = "/etc/cassandra/"
+
 // images are the names of Cassandra images, in the order of preference. internal/testenv/image.sh uses the same.
 var images = []string{"cassandra:5.0", "userinfo-cassandra:5.0"}
 
-// Node is one Cassandra node. Name, Datacentre and Address never change.
+// Node is one Cassandra node. Its exported fields never change.
 type Node struct {
 	Name       string // for example dc1-2
 	Datacentre string
@@ -41,6 +44,10 @@ type Node struct {
 
 	cluster *Cluster
 	id      string // container id
+	// joins says that the node streams its data from the others when it first starts. replaces is the address of the
+	// dead node whose place it takes, or empty.
+	joins    bool
+	replaces string
 
 	// The queues of the shapers that delay packets to this node, and the process whose network namespace they are in.
 	// Guarded by the cluster's mu.
@@ -58,24 +65,36 @@ func findImage(ctx context.Context, docker *testcontainers.DockerClient) (string
 }
 
 // create creates and starts n's container. It does not wait until Cassandra answers.
-func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Node) error {
-	files, err := c.configFiles(n, opts)
+func (c *Cluster) create(ctx context.Context, n *Node) error {
+	contents, err := c.configFiles(n)
 	if err != nil {
 		return err
+	}
+	var files []testcontainers.ContainerFile
+	for name, content := range contents {
+		files = append(files, testcontainers.ContainerFile{
+			Reader: bytes.NewReader(content), ContainerFilePath: configDir + name, FileMode: 0o644, // Cassandra does not run as root
+		})
 	}
 	address, err := netip.ParseAddr(n.Address)
 	if err != nil {
 		return err
 	}
 	var bindings []string
-	if opts.SmallDisk {
+	if c.opts.SmallDisk {
 		if bindings, err = n.mountDisks(); err != nil {
 			return err
 		}
 	}
 	// Without this variable, the official entry point makes each node its own seed.
-	environment := map[string]string{"CASSANDRA_SEEDS": c.seeds(opts)}
-	if opts.SettableClocks {
+	environment := map[string]string{"CASSANDRA_SEEDS": c.seeds()}
+	switch {
+	case n.replaces != "":
+		environment["JVM_EXTRA_OPTS"] = replaceOptions + n.replaces
+	case n.joins:
+		environment["JVM_EXTRA_OPTS"] = joinOptions
+	}
+	if c.opts.SettableClocks {
 		library, binding, variables, err := n.makeClock()
 		if err != nil {
 			return err
@@ -83,7 +102,7 @@ func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Nod
 		files, bindings = append(files, library), append(bindings, binding)
 		maps.Copy(environment, variables)
 	}
-	started, err := testcontainers.Run(ctx, image,
+	started, err := testcontainers.Run(ctx, c.image,
 		testcontainers.WithName(c.run.name+"-"+n.Name),
 		testcontainers.WithLabels(map[string]string{runLabel: c.run.dir}),
 		testcontainers.WithFiles(files...),
@@ -97,9 +116,7 @@ func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Nod
 			host.PortBindings = network.PortMap{network.MustParsePort(cqlPort): {{HostIP: loopback}}}
 		}),
 		testcontainers.WithEndpointSettingsModifier(func(settings map[string]*network.EndpointSettings) {
-			settings[c.run.name] = &network.EndpointSettings{
-				IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: address},
-			}
+			settings[c.run.name] = endpoint(address)
 		}),
 	)
 	if err != nil {
@@ -109,8 +126,13 @@ func (c *Cluster) create(ctx context.Context, image string, opts Options, n *Nod
 	return nil
 }
 
-// configFiles returns n's configuration, certificate and key.
-func (c *Cluster) configFiles(n *Node, opts Options) ([]testcontainers.ContainerFile, error) {
+// endpoint returns the settings of a node's connection to the run's network.
+func endpoint(address netip.Addr) *network.EndpointSettings {
+	return &network.EndpointSettings{IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: address}}
+}
+
+// configFiles returns n's configuration, certificate and key, by the name of the file in configDir.
+func (c *Cluster) configFiles(n *Node) (map[string][]byte, error) {
 	cert, key, err := c.ca.Issue(n.leaf())
 	if err != nil {
 		return nil, err
@@ -119,10 +141,10 @@ func (c *Cluster) configFiles(n *Node, opts Options) ([]testcontainers.Container
 	values := struct {
 		Cluster, Seeds, Address, Datacentre string
 		Port, HeapMB                        int
-		SharedMachine, Authorizer           bool
+		SharedMachine, Authorizer, Joins    bool
 		TunedYAML, TunedOptions             string
-	}{c.run.name, c.seeds(opts), n.Address, n.Datacentre, Port, opts.HeapMB, len(c.nodes) > 1, opts.Authorizer, "", ""}
-	if opts.Tuned {
+	}{c.run.name, c.seeds(), n.Address, n.Datacentre, Port, c.opts.HeapMB, len(c.all()) > 1, c.opts.Authorizer, n.joins, "", ""}
+	if c.opts.Tuned {
 		values.TunedYAML, values.TunedOptions = cassandra.YAML, cassandra.Options
 	}
 	for _, t := range configuration.Templates() {
@@ -132,23 +154,15 @@ func (c *Cluster) configFiles(n *Node, opts Options) ([]testcontainers.Container
 		}
 		contents[t.Name()] = text.Bytes()
 	}
-	var files []testcontainers.ContainerFile
-	for name, content := range contents {
-		files = append(files, testcontainers.ContainerFile{
-			Reader:            bytes.NewReader(content),
-			ContainerFilePath: "/etc/cassandra/" + name,
-			FileMode:          0o644, // Cassandra does not run as root
-		})
-	}
-	return files, nil
+	return contents, nil
 }
 
 // seeds returns the addresses of the first node of each datacentre. A datacentre that is cut off can restart its nodes,
 // because it has a seed of its own.
-func (c *Cluster) seeds(opts Options) string {
+func (c *Cluster) seeds() string {
 	var seeds []string
-	for i := 0; i < len(c.nodes); i += opts.NodesPerDC {
-		seeds = append(seeds, c.nodes[i].Address)
+	for _, dc := range c.opts.Datacentres {
+		seeds = append(seeds, c.Nodes(dc)[0].Address)
 	}
 	return strings.Join(seeds, ",")
 }

@@ -198,7 +198,7 @@ func checkWiped(s script, wiped *Node) {
 	s.clockIs(wiped, -10*time.Second)
 	s.must(wiped.SetClock(s.ctx, 0))
 	s.clockIs(wiped, 0)
-	s.waitUp(s.c.nodes...)
+	s.waitUp(s.c.all()...)
 
 	if s.has(wiped, "both") {
 		s.t.Error("it has data from before it was wiped")

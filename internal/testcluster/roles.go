@@ -3,6 +3,7 @@ package testcluster
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/gocql/gocql"
@@ -41,8 +42,8 @@ func (c *Cluster) createRoles(ctx context.Context, opts Options) error {
 		}
 	}
 	for _, s := range steps {
-		err := c.retry(ctx, c.nodes[0], func() error {
-			_, err := c.query(ctx, defaultSuperuser, c.nodes[0], s.consistency, s.statement)
+		err := c.retry(ctx, c.all()[0], func() error {
+			_, err := c.query(ctx, defaultSuperuser, c.all()[0], s.consistency, s.statement)
 			return err
 		})
 		if err != nil {
@@ -62,14 +63,25 @@ func (c *Cluster) createRole(name string, super bool) step {
 // GrantService lets Username read and write the tables of a keyspace, and nothing else of it. It may be called again.
 // Without Options.Authorizer it does nothing.
 func (c *Cluster) GrantService(ctx context.Context, keyspace string) error {
-	if !c.authorizer {
+	if !c.opts.Authorizer {
 		return nil
 	}
 	for _, permission := range []string{"SELECT", "MODIFY"} {
 		statement := fmt.Sprintf("GRANT %s ON KEYSPACE %s TO %s", permission, keyspace, Username)
-		if _, err := c.CQL(ctx, c.nodes[0], statement); err != nil {
+		if _, err := c.CQL(ctx, c.all()[0], statement); err != nil {
 			return fmt.Errorf("granting the service its tables: %w", err)
 		}
 	}
 	return nil
+}
+
+// ChangePassword gives Username and AdminUsername a new password and then writes it into PasswordFile. Nodes accept the
+// old password for about two more seconds, because they cache it.
+func (c *Cluster) ChangePassword(ctx context.Context, password string) error {
+	for _, role := range []string{Username, AdminUsername} {
+		if _, err := c.CQL(ctx, c.all()[0], fmt.Sprintf("ALTER ROLE %s WITH PASSWORD = '%s'", role, password)); err != nil {
+			return fmt.Errorf("changing the password of role %s: %w", role, err)
+		}
+	}
+	return os.WriteFile(c.PasswordFile(), []byte(password+"\n"), 0o600)
 }

@@ -11,7 +11,8 @@
 // Invariants:
 //
 //  1. Every run has its own cluster name, network and directory. Runs may overlap.
-//  2. A node keeps its address for the whole run, also across a restart.
+//  2. A node keeps its address across a restart. ChangeAddress and ReplaceNode return a new Node with a new address. No
+//     address is used twice in a run.
 //  3. A run holds a lock on its directory while its process lives. The next Start removes the containers, networks and
 //     directories of runs whose process has ended.
 //
@@ -29,7 +30,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/testcontainers/testcontainers-go"
@@ -68,15 +71,17 @@ type Options struct {
 
 // Cluster is a running cluster. Its methods are safe for concurrent use.
 type Cluster struct {
-	docker     *testcontainers.DockerClient
-	run        *run
-	ca         *devca.CA
-	password   string
-	authorizer bool // Options.Authorizer
-	nodes      []*Node
-	log        *slog.Logger
+	docker    *testcontainers.DockerClient
+	run       *run
+	ca        *devca.CA
+	password  string
+	log       *slog.Logger
+	image     string                  // of every node
+	opts      Options                 // with defaults
+	nodes     atomic.Pointer[[]*Node] // the current nodes; the slice is never changed
+	addresses atomic.Int64            // number of addresses that were given to nodes
 
-	mu          sync.Mutex            // guards the fields below and the nodes' queues
+	mu          sync.Mutex            // guards the fields below, the nodes' queues, and changes of nodes
 	cuts        map[direction]rule    // set by Cut, removed by Heal
 	clientRules map[*Node][]string    // set by CutClients, removed by HealClients
 	shapers     map[direction]*shaper // set by Shape, removed by Unshape
@@ -122,7 +127,7 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 		defer cancel()
 		return nil, errors.Join(fmt.Errorf("starting a test cluster: %w", err), c.Stop(stopCtx))
 	}
-	c.log.Info("test cluster is up", "nodes", len(c.nodes), "took", time.Since(began).Round(time.Second))
+	c.log.Info("test cluster is up", "nodes", len(c.all()), "took", time.Since(began).Round(time.Second))
 	return c, nil
 }
 
@@ -164,7 +169,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{docker: docker, run: r, ca: ca, password: rand.Text(), authorizer: opts.Authorizer, log: opts.Log,
+	c := &Cluster{docker: docker, run: r, ca: ca, password: rand.Text(), opts: opts, log: opts.Log,
 		cuts: map[direction]rule{}, clientRules: map[*Node][]string{}, shapers: map[direction]*shaper{}}
 	if err := errors.Join(
 		os.WriteFile(c.CAFile(), ca.PEM(), 0o600),
@@ -188,7 +193,7 @@ func configureTestcontainers() error {
 
 // Stop removes the cluster with its data, network and files.
 func (c *Cluster) Stop(ctx context.Context) error {
-	if err := forEach(c.nodes, (*Node).closeQueues); err != nil {
+	if err := forEach(c.all(), (*Node).closeQueues); err != nil {
 		return err
 	}
 	if err := c.run.remove(ctx, c.docker); err != nil {
@@ -197,10 +202,29 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	return c.docker.Close()
 }
 
+// all returns the current nodes. The slice must not be changed.
+func (c *Cluster) all() []*Node {
+	if nodes := c.nodes.Load(); nodes != nil {
+		return slices.Clip(*nodes)
+	}
+	return nil
+}
+
+// updateNodes replaces the current nodes. change must not change its argument.
+func (c *Cluster) updateNodes(change func([]*Node) []*Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	nodes := change(c.all())
+	c.nodes.Store(&nodes)
+}
+
+// newAddress returns an address that no node of this run has had.
+func (c *Cluster) newAddress() string { return c.run.address(int(c.addresses.Add(1)) - 1) }
+
 // Nodes returns the nodes of one datacentre, or all nodes if dc is empty.
 func (c *Cluster) Nodes(dc string) []*Node {
 	var nodes []*Node
-	for _, n := range c.nodes {
+	for _, n := range c.all() {
 		if dc == "" || n.Datacentre == dc {
 			nodes = append(nodes, n)
 		}
@@ -211,7 +235,7 @@ func (c *Cluster) Nodes(dc string) []*Node {
 // Others returns all nodes except n.
 func (c *Cluster) Others(n *Node) []*Node {
 	var nodes []*Node
-	for _, other := range c.nodes {
+	for _, other := range c.all() {
 		if other != n {
 			nodes = append(nodes, other)
 		}
@@ -238,7 +262,7 @@ func (c *Cluster) CAPool() *x509.CertPool { return c.ca.Pool() }
 // Password returns the password of Username and AdminUsername.
 func (c *Cluster) Password() string { return c.password }
 
-// PasswordFile returns the path of a file that contains Password and a line feed.
+// PasswordFile returns the path of a file that contains the password of Username and a line feed.
 func (c *Cluster) PasswordFile() string { return filepath.Join(c.run.dir, "password") }
 
 // forEach calls do for all nodes at the same time and joins the errors.

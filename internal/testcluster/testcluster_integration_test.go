@@ -220,7 +220,7 @@ func (s script) waitUp(nodes ...*Node) {
 // waitHealthy waits until all nodes see each other and a write succeeds on all replicas.
 func (s script) waitHealthy() {
 	s.t.Helper()
-	s.waitUp(s.c.nodes...)
+	s.waitUp(s.c.all()...)
 	s.until("all replicas answer", func() bool {
 		_, err := s.c.CQLAt(s.ctx, s.dc1[0], "ALL", "UPDATE t.kv SET v = 0x01 WHERE k = 'healthy'")
 		return err == nil
