@@ -67,9 +67,9 @@ shutdown: {drain: 0s}
 
 // writeConfig writes the configuration file of an instance and returns its path.
 func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
-	hosts := c.Hosts
-	if len(hosts) == 0 {
-		hosts = f.cluster.Hosts(c.Datacentre)
+	hosts := strings.Join(c.Hosts, ", ")
+	if hosts == "" {
+		hosts = f.contactPoints(c.Datacentre)
 	}
 	replicas := map[string]int{}
 	for _, n := range f.cluster.Nodes("") {
@@ -82,7 +82,7 @@ func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
 	var text bytes.Buffer
 	if err := configTemplate.Execute(&text, map[string]string{
 		"Listen": anyPort, "LogLevel": f.logLevel, "Dir": f.dir,
-		"Hosts": strings.Join(hosts, ", "), "Datacentre": c.Datacentre, "Replication": strings.Join(replication, ", "),
+		"Hosts": hosts, "Datacentre": c.Datacentre, "Replication": strings.Join(replication, ", "),
 		"Username": cmp.Or(c.username, testcluster.Username), "PasswordFile": f.cluster.PasswordFile(), "CassandraCA": f.cluster.CAFile(),
 		"TokenHash": f.token.HashText(), "CommonName": f.commonName, "ProbeClient": ProbeClient,
 	}); err != nil {

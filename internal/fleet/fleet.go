@@ -45,6 +45,7 @@ type Fleet struct {
 	program string
 
 	logLevel   string
+	hostNames  bool
 	commonName string // of the certificate of client "mediawiki"; if empty, that client only has a token
 
 	mu        sync.Mutex
@@ -79,6 +80,10 @@ func WithCertificate(commonName string) Option {
 	return func(f *Fleet) { f.commonName = commonName }
 }
 
+// WithHostNames makes the instances know Cassandra's nodes by names, which WriteHosts gives addresses. It needs root,
+// because each instance has a mount namespace of its own, with its own /etc/hosts.
+func WithHostNames() Option { return func(f *Fleet) { f.hostNames = true } }
+
 // New prepares a fleet in the empty directory dir and applies the schema to the cluster, as testcluster.AdminUsername.
 // The instances log in as testcluster.Username. program is an executable made by Build. New starts no instance.
 func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster, options ...Option) (*Fleet, error) {
@@ -86,7 +91,7 @@ func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster,
 	for _, set := range options {
 		set(f)
 	}
-	if err := f.writeCredentials(); err != nil {
+	if err := errors.Join(f.writeCredentials(), f.WriteHosts()); err != nil {
 		return nil, err
 	}
 	for _, kind := range []string{"index", "seal"} {
@@ -98,7 +103,8 @@ func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster,
 			return nil, err
 		}
 	}
-	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: cluster.Nodes("")[0].Datacentre, username: testcluster.AdminUsername})
+	dc := cluster.Nodes("")[0].Datacentre
+	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: dc, Hosts: cluster.Hosts(dc), username: testcluster.AdminUsername})
 	if err != nil {
 		return nil, err
 	}

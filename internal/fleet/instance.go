@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -69,7 +68,7 @@ func (i *Instance) Start(ctx context.Context) error {
 func (i *Instance) launch() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	command := exec.Command(i.program, "serve", "--config", i.config)
+	command := i.fleet.command(i.program, "serve", "--config", i.config)
 	command.Env = append(append(os.Environ(), "USERINFO_DRILL_CLOCK="+i.ClockFile()), i.env...)
 	p, err := startProcess(command, i.setAddress)
 	if err != nil {
@@ -133,6 +132,16 @@ func (i *Instance) Run() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.run
+}
+
+// Ended reports whether the newest process has ended, for whatever reason.
+func (i *Instance) Ended() bool {
+	select {
+	case <-i.current().ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // PID returns the process id of the newest process.
