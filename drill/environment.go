@@ -58,7 +58,7 @@ func newEnvironment(ctx context.Context, options testcluster.Options, log *slog.
 	}
 	e := &environment{dir: dir, log: log}
 	logf(e.log, "starting a cluster of two datacentres with three nodes each")
-	options.Log = e.log
+	options.Log, options.Authorizer = e.log, true
 	starting, cancel := context.WithTimeout(ctx, clusterStartTimeout)
 	defer cancel()
 	if e.cluster, err = testcluster.Start(starting, options); err == nil {
@@ -91,7 +91,7 @@ func (e *environment) deploy(ctx context.Context, m *mutant) error {
 	if err := fleet.Build(ctx, program, overlay); err != nil {
 		return err
 	}
-	if e.fleet, err = fleet.New(ctx, dir, program, e.cluster); err != nil {
+	if e.fleet, err = fleet.New(ctx, dir, program, e.cluster, fleet.WithHostNames()); err != nil {
 		return err
 	}
 	for _, dc := range datacentres {
@@ -149,6 +149,18 @@ func (e *environment) newRecorder(epoch time.Time) *load.Recorder {
 	return load.NewRecorder(slices.Concat(e.targets()...), e.fleet.CAPool(), string(e.fleet.Token()), epoch)
 }
 
+// restartEnded starts the instances again whose process has ended by itself, and returns their names.
+func (e *environment) restartEnded(ctx context.Context) (names []string, err error) {
+	for _, i := range e.instances {
+		if i.Ended() {
+			logf(e.log, "instance %s has ended by itself: %s", i.Name, end(i.Log()))
+			names = append(names, i.Name)
+			err = errors.Join(err, e.killInstance(i), i.Start(ctx)) // killInstance keeps its counts
+		}
+	}
+	return names, err
+}
+
 // killInstance kills the process of an instance and keeps the requests that it had logged.
 func (e *environment) killInstance(i *fleet.Instance) error {
 	run := i.Run()
@@ -193,6 +205,6 @@ func (e *environment) describe() map[string]string {
 	return map[string]string{
 		"machine": fmt.Sprintf("%d cores, %s/%s, shared by all nodes, all instances and the drill", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH),
 		"go":      runtime.Version(),
-		"cluster": fmt.Sprintf("%d datacentres with 3 Cassandra 5.0 nodes and %d instances of the service each", len(datacentres), instancesPerDC),
+		"cluster": fmt.Sprintf("%d datacentres with 3 Cassandra 5.0 nodes (CassandraAuthorizer) and %d instances of the service each", len(datacentres), instancesPerDC),
 	}
 }

@@ -37,7 +37,7 @@ type action func(context.Context, *run) error
 
 // faults returns all faults.
 func faults() []fault {
-	return slices.Concat(nodeFaults(), linkFaults(), instanceFaults(), clockFaults(), diskFaults(), hintFaults(), overloadFaults(), certificateFaults())
+	return slices.Concat(nodeFaults(), memberFaults(), linkFaults(), instanceFaults(), clockFaults(), diskFaults(), hintFaults(), overloadFaults(), certificateFaults())
 }
 
 // faultNamed returns a fault, or a fault that only mutants use.

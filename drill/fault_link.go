@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"userinfo/drill/history"
@@ -79,18 +82,78 @@ func linkFaults() []fault {
 	}
 }
 
-// hintFaults returns partitions during which Cassandra keeps no hints, or for a short time only. A write then reaches the
-// other datacentre only if the service replays it.
+// partitionWithoutHints returns a partition during which Cassandra keeps no hints, or for a short time only. A write then
+// reaches the other datacentre only if the service replays it.
+func partitionWithoutHints(name, description string, before, after action) fault {
+	return fault{name: name, description: description, expect: history.OtherDatacentre, unrepaired: true, length: 40 * time.Second,
+		begin: sequence(before, cut(betweenDatacentres)), end: sequence(heal, after)}
+}
+
+var (
+	disableHints = nodetool(allNodes, "disablehandoff")
+	enableHints  = nodetool(allNodes, "enablehandoff")
+)
+
 func hintFaults() []fault {
-	partition := func(name, description string, before, after action) fault {
-		return fault{name: name, description: description, expect: history.OtherDatacentre, unrepaired: true, length: 40 * time.Second,
-			begin: sequence(before, cut(betweenDatacentres)), end: sequence(heal, after)}
-	}
 	const shortWindow, defaultWindow = "5000", "10800000" // milliseconds
 	return []fault{
-		partition("hints-off", "the datacentres are cut off from each other and no hints are kept",
-			nodetool(allNodes, "disablehandoff"), nodetool(allNodes, "enablehandoff")),
-		partition("hint-window", "the datacentres are cut off from each other for longer than hints are kept",
+		partitionWithoutHints("hints-off", "the datacentres are cut off from each other and no hints are kept", disableHints, enableHints),
+		partitionWithoutHints("hint-window", "the datacentres are cut off from each other for longer than hints are kept",
 			nodetool(allNodes, "setmaxhintwindow", shortWindow), nodetool(allNodes, "setmaxhintwindow", defaultWindow)),
+		unreadableBucket(),
 	}
+}
+
+func unreadableBucket() fault {
+	f := partitionWithoutHints("bucket-unreadable", "no hints are kept, and a bucket of another collection's pending deletes cannot be read", disableHints, enableHints)
+	f.prepare, f.restore = makeBucketUnreadable, makeBucketReadable
+	return f
+}
+
+// The bucket of pending deletes that bucket-unreadable is about. It belongs to a collection that the load does not use, so
+// that every pending delete of the load can be replayed.
+const (
+	pendingTable   = "userinfo.pending_deletes"
+	deleteEntry    = "DELETE FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask' AND key = 0x%08x;\n"
+	readBucket     = "SELECT key FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask'"
+	setGrace       = "ALTER TABLE " + pendingTable + " WITH gc_grace_seconds = %d"
+	usualGrace     = 600
+	tombstoneLimit = 100_000 // Cassandra's default of tombstone_failure_threshold
+)
+
+// makeBucketUnreadable writes more tombstones into one bucket than Cassandra reads.
+func makeBucketUnreadable(ctx context.Context, r *run) error {
+	const batches = 25
+	node := localNodes(r)[0]
+	for batch := range batches {
+		var text strings.Builder
+		text.WriteString("BEGIN UNLOGGED BATCH\n")
+		for i := range tombstoneLimit/batches + 1 {
+			fmt.Fprintf(&text, deleteEntry, i*batches+batch)
+		}
+		text.WriteString("APPLY BATCH")
+		if _, err := r.cluster.CQLAt(ctx, node, "ALL", text.String()); err != nil {
+			return err
+		}
+	}
+	if _, err := r.cluster.CQL(ctx, node, readBucket); err == nil {
+		return errors.New("the bucket can still be read")
+	}
+	return nil
+}
+
+// makeBucketReadable removes the tombstones.
+func makeBucketReadable(ctx context.Context, r *run) error {
+	grace := func(seconds int) action {
+		return func(ctx context.Context, r *run) error {
+			_, err := r.cluster.CQL(ctx, localNodes(r)[0], fmt.Sprintf(setGrace, seconds))
+			return err
+		}
+	}
+	compact := append([]string{"compact"}, strings.Split(pendingTable, ".")...)
+	err := sequence(grace(0), nodetool(allNodes, compact...), grace(usualGrace))(ctx, r)
+	if err == nil {
+		_, err = r.cluster.CQL(ctx, localNodes(r)[0], readBucket)
+	}
+	return err
 }

@@ -15,7 +15,7 @@ func TestFaults_HaveUniqueNamesAndDescriptions(t *testing.T) {
 		}
 		seen[f.name] = true
 	}
-	if len(faults()) < 48 {
+	if len(faults()) < 56 {
 		t.Errorf("%d faults; a fault is missing", len(faults()))
 	}
 }

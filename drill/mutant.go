@@ -32,10 +32,7 @@ func mutants() []mutant {
 		{name: "delete-local-quorum", description: "a delete writes to the local datacentre only", fault: "partition-drop", invariant: "I1", wrapsRows: true},
 		{name: "touch-now", description: "a touch uses the current time as its timestamp", fault: "none", invariant: "I3", wrapsRows: true},
 		{name: "any-datacentre", description: "nodes of every datacentre are used as coordinators", fault: "none", invariant: "I5",
-			edits: []fleet.Edit{
-				{File: "store/cassandra/config.go", Old: "\td.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)\n"},
-				{File: "store/cassandra/coordinator/nodes.go", Old: "gocql.DCAwareRoundRobinPolicy(localDatacentre)", New: "gocql.RoundRobinHostPolicy()"},
-			}},
+			edits: []fleet.Edit{{File: "store/cassandra/config.go", Old: "\td.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)\n"}}},
 		{name: "timestamp-per-attempt", description: "each attempt of a set has a new timestamp", fault: "node-deaf-often", invariant: "I3",
 			edits: []fleet.Edit{{File: "store/cassandra/table.go", Old: "return struct{}{}, t.query(ctx, cql, args...).Exec()",
 				New: "args := append([]any(nil), args...)\n\t\tif cql == t.cql.write {\n\t\t\targs[0] = max(args[0].(int64), time.Now().UnixMicro())\n\t\t}\n" +
@@ -45,6 +42,17 @@ func mutants() []mutant {
 		{name: "ttl-ignored", description: "a set lives for a day, whatever its TTL is", fault: "none", invariant: "I4", wrapsRows: true},
 		{name: "cache", description: "a value that was read is cached for one second", fault: "none", invariant: "I3", wrapsRows: true},
 		{name: "204-after-failure", description: "a delete that failed in the other datacentre is answered 204", fault: "partition-drop", invariant: "I1", wrapsRows: true},
+		{name: "events-unfiltered", description: "the driver's token-aware policy gets the events of every keyspace", fault: "foreign-keyspace", invariant: "I9",
+			edits: []fleet.Edit{{File: "store/cassandra/coordinator/coordinator.go", Old: "newNodes(routing, now, m)", New: "newNodes(gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy()), now, m)"}}},
+		{name: "hurry-forgets", description: "a hurried delete is answered before it is recorded as pending", fault: "hints-off", invariant: "I2",
+			edits: []fleet.Edit{
+				{File: "store/delete.go", Old: "recordErr = c.rows.RecordPending(ctx, key, d)",
+					New: "if errors.Is(everywhere.result(), errUnconfirmed) {\n\t\t\t<-ctx.Done() // as if recording were slow\n\t\t}\n\t\trecordErr = c.rows.RecordPending(ctx, key, d)"},
+				{File: "store/delete.go", Old: "\trecording.Wait()\n", New: "\tif !errors.Is(everywhere.result(), errUnconfirmed) {\n\t\trecording.Wait()\n\t}\n"},
+			}},
+		{name: "looks-stop", description: "a bucket of pending deletes that cannot be read keeps the others waiting", fault: "bucket-unreadable-at-end", invariant: "I2",
+			edits: []fleet.Edit{{File: "store/replayer.go", Old: "\tpages := r.readBuckets(ctx)\n",
+				New: "\tpages := r.readBuckets(ctx)\n\tfor _, b := range r.buckets {\n\t\tif b.err != nil {\n\t\t\treturn false\n\t\t}\n\t}\n"}}},
 		{name: "pending-dropped", description: "pending deletes are not recorded", fault: "hints-off", invariant: "I2", wrapsRows: true},
 	}
 }
@@ -69,7 +77,10 @@ func mutantFaults() []fault {
 		node := victim(r)[0]
 		return r.cluster.Cut(ctx, testcluster.Link{From: r.cluster.Others(node), To: []*testcluster.Node{node}, OneWay: true})
 	}
+	unreadable := unreadableBucket()
+	unreadable.name, unreadable.restore = "bucket-unreadable-at-end", nil
 	return []fault{
+		unreadable,
 		{name: "none", description: "no fault", expect: history.Strain},
 		{name: "node-deaf-often", description: "one node receives nothing from the other nodes for 3 s, again and again", expect: history.OneNode, length: time.Minute,
 			repeat: sequence(deafen, wait(3*time.Second), heal, wait(5*time.Second)), end: heal},

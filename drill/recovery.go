@@ -69,12 +69,14 @@ func (e *environment) waitRecovered(ctx context.Context) error {
 func poll(ctx context.Context, what string, details func() string, holds func() bool) error {
 	for !holds() {
 		if err := sleep(ctx, pollInterval); err != nil {
-			text := details()
-			return fmt.Errorf("waiting for %s: %w; %s", what, err, text[max(0, len(text)-3000):])
+			return fmt.Errorf("waiting for %s: %w; %s", what, err, end(details()))
 		}
 	}
 	return nil
 }
+
+// end returns the last part of a log.
+func end(text string) string { return text[max(0, len(text)-3000):] }
 
 const (
 	// The load must be calm for calmTime before a drill starts and before each fault. The last answers of this time count

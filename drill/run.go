@@ -142,6 +142,9 @@ func (r *run) inject(ctx context.Context, s step) error {
 		err = errors.Join(err, s.end(context.WithoutCancel(ctx), r))
 	}
 	f.End = r.recorder.Now()
+	var endedErr error
+	f.Ended, endedErr = r.restartEnded(ctx)
+	err = errors.Join(err, endedErr)
 	if err != nil {
 		logf(r.log, "%s could not be injected: %v", s.name, err)
 		f.Name, f.Expect = f.Name+" (not injected)", history.Outage

@@ -56,6 +56,9 @@ func (e *environment) sample(ctx context.Context, i *fleet.Instance) (history.Sa
 	if math.IsNaN(s.Pending) { // JSON has no NaN
 		s.Pending = history.UnknownPending
 	}
+	if math.IsNaN(s.Pending) { // the instance has not read every bucket yet; JSON has no NaN
+		s.Pending = -1
+	}
 	s.Local, s.Remote, err = e.cassandraConnections(i)
 	return s, err
 }

@@ -124,6 +124,8 @@ type Fault struct {
 	ClockSkew time.Duration `json:"clock_skew,omitempty"`
 	// CassandraSkew is the largest error of the clock of a Cassandra node during the fault.
 	CassandraSkew time.Duration `json:"cassandra_skew,omitempty"`
+	// Ended names the instances whose process ended by itself during the fault. The drill started them again.
+	Ended []string `json:"ended,omitempty"`
 }
 
 // HasRecovered reports whether recovery from the fault was seen.
@@ -133,10 +135,10 @@ func (f Fault) HasRecovered() bool { return f.Recovered > 0 && f.Recovered >= f.
 type Expectation string
 
 const (
-	// OneNode means that one node of a datacentre is lost. There are no errors after the first second (I8).
+	// OneNode means that at most one node of a datacentre is lost at a time. There are no errors after the first second (I8).
 	OneNode Expectation = "one-node"
 	// OtherDatacentre means that the other datacentre is lost. Get, set and touch work as before (I7); deletes are
-	// answered 503.
+	// answered 503. The clients of the lost datacentre have errors until it returns (I8).
 	OtherDatacentre Expectation = "other-datacentre"
 	// Outage means that a datacentre has no quorum or no instance. Errors are correct, wrong answers are not.
 	Outage Expectation = "outage"
@@ -157,7 +159,7 @@ type Sample struct {
 	RSSBytes   float64       `json:"rss_bytes"`
 	InFlight   float64       `json:"in_flight"` // HTTP requests
 	Streams    float64       `json:"streams"`   // CQL statements without a response
-	Pending    float64       `json:"pending"`   // pending deletes, or UnknownPending
+	Pending    float64       `json:"pending"`   // pending deletes; negative if unknown, or UnknownPending
 	Local      int           `json:"local"`     // connections to Cassandra nodes of the instance's datacentre
 	Remote     int           `json:"remote"`    // connections to Cassandra nodes of other datacentres
 }

@@ -43,8 +43,9 @@
 //	    at most three times the p99 before, or 100 ms. Within 5 s of the end it is so again. After the return of a whole
 //	    datacentre, its clients have no errors and this latency within 10 s.
 //	    If the p99 before a fault was above 50 ms, the machine was too busy: I7 and I8 are then judged for errors only.
-//	I9  After the last fault, the goroutines, file descriptors and memory of an instance are close to their numbers before
-//	    the first fault. Without load, no request and no CQL statement is in flight.
+//	I9  No process of the service ends by itself. After the last fault, the goroutines, file descriptors and memory of an
+//	    instance are close to their numbers before the first fault. Without load, no request and no CQL statement is in
+//	    flight.
 //	I10 Metrics and log count every answer that clients received. They count more only where a client received no answer
 //	    or disconnected. Metrics and log agree.
 //	L   The sets, gets and deletes of each pinned key are linearizable in its datacentre. A deleted key stays deleted.

@@ -50,6 +50,12 @@ var gauges = []gauge{
 
 // verifyResources checks I9. An instance that was restarted is compared with its run before the first fault.
 func (e *evidence) verifyResources() {
+	for _, f := range e.faults {
+		for _, name := range f.Ended {
+			e.count("I9", 1)
+			e.violation("I9", f.Begin, nil, "the process of instance %s ended by itself while %s was active", name, f.Name)
+		}
+	}
 	if len(e.faults) == 0 || len(e.h.Samples) == 0 {
 		e.note("I9", "there are no samples, or no faults")
 		return

@@ -31,6 +31,9 @@ func TestEvaluate_I5AndI9Resources(t *testing.T) {
 		}
 	}
 	runCases(t, []testCase{
+		{"a process ended by itself", func(r *recording) {
+			r.fault(history.Fault{Name: "f", Begin: sec(10), End: sec(20), Recovered: sec(21), Expect: history.Outage, Ended: []string{"i"}})
+		}, "I9"},
 		{"no change", after(func(*history.Sample) {}), ""},
 		{"a small increase", after(func(s *history.Sample) { s.Goroutines, s.FDs, s.RSSBytes = 145, 82, 180<<20 }), ""},
 		{"goroutines leak", after(func(s *history.Sample) { s.Goroutines = 146 }), "I9"},
