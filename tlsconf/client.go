@@ -18,9 +18,11 @@ type ClientFiles struct {
 	Certificate string `yaml:"certificate"`
 	// Key is a PEM file with the unencrypted private key of Certificate. Required together with Certificate.
 	Key string `yaml:"key"`
-	// ServerName is a name that every node's certificate contains. Without it, each certificate must contain the node's
-	// own address.
+	// ServerName is a name that every node's certificate contains. Without it and Names, each certificate must contain the
+	// node's own address.
 	ServerName string `yaml:"server_name"`
+	// Names are host names, or wildcards for one label. Every node's certificate must contain at least one of them.
+	Names []string `yaml:"names"`
 }
 
 // Client is the loaded TLS state of connections to Cassandra. It never changes and is safe for concurrent use.
@@ -39,6 +41,10 @@ func LoadClient(f ClientFiles, now func() time.Time) (*Client, error) {
 	if c.files, err = f.list(); err != nil {
 		return nil, err
 	}
+	names, err := newNodeNames(f.Names, f.ServerName)
+	if err != nil {
+		return nil, err
+	}
 	contents, err := c.files.read()
 	if err != nil {
 		return nil, err
@@ -46,6 +52,11 @@ func LoadClient(f ClientFiles, now func() time.Time) (*Client, error) {
 	c.digest = contents.digest()
 	if err := c.load(contents, f.ServerName, now); err != nil {
 		return nil, err
+	}
+	if len(names) > 0 {
+		// crypto/tls can compare a certificate with one name only, which must be known before the handshake.
+		c.config.InsecureSkipVerify = true
+		c.config.VerifyConnection = names.verifier(c.config.RootCAs, f.ServerName, now)
 	}
 	return c, nil
 }
@@ -99,6 +110,9 @@ func (c *Client) load(f files, serverName string, now func() time.Time) error {
 
 // Config returns a new copy of the configuration, which the caller may change. Take one for each connection. If its
 // ServerName is empty, the caller must set the node's address; otherwise crypto/tls refuses to connect.
+//
+// With ClientFiles.Names, VerifyConnection verifies the node's certificate, and InsecureSkipVerify is set: the caller must not
+// change either.
 //
 // The version is TLS 1.3, or TLS 1.2 with AEAD cipher suites for nodes that do not offer 1.3. Sessions are not resumed,
 // so every connection is verified against the CAs of c.

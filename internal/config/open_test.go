@@ -100,6 +100,15 @@ func TestFile_Open_ReportsAllMistakesWithTheirLines(t *testing.T) {
 	}
 }
 
+func TestFile_Open_LocatesNodeNames(t *testing.T) {
+	_, err := openMinimal(t, func(_, text string) string {
+		return strings.Replace(text, "tls: {ca: ca.crt}", "tls:\n    ca: ca.crt\n    names:\n    - db1.example\n    - \"*\"", 1)
+	})
+	if err == nil || !strings.Contains(err.Error(), "u.yaml:12: cassandra.tls.names[1]: only the whole first label") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestFile_Open_DoesNotPrintPasswordInPlaceOfItsFile(t *testing.T) {
 	_, err := openMinimal(t, func(_, text string) string {
 		return strings.Replace(text, "password_file: password", "password_file: hunter2", 1)

@@ -31,7 +31,7 @@ type Config struct {
 	// the password. nil: no password is configured.
 	Credentials func() (username, password string, err error)
 	// TLS returns the settings for the next connection, so that they can change while the service runs. If ServerName
-	// is empty, the certificate of a node must be valid for the node's IP address.
+	// is empty, the certificate of a node must be valid for the node's IP address, unless VerifyConnection verifies it.
 	TLS func() *tls.Config
 	// Timeout is how long one statement may take on one node. It should be longer than Cassandra's own write timeout,
 	// which is 2 s by default. 0 means no limit.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http/httptest"
 	"testing"
@@ -50,6 +51,9 @@ func TestDialer_VerifiesCertificates(t *testing.T) {
 		{"valid for the address", &tls.Config{RootCAs: trusted}, true},
 		{"valid for the server name", &tls.Config{RootCAs: trusted, ServerName: "example.com"}, true},
 		{"for another server name", &tls.Config{RootCAs: trusted, ServerName: "cassandra.invalid"}, false},
+		{"verified in the settings' own way", &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }}, true},
+		{"refused in the settings' own way", &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return errors.New("no") }}, false},
+		{"not verified", &tls.Config{InsecureSkipVerify: true}, false},
 		{"from an unknown authority", &tls.Config{RootCAs: x509.NewCertPool()}, false},
 		{"without settings", nil, false},
 	} {
