@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ var (
 		name:    "haproxy",
 		command: func(config string) *exec.Cmd { return exec.Command("haproxy", "-db", "-f", config) },
 		paths: func(env *environment) []string {
-			return []string{"/etc/haproxy/", env.dir + "/", "maxconn 20000", "maxconn 200", "fall 2 ", "fall 100 "} // fewer file descriptors; health checks that tolerate a slow machine
+			return []string{"/etc/haproxy/", env.dir + "/", "/run/haproxy/userinfo.sock", env.file("haproxy.sock"), "maxconn 20000", "maxconn 200", "fall 2 ", "fall 100 "} // fewer file descriptors; health checks that tolerate a slow machine
 		},
 	}
 	nginx = kind{
@@ -129,7 +130,8 @@ var (
 		paths: func(env *environment) []string {
 			return []string{
 				"include /etc/nginx/modules-enabled", "include MODULES", "/etc/nginx/", env.dir + "/", "include MODULES", "include /etc/nginx/modules-enabled",
-				"/run/nginx.pid", env.file("nginx.pid"), "error_log /var/log/nginx/error.log", "error_log stderr", "worker_connections 20000", "worker_connections 200",
+				"/run/nginx.pid", env.file("nginx.pid"), "error_log /var/log/nginx/error.log", "error_log stderr",
+				"/var/log/nginx/userinfo.log", env.file("nginx.log"), "worker_connections 20000", "worker_connections 200",
 			}
 		},
 	}
@@ -151,7 +153,10 @@ const (
 )
 
 // proxy is a running proxy.
-type proxy struct{ host string }
+type proxy struct {
+	host string
+	*process
+}
 
 func (p *proxy) at(port string) string { return net.JoinHostPort(p.host, port) }
 
@@ -176,35 +181,63 @@ func (env *environment) start(t *testing.T, k kind, v *service, changes ...strin
 		config = strings.ReplaceAll(config, pairs[i], pairs[i+1])
 	}
 	env.write(t, k.name+".conf", []byte(config))
-	run(t, k.command(env.file(k.name+".conf")), p.at(passthrough), p.at(terminating))
+	p.process = run(t, k.command(env.file(k.name+".conf")), p.at(passthrough), p.at(terminating))
 	return p
 }
 
-// run starts a program and waits until it listens on addresses.
-func run(t *testing.T, c *exec.Cmd, addresses ...string) {
+// process is a running program.
+type process struct {
+	command *exec.Cmd
+	ended   chan struct{}
+
+	mu     sync.Mutex
+	output bytes.Buffer
+}
+
+// Write implements io.Writer. It receives what the program prints.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.Write(b)
+}
+
+// printed returns what the program has printed.
+func (p *process) printed() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.String()
+}
+
+// stop asks the program to end, and waits for it.
+func (p *process) stop() {
+	_ = p.command.Process.Signal(syscall.SIGTERM) // fails if the program has ended
+	<-p.ended
+}
+
+// run starts a program and waits until it listens on addresses. The program ends with the test.
+func run(t *testing.T, c *exec.Cmd, addresses ...string) *process {
 	t.Helper()
-	var output bytes.Buffer
-	c.Stdout, c.Stderr = &output, &output
+	p := &process{command: c, ended: make(chan struct{})}
+	c.Stdout, c.Stderr = p, p
 	if err := c.Start(); err != nil {
 		t.Fatalf("%v; internal/testenv/packages.sh installs it", err)
 	}
-	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(p.ended)
 		_ = c.Wait() // returns an error if a signal ended the program
 	}()
 	t.Cleanup(func() {
-		_ = c.Process.Signal(syscall.SIGTERM) // fails if the program has ended
-		<-ended
+		p.stop()
 		if t.Failed() {
-			t.Logf("%s printed:\n%s", c.Path, output.String())
+			t.Logf("%s printed:\n%s", c.Path, p.printed())
 		}
 	})
 	for _, address := range addresses {
-		if err := waitListening(address, ended); err != nil {
+		if err := waitListening(address, p.ended); err != nil {
 			t.Fatalf("%s: %v", c.Path, err)
 		}
 	}
+	return p
 }
 
 // waitListening tries to connect until it succeeds. There is no event for a port that another process opens.
