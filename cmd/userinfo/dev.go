@@ -79,7 +79,7 @@ func serveDev(ctx context.Context, o devOptions, stdout, stderr io.Writer) (err 
 		return errors.Join(err, l.Close())
 	}
 	printDev(stdout, dir, "https://"+l.Addr().String()+c.Collections[0].Path, programCommand(), o.keep)
-	return newService(opened, stderr).serve(ctx, l, memoryTables(devMemory))
+	return newService(opened, stderr).serveTables(ctx, l, memoryTables(devMemory))
 }
 
 // listenLoopback listens on an address that only this machine can reach.

@@ -41,7 +41,7 @@ func memoryMain() {
 	stopReloads := s.startReloads(ctx)
 	l, err := net.Listen("tcp", o.Listen)
 	if err == nil {
-		err = s.serve(ctx, l, memoryTables(1<<20))
+		err = s.serveTables(ctx, l, memoryTables(1<<20))
 	}
 	stopReloads()
 	if err != nil {

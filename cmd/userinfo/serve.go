@@ -11,7 +11,9 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Serve until SIGTERM",
-		Long: `Serve waits for Cassandra, compares its schema with the configuration, and serves until SIGTERM or SIGINT.
+		Long: `Serve listens at once and serves until SIGTERM or SIGINT. Until it has reached Cassandra, and the schema there is what the
+configuration needs, /readyz is 503 and so are requests on keys; /healthz is 200. It then becomes ready without a restart.
+It compares the schema again every minute.
 
 It reloads clients, audiences, proxies, seal.keys, certificates and key files when they change, within 5 s, or at once on
 SIGHUP. Everything else in the configuration needs a restart.

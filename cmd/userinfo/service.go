@@ -51,6 +51,7 @@ type service struct {
 	cassandraMetrics *cassandra.Metrics
 	clockMetrics     *clockskew.Metrics
 	now              func() time.Time // clock of writes and of access rules
+	backend          *backend
 }
 
 // tables returns the table of a collection.
@@ -70,6 +71,7 @@ func newService(o *config.Opened, w io.Writer) *service {
 		log:      slog.New(api.LogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level()}))),
 		audit:    slog.New(slog.NewJSONHandler(w, nil)),
 		registry: prometheus.NewRegistry(),
+		backend:  newBackend(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.metrics = store.NewMetrics(s.registry)
@@ -91,19 +93,30 @@ func (s *service) startReloads(ctx context.Context) (stop func()) {
 	})
 }
 
-// serve serves on l until ctx ends and every request that was accepted is answered.
-func (s *service) serve(ctx context.Context, l net.Listener, open tables) error {
+// serveTables serves collections with these tables on l until ctx ends and every request that was accepted is answered.
+func (s *service) serveTables(ctx context.Context, l net.Listener, open tables) error {
+	s.openCollections(open)
+	s.logAddress("serving", l)
+	return s.serve(ctx, l)
+}
+
+// logAddress logs that the service does something at the address of l.
+func (s *service) logAddress(what string, l net.Listener) {
+	s.log.Info(what, "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
+}
+
+// serve serves the backend on l until ctx ends and every request that was accepted is answered.
+func (s *service) serve(ctx context.Context, l net.Listener) error {
 	defer s.confirmations.Close() // after the last request, before the session with Cassandra is closed
 	setGCPercent()
 	s.limitMemory()
-	collections, ready := s.collections(open)
 	handler := api.New(api.Config{
-		Collections:    collections,
+		Collections:    s.apiCollections(),
 		Rules:          func() *api.Rules { return s.reloader.Current().Rules },
 		Signatures:     signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
 		ClientLimits:   s.config.Limits.PerClient,
 		Audit:          s.audit,
-		Ready:          ready,
+		Ready:          s.backend.ready,
 		MaxInFlight:    s.config.Limits.MaxInFlight,
 		RequestTimeout: api.RequestTimeout,
 		Registry:       s.registry,
@@ -122,7 +135,6 @@ func (s *service) serve(ctx context.Context, l net.Listener, open tables) error 
 		Log:            s.log,
 	})
 	s.reloader.LogSealKeys()
-	s.log.Info("serving", "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
 	proxies := func() *tlsconf.Proxies { return s.reloader.Current().Proxies }
 	err := server.Serve(ctx, tlsconf.NewProxyListener(l, proxies, proxyTimeout))
 	s.log.Info("stopped")
@@ -149,22 +161,30 @@ func (s *service) limitMemory() {
 	s.log.Info("memory limit in bytes; 0 is no limit", "limit", limit)
 }
 
-// collections returns the collections of the API, and a function that reports whether the store can be read. All
-// collections are in one cluster, so reading one of them is enough.
-func (s *service) collections(open tables) (all []api.Collection, ready func(context.Context) error) {
+// apiCollections returns the collections of the API, which work when openCollections has been called.
+func (s *service) apiCollections() (all []api.Collection) {
+	for i, k := range s.config.Collections {
+		all = append(all, api.Collection{
+			Name: k.Name, Path: k.Path, Store: backendCollection{s.backend, i}, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,
+		})
+	}
+	return all
+}
+
+// openCollections lets requests use the collections of the configuration, with the tables that open returns.
+func (s *service) openCollections(open tables) {
+	var names []string
+	var all []*store.Collection
 	for _, k := range s.config.Collections {
 		c := k.StoreConfig()
 		rows := open(c)
 		if k.Layout != store.LayoutKask {
 			rows = seal.NewRows(rows, seal.Config{Collection: k.Name, Keys: s.sealKeys, Random: rand.Reader, Metrics: s.sealMetrics})
 		}
-		collection := store.NewCollection(rows, c, store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations})
-		ready = collection.Ready
-		all = append(all, api.Collection{
-			Name: k.Name, Path: k.Path, Store: collection, DefaultTTL: k.DefaultTTL, MaxTTL: k.MaxTTL, MaxValueBytes: k.MaxValueBytes,
-		})
+		names = append(names, k.Name)
+		all = append(all, store.NewCollection(rows, c, store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations}))
 	}
-	return all, ready
+	s.backend.open(names, all)
 }
 
 func (s *service) sealKeys() *seal.Keys { return s.reloader.Current().SealKeys }

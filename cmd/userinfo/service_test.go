@@ -33,6 +33,7 @@ type testService struct {
 	dir     string
 	address string
 	log     syncBuffer
+	stop    func() // waits until the service has stopped
 
 	servers, clients       *devca.CA // that sign now
 	trusted                atomic.Pointer[x509.CertPool]
@@ -62,7 +63,7 @@ func (b *syncBuffer) String() string {
 
 // requestCount counts the responses to one kind of client.
 type requestCount struct {
-	good  atomic.Int64
+	good  [2]atomic.Int64 // of each of two goroutines
 	mu    sync.Mutex
 	wrong []string
 }
@@ -79,9 +80,11 @@ audit: {key_file: DIR/audit.key}
 func (s *testService) rules(tokens, networks, keys, proxies string) string {
 	return strings.ReplaceAll(testServiceConfig, "DIR", s.dir) + fmt.Sprintf(`proxies: {proxy_protocol: [%s]}
 audiences:
+  health: [{allow: true}]
+  metrics: [{token: true}]
   sessions: [{token: true, network: [%[2]s]}, {certificate: true, network: [%[2]s]}, {signed: true, network: [%[2]s]}]
 clients:
-  - {name: t, grants: [sessions:get], keys: ["*"], tokens: [%[3]s]}
+  - {name: t, grants: [sessions:get, metrics:get], keys: ["*"], tokens: [%[3]s]}
   - {name: c, grants: [sessions:get, sessions:set], keys: ["*"], certificates: [{cn: c}]}
   - {name: s, grants: [sessions:get], keys: ["*"], signature_keys: [%[4]s]}
 `, proxies, networks, tokens, keys)
@@ -159,7 +162,16 @@ func (s *testService) auditKeyFile() {
 	s.write("audit.key", []byte(k.Text()))
 }
 
+// newTestService starts a service with tables in memory.
 func newTestService(t *testing.T) *testService {
+	t.Helper()
+	return startTestService(t, func(s *testService, ctx context.Context, l net.Listener) error {
+		return s.serveTables(ctx, l, memoryTables(1<<20))
+	})
+}
+
+// startTestService starts a service with serve. The service stops at the end of the test, or when the test calls stop.
+func startTestService(t *testing.T, serve func(*testService, context.Context, net.Listener) error) *testService {
 	t.Helper()
 	s := &testService{t: t, dir: t.TempDir()}
 	var err error
@@ -189,15 +201,16 @@ func newTestService(t *testing.T) *testService {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must("listen", err)
 	s.address = l.Addr().String()
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- s.serve(ctx, l, memoryTables(1<<20)) }()
-	t.Cleanup(func() {
-		stop()
+	go func() { ended <- serve(s, ctx, l) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(s.stop)
 	return s
 }
 
@@ -213,7 +226,7 @@ func (s *testService) transport(certificate *tls.Certificate) *http.Transport {
 // startClients sends requests of one kind of client until ctx ends. prepare adds the credential to a request, and returns
 // the certificate of its connection.
 func (s *testService) startClients(ctx context.Context, all *sync.WaitGroup, l *requestCount, prepare func(*http.Request) (*tls.Certificate, error)) {
-	for worker := range 2 {
+	for worker := range l.good {
 		all.Go(func() {
 			var kept *http.Transport
 			var of *tls.Certificate
@@ -242,7 +255,7 @@ func (s *testService) startClients(ctx context.Context, all *sync.WaitGroup, l *
 					return res.StatusCode, err
 				}()
 				if err == nil && status == http.StatusOK {
-					l.good.Add(1)
+					l.good[worker].Add(1)
 					continue
 				}
 				l.mu.Lock()
@@ -256,20 +269,29 @@ func (s *testService) startClients(ctx context.Context, all *sync.WaitGroup, l *
 	}
 }
 
-// waitForRequests waits until each kind of client has got so many responses that all its connections have been used.
+// waitForRequests waits until each goroutine of each kind of client has got so many responses that it has made a new
+// connection, and that none of its requests has a credential that was read before.
 func (s *testService) waitForRequests() {
 	s.t.Helper()
 	for _, l := range []*requestCount{&s.byToken, &s.byCert, &s.bySig} {
-		from, deadline := l.good.Load(), time.Now().Add(patience)
-		for l.good.Load() < from+20 {
-			l.mu.Lock()
-			wrong := len(l.wrong)
-			l.mu.Unlock()
-			if wrong > 0 || time.Now().After(deadline) {
-				s.t.Fatalf("only %d were answered since; wrong are %d: %.500s", l.good.Load()-from, wrong, l.wrong)
-			}
-			time.Sleep(time.Millisecond)
+		for worker := range l.good {
+			s.waitForWorker(l, worker)
 		}
+	}
+}
+
+func (s *testService) waitForWorker(l *requestCount, worker int) {
+	s.t.Helper()
+	good := &l.good[worker]
+	from, deadline := good.Load(), time.Now().Add(patience)
+	for good.Load() < from+10 {
+		l.mu.Lock()
+		wrong := len(l.wrong)
+		l.mu.Unlock()
+		if wrong > 0 || time.Now().After(deadline) {
+			s.t.Fatalf("only %d were answered since; wrong are %d: %.500s", good.Load()-from, wrong, l.wrong)
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -377,9 +399,9 @@ func TestService_RotatesEverythingWithoutRefusedRequest(t *testing.T) {
 	all.Wait()
 	for name, l := range map[string]*requestCount{"token": &s.byToken, "certificate": &s.byCert, "signature": &s.bySig} {
 		if len(l.wrong) > 0 {
-			t.Errorf("by %s: %d refused of %d: %.500s", name, len(l.wrong), int(l.good.Load())+len(l.wrong), l.wrong)
+			t.Errorf("by %s: %d refused: %.500s", name, len(l.wrong), l.wrong)
 		}
-		t.Logf("by %s: %d answered, %d refused", name, l.good.Load(), len(l.wrong))
+		t.Logf("by %s: %d and %d answered, %d refused", name, l.good[0].Load(), l.good[1].Load(), len(l.wrong))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -62,48 +63,96 @@ func TestDelete_ConfirmedDeleteAppliesInOtherDatacentre(t *testing.T) {
 	all.Wait()
 }
 
-func TestServe_WaitsForCassandra(t *testing.T) {
+// probe returns the status and the body of a health resource.
+func (c *client) probe(t *testing.T, i *fleet.Instance, path string) (int, string) {
+	t.Helper()
+	response, err := c.http.Get(i.BaseURL() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// expectNotReady waits until an instance listens, and checks what it answers while it is not ready because of missing.
+func (env *environment) expectNotReady(t *testing.T, i *fleet.Instance, missing string) {
+	t.Helper()
+	if err := i.WaitListening(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c := env.client(i)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		status, body := c.probe(t, i, "/readyz")
+		if status == http.StatusServiceUnavailable && strings.Contains(body, missing) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("/readyz is %d %s, want 503 and %q:\n%s", status, body, missing, i.Log())
+		}
+	}
+	if status, body := c.probe(t, i, "/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz is %d %s", status, body)
+	}
+	if body := c.expect(t, http.StatusServiceUnavailable, http.MethodGet, "nobody", ""); !strings.Contains(body, "urn:userinfo:problem:not-ready") {
+		t.Errorf("a get is answered %s", body)
+	}
+	c.auth = "Bearer unknown"
+	c.expect(t, http.StatusUnauthorized, http.MethodGet, "nobody", "")
+}
+
+// expectReady waits until an instance serves, and checks that it is ready.
+func (env *environment) expectReady(t *testing.T, i *fleet.Instance) {
+	t.Helper()
+	if err := i.WaitServing(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c := env.client(i)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // its result is kept for a second
+		if status, body := c.probe(t, i, "/readyz"); status == http.StatusOK {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("/readyz is %d %s:\n%s", status, body, i.Log())
+		}
+	}
+	c.expect(t, http.StatusNotFound, http.MethodGet, "nobody", "")
+}
+
+func TestServe_IsReadyOnceCassandraIsThere(t *testing.T) {
 	ctx := context.Background()
 	node := shared.cluster.Nodes("dc2")[2]
 	if err := node.Kill(ctx); err != nil {
 		t.Fatal(err)
 	}
 	i := shared.start(t, "dc2", node.Address)
-	for end := time.Now().Add(time.Minute); !strings.Contains(i.Log(), "Cassandra cannot be used yet"); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the log does not say that it waits:\n%s", i.Log())
-		}
-	}
+	shared.expectNotReady(t, i, "has not reached its database")
 	if err := node.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := i.WaitServing(ctx); err != nil {
-		t.Fatal(err)
-	}
+	shared.expectReady(t, i)
 	shared.waitAllUp(t)
-	shared.client(i).expect(t, http.StatusNotFound, http.MethodGet, "nobody", "")
 }
 
-func TestServe_RefusesWrongSchema(t *testing.T) {
-	ctx := context.Background()
-	node := shared.cluster.Nodes("dc1")[0]
-	for _, gcGrace := range []int{600, 200000} {
-		if _, err := shared.cluster.CQL(ctx, node, fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", gcGrace)); err != nil {
+func TestServe_IsReadyOnceSchemaIsRight(t *testing.T) {
+	alter := func(gcGrace int) {
+		t.Helper()
+		statement := fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", gcGrace)
+		if _, err := shared.cluster.CQL(context.Background(), shared.cluster.Nodes("dc1")[0], statement); err != nil {
 			t.Fatal(err)
 		}
-		if gcGrace == 200000 {
-			shared.serve(t, "dc1")
-			return
-		}
-		i, err := shared.fleet.LaunchInstance(fleet.InstanceConfig{Name: "refused", Datacentre: "dc1"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := i.WaitServing(ctx); err == nil || !strings.Contains(err.Error(), "gc_grace_seconds") {
-			t.Errorf("serve ended with: %v; want an error that names gc_grace_seconds", err)
-		}
-		if err := i.Kill(); err != nil { // it has ended already; after Kill, Stop accepts its exit code
-			t.Fatal(err)
-		}
+	}
+	alter(600)
+	i := shared.start(t, "dc1")
+	shared.expectNotReady(t, i, "schema of the database differs")
+	if !strings.Contains(i.Log(), "gc_grace_seconds") {
+		t.Errorf("the log does not name the difference:\n%s", i.Log())
+	}
+	alter(200000)
+	shared.expectReady(t, i)
+	if !strings.Contains(i.Log(), "a difference is gone") {
+		t.Errorf("the log does not say that the difference is gone:\n%s", i.Log())
 	}
 }

@@ -29,7 +29,7 @@ type Instance struct {
 	env     []string // added to this process's environment
 
 	mu      sync.Mutex // guards the fields below
-	address string     // host:port; set when the first process serves, and never changed
+	address string     // host:port; set when the first process listens, and never changed
 	process *process   // the newest
 	run     int        // number of the newest process, from 1
 }
@@ -79,8 +79,8 @@ func (i *Instance) launch() error {
 	return nil
 }
 
-// setAddress stores the address that the first process serves at, and writes it into the configuration, so that later
-// processes serve at the same address.
+// setAddress stores the address that the first process listens at, and writes it into the configuration, so that later
+// processes listen at the same address.
 func (i *Instance) setAddress(address string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -95,19 +95,37 @@ func (i *Instance) setAddress(address string) error {
 	return os.WriteFile(i.config, bytes.Replace(text, []byte("listen: "+anyPort), []byte("listen: "+address), 1), 0o600)
 }
 
-// WaitServing waits until the newest process serves, at most one minute. If the process ends instead, the error
-// contains its log.
-func (i *Instance) WaitServing(ctx context.Context) error {
+// WaitListening waits until the newest process listens, ready or not, at most one minute. If the process ends instead, the
+// error contains its log.
+func (i *Instance) WaitListening(ctx context.Context) error {
 	p := i.current()
+	if err := i.wait(ctx, p, p.listening, "listen"); err != nil {
+		return err
+	}
+	return p.listenErr
+}
+
+// WaitServing waits until the newest process serves, so that /readyz is 200 as long as Cassandra answers; at most one minute.
+// If the process ends instead, the error contains its log.
+func (i *Instance) WaitServing(ctx context.Context) error {
+	if err := i.WaitListening(ctx); err != nil {
+		return err
+	}
+	p := i.current()
+	return i.wait(ctx, p, p.serving, "serve")
+}
+
+// wait waits until happened is closed. does says what the process then does.
+func (i *Instance) wait(ctx context.Context, p *process, happened <-chan struct{}, does string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	select {
-	case <-p.serving:
-		return p.servingErr
+	case <-happened:
+		return nil
 	case <-p.ended:
-		return fmt.Errorf("instance %s ended before it served:\n%s", i.Name, p.log())
+		return fmt.Errorf("instance %s ended before it could %s:\n%s", i.Name, does, p.log())
 	case <-ctx.Done():
-		return fmt.Errorf("instance %s does not serve within %v:\n%s", i.Name, startTimeout, p.log())
+		return fmt.Errorf("instance %s does not %s within %v:\n%s", i.Name, does, startTimeout, p.log())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os/exec"
+	"strings"
 	"sync"
 )
 
@@ -20,11 +21,12 @@ type LoggedRequest struct {
 
 // process is one run of an instance. One goroutine reads its log until it ends.
 type process struct {
-	command    *exec.Cmd
-	onServing  func(address string) error // called once
-	serving    chan struct{}              // closed when the process serves
-	servingErr error                      // the result of onServing; read it after serving is closed
-	ended      chan struct{}              // closed when the process has ended
+	command     *exec.Cmd
+	onListening func(address string) error // called once
+	listening   chan struct{}              // closed when the process listens; it may not be ready yet
+	listenErr   error                      // the result of onListening; read it after listening is closed
+	serving     chan struct{}              // closed when the process can use Cassandra
+	ended       chan struct{}              // closed when the process has ended
 
 	mu       sync.Mutex // guards the fields below
 	killed   bool
@@ -32,9 +34,9 @@ type process struct {
 	requests map[LoggedRequest]int
 }
 
-// startProcess starts command. onServing is called when the process logs the address that it serves at.
-func startProcess(command *exec.Cmd, onServing func(address string) error) (*process, error) {
-	p := newProcess(command, onServing)
+// startProcess starts command. onListening is called when the process logs the address that it listens at.
+func startProcess(command *exec.Cmd, onListening func(address string) error) (*process, error) {
+	p := newProcess(command, onListening)
 	stderr, err := command.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -46,10 +48,10 @@ func startProcess(command *exec.Cmd, onServing func(address string) error) (*pro
 	return p, nil
 }
 
-func newProcess(command *exec.Cmd, onServing func(address string) error) *process {
+func newProcess(command *exec.Cmd, onListening func(address string) error) *process {
 	return &process{
-		command: command, onServing: onServing,
-		serving: make(chan struct{}), ended: make(chan struct{}), requests: make(map[LoggedRequest]int),
+		command: command, onListening: onListening,
+		listening: make(chan struct{}), serving: make(chan struct{}), ended: make(chan struct{}), requests: make(map[LoggedRequest]int),
 	}
 }
 
@@ -83,8 +85,10 @@ func (p *process) addLine(line []byte) {
 		return
 	case valid && record.Msg == "driver":
 		return
+	case valid && strings.HasPrefix(record.Msg, "listening;"):
+		p.listenErr = p.onListening(record.Address)
+		close(p.listening)
 	case valid && record.Msg == "serving":
-		p.servingErr = p.onServing(record.Address)
 		close(p.serving)
 	}
 	if p.logs.Len() < maxLogBytes {

@@ -10,6 +10,7 @@ func TestProcess_CountsRequestsAndKeepsOtherLines(t *testing.T) {
 	var address string
 	p := newProcess(nil, func(a string) error { address = a; return nil })
 	lines := []string{
+		`{"msg":"listening; not ready yet","address":"127.0.0.1:8443"}`,
 		`{"msg":"serving","address":"127.0.0.1:8443"}`,
 		`{"msg":"request","method":"GET","route":"/sessions/v1/:key","status":200}`,
 		`{"msg":"request","method":"GET","route":"/sessions/v1/:key","status":200}`,
@@ -21,10 +22,12 @@ func TestProcess_CountsRequestsAndKeepsOtherLines(t *testing.T) {
 	for _, line := range lines {
 		p.addLine([]byte(line + "\n"))
 	}
-	select {
-	case <-p.serving:
-	default:
-		t.Error("the process is not known to serve")
+	for name, known := range map[string]chan struct{}{"listen": p.listening, "serve": p.serving} {
+		select {
+		case <-known:
+		default:
+			t.Errorf("the process is not known to %s", name)
+		}
 	}
 	if address != "127.0.0.1:8443" {
 		t.Errorf("the address is %q", address)
@@ -33,7 +36,7 @@ func TestProcess_CountsRequestsAndKeepsOtherLines(t *testing.T) {
 	if got := p.requestCounts(); !maps.Equal(got, want) {
 		t.Errorf("counted %v, want %v", got, want)
 	}
-	if got, want := p.log(), strings.Join([]string{lines[0], lines[4], lines[6], ""}, "\n"); got != want {
+	if got, want := p.log(), strings.Join([]string{lines[0], lines[1], lines[5], lines[7], ""}, "\n"); got != want {
 		t.Errorf("the log is\n%s\nwant\n%s", got, want)
 	}
 }

@@ -41,7 +41,12 @@ func (a *Admin) Close() { closeDriver(a.driver) }
 // Query runs one statement at LOCAL_ONE and returns its rows by column name. args are the values to bind. A statement
 // that changes the schema returns when the nodes agree on the new schema.
 func (a *Admin) Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error) {
-	rows, err := a.driver.Query(cql, args...).WithContext(ctx).Iter().SliceMap()
+	return queryMaps(a.driver.Query(cql, args...).WithContext(ctx))
+}
+
+// queryMaps runs a query and returns its rows by column name.
+func queryMaps(q *gocql.Query) ([]map[string]any, error) {
+	rows, err := q.Iter().SliceMap()
 	if err != nil {
 		return nil, fmt.Errorf("running a Cassandra statement: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,5 +42,24 @@ func TestOpen_ConnectsOnlyIfContextHasNotEnded(t *testing.T) {
 	}
 	if _, err := OpenAdmin(ctx, Config{}, log); !errors.Is(err, context.Canceled) {
 		t.Errorf("OpenAdmin returned %v, want context.Canceled", err)
+	}
+}
+
+func TestSession_QueryReturnsRowsByColumn(t *testing.T) {
+	t.Parallel()
+	s := newStub(t)
+	session, _ := s.open(s.config(), slog.New(slog.DiscardHandler))
+	rows, err := session.Query(t.Context(), replicationCQL, "ks")
+	if err != nil || len(rows) != 1 || !reflect.DeepEqual(rows[0], map[string]any{"replication": s.state().replication}) {
+		t.Errorf("got %v, %v", rows, err)
+	}
+	s.set(func(s *stubState) { s.replication = nil })
+	if rows, err := session.Query(t.Context(), replicationCQL, "ks"); err != nil || len(rows) != 0 {
+		t.Errorf("without the keyspace: %v, %v", rows, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if rows, err := session.Query(ctx, replicationCQL, "ks"); !errors.Is(err, context.Canceled) || rows != nil {
+		t.Errorf("after the end of the context: %v, %v", rows, err)
 	}
 }

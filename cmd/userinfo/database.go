@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"time"
+
+	"userinfo/schema"
+	"userinfo/store"
+	"userinfo/store/cassandra"
+)
+
+// Pauses between attempts to use the database before it has been used.
+const (
+	firstPause = 500 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// database is an open connection to Cassandra. Tests have another one.
+type database struct {
+	table tables
+	// checkSchema compares the schema with what the service needs.
+	checkSchema checkSchema
+	// background is the work that goes on while the service serves. Each function returns when its context ends.
+	background []func(context.Context)
+	close      func()
+}
+
+// checkSchema returns the differences between the schema of a database and what the service needs. An error means that the
+// schema could not be read.
+type checkSchema func(context.Context) ([]schema.Difference, error)
+
+// opener opens a database. It tries once.
+type opener func(context.Context) (*database, error)
+
+// serveDatabase serves on l until ctx ends and every request that was accepted is answered. It listens at once. Until the
+// database is open and its schema can be used, it answers requests on keys with 503 not-ready. It stops with an error if
+// the database can never be used.
+func (s *service) serveDatabase(ctx context.Context, l net.Listener, open opener) error {
+	s.logAddress("listening; not ready before Cassandra can be used", l)
+	watch := newSchemaWatch(s.registry, s.log)
+	serving, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	// The database stays open until the last request is answered, which is after ctx has ended.
+	defer inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { stop(s.useDatabase(ctx, l, open, watch)) })()
+	if err := s.serve(serving, l); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return context.Cause(serving)
+}
+
+// useDatabase opens the database, waits for its schema, lets requests in, and does the background work until ctx ends. It
+// returns an error earlier if the database can never be used.
+func (s *service) useDatabase(ctx context.Context, l net.Listener, open opener, watch *schemaWatch) error {
+	log := waitLog{log: s.log}
+	var d *database
+	if err := s.retry(ctx, &log, func() (err error) {
+		d, err = openUnlessDone(ctx, open)
+		return err
+	}); err != nil {
+		return err
+	}
+	defer d.close()
+	if err := s.retry(ctx, &log, func() error { return watch.requireUsable(ctx, d.checkSchema) }); err != nil {
+		return err
+	}
+	s.openCollections(d.table)
+	s.logAddress("serving", l)
+	for _, run := range d.background {
+		defer inBackground(ctx, run)()
+	}
+	watch.run(ctx, d.checkSchema)
+	return ctx.Err()
+}
+
+// retry calls try until it succeeds, until ctx ends, or until another attempt cannot help. Between attempts, the backend
+// waits for the reason.
+func (s *service) retry(ctx context.Context, log *waitLog, try func() error) error {
+	for pause := firstPause; ; pause = min(pause*2, maxPause) {
+		err := try()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil || errors.Is(err, cassandra.ErrCannotLogIn) {
+			return err
+		}
+		s.backend.wait(err)
+		log.record(err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// openUnlessDone calls open. It returns when ctx ends, even if open does not: the driver cannot stop an attempt to connect.
+// A database that is opened later is closed. Its errors wrap store.ErrNotConnected,
+// cassandra.ErrCannotLogIn or ctx.Err().
+func openUnlessDone(ctx context.Context, open opener) (*database, error) {
+	type result struct {
+		d   *database
+		err error
+	}
+	results := make(chan result)
+	go func() {
+		d, err := open(ctx)
+		select {
+		case results <- result{d, err}:
+		case <-ctx.Done():
+			if d != nil {
+				d.close()
+			}
+		}
+	}()
+	select {
+	case r := <-results:
+		if r.err == nil || errors.Is(r.err, cassandra.ErrCannotLogIn) {
+			return r.d, r.err
+		}
+		return nil, fmt.Errorf("%w: %w", store.ErrNotConnected, r.err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// waitLog logs why the service waits: each reason when it is new, and again after every repeatAfter attempts.
+type waitLog struct {
+	log      *slog.Logger
+	attempts int
+	logged   map[string]int // attempt at which a reason was logged last
+}
+
+const (
+	repeatAfter = 30  // about 5 minutes
+	maxReasons  = 100 // that are remembered
+)
+
+// localPort is a part of an error of package net that differs at each attempt.
+var localPort = regexp.MustCompile(`:\d+->`)
+
+func (w *waitLog) record(err error) {
+	w.attempts++
+	reason := localPort.ReplaceAllString(err.Error(), "->")
+	if at, known := w.logged[reason]; known && w.attempts < at+repeatAfter {
+		return
+	}
+	if w.logged == nil || len(w.logged) == maxReasons {
+		w.logged = make(map[string]int)
+	}
+	w.logged[reason] = w.attempts
+	w.log.Warn("Cassandra cannot be used yet; trying again", "error", err.Error())
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"userinfo/schema"
+	"userinfo/store"
+)
+
+func TestSchemaWatch_CountsAndNamesDifferencesWhileServing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		w := newSchemaWatch(prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&out, nil)))
+		if v := testutil.ToFloat64(w.differences); !math.IsNaN(v) || testutil.ToFloat64(w.failed) != 1 {
+			t.Errorf("before the first comparison, %v differences", v)
+		}
+		var d testDatabase
+		began := time.Now()
+		go w.run(t.Context(), d.checkSchema)
+		changed := wrongTable
+		changed.Have = "a view"
+		for i, step := range []struct {
+			differences   []schema.Difference
+			err           error
+			count, failed float64
+			logs          []string // new records
+		}{
+			{nil, nil, 0, 0, nil},
+			{[]schema.Difference{wrongTable, lowSetting}, nil, 2, 0, []string{
+				`level=ERROR msg="the schema differs from what the service needs" object="table userinfo.sessions" have=none`,
+				`level=WARN msg="a setting of Cassandra can make requests fail" object="setting x"`}},
+			{[]schema.Difference{wrongTable, lowSetting}, nil, 2, 0, nil},
+			{nil, errUnread, 2, 1, []string{`level=WARN msg="the schema cannot be compared with the configuration; trying again" error="the schema cannot be read"`}},
+			{nil, errUnread, 2, 1, nil},
+			{[]schema.Difference{changed}, nil, 1, 0, []string{
+				`level=ERROR msg="the schema differs from what the service needs" object="table userinfo.sessions" have="a view"`,
+				`level=INFO msg="a difference is gone: Cassandra is as the service needs it" object="setting x"`,
+				`level=INFO msg="the schema can be compared with the configuration again"`}},
+			{nil, nil, 0, 0, []string{`level=INFO msg="a difference is gone: Cassandra is as the service needs it" object="table userinfo.sessions"`}},
+		} {
+			out.Reset()
+			d.set(nil, step.err, step.differences...)
+			for before := d.checks.Load(); d.checks.Load() == before; synctest.Wait() {
+				time.Sleep(time.Second)
+			}
+			if v, f := testutil.ToFloat64(w.differences), testutil.ToFloat64(w.failed); v != step.count || f != step.failed {
+				t.Errorf("step %d: %v differences, failed %v; want %v, %v", i, v, f, step.count, step.failed)
+			}
+			if n := strings.Count(out.String(), "\n"); n != len(step.logs) {
+				t.Errorf("step %d: %d records; want %d:\n%s", i, n, len(step.logs), out.String())
+			}
+			for _, want := range step.logs {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("step %d: no %s in\n%s", i, want, out.String())
+				}
+			}
+		}
+		if took := time.Since(began); took < 7*54*time.Second || took > 7*67*time.Second {
+			t.Errorf("7 comparisons took %v; want about a minute for each", took)
+		}
+	})
+}
+
+// TestSchemaWatch_RequiresUsableSchema has the empty case: nothing is known of the schema, so it cannot be used.
+func TestSchemaWatch_RequiresUsableSchema(t *testing.T) {
+	for name, test := range map[string]struct {
+		differences []schema.Difference
+		err         error
+		want        error
+	}{
+		"no difference":                          {nil, nil, nil},
+		"only warnings":                          {[]schema.Difference{lowSetting}, nil, nil},
+		"a difference":                           {[]schema.Difference{lowSetting, wrongTable}, nil, store.ErrSchemaDiffers},
+		"a difference of which nothing is known": {[]schema.Difference{{}}, nil, store.ErrSchemaDiffers},
+		"a schema that cannot be read":           {nil, errUnread, store.ErrNotConnected},
+		"a comparison without an end":            {nil, context.DeadlineExceeded, store.ErrNotConnected},
+	} {
+		w := newSchemaWatch(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		var d testDatabase
+		d.set(nil, test.err, test.differences...)
+		err := w.requireUsable(t.Context(), d.checkSchema)
+		if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) || err != nil && !errors.Is(err, store.ErrNotReady) {
+			t.Errorf("%s: %v; want %v", name, err, test.want)
+		}
+	}
+}
