@@ -11,7 +11,8 @@ import (
 const (
 	// unconfirmedLimit is the number of unconfirmed deletes after which deletes are hurried.
 	unconfirmedLimit = 2
-	// overdueAfter is when an attempt that still runs counts as unconfirmed.
+	// overdueAfter is when an attempt that still runs counts as unconfirmed, or twice the average of confirmed deletes if that
+	// is longer.
 	overdueAfter = 450 * time.Millisecond
 	// The time that a hurried delete waits for every datacentre is twice the average of confirmed deletes, within these
 	// limits.
@@ -100,6 +101,7 @@ type attempt struct {
 	before  uint64          // Confirmations.confirmed at the start
 	hurry   <-chan struct{} // Confirmations.hurry at the start
 	wait    time.Duration   // how long a hurried delete waits for this attempt
+	overdue time.Duration   // after which it counts as unconfirmed
 	counted bool            // it counts as unconfirmed already; guarded by Confirmations.mu
 	ended   chan struct{}   // closed at the end
 	err     error           // nil if every datacentre has confirmed; must not be read before the end
@@ -116,6 +118,7 @@ func (c *Confirmations) start(ctx context.Context, do func(context.Context) erro
 	}
 	a := &attempt{started: now, before: c.confirmed, hurry: c.hurry, ended: make(chan struct{})}
 	a.wait = min(max(2*c.average, shortestWait), longestWait)
+	a.overdue = max(2*c.average, overdueAfter)
 	if err := ctx.Err(); err != nil {
 		a.end(unavailable(err))
 	} else if c.closed || c.unconfirmed >= unconfirmedLimit && c.running >= maxHurriedAttempts {
@@ -131,7 +134,7 @@ func (c *Confirmations) run(ctx context.Context, a *attempt, do func(context.Con
 	ctx, cancel := attemptContext(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.root, cancel)()
-	overdue := time.AfterFunc(overdueAfter, func() { c.countUnconfirmed(a) })
+	overdue := time.AfterFunc(a.overdue, func() { c.countUnconfirmed(a) })
 	err := do(ctx)
 	overdue.Stop()
 	if err == nil {

@@ -227,6 +227,22 @@ func TestConfirmations_SlowDeletesThatAreConfirmedAreNotHurried(t *testing.T) {
 	})
 }
 
+func TestConfirmations_DeletesOverASlowLinkAreNotHurried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newDatacentres()
+		local := c.instance(t, 0, testFence)
+		c.heal(600 * time.Millisecond)
+		for k := range 10 {
+			local.delete(access.Key(fmt.Sprint("k", k)), nil)
+		}
+		var both sync.WaitGroup
+		both.Go(func() { local.delete("a", nil) })
+		both.Go(func() { local.delete("b", nil) })
+		both.Wait()
+		local.wantPending("at the end", 0)
+	})
+}
+
 func TestConfirmations_AfterAMinuteWithoutDeletesTheNextIsNormal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDatacentres()

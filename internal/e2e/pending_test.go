@@ -37,6 +37,9 @@ func TestPendingDeletes_AreReplayedWithinOneMinute(t *testing.T) {
 		here.expect(t, http.StatusNotFound, http.MethodGet, key, "")
 		there.expect(t, http.StatusOK, http.MethodGet, key, "")
 	}
+	if env.metric(t, killed, "userinfo_deletes_hurried_total") == 0 {
+		t.Error("no delete was hurried before Cassandra noticed the cut")
+	}
 	here.expect(t, http.StatusServiceUnavailable, http.MethodDelete, keys[0], "") // repeated, it is still not confirmed
 	env.waitPending(t, killed, len(keys))
 	if err := killed.Kill(); err != nil {
