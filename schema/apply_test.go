@@ -59,7 +59,7 @@ func TestApply_SetsGCGraceToLargestTTLPlusOneHour(t *testing.T) {
 		s, f := twoTables(), newFake(t)
 		s.Tables = s.Tables[:1]
 		s.Tables[0].MaxTTL, s.Tables[0].Fence = ttl, 0
-		applyFixes(t, f, s, 4)
+		applyFixes(t, f, s, 5)
 		if have := f.keyspaces["people"].tables["sessions"].row["gc_grace_seconds"]; have != want {
 			t.Errorf("largest TTL %v: gc_grace_seconds is %v, want %d", ttl, have, want)
 		}
@@ -71,7 +71,7 @@ func TestApply_CreatesSpec(t *testing.T) {
 	s := twoTables()
 	s.Replication = map[string]int{"us-east_1": 3, "DC1": 1}
 	s.LocalDatacentre = "DC1"
-	applyFixes(t, f, s, 5)
+	applyFixes(t, f, s, 6)
 	want := map[string]string{"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "us-east_1": "3", "DC1": "1"}
 	if have := f.keyspaces["people"].row["replication"].(map[string]string); !maps.Equal(have, want) {
 		t.Errorf("replication is %v, want %v", have, want)
@@ -80,7 +80,7 @@ func TestApply_CreatesSpec(t *testing.T) {
 
 func TestApply_CompletesAfterFailure(t *testing.T) {
 	whole := newFake(t)
-	applyFixes(t, whole, twoTables(), 5)
+	applyFixes(t, whole, twoTables(), 6)
 	for n := 1; n <= whole.queries; n++ {
 		f := newFake(t)
 		f.before = failAt(n)

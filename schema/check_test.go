@@ -34,7 +34,8 @@ func asWanted(t *testing.T) *fakeCassandra {
 	f.createKeyspace("people", "NetworkTopologyStrategy", "'dc1': '3', 'dc2': '3'")
 	f.createTable("people", "sessions", "86400", "key blob partition_key", "value blob regular", "gone boolean regular")
 	f.createTable("people", "stash", "3600", "key text partition_key", "value blob regular")
-	f.createTable("people", "pending_deletes", "600", pendingDeletes...)
+	f.createTable("people", "pending_delete_segments", "600", pendingSegments...)
+	f.createTable("people", "pending_delete_entries", "600", pendingEntries...)
 	f.createTable("people", "instance_clocks", "600", instanceClocks...)
 	return f
 }
@@ -51,7 +52,8 @@ func replaceKeyspace(f *fakeCassandra, class, options string) {
 	f.createKeyspace("people", class, options)
 	f.createTable("people", "sessions", "86400", "key blob partition_key", "value blob regular", "gone boolean regular")
 	f.createTable("people", "stash", "3600", "key text partition_key", "value blob regular")
-	f.createTable("people", "pending_deletes", "600", pendingDeletes...)
+	f.createTable("people", "pending_delete_segments", "600", pendingSegments...)
+	f.createTable("people", "pending_delete_entries", "600", pendingEntries...)
 	f.createTable("people", "instance_clocks", "600", instanceClocks...)
 }
 
@@ -74,14 +76,14 @@ var differences = []struct {
 	{
 		name:   "empty Cassandra",
 		change: func(f *fakeCassandra) { delete(f.keyspaces, "people") },
-		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_deletes: want a table, have none", "table people.instance_clocks: want a table, have none"},
+		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_delete_segments: want a table, have none", "table people.pending_delete_entries: want a table, have none", "table people.instance_clocks: want a table, have none"},
 		remedy: "userinfo schema apply", fixable: true,
 	},
 	{
 		name:   "missing keyspace, no replication configured",
 		spec:   func(s *schema.Spec) { s.Replication = nil },
 		change: func(f *fakeCassandra) { delete(f.keyspaces, "people") },
-		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_deletes: want a table, have none", "table people.instance_clocks: want a table, have none"},
+		want:   []string{"keyspace people: want a keyspace, have none", "table people.sessions: want a table, have none", "table people.stash: want a table, have none", "table people.pending_delete_segments: want a table, have none", "table people.pending_delete_entries: want a table, have none", "table people.instance_clocks: want a table, have none"},
 		remedy: "give the replication",
 	},
 	{
@@ -250,34 +252,47 @@ var differences = []struct {
 		remedy: `ALTER TABLE "people"."stash" WITH read_repair = 'BLOCKING'`,
 	},
 	{
-		name:   "missing table of pending deletes",
-		change: func(f *fakeCassandra) { delete(f.keyspaces["people"].tables, "pending_deletes") },
-		want:   []string{"table people.pending_deletes: want a table, have none"},
+		name: "missing tables of pending deletes",
+		change: func(f *fakeCassandra) {
+			delete(f.keyspaces["people"].tables, "pending_delete_segments")
+			delete(f.keyspaces["people"].tables, "pending_delete_entries")
+		},
+		want:   []string{"table people.pending_delete_segments: want a table, have none", "table people.pending_delete_entries: want a table, have none"},
 		remedy: "userinfo schema apply", fixable: true,
 	},
 	{
-		name: "other primary key of pending deletes",
+		name: "other primary keys of pending deletes",
 		change: func(f *fakeCassandra) {
-			recreate(f, "pending_deletes", slices.Concat([]string{"bucket int partition_key", "key blob clustering 0", "collection text clustering 1"}, pendingDeletes[3:])...)
+			recreate(f, "pending_delete_segments", slices.Concat([]string{"bucket int partition_key", "segment text clustering 0", "collection text clustering 1"}, pendingSegments[3:])...)
+			recreate(f, "pending_delete_entries", slices.Concat([]string{"segment text partition_key", "key blob partition_key 1"}, pendingEntries[2:])...)
 		},
-		want:   []string{"table people.pending_deletes primary key: want (bucket, collection, key), have (bucket, key, collection)"},
+		want: []string{"table people.pending_delete_segments primary key: want (bucket, collection, segment), have (bucket, segment, collection)",
+			"table people.pending_delete_entries primary key: want (segment, key), have ((segment, key))"},
 		remedy: "drop the table",
 	},
 	{
 		name: "wrong and missing columns of pending deletes",
 		change: func(f *fakeCassandra) {
-			recreate(f, "pending_deletes", slices.Concat(pendingDeletes[:3], []string{"tombstone timestamp regular", "marker_ttl int regular"})...)
+			recreate(f, "pending_delete_entries", slices.Concat(pendingEntries[:2], []string{"tombstone timestamp regular", "marker_ttl int regular"})...)
 		},
-		want:   []string{"column people.pending_deletes.marker: want bigint, have none", "column people.pending_deletes.tombstone: want bigint, have timestamp"},
+		want:   []string{"column people.pending_delete_entries.marker: want bigint, have none", "column people.pending_delete_entries.tombstone: want bigint, have timestamp"},
 		remedy: "drop the table",
 	},
 	{
 		name: "any gc_grace_seconds and additional columns of pending deletes",
 		change: func(f *fakeCassandra) {
-			recreate(f, "pending_deletes", slices.Concat(pendingDeletes, []string{"note text regular"})...)
-			setOption(f, "pending_deletes", "gc_grace_seconds", 0)
+			recreate(f, "pending_delete_segments", slices.Concat(pendingSegments, []string{"note text regular"})...)
+			setOption(f, "pending_delete_segments", "gc_grace_seconds", 0)
 		},
 		fixable: true,
+	},
+	{
+		name: "another table with the name of that of earlier versions",
+		change: func(f *fakeCassandra) {
+			f.createTable("people", "pending_deletes", "600", slices.Concat(oldPendingDeletes[:5], []string{"marker_ttl bigint regular"})...)
+		},
+		want:   []string{"column people.pending_deletes.marker_ttl: want int, have bigint"},
+		remedy: "drop the table",
 	},
 	{
 		name:   "missing table of clocks",

@@ -19,7 +19,7 @@ var files embed.FS
 type scripts struct {
 	keyspace      string // empty if the Spec has no replication
 	tables        []tableScripts
-	serviceTables []string // in the order of the variable serviceTables
+	serviceTables []string // in the order of the variable serviceTables; empty without a file
 }
 
 type tableScripts struct{ create, addMarker, raiseGrace string }
@@ -57,7 +57,11 @@ func newScripts(s Spec) (scripts, error) {
 		})
 	}
 	for _, t := range serviceTables {
-		out.serviceTables = append(out.serviceTables, fill(t.file, map[string]any{"Keyspace": s.Keyspace, "Table": t.name}))
+		script := ""
+		if t.file != "" {
+			script = fill(t.file, map[string]any{"Keyspace": s.Keyspace, "Table": t.name})
+		}
+		out.serviceTables = append(out.serviceTables, script)
 	}
 	return out, errors.Join(errs...)
 }
@@ -97,7 +101,12 @@ func Print(s Spec) (string, error) {
 		}
 		parts = append(parts, alter+commentOut(t.raiseGrace))
 	}
-	return strings.Join(append(parts, scripts.serviceTables...), "\n"), nil
+	for _, script := range scripts.serviceTables {
+		if script != "" {
+			parts = append(parts, script)
+		}
+	}
+	return strings.Join(parts, "\n"), nil
 }
 
 // statement returns the statement of a script on one line, without comments and semicolon.

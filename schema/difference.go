@@ -13,7 +13,7 @@ type Difference struct {
 	Remedy string // what an operator should do
 
 	// Warning means that the service can serve in spite of the difference, until something else fails or a value is too
-	// large. Apply never removes such a difference, because it is not in the service's keyspace.
+	// large. Apply never removes such a difference: an operator must decide.
 	Warning bool
 }
 

@@ -116,9 +116,13 @@ func (f *fakeCassandra) change(cql string) error {
 		}
 		return f.createTable(m[1], m[2], m[5], columns...)
 	}
-	if m := match(`CREATE TABLE IF NOT EXISTS "(\w+)"\."(pending_deletes)" \( bucket int, collection text, key blob, tombstone bigint, ` +
-		`marker bigint, marker_ttl int, PRIMARY KEY \(bucket, collection, key\) \) WITH gc_grace_seconds = (\d+) AND .*`); m != nil {
-		return f.createTable(m[1], m[2], m[3], pendingDeletes...)
+	if m := match(`CREATE TABLE IF NOT EXISTS "(\w+)"\."(pending_delete_segments)" \( bucket int, collection text, segment text, used bigint, ` +
+		`PRIMARY KEY \(bucket, collection, segment\) \) WITH gc_grace_seconds = (\d+) AND .*`); m != nil {
+		return f.createTable(m[1], m[2], m[3], pendingSegments...)
+	}
+	if m := match(`CREATE TABLE IF NOT EXISTS "(\w+)"\."(pending_delete_entries)" \( segment text, key blob, tombstone bigint, marker bigint, ` +
+		`marker_ttl int, PRIMARY KEY \(segment, key\) \) WITH gc_grace_seconds = (\d+) AND .*`); m != nil {
+		return f.createTable(m[1], m[2], m[3], pendingEntries...)
 	}
 	if m := match(`CREATE TABLE IF NOT EXISTS "(\w+)"\."(instance_clocks)" \( board int, instance text, datacentre text, wrote bigint, ` +
 		`heard frozen<map<text, bigint>>, PRIMARY KEY \(board, instance\) \) WITH gc_grace_seconds = (\d+) AND .*`); m != nil {
@@ -155,7 +159,13 @@ func (f *fakeCassandra) createKeyspace(name, class, options string) error {
 	return nil
 }
 
-var pendingDeletes = []string{"bucket int partition_key", "collection text clustering 0", "key blob clustering 1",
+var pendingSegments = []string{"bucket int partition_key", "collection text clustering 0", "segment text clustering 1", "used bigint regular"}
+
+var pendingEntries = []string{"segment text partition_key", "key blob clustering 0", "tombstone bigint regular", "marker bigint regular",
+	"marker_ttl int regular"}
+
+// oldPendingDeletes is the table of earlier versions.
+var oldPendingDeletes = []string{"bucket int partition_key", "collection text clustering 0", "key blob clustering 1",
 	"tombstone bigint regular", "marker bigint regular", "marker_ttl int regular"}
 
 var instanceClocks = []string{"board int partition_key", "instance text clustering 0", "datacentre text regular",

@@ -204,7 +204,7 @@ func tableRows(t *testing.T, db schema.DB, keyspace string) map[string]map[strin
 	for _, row := range run(t, db, `SELECT * FROM system_schema.columns WHERE keyspace_name = ?`, keyspace) {
 		out[row["table_name"].(string)]["column "+row["column_name"].(string)] = fmt.Sprint(row["kind"], row["type"])
 	}
-	if tables := slices.Sorted(maps.Keys(out)); !slices.Equal(tables, []string{"instance_clocks", "pending_deletes", "sessions", "stash"}) {
+	if tables := slices.Sorted(maps.Keys(out)); !slices.Equal(tables, []string{"instance_clocks", "pending_delete_entries", "pending_delete_segments", "sessions", "stash"}) {
 		t.Fatalf("keyspace %s has the tables %q", keyspace, tables)
 	}
 	return out
@@ -220,7 +220,8 @@ func adoptKaskTable(t *testing.T, db schema.DB) {
 	want := []string{
 		"column kask.values.gone: want boolean, have none",
 		"table kask.values gc_grace_seconds: want at least 86400, the largest TTL, have 0",
-		"table kask.pending_deletes: want a table, have none",
+		"table kask.pending_delete_segments: want a table, have none",
+		"table kask.pending_delete_entries: want a table, have none",
 		"table kask.instance_clocks: want a table, have none",
 	}
 	if !slices.Equal(found.texts, want) {
@@ -247,7 +248,8 @@ func refuseDifferences(t *testing.T, db schema.DB) {
 			"keyspace simple replication: want NetworkTopologyStrategy, have SimpleStrategy",
 			"table simple.sessions: want a table, have none",
 			"table simple.stash: want a table, have none",
-			"table simple.pending_deletes: want a table, have none",
+			"table simple.pending_delete_segments: want a table, have none",
+			"table simple.pending_delete_entries: want a table, have none",
 			"table simple.instance_clocks: want a table, have none",
 		},
 		"different": {
@@ -260,6 +262,8 @@ func refuseDifferences(t *testing.T, db schema.DB) {
 			"table different.sessions read_repair: want BLOCKING, have NONE",
 			"column different.stash.key: want text, have blob",
 			"column different.stash.value: want blob, have none",
+			"table different.pending_delete_segments: want a table, have none",
+			"table different.pending_delete_entries: want a table, have none",
 			"table different.pending_deletes primary key: want (bucket, collection, key), have (bucket, key)",
 			"column different.pending_deletes.collection: want text, have blob",
 			"column different.pending_deletes.marker: want bigint, have none",

@@ -8,13 +8,19 @@ import (
 
 // Names of the tables that the service itself needs in every keyspace. Any gc_grace_seconds is accepted for them.
 const (
-	// PendingDeletes is the table of deletes that some datacentre has not confirmed.
-	PendingDeletes = "pending_deletes"
+	// PendingSegments is the table of the segments of PendingEntries that may have entries.
+	PendingSegments = "pending_delete_segments"
+	// PendingEntries is the table of deletes that some datacentre has not confirmed.
+	PendingEntries = "pending_delete_entries"
+	// OldPendingDeletes is the table that earlier versions have instead of PendingSegments and PendingEntries. It is not
+	// created, and need not exist.
+	OldPendingDeletes = "pending_deletes"
 	// InstanceClocks is the table of heartbeats, with which instances compare their clocks.
 	InstanceClocks = "instance_clocks"
 )
 
-// serviceTable is a table that the service itself needs. Its file in cql/ describes it.
+// serviceTable is a table that the service itself needs. Its file in cql/ describes it. A table without a file belongs to
+// earlier versions: it need not exist.
 type serviceTable struct {
 	name, file string
 	primaryKey string
@@ -22,14 +28,24 @@ type serviceTable struct {
 	remedy     string            // what an operator should do if the table differs
 }
 
+const remedyPending = "drop the table if UserInfo did not create it or if it is empty, and run `userinfo schema apply`"
+
 var serviceTables = []serviceTable{{
-	name: PendingDeletes, file: "005_pending_deletes.cql", primaryKey: "(bucket, collection, key)",
+	name: PendingSegments, file: "005_pending_delete_segments.cql", primaryKey: "(bucket, collection, segment)",
+	columns: map[string]string{"bucket": "int", "collection": "text", "segment": "text", "used": "bigint"},
+	remedy:  remedyPending,
+}, {
+	name: PendingEntries, file: "006_pending_delete_entries.cql", primaryKey: "(segment, key)",
+	columns: map[string]string{"segment": "text", "key": "blob", "tombstone": "bigint", "marker": "bigint", "marker_ttl": "int"},
+	remedy:  remedyPending,
+}, {
+	name: OldPendingDeletes, primaryKey: "(bucket, collection, key)",
 	columns: map[string]string{
 		"bucket": "int", "collection": "text", "key": "blob", "tombstone": "bigint", "marker": "bigint", "marker_ttl": "int",
 	},
-	remedy: "drop the table if UserInfo did not create it or if it is empty, and run `userinfo schema apply`",
+	remedy: "drop the table if UserInfo did not create it or if it is empty",
 }, {
-	name: InstanceClocks, file: "006_instance_clocks.cql", primaryKey: "(board, instance)",
+	name: InstanceClocks, file: "007_instance_clocks.cql", primaryKey: "(board, instance)",
 	columns: map[string]string{
 		"board": "int", "instance": "text", "datacentre": "text", "wrote": "bigint", "heard": "frozen<map<text, bigint>>",
 	},
@@ -48,6 +64,9 @@ func (t serviceTable) inspect(ctx context.Context, db DB, keyspace, create strin
 	if err != nil {
 		return nil, err
 	}
+	if live == nil && t.file == "" {
+		return nil, nil
+	}
 	if live == nil {
 		return []finding{fixable("table "+name, "a table", "none", create)}, nil
 	}
@@ -64,6 +83,10 @@ func (t serviceTable) inspect(ctx context.Context, db DB, keyspace, create strin
 			}
 			refuse("column "+name+"."+column, want, have)
 		}
+	}
+	if t.file == "" && len(found) == 0 {
+		found = append(found, warning("table "+name, "none", "the table of earlier versions", "when every instance has been upgraded and userinfo_pending_deletes "+
+			"has been 0 for some minutes in every datacentre, run DROP TABLE "+name))
 	}
 	return found, nil
 }

@@ -18,7 +18,7 @@ func (r refusal) Error() string { return fmt.Sprintf("refused with code %#x", in
 func (r refusal) Code() int     { return int(r) }
 
 // settingsQuery is the number of Check's statement that reads the settings.
-const settingsQuery = 10
+const settingsQuery = 13
 
 func failWith(statement int, err error) func(int) error {
 	return func(n int) error {

@@ -32,6 +32,7 @@ func TestSpec_ValidateRejectsMistakes(t *testing.T) {
 		{"a table that begins with a digit", func(s *schema.Spec) { s.Tables[0].Name = "1a" }, `table "1a": use a name`},
 		{"a table that begins with _", func(s *schema.Spec) { s.Tables[0].Name = "_a" }, `table "_a": use a name`},
 		{"a table that is the pending deletes'", func(s *schema.Spec) { s.Tables[0].Name = "pending_deletes" }, `table "pending_deletes": is reserved for the service`},
+		{"a table that is the segments'", func(s *schema.Spec) { s.Tables[0].Name = "pending_delete_segments" }, `table "pending_delete_segments": is reserved for the service`},
 		{"a table that is the clocks'", func(s *schema.Spec) { s.Tables[0].Name = "instance_clocks" }, `table "instance_clocks": is reserved for the service`},
 		{"an unknown layout", func(s *schema.Spec) { s.Tables[0].Layout = "wide" }, `layout "wide": use "userinfo" or "kask"`},
 		{"no largest TTL", func(s *schema.Spec) { s.Tables[0].MaxTTL = 0 }, "largest TTL 0s"},

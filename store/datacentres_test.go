@@ -32,6 +32,7 @@ type datacentres struct {
 	noWrites bool                // pending deletes can be neither recorded nor removed
 	noReads  map[int]bool        // buckets of pending deletes that cannot be listed
 
+	partReads map[int]bool // buckets whose first entry only can be listed
 	slowReads map[int]bool // buckets whose listing ends with its context
 	reads     map[int]int  // how often each bucket was listed
 
@@ -173,7 +174,7 @@ func (l localTable) pendingWritesFail() bool {
 
 func (l localTable) ListPending(ctx context.Context, bucket, limit int) ([]PendingDelete, error) {
 	l.cluster.mu.Lock()
-	fails, hangs := l.cluster.noReads[bucket], l.cluster.slowReads[bucket]
+	fails, part, hangs := l.cluster.noReads[bucket], l.cluster.partReads[bucket], l.cluster.slowReads[bucket]
 	l.cluster.reads[bucket]++
 	l.cluster.mu.Unlock()
 	if hangs {
@@ -182,6 +183,10 @@ func (l localTable) ListPending(ctx context.Context, bucket, limit int) ([]Pendi
 	}
 	if fails {
 		return nil, errNoDatacentre
+	}
+	if part {
+		page, _ := l.Memory.ListPending(ctx, bucket, 1)
+		return page, errNoDatacentre
 	}
 	return l.Memory.ListPending(ctx, bucket, limit)
 }

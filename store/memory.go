@@ -182,7 +182,7 @@ func (m *Memory) ListPending(ctx context.Context, bucket, limit int) ([]PendingD
 		if len(all) == limit {
 			break
 		}
-		all = append(all, PendingDelete{key, m.pending[bucket][key]})
+		all = append(all, PendingDelete{Key: key, Deletion: m.pending[bucket][key]})
 	}
 	return all, nil
 }

@@ -74,13 +74,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		replay: newReplayMetrics(),
 	}
 	reg.MustRegister(m.operations, m.touchesSkipped, m.unrecorded, m.hurried,
-		m.replay.pending, m.replay.oldest, m.replay.unreadable, m.replay.done, m.replay.failed)
+		m.replay.pending, m.replay.oldest, m.replay.unreadable, m.replay.unknown, m.replay.done, m.replay.failed)
 	return m
 }
 
 // replayMetrics are the metrics of the Replayer.
 type replayMetrics struct {
 	pending, oldest, unreadable prometheus.Gauge
+	unknown                     *prometheus.GaugeVec
 	done, failed                prometheus.Counter
 }
 
@@ -109,6 +110,10 @@ func newReplayMetrics() replayMetrics {
 			Name: "userinfo_pending_deletes_unreadable_buckets",
 			Help: "Buckets of pending deletes that could not be read in the last scan. Their deletes are not replayed.",
 		}),
+		unknown: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "userinfo_pending_deletes_unknown_collection",
+			Help: "Pending deletes of a collection that is not configured, by collection. Nothing finishes them. At most 64 of a bucket are counted.",
+		}, []string{"collection"}),
 		done: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_pending_deletes_done_total",
 			Help: "Pending deletes that this instance has replayed and that every datacentre has confirmed.",

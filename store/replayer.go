@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -18,14 +16,12 @@ const (
 	scanLimit = 64
 	// maxConcurrentReplays is how many deletes are replayed at the same time.
 	maxConcurrentReplays = 32
-	// maxConcurrentReads is how many buckets are read at the same time. So buckets that time out delay the others little.
-	maxConcurrentReads = 4
 	// replayTimeout limits reading a bucket, and replaying a delete. It is longer than Cassandra's write timeout (2 s),
 	// because it takes that long to notice that a datacentre has just become unreachable.
 	replayTimeout = 5 * time.Second
 )
 
-// ReplayerOptions are the dependencies of a Replayer. All fields are required.
+// ReplayerOptions are the dependencies of a Replayer. All fields are required, except Unknown.
 type ReplayerOptions struct {
 	// Now is the clock that timestamps writes.
 	Now func() time.Time
@@ -33,13 +29,16 @@ type ReplayerOptions struct {
 	Random  func(n int) int
 	Log     *slog.Logger
 	Metrics *Metrics
+	// Unknown returns the pending deletes of collections that are not configured. They are counted, not replayed: nobody
+	// knows the table of such a collection.
+	Unknown func(context.Context) ([]PendingList, error)
 }
 
 // PendingList is a list of pending deletes that a Replayer works off.
 type PendingList struct {
-	// Collection is the name of the collection, for the log.
-	Collection string
-	Deletes    PendingDeletes
+	// Collection and Table are names for the log. A collection may have lists in several tables.
+	Collection, Table string
+	Deletes           PendingDeletes
 	// Rest is how long a bucket that was empty is not read again. 0 means that every scan reads it.
 	Rest time.Duration
 }
@@ -56,19 +55,7 @@ type Replayer struct {
 	buckets []*bucket
 	options ReplayerOptions
 	waiting bool // the last complete scan left deletes pending
-}
-
-// bucket is one bucket of a PendingList, and what is known about it.
-type bucket struct {
-	list   *PendingList
-	number int
-
-	known    bool      // it has been read at least once
-	left     int       // entries that were left after it was last read
-	oldest   int64     // the smallest Deletion.Marker of these entries
-	err      error     // of the last attempt to read it
-	named    bool      // the log has named err
-	notUntil time.Time // it is not read before this time
+	unknown unknownCollections
 }
 
 // NewReplayer returns a Replayer for these lists. It does nothing before Run.
@@ -86,7 +73,9 @@ func NewReplayer(lists []PendingList, options ReplayerOptions) *Replayer {
 // finished, a later scan, perhaps of another instance, tries it again.
 func (r *Replayer) Run(ctx context.Context) {
 	for {
-		if again := r.scan(ctx); again {
+		again := r.scan(ctx)
+		r.countUnknown(ctx)
+		if again {
 			continue
 		}
 		pause := scanInterval*4/5 + time.Duration(r.options.Random(int(scanInterval*2/5)))
@@ -128,49 +117,6 @@ func (r *Replayer) scan(ctx context.Context) (again bool) {
 	r.reportUnreadable(ctx)
 	r.report(ctx, result)
 	return more && result.err == nil
-}
-
-// readBuckets reads all buckets that are due, some at the same time. It returns their pages by the bucket's index: nil
-// for a bucket that is empty, not due or cannot be read.
-func (r *Replayer) readBuckets(ctx context.Context) [][]PendingDelete {
-	pages := make([][]PendingDelete, len(r.buckets))
-	places := make(chan struct{}, maxConcurrentReads)
-	var reads sync.WaitGroup
-	for i, b := range r.buckets {
-		if time.Now().Before(b.notUntil) {
-			continue
-		}
-		places <- struct{}{}
-		reads.Go(func() {
-			pages[i] = r.read(ctx, b)
-			<-places
-		})
-	}
-	reads.Wait()
-	return pages
-}
-
-// read returns up to scanLimit entries of a bucket. If it fails, what is known about the bucket stays as it was, except
-// err.
-//
-// It reads the time from the machine, not from ReplayerOptions.Now: a clock that is set back must not stop the scans.
-func (r *Replayer) read(ctx context.Context, b *bucket) []PendingDelete {
-	limited, cancel := context.WithTimeout(ctx, replayTimeout)
-	defer cancel()
-	page, err := b.list.Deletes.ListPending(limited, b.number, scanLimit)
-	if ctx.Err() != nil {
-		return nil // the Replayer stops; this says nothing about the bucket
-	}
-	if b.err = err; err != nil {
-		r.options.Metrics.replay.failed.Inc()
-		b.notUntil = time.Now().Add(scanInterval * 4 / 5) // not in a scan that follows at once
-		return nil
-	}
-	b.known, b.named, b.left, b.oldest = true, false, 0, 0
-	if len(page) == 0 {
-		b.notUntil = time.Now().Add(b.list.Rest)
-	}
-	return page
 }
 
 // replayPage replays a page until one replay fails. The first replay of a scan runs alone: while a datacentre is
@@ -233,13 +179,6 @@ func (d Deletion) remaining(now time.Time) Deletion {
 	return d
 }
 
-func (b *bucket) addLeft(p PendingDelete) {
-	if b.left == 0 || p.Marker < b.oldest {
-		b.oldest = p.Marker
-	}
-	b.left++
-}
-
 // report publishes and logs how many deletes are pending. A bucket that cannot be read counts as it was last read. If a
 // bucket has never been read, the gauges are NaN: unknown. report logs only changes.
 func (r *Replayer) report(ctx context.Context, result scanResult) {
@@ -264,29 +203,6 @@ func (r *Replayer) report(ctx context.Context, result scanResult) {
 		r.options.Log.InfoContext(ctx, "all pending deletes are done", "last", result.done)
 	}
 	r.waiting = left > 0 || r.waiting && !complete
-}
-
-// reportUnreadable counts the buckets that cannot be read. It logs each once, until it can be read again.
-func (r *Replayer) reportUnreadable(ctx context.Context) {
-	var unreadable float64
-	var names []string
-	var cause error
-	for _, b := range r.buckets {
-		if b.err == nil {
-			continue
-		}
-		unreadable++
-		if !b.named {
-			names, cause, b.named = append(names, fmt.Sprintf("%s/%d", b.list.Collection, b.number)), b.err, true
-		}
-	}
-	r.options.Metrics.replay.unreadable.Set(unreadable)
-	if len(names) > 0 {
-		slices.Sort(names)
-		r.options.Log.ErrorContext(ctx, "pending deletes cannot be read in some buckets and wait there; the other buckets are replayed; reading is tried again every few seconds; "+
-			"if it goes on failing although Cassandra's nodes are up, do what docs/operations.md says about userinfo_pending_deletes_unreadable_buckets",
-			"buckets", strings.Join(names, " "), "error", cause.Error())
-	}
 }
 
 func shuffle[T any](all []T, random func(int) int) {

@@ -67,10 +67,15 @@ func (s *service) openCassandra(ctx context.Context) (*database, error) {
 // replay replays pending deletes until ctx ends.
 func (s *service) replay(ctx context.Context, c *cassandra.Session) {
 	var pending []store.PendingList
+	var names []string
 	for _, k := range s.config.Collections {
+		names = append(names, k.Name)
 		pending = append(pending, c.Table(k.StoreConfig()).PendingLists()...)
 	}
-	store.NewReplayer(pending, store.ReplayerOptions{Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics}).Run(ctx)
+	store.NewReplayer(pending, store.ReplayerOptions{
+		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics,
+		Unknown: func(ctx context.Context) ([]store.PendingList, error) { return c.UnknownPendingLists(ctx, names) },
+	}).Run(ctx)
 }
 
 // watchClocks compares this instance's clock with those of the other instances and the nodes until ctx ends. The instance's

@@ -59,6 +59,8 @@ type Options struct {
 
 	// Tuned applies the settings of deploy/cassandra to every node.
 	Tuned bool
+	// YAML is text that is added to every node's cassandra.yaml.
+	YAML string
 	// SmallDisk gives every node a data disk of 768 MB and a commit log disk of 512 MB, both in this machine's memory, so
 	// that FillDisk can fill the data disk. Only what is written takes memory.
 	SmallDisk bool

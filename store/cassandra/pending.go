@@ -2,54 +2,196 @@ package cassandra
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
+
+	"github.com/gocql/gocql"
 
 	"userinfo/access"
 	"userinfo/store"
+	"userinfo/store/cassandra/coordinator"
 )
 
-// Each keyspace has one table of pending deletes:
+// Pending deletes are in segments. A segment is a partition that one process fills with at most segmentSize entries. A
+// second table lists the segments that may have entries:
 //
-//	pending_deletes   bucket int, collection text, key blob, tombstone bigint, marker bigint, marker_ttl int,
-//	                  PRIMARY KEY (bucket, collection, key)
+//	pending_delete_segments   bucket int, collection text, segment text, used bigint,
+//	                          PRIMARY KEY (bucket, collection, segment)
+//	pending_delete_entries    segment text, key blob, tombstone bigint, marker bigint, marker_ttl int,
+//	                          PRIMARY KEY (segment, key)
+//
+// So a read of a segment crosses at most segmentSize tombstones, however many entries there were, and a segment whose
+// entries are all done is not read again. A read of a bucket's list of segments crosses one tombstone for every
+// segmentSize entries that were done recently. Both stay below Cassandra's tombstone_failure_threshold (100,000) up to
+// 100 million entries in a bucket, even if no compaction ever runs.
+//
+// No entry that was recorded is lost. This does not depend on clocks or on the order in which datacentres get writes:
+//
+//  1. RecordPending writes the entry, waits until it is confirmed, and then writes the segment's row with a timestamp
+//     that it takes only now. A row is written by one process only, with growing timestamps: the column used.
+//  2. A segment's row is removed only after these steps, in this order: read the row; read the segment at EACH_QUORUM and
+//     find no entry; remove the row with the timestamp used that was read.
+//  3. If the entry was confirmed before the segment was read, that read finds it, in whatever datacentre it was confirmed.
+//     If it was confirmed later, then its row has a later timestamp than the removal, and stays.
 //
 // An entry has no TTL: while a datacentre is cut off, touches there can keep the deleted value alive for any time.
+// A row that reappears after gc_grace_seconds does no harm: an entry is replayed once more, and a segment without entries
+// is removed once more.
+//
+// Earlier versions had one table; see oldPendingDeletes.
 
-// RecordPending implements store.Rows.
+// Names of the tables. See package schema.
+const (
+	segmentTable = "pending_delete_segments"
+	entryTable   = "pending_delete_entries"
+)
+
+const (
+	// segmentSize is the largest number of entries in a segment. Cassandra logs a warning above 1,000 tombstones
+	// (tombstone_warn_threshold).
+	segmentSize = 1000
+	// maxSegments is how many segments of a bucket are looked at in one call of ListPending.
+	maxSegments = 100
+	// segmentTimeout limits the read of one segment, so that one that cannot be read does not take the time of the others.
+	segmentTimeout = time.Second
+)
+
+// RecordPending implements store.Rows. If it fails, the entry may be recorded all the same. Later entries then go to
+// another segment, which other nodes may hold.
 func (t *Table) RecordPending(ctx context.Context, key access.Key, d store.Deletion) error {
 	bucket := store.PendingBucket(key)
-	return t.exec(ctx, intPolicy(bucket), t.cql.recordPending,
-		d.Tombstone, d.Tombstone, d.Marker, seconds(d.MarkerTTL), bucket, t.collection, []byte(key))
+	s := t.segments.forEntry(bucket, d)
+	err := t.exec(ctx, textPolicy(s.name), t.cql.recordPending,
+		d.Tombstone, d.Tombstone, d.Marker, seconds(d.MarkerTTL), s.name, []byte(key))
+	if err == nil {
+		used := s.nextUse(d.Marker) // not earlier: see invariant 1 above
+		err = t.exec(ctx, intPolicy(bucket), t.cql.listSegment, used, used, bucket, t.collection, s.name)
+	}
+	if err != nil {
+		t.segments.leave(bucket, s)
+	}
+	return err
 }
 
 // RemovePending implements store.PendingDeletes.
 func (t *Table) RemovePending(ctx context.Context, p store.PendingDelete) error {
-	bucket := store.PendingBucket(p.Key)
-	return t.exec(ctx, intPolicy(bucket), t.cql.removePending, p.Tombstone, bucket, t.collection, []byte(p.Key))
+	return t.exec(ctx, textPolicy(p.Segment), t.cql.removePending, p.Tombstone, p.Segment, []byte(p.Key))
 }
 
-// ListPending implements store.PendingDeletes.
+// ListPending implements store.PendingDeletes. Half of the entries are from the oldest segment, and the others from
+// segments that change with every call. So the age of the oldest entry is known, and entries that cannot be replayed do
+// not hide the others.
 func (t *Table) ListPending(ctx context.Context, bucket, limit int) ([]store.PendingDelete, error) {
-	return run(ctx, t.runner, intPolicy(bucket), func(ctx context.Context) ([]store.PendingDelete, error) {
-		rows := t.query(ctx, t.cql.listPending, bucket, t.collection, limit).Iter().Scanner()
-		var all []store.PendingDelete
+	segments, err := t.listSegments(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	if len(segments) > 2 {
+		others := segments[1:]
+		turn := int(t.lists.Add(1)) % len(others)
+		segments = slices.Concat(segments[:1], others[turn:], others[:turn])
+	}
+	var all, last []store.PendingDelete
+	finish := true
+	for i, s := range segments {
+		if len(all) >= limit {
+			break
+		}
+		page, failed := t.readSegment(ctx, bucket, s, limit-len(all), &finish)
+		if failed != nil && err == nil {
+			err = fmt.Errorf("segment %s: %w", s.name, failed)
+		}
+		if half := (limit + 1) / 2; i == 0 && len(segments) > 1 && len(page) > half {
+			page, last = page[:half], page[half:]
+		}
+		all = append(all, page...)
+	}
+	return append(all, last[:min(len(last), limit-len(all))]...), err
+}
+
+// listedSegment is a row of pending_delete_segments.
+type listedSegment struct {
+	name string
+	used int64
+}
+
+func (t *Table) listSegments(ctx context.Context, bucket int) ([]listedSegment, error) {
+	return run(ctx, t.runner, intPolicy(bucket), func(ctx context.Context) ([]listedSegment, error) {
+		rows := t.query(ctx, t.cql.listSegments, bucket, t.collection, maxSegments).Iter().Scanner()
+		var all []listedSegment
 		for rows.Next() {
-			var (
-				key []byte
-				ttl int
-				p   store.PendingDelete
-			)
-			if err := rows.Scan(&key, &p.Tombstone, &p.Marker, &ttl); err != nil {
+			var s listedSegment
+			if err := rows.Scan(&s.name, &s.used); err != nil {
 				return nil, err
 			}
-			p.Key, p.MarkerTTL = access.Key(key), time.Duration(ttl)*time.Second
-			all = append(all, p)
+			all = append(all, s)
 		}
 		return all, rows.Err()
 	})
 }
 
-// PendingLists returns the collection's pending deletes for a store.Replayer.
+// readSegment returns up to limit entries of a segment. If finish is true and the segment has no entries, its row is
+// removed. If another datacentre cannot be asked whether it has entries, readSegment sets finish to false.
+func (t *Table) readSegment(ctx context.Context, bucket int, s listedSegment, limit int, finish *bool) ([]store.PendingDelete, error) {
+	entries, err := t.readEntries(ctx, s.name, limit, gocql.LocalQuorum)
+	if err != nil || len(entries) > 0 || !*finish {
+		return entries, err
+	}
+	entries, err = t.readEntries(ctx, s.name, limit, gocql.EachQuorum)
+	if err != nil {
+		*finish = false
+		return nil, nil
+	}
+	if len(entries) == 0 {
+		_ = t.unlistSegment(ctx, bucket, s) // the next scan tries it again
+	}
+	return entries, nil
+}
+
+// unlistSegment removes a segment's row, unless the segment was used after the row was read.
+func (t *Table) unlistSegment(ctx context.Context, bucket int, s listedSegment) error {
+	return t.exec(ctx, intPolicy(bucket), t.cql.unlistSegment, s.used, bucket, t.collection, s.name)
+}
+
+func (t *Table) readEntries(ctx context.Context, segment string, limit int, c gocql.Consistency) ([]store.PendingDelete, error) {
+	ctx, cancel := context.WithTimeout(ctx, segmentTimeout)
+	defer cancel()
+	policy := textPolicy(segment)
+	policy.EachQuorum = c == gocql.EachQuorum
+	return run(ctx, t.runner, policy, func(ctx context.Context) ([]store.PendingDelete, error) {
+		return scanEntries(t.query(ctx, t.cql.listEntries, segment, limit).Consistency(c), segment)
+	})
+}
+
+// scanEntries runs a query for the columns key, tombstone, marker and marker_ttl.
+func scanEntries(q *gocql.Query, segment string) ([]store.PendingDelete, error) {
+	rows := q.Iter().Scanner()
+	var all []store.PendingDelete
+	for rows.Next() {
+		var (
+			key []byte
+			ttl int
+			p   = store.PendingDelete{Segment: segment}
+		)
+		if err := rows.Scan(&key, &p.Tombstone, &p.Marker, &ttl); err != nil {
+			return nil, err
+		}
+		p.Key, p.MarkerTTL = access.Key(key), time.Duration(ttl)*time.Second
+		all = append(all, p)
+	}
+	return all, rows.Err()
+}
+
+// textPolicy returns the policy for a table whose partition key is a text.
+func textPolicy(partition string) coordinator.CallPolicy {
+	return coordinator.CallPolicy{PartitionKey: []byte(partition)}
+}
+
+// PendingLists returns the collection's pending deletes for a store.Replayer, those of earlier versions included.
 func (t *Table) PendingLists() []store.PendingList {
-	return []store.PendingList{{Collection: t.collection, Deletes: t}}
+	return []store.PendingList{
+		{Collection: t.collection, Table: segmentTable, Deletes: t},
+		{Collection: t.collection, Table: oldPendingTable, Deletes: oldPendingDeletes{t}, Rest: time.Minute},
+	}
 }

@@ -3,17 +3,22 @@ package cassandra
 // statements are the CQL statements of a Table.
 type statements struct {
 	read, readMarker, ready, write, deleteValue, writeMarker string
-	recordPending, listPending, removePending                string
+	recordPending, removePending, listEntries                string
+	listSegment, unlistSegment, listSegments, nextCollection string
+	listOldPending, removeOldPending, nextOldCollection      string
 }
 
 func newStatements(keyspace, table string, hasMarker bool) statements {
 	name := quoteName(keyspace, table)
-	pending := quoteName(keyspace, "pending_deletes")
+	segments, entries, old := quoteName(keyspace, segmentTable), quoteName(keyspace, entryTable), quoteName(keyspace, oldPendingTable)
 	marker := ""
 	if hasMarker {
 		marker = ", gone"
 	}
-	const bucket = " WHERE bucket = ? AND collection = ?"
+	const (
+		bucket  = " WHERE bucket = ? AND collection = ?"
+		between = " WHERE bucket = ? AND collection > ? AND collection < ? LIMIT 1"
+	)
 	return statements{
 		read:        "SELECT value, TTL(value), WRITETIME(value)" + marker + " FROM " + name + " WHERE key = ?",
 		readMarker:  "SELECT gone FROM " + name + " WHERE key = ?",
@@ -23,9 +28,18 @@ func newStatements(keyspace, table string, hasMarker bool) statements {
 		writeMarker: "UPDATE " + name + " USING TIMESTAMP ? AND TTL ? SET gone = true WHERE key = ?",
 
 		// TTL 0 overrides the table's default_time_to_live, if it has one.
-		recordPending: "UPDATE " + pending + " USING TIMESTAMP ? AND TTL 0 SET tombstone = ?, marker = ?, marker_ttl = ?" + bucket + " AND key = ?",
-		listPending:   "SELECT key, tombstone, marker, marker_ttl FROM " + pending + bucket + " LIMIT ?",
-		removePending: "DELETE FROM " + pending + " USING TIMESTAMP ?" + bucket + " AND key = ?",
+		recordPending: "UPDATE " + entries + " USING TIMESTAMP ? AND TTL 0 SET tombstone = ?, marker = ?, marker_ttl = ? WHERE segment = ? AND key = ?",
+		removePending: "DELETE FROM " + entries + " USING TIMESTAMP ? WHERE segment = ? AND key = ?",
+		listEntries:   "SELECT key, tombstone, marker, marker_ttl FROM " + entries + " WHERE segment = ? LIMIT ?",
+
+		listSegment:    "UPDATE " + segments + " USING TIMESTAMP ? AND TTL 0 SET used = ?" + bucket + " AND segment = ?",
+		unlistSegment:  "DELETE FROM " + segments + " USING TIMESTAMP ?" + bucket + " AND segment = ?",
+		listSegments:   "SELECT segment, used FROM " + segments + bucket + " LIMIT ?",
+		nextCollection: "SELECT collection FROM " + segments + between,
+
+		listOldPending:    "SELECT key, tombstone, marker, marker_ttl FROM " + old + bucket + " LIMIT ?",
+		removeOldPending:  "DELETE FROM " + old + " USING TIMESTAMP ?" + bucket + " AND key = ?",
+		nextOldCollection: "SELECT collection FROM " + old + between,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -24,17 +25,21 @@ import (
 // The column gone is the marker of a delete. Rows are written with UPDATE, never with INSERT: a row without a row
 // marker disappears together with its last cell.
 //
-// A Table also adds, lists and removes the collection's pending deletes. These are in a table of their own, which all
+// A Table also adds, lists and removes the collection's pending deletes. These are in tables of their own, which all
 // collections of the keyspace share.
 //
 // All methods are safe for concurrent use. All errors wrap store.ErrUnavailable, except store.ErrTooLarge.
 type Table struct {
 	driver     *gocql.Session
 	runner     *coordinator.Runner
+	keyspace   string
 	collection string
 	textKeys   bool // the key column is text
 	hasMarker  bool // there is a gone column
 	cql        statements
+
+	segments openSegments  // of pending deletes
+	lists    atomic.Uint32 // calls of ListPending
 }
 
 var (
@@ -45,7 +50,7 @@ var (
 func newTable(driver *gocql.Session, r *coordinator.Runner, keyspace string, c store.CollectionConfig) *Table {
 	hasMarker := c.Layout.HasMarker(c.Fence)
 	return &Table{
-		driver: driver, runner: r, collection: c.Name,
+		driver: driver, runner: r, keyspace: keyspace, collection: c.Name,
 		textKeys: c.Layout == store.LayoutKask, hasMarker: hasMarker,
 		cql: newStatements(keyspace, c.Table, hasMarker),
 	}

@@ -27,13 +27,17 @@ func TestTable_ErrorsAreUnavailable(t *testing.T) {
 	_, read := table.Read(ctx, "key")
 	_, deleted := table.Deleted(ctx, "key")
 	_, list := table.ListPending(ctx, 0, 1)
+	old := oldPendingDeletes{table}
+	_, listOld := old.ListPending(ctx, 0, 1)
 	for name, err := range map[string]error{
-		"Read": read, "Deleted": deleted, "ListPending": list,
+		"Read": read, "Deleted": deleted, "ListPending": list, "ListPending of earlier versions": listOld,
 		"Write":         table.Write(ctx, "key", nil, 1, time.Second),
 		"Delete":        table.Delete(ctx, "key", store.Deletion{}, store.EachQuorum),
 		"RecordPending": table.RecordPending(ctx, "key", store.Deletion{}),
 		"RemovePending": table.RemovePending(ctx, store.PendingDelete{}),
-		"Ready":         table.Ready(ctx),
+
+		"RemovePending of earlier versions": old.RemovePending(ctx, store.PendingDelete{}),
+		"Ready":                             table.Ready(ctx),
 	} {
 		if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s returned %v, want store.ErrUnavailable and the context's error", name, err)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"reflect"
@@ -15,6 +16,9 @@ import (
 	"userinfo/access"
 	"userinfo/store"
 )
+
+// longList is how many entries a long list has: more than ListPending returns at once.
+const longList = 2500
 
 // RunPendingDeletes tests the pending deletes of a table, and that a Replayer works them off. Each collection that open
 // gets has a name of its own.
@@ -34,9 +38,10 @@ func RunPendingDeletes(t *testing.T, open func(store.CollectionConfig) Table) {
 				p.record(key, d)
 			}
 			p.want("after recording", want)
-			for key, d := range want {
-				p.remove(key, d)
-				p.remove(key, d)
+			for key := range want {
+				found := p.entries(key)
+				p.removeAll(found)
+				p.removeAll(found)
 			}
 			p.want("after removing", none)
 		},
@@ -51,13 +56,45 @@ func RunPendingDeletes(t *testing.T, open func(store.CollectionConfig) Table) {
 		},
 		"removing an earlier delete of a key keeps a later one": func(_ *testing.T, p pendingTable) {
 			p.record("a", first)
+			earlier := p.entries("a")
 			p.record("a", later)
-			p.remove("a", first)
+			p.removeAll(earlier)
 			p.want("removed after the later one was recorded", map[access.Key]store.Deletion{"a": later})
 			p.record("b", first)
-			p.remove("b", first)
+			p.remove("b")
 			p.record("b", later)
 			p.want("removed before the later one was recorded", map[access.Key]store.Deletion{"a": later, "b": later})
+		},
+		"an entry that is recorded after many were removed is listed": func(_ *testing.T, p pendingTable) {
+			for round := range 3 {
+				key := access.Key(fmt.Sprint("round ", round))
+				p.record(key, first)
+				p.want("recorded", map[access.Key]store.Deletion{key: first})
+				p.remove(key)
+				p.want("removed", none)
+				p.want("removed, listed again", none)
+			}
+		},
+		"all entries of a long list are listed in turn": func(t *testing.T, p pendingTable) {
+			want := make(map[access.Key]bool)
+			var recording sync.WaitGroup
+			for n := range longList {
+				key := access.Key(fmt.Sprintf("long:%04d", n))
+				want[key] = true
+				recording.Go(func() { p.record(key, first) })
+			}
+			recording.Wait()
+			for len(want) > 0 {
+				found := p.entries("")
+				if len(found) == 0 {
+					t.Fatalf("%d of %d entries were not listed", len(want), longList)
+				}
+				for _, entry := range found {
+					delete(want, entry.Key)
+				}
+				p.removeAll(found)
+			}
+			p.want("after all were removed", none)
 		},
 		"a list has at most as many entries as asked for": func(t *testing.T, p pendingTable) {
 			p.record("a", first)
@@ -91,21 +128,13 @@ type pendingTable struct {
 func (p pendingTable) record(key access.Key, d store.Deletion) {
 	p.Helper()
 	if err := p.RecordPending(p.Context(), key, d); err != nil {
-		p.Fatal(err)
+		p.Error(err)
 	}
 }
 
-func (p pendingTable) remove(key access.Key, d store.Deletion) {
+// entries returns up to 100 entries of each bucket, or only those of a key.
+func (p pendingTable) entries(only access.Key) (found []store.PendingDelete) {
 	p.Helper()
-	if err := p.RemovePending(p.Context(), store.PendingDelete{Key: key, Deletion: d}); err != nil {
-		p.Fatal(err)
-	}
-}
-
-// list returns the entries of all buckets.
-func (p pendingTable) list() map[access.Key]store.Deletion {
-	p.Helper()
-	found := make(map[access.Key]store.Deletion)
 	for bucket := range store.PendingBuckets {
 		page, err := p.ListPending(p.Context(), bucket, 100)
 		if err != nil {
@@ -115,6 +144,39 @@ func (p pendingTable) list() map[access.Key]store.Deletion {
 			if right := store.PendingBucket(entry.Key); right != bucket {
 				p.Errorf("bucket %d has an entry of bucket %d", bucket, right)
 			}
+			if only == "" || entry.Key == only {
+				found = append(found, entry)
+			}
+		}
+	}
+	return found
+}
+
+// remove removes all entries of a key.
+func (p pendingTable) remove(key access.Key) {
+	p.Helper()
+	p.removeAll(p.entries(key))
+}
+
+func (p pendingTable) removeAll(entries []store.PendingDelete) {
+	p.Helper()
+	var removing sync.WaitGroup
+	for _, entry := range entries {
+		removing.Go(func() {
+			if err := p.RemovePending(p.Context(), entry); err != nil {
+				p.Error(err)
+			}
+		})
+	}
+	removing.Wait()
+}
+
+// list returns for each key the entry with the largest tombstone.
+func (p pendingTable) list() map[access.Key]store.Deletion {
+	p.Helper()
+	found := make(map[access.Key]store.Deletion)
+	for _, entry := range p.entries("") {
+		if d, ok := found[entry.Key]; !ok || entry.Tombstone > d.Tombstone {
 			found[entry.Key] = entry.Deletion
 		}
 	}

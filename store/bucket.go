@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxConcurrentReads is how many buckets are read at the same time. So buckets that time out delay the others little.
+const maxConcurrentReads = 4
+
+// bucket is one bucket of a PendingList, and what is known about it.
+type bucket struct {
+	list   *PendingList
+	number int
+
+	known    bool      // it has been read at least once
+	left     int       // entries that were left after it was last read
+	oldest   int64     // the smallest Deletion.Marker of these entries
+	err      error     // of the last attempt to read it
+	named    bool      // the log has named err
+	notUntil time.Time // it is not read before this time
+}
+
+// readBuckets reads all buckets that are due, some at the same time. It returns their pages by the bucket's index: nil
+// for a bucket that is empty, not due or cannot be read.
+func (r *Replayer) readBuckets(ctx context.Context) [][]PendingDelete {
+	pages := make([][]PendingDelete, len(r.buckets))
+	places := make(chan struct{}, maxConcurrentReads)
+	var reads sync.WaitGroup
+	for i, b := range r.buckets {
+		if time.Now().Before(b.notUntil) {
+			continue
+		}
+		places <- struct{}{}
+		reads.Go(func() {
+			pages[i] = r.read(ctx, b)
+			<-places
+		})
+	}
+	reads.Wait()
+	return pages
+}
+
+// read returns up to scanLimit entries of a bucket. If it cannot read all of them, what is known about the bucket stays as
+// it was, except err.
+//
+// It reads the time from the machine, not from ReplayerOptions.Now: a clock that is set back must not stop the scans.
+func (r *Replayer) read(ctx context.Context, b *bucket) []PendingDelete {
+	limited, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
+	page, err := b.list.Deletes.ListPending(limited, b.number, scanLimit)
+	if ctx.Err() != nil {
+		return nil // the Replayer stops; this says nothing about the bucket
+	}
+	if b.err = err; err != nil {
+		r.options.Metrics.replay.failed.Inc()
+		b.notUntil = time.Now().Add(scanInterval * 4 / 5) // not in a scan that follows at once
+		return page
+	}
+	b.known, b.named, b.left, b.oldest = true, false, 0, 0
+	if len(page) == 0 {
+		b.notUntil = time.Now().Add(b.list.Rest)
+	}
+	return page
+}
+
+// name returns the bucket's name for the log.
+func (b *bucket) name() string {
+	name := fmt.Sprintf("%s/%d", b.list.Collection, b.number)
+	if b.list.Table != "" {
+		name += " in " + b.list.Table
+	}
+	return name
+}
+
+// addLeft counts an entry that is left, if the bucket was read completely.
+func (b *bucket) addLeft(p PendingDelete) {
+	if b.err != nil {
+		return
+	}
+	if b.left == 0 || p.Marker < b.oldest {
+		b.oldest = p.Marker
+	}
+	b.left++
+}
+
+// reportUnreadable counts the buckets that cannot be read. It logs each once, until it can be read again.
+func (r *Replayer) reportUnreadable(ctx context.Context) {
+	var unreadable float64
+	var names []string
+	var cause error
+	for _, b := range r.buckets {
+		if b.err == nil {
+			continue
+		}
+		unreadable++
+		if !b.named {
+			names, cause, b.named = append(names, b.name()), b.err, true
+		}
+	}
+	r.options.Metrics.replay.unreadable.Set(unreadable)
+	if len(names) > 0 {
+		slices.Sort(names)
+		r.options.Log.ErrorContext(ctx, "pending deletes cannot be read in some buckets and wait there; the other buckets are replayed; reading is tried again every few seconds; "+
+			"if it goes on failing although Cassandra's nodes are up, do what docs/operations.md says about userinfo_pending_deletes_unreadable_buckets",
+			"buckets", strings.Join(names, ", "), "error", cause.Error())
+	}
+}

@@ -1,0 +1,67 @@
+package cassandra
+
+import (
+	"context"
+	"slices"
+
+	"userinfo/store"
+)
+
+// maxUnknown is how many unknown collections are found at most.
+const maxUnknown = 100
+
+// UnknownPendingLists returns the pending deletes of collections that are not among known, at most 100 collections. It
+// reads no entry of a known collection, so that the tombstones of their entries do not matter.
+func (s *Session) UnknownPendingLists(ctx context.Context, known []string) ([]store.PendingList, error) {
+	t := newTable(s.driver, s.runner, s.keyspace, store.CollectionConfig{})
+	statements := []string{t.cql.nextCollection}
+	exists, err := t.tableExists(ctx, oldPendingTable)
+	if err != nil {
+		return nil, err
+	}
+	if exists {
+		statements = append(statements, t.cql.nextOldCollection)
+	}
+	known = slices.Sorted(slices.Values(known))
+	var unknown []string
+	for _, cql := range statements {
+		for bucket := range store.PendingBuckets {
+			if unknown, err = t.findUnknown(ctx, cql, bucket, known, unknown); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var lists []store.PendingList
+	for _, name := range unknown {
+		lists = append(lists, s.Table(store.CollectionConfig{Name: name}).PendingLists()...)
+	}
+	return lists, nil
+}
+
+// findUnknown adds the collections of one bucket that are neither known nor found. cql returns a collection between two
+// names. known is sorted.
+func (t *Table) findUnknown(ctx context.Context, cql string, bucket int, known, found []string) ([]string, error) {
+	const afterAll = "\U0010FFFF" // sorts after every name
+	after := ""
+	for _, before := range append(slices.Clone(known), afterAll) {
+		for len(found) < maxUnknown {
+			name, err := run(ctx, t.runner, intPolicy(bucket), func(ctx context.Context) (name string, err error) {
+				rows := t.query(ctx, cql, bucket, after, before).Iter()
+				rows.Scan(&name)
+				return name, rows.Close()
+			})
+			if err != nil {
+				return nil, err
+			}
+			if name == "" {
+				break
+			}
+			if !slices.Contains(found, name) {
+				found = append(found, name)
+			}
+			after = name
+		}
+		after = before
+	}
+	return found, nil
+}
