@@ -7,10 +7,15 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+
+	"userinfo/store/cassandra/coordinator"
 )
 
 // adminTimeout replaces Config.Timeout in an Admin: after a schema change, all nodes have to agree.
 const adminTimeout = 20 * time.Second
+
+// maxAdminSends is how many requests one statement of an Admin may send, for instance to get all pages of a result.
+const maxAdminSends = 1000
 
 // Admin runs statements that describe or change the schema. It implements schema.DB.
 //
@@ -41,7 +46,7 @@ func (a *Admin) Close() { closeDriver(a.driver) }
 // Query runs one statement at LOCAL_ONE and returns its rows by column name. args are the values to bind. A statement
 // that changes the schema returns when the nodes agree on the new schema.
 func (a *Admin) Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error) {
-	return queryMaps(a.driver.Query(cql, args...).WithContext(ctx))
+	return queryMaps(a.driver.Query(cql, args...).WithContext(coordinator.LimitSends(ctx, maxAdminSends)))
 }
 
 // queryMaps runs a query and returns its rows by column name.

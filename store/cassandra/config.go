@@ -50,6 +50,7 @@ func driverConfig(c Config, l *login, log *slog.Logger) *gocql.ClusterConfig {
 	d.ProtoVersion = protocolVersion
 	d.AuthProvider = l.authenticator
 	d.ConnectObserver = l
+	d.StreamObserver = sendCounter{}
 	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout}
 	d.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)
 	turnOffEvents(d)

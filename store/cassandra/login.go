@@ -40,7 +40,7 @@ type login struct {
 
 // nodeLogin is what is known about the logins to one node.
 type nodeLogin struct {
-	sent       secret // in the last connection attempt; zero if the node did not ask
+	sent       secret // last; zero if the node has never asked
 	failure    error  // of the last connection attempt; nil if it logged in
 	loggedText string // the last failure in the log
 	loggedSent secret
@@ -70,9 +70,7 @@ func newLogin(c Config, refused prometheus.Counter, log *slog.Logger, now func()
 
 // authenticator returns the authenticator of a new connection. It is gocql's AuthProvider.
 func (l *login) authenticator(host *gocql.HostInfo) (gocql.Authenticator, error) {
-	address := host.ConnectAddress().String()
-	l.setSent(address, secret{})
-	return conversation{login: l, address: address}, nil
+	return conversation{login: l, address: host.ConnectAddress().String()}, nil
 }
 
 // node returns what is known about a node, and creates it on first use. The caller holds mu.

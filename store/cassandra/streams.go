@@ -8,6 +8,8 @@ import (
 
 	"github.com/gocql/gocql"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/store/cassandra/coordinator"
 )
 
 // streamCounter counts the requests that Cassandra has not answered yet. The driver calls them streams; a connection has
@@ -26,10 +28,31 @@ var _ gocql.StreamObserver = (*streamCounter)(nil)
 
 func newStreamCounter(g prometheus.Gauge) *streamCounter { return &streamCounter{gauge: g} }
 
-// StreamContext implements gocql.StreamObserver.
-func (c *streamCounter) StreamContext(context.Context) gocql.StreamObserverContext {
+// StreamContext implements gocql.StreamObserver. The driver calls it before it sends a request.
+func (c *streamCounter) StreamContext(ctx context.Context) gocql.StreamObserverContext {
+	coordinator.CountSend(ctx)
 	return &stream{counter: c}
 }
+
+// sendCounter only counts the requests of each statement. It implements gocql.StreamObserver.
+type sendCounter struct{}
+
+var _ gocql.StreamObserver = sendCounter{}
+
+// StreamContext implements gocql.StreamObserver.
+func (sendCounter) StreamContext(ctx context.Context) gocql.StreamObserverContext {
+	coordinator.CountSend(ctx)
+	return sendCounter{}
+}
+
+// StreamStarted implements gocql.StreamObserverContext.
+func (sendCounter) StreamStarted(gocql.ObservedStream) {}
+
+// StreamFinished implements gocql.StreamObserverContext.
+func (sendCounter) StreamFinished(gocql.ObservedStream) {}
+
+// StreamAbandoned implements gocql.StreamObserverContext.
+func (sendCounter) StreamAbandoned(gocql.ObservedStream) {}
 
 // watch returns conn as a connection that reports when it is closed.
 func (c *streamCounter) watch(conn net.Conn, node *gocql.HostInfo) net.Conn {

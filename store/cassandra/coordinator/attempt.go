@@ -39,7 +39,7 @@ func newAttempt(ctx context.Context, r *Runner, p CallPolicy, asked *askedNodes,
 // wasCancelled reports whether the attempt failed with err because its context has ended.
 func (a *attempt) wasCancelled(err error) bool {
 	cause := a.ctx.Err()
-	return cause != nil && errors.Is(err, cause)
+	return cause != nil && errors.Is(err, cause) && !errors.Is(err, ErrUnprepared)
 }
 
 // markSlow records once that the attempt is slow. It does nothing after the attempt has ended.

@@ -19,10 +19,10 @@ var (
 // choiceKey is the context key of a nodeChoice.
 type choiceKey struct{}
 
-// withChoice returns a context whose statements use c. gocql v1.7.0 hands nothing but the query's context to the host
+// withChoice returns a context whose statements use c and may send maxSends requests. gocql v1.7.0 hands nothing but the query's context to the host
 // selection policy (Query.SetHostID exists only in its successor), so the choice travels there.
 func withChoice(ctx context.Context, c nodeChoice) context.Context {
-	return context.WithValue(ctx, choiceKey{}, c)
+	return newSendLimit(ctx, c, maxSends)
 }
 
 // choiceFrom returns the choice that a context carries, also through contexts derived from it, or nil.

@@ -53,6 +53,8 @@
 //     of a call that has waited 1.2 s for slow nodes.
 //  3. A node is never excluded. A node whose circuit breaker is open is tried last, and probed once a second.
 //  4. No node of another datacentre is ever asked. This needs the driver's host filter as well: see HostPolicy.
+//  5. An attempt sends at most 32 requests, if the driver's stream observer calls CountSend. So a node that answers
+//     UNPREPARED for ever costs one failed attempt, and neither stack nor memory.
 //
 // # What it does not defend against
 //

@@ -42,6 +42,8 @@ func outcomeOf(err error) outcome {
 		return outcomeSlow
 	case errors.Is(err, errSuperseded):
 		return outcomeSuperseded
+	case errors.Is(err, ErrUnprepared):
+		return outcomeRefused
 	case errors.As(err, &refused):
 		switch refused.Code() {
 		case gocql.ErrCodeUnavailable:
