@@ -147,7 +147,7 @@ func (c *Cluster) configFiles(n *Node) (map[string][]byte, error) {
 	if c.opts.Tuned {
 		values.TunedYAML, values.TunedOptions = cassandra.YAML, cassandra.Options
 	}
-	values.TunedYAML += opts.YAML
+	values.TunedYAML += c.opts.YAML
 	for _, t := range configuration.Templates() {
 		var text bytes.Buffer
 		if err := t.Execute(&text, values); err != nil {
