@@ -82,11 +82,11 @@ func (s *service) useDatabase(ctx context.Context, l net.Listener, open opener, 
 func (s *service) retry(ctx context.Context, log *waitLog, try func() error) error {
 	for pause := firstPause; ; pause = min(pause*2, maxPause) {
 		err := try()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		if err == nil || errors.Is(err, cassandra.ErrCannotLogIn) {
 			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		s.backend.wait(err)
 		log.record(err)
@@ -99,8 +99,7 @@ func (s *service) retry(ctx context.Context, log *waitLog, try func() error) err
 }
 
 // openUnlessDone calls open. It returns when ctx ends, even if open does not: the driver cannot stop an attempt to connect.
-// A database that is opened later is closed. Its errors wrap store.ErrNotConnected,
-// cassandra.ErrCannotLogIn or ctx.Err().
+// A database that is opened later is closed. Its errors wrap store.ErrNotConnected, cassandra.ErrCannotLogIn or ctx.Err().
 func openUnlessDone(ctx context.Context, open opener) (*database, error) {
 	type result struct {
 		d   *database

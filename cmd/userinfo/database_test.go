@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"userinfo/schema"
 	"userinfo/store"
 	"userinfo/store/cassandra"
@@ -281,5 +283,24 @@ func TestWaitLog_RecordsReasonsOnceAndThenRarely(t *testing.T) {
 	}
 	if len(w.logged) > maxReasons {
 		t.Errorf("%d reasons are remembered", len(w.logged))
+	}
+}
+
+func TestService_ClosesDatabaseThatIsOpenedWhileItStops(t *testing.T) {
+	s := newTestService(t)
+	for range 100 { // the end and the database race
+		ctx, stop := context.WithCancel(t.Context())
+		closed := make(chan struct{})
+		open := func(context.Context) (*database, error) {
+			go stop()
+			return &database{close: func() { close(closed) }, checkSchema: func(ctx context.Context) ([]schema.Difference, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}}, nil
+		}
+		if err := s.useDatabase(ctx, nil, open, newSchemaWatch(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v, want context.Canceled", err)
+		}
+		<-closed
 	}
 }
