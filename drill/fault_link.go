@@ -113,9 +113,9 @@ func unreadableBucket() fault {
 // The bucket of pending deletes that bucket-unreadable is about. It belongs to a collection that the load does not use, so
 // that every pending delete of the load can be replayed.
 const (
-	pendingTable   = "userinfo.pending_deletes"
-	deleteEntry    = "DELETE FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask' AND key = 0x%08x;\n"
-	readBucket     = "SELECT key FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask'"
+	pendingTable   = "userinfo.pending_delete_segments"
+	deleteEntry    = "DELETE FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask' AND segment = '%08x';\n"
+	readBucket     = "SELECT segment FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask'"
 	setGrace       = "ALTER TABLE " + pendingTable + " WITH gc_grace_seconds = %d"
 	usualGrace     = 600
 	tombstoneLimit = 100_000 // Cassandra's default of tombstone_failure_threshold
