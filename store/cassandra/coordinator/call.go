@@ -114,7 +114,7 @@ func (c *hedgedCall[T]) receive(r *result[T]) (decided bool) {
 		return true
 	}
 	c.lastErr = r.err
-	return isPermanent(r.err) || (c.exhausted() && c.running == 0)
+	return isPermanent(r.err) || ((c.exhausted() || c.isHopeless()) && c.running == 0)
 }
 
 // contextError returns the error of a call whose context has ended.
@@ -245,6 +245,9 @@ func (c *hedgedCall[T]) untilSlow(a *attempt) time.Duration {
 
 // exhausted reports whether an EACH_QUORUM call has tried every node.
 func (c *hedgedCall[T]) exhausted() bool { return c.policy.EachQuorum && len(c.attempts) >= c.nodes }
+
+// isHopeless reports whether the keyspace is known to have a problem and every node has been tried.
+func (c *hedgedCall[T]) isHopeless() bool { return c.roundIsFull() && c.runner.problem.Load() != nil }
 
 // roundIsFull reports whether the next attempt would start another round over the nodes.
 func (c *hedgedCall[T]) roundIsFull() bool { return len(c.attempts)%c.nodes == 0 }

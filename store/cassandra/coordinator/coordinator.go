@@ -1,7 +1,7 @@
 // Package coordinator runs a CQL statement on the nodes of the local datacentre until one of them succeeds.
 //
-// A call of Run starts with one attempt, on a replica of the partition. A hedged attempt
-// is an attempt on another node that starts while an earlier attempt still runs. These events start another attempt:
+// A call of Run starts with one attempt, on a replica of the partition. A hedged attempt is an attempt on another node that
+// starts while an earlier attempt still runs. These events start another attempt:
 //
 //   - An attempt fails with an error that another node might not return (lost connection, Unavailable, timeout). The
 //     next attempt starts immediately, on another node. When every node has been tried, the next round starts after a
@@ -14,7 +14,8 @@
 //     EACH_QUORUM tries each node once only.
 //
 // The first success is the result. Run fails when the statement itself is wrong (a syntax error, a missing permission),
-// when an EACH_QUORUM call has failed on every node, or when its context ends.
+// when an EACH_QUORUM call has failed on every node, when any call has and the keyspace is known to have a problem, or when
+// its context ends.
 //
 //	caller ── attempt 1 ──▶ node A        (slow)
 //	  │ timer
@@ -127,8 +128,8 @@ func (r *Runner) HostPolicy() gocql.HostSelectionPolicy { return r.nodes }
 func (r *Runner) ConvictionPolicy() gocql.ConvictionPolicy { return r.nodes }
 
 // SetKeyspace sets how many replicas the keyspace has in the local datacentre, so that statements go to nodes that hold
-// the data. problem says why statements must fail; nil if there is no reason. Every error of Run then contains it. It
-// decides nothing else: the nodes know better, and answer.
+// the data. problem says why statements must fail; nil if there is no reason. Every error of Run then contains it, and Run
+// tries each node once only, so that clients do not wait. It decides nothing else: the nodes know better, and answer.
 func (r *Runner) SetKeyspace(replicas int, problem error) {
 	r.routing.SetReplicas(replicas)
 	if problem == nil {

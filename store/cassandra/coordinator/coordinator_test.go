@@ -40,9 +40,17 @@ func TestRun_ErrorsContainKeyspaceProblem(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
 		problem := errors.New("the keyspace has no replicas")
 		c.SetKeyspace(0, problem)
+		start := time.Now()
 		if _, err := c.run(CallPolicy{}, time.Second); !errors.Is(err, problem) || !errors.Is(err, errDown) {
 			t.Errorf("got error %v, want the problem and the last error", err)
 		}
+		wantAsked(t, c.takeAsked(), "a", "b", "c")
+		wantDuration(t, start, 3*fails.after)
+		c.set("c", quick)
+		if got, err := c.run(CallPolicy{}, time.Second); got != "c" || err != nil {
+			t.Errorf("got an answer from %q and error %v, want an answer from c although a problem is known", got, err)
+		}
+		c.set("c", fails)
 		c.SetKeyspace(3, nil)
 		if _, err := c.run(CallPolicy{}, time.Second); errors.Is(err, problem) || !errors.Is(err, errDown) {
 			t.Errorf("got error %v after the problem was solved", err)
