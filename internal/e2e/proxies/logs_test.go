@@ -105,9 +105,8 @@ func (k kind) talkative() []string {
 }
 
 // startLeakTest starts a proxy with short timeouts and the permission to write core dumps.
-func startLeakTest(t *testing.T, k kind, changes ...string) *leakTest {
+func startLeakTest(t *testing.T, env *environment, k kind, changes ...string) *leakTest {
 	t.Helper()
-	env := newEnvironment(t)
 	l := &leakTest{env: env, kind: k, service: env.serveBroken(t, k)}
 	var err error
 	if l.cwd, err = os.MkdirTemp("", "proxy"); err != nil { // t.TempDir is closed to the proxies' user
@@ -368,7 +367,7 @@ func TestProxies_WriteNoKeyOrValue(t *testing.T) {
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
-			l := startLeakTest(t, k, k.talkative()...)
+			l := startLeakTest(t, newEnvironment(t), k, k.talkative()...)
 			l.failures(t)
 			l.check(t)
 		})
@@ -387,7 +386,7 @@ func TestProxies_WriteNoKeyOrValueWhenProcessesEnd(t *testing.T) {
 			"stop":   func(_ *testing.T, l *leakTest) { l.proxy.stop() },
 		} {
 			t.Run(k.name+" "+name, func(t *testing.T) {
-				l := startLeakTest(t, k, k.talkative()...)
+				l := startLeakTest(t, newEnvironment(t), k, k.talkative()...)
 				l.service.become(hang)
 				c := l.begin(t, put(len(plantedValue)))
 				end(t, l)
@@ -416,7 +415,7 @@ func signal(t *testing.T, s syscall.Signal, pids ...int) {
 func TestProxies_WriteNoTemporaryFiles(t *testing.T) {
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
-			l := startLeakTest(t, k)
+			l := startLeakTest(t, newEnvironment(t), k)
 			if paths := l.largeValues(t); len(paths) > 0 {
 				t.Errorf("the proxy has temporary files: %v", paths)
 			}
@@ -467,7 +466,7 @@ func TestLeakTest_FindsLeaks(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			l := startLeakTest(t, test.kind, append(test.changes, test.kind.talkative()...)...)
+			l := startLeakTest(t, newEnvironment(t), test.kind, append(test.changes, test.kind.talkative()...)...)
 			l.failures(t)
 			var leaking []string
 			for place, text := range l.written(t) {
@@ -485,7 +484,7 @@ func TestLeakTest_FindsLeaks(t *testing.T) {
 			t.Log("this machine does not write core dumps into the working directory")
 			return
 		}
-		l := startLeakTest(t, nginx, "worker_rlimit_core 0;", "", "worker_processes auto;", "worker_processes 1;") // each overwrites the file
+		l := startLeakTest(t, newEnvironment(t), nginx, "worker_rlimit_core 0;", "", "worker_processes auto;", "worker_processes 1;") // each overwrites the file
 		l.service.become(hang)
 		c := l.begin(t, put(len(plantedValue)))
 		signal(t, syscall.SIGSEGV, l.workers(t)...)
@@ -497,7 +496,7 @@ func TestLeakTest_FindsLeaks(t *testing.T) {
 		}
 	})
 	t.Run("nginx temporary files", func(t *testing.T) {
-		l := startLeakTest(t, nginx, "proxy_request_buffering off;", "", "proxy_max_temp_file_size 0;", "")
+		l := startLeakTest(t, newEnvironment(t), nginx, "proxy_request_buffering off;", "", "proxy_max_temp_file_size 0;", "")
 		if paths := l.largeValues(t); len(paths) == 0 {
 			t.Error("found no temporary files")
 		}
@@ -518,7 +517,7 @@ func TestProxies_LogFailures(t *testing.T) {
 		{"haproxy silent", haproxy, hang, " 504 "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := startLeakTest(t, test.kind)
+			l := startLeakTest(t, newEnvironment(t), test.kind)
 			l.service.become(test.behaves)
 			l.send(t, "alice", get())
 			// A proxy may write its log after the response.
