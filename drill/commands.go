@@ -119,10 +119,7 @@ func (s *settings) runAll(ctx context.Context, plans []plan, stdout, stderr io.W
 		return 0, err
 	}
 	if s.resume {
-		plans = slices.DeleteFunc(plans, func(p plan) bool {
-			old, err := report.ReadSummary(filepath.Join(s.out, p.name+summarySuffix))
-			return err == nil && wasComplete(old.Environment)
-		})
+		plans = slices.DeleteFunc(plans, s.isDone)
 	}
 	if len(plans) == 0 {
 		return s.finish(exitOK, stdout)
@@ -190,6 +187,12 @@ func (s *settings) runOne(ctx context.Context, e *environment, p plan, stdout io
 		return code, s.saveHistory(h)
 	}
 	return code, nil
+}
+
+// isDone reports whether the directory for results has a complete result of a drill.
+func (s *settings) isDone(p plan) bool {
+	old, err := report.ReadSummary(filepath.Join(s.out, p.name+summarySuffix))
+	return err == nil && wasComplete(old.Environment)
 }
 
 // wasComplete reports whether a drill injected all its faults and saw the recovery from them.

@@ -115,3 +115,18 @@ func TestRecorder_FloodAndReadAll(t *testing.T) {
 		t.Errorf("%d final reads of 2 keys in 2 datacentres", final)
 	}
 }
+
+func TestRecorder_DueSinceSelectsByDueTime(t *testing.T) {
+	r := &Recorder{}
+	for _, due := range []int{1, 4, 2, 3, 5} { // 4 was faster than 2 and 3
+		r.operations = append(r.operations, history.Operation{ID: int64(due), Due: time.Duration(due) * time.Second, Complete: time.Duration(due+3) * time.Second})
+	}
+	r.operations[1].Complete = 5 * time.Second
+	seen := make(map[int64]bool)
+	for _, o := range r.DueSince(3 * time.Second) {
+		seen[o.ID] = true
+	}
+	if len(seen) != 3 || !seen[3] || !seen[4] || !seen[5] {
+		t.Errorf("operations %v, want 3, 4 and 5", seen)
+	}
+}
