@@ -21,11 +21,13 @@ func TestReplayer_CountsDeletesOfUnknownCollections(t *testing.T) {
 			}
 		}
 		lists := []PendingList{{Collection: "removed", Deletes: removed}, {Collection: "empty", Deletes: NewMemory(1<<20, time.Now)}}
-		local.replayer.options.Unknown = func(context.Context) ([]PendingList, error) {
-			if failing {
-				return nil, errNoDatacentre
-			}
-			return lists, nil
+		local.replayer.options.Unknown = func(context.Context) (found []PendingList, err error) {
+			c.change(func() {
+				if found = lists; failing {
+					found, err = nil, errNoDatacentre
+				}
+			})
+			return found, err
 		}
 		local.start()
 		time.Sleep(10 * time.Minute)
@@ -37,12 +39,12 @@ func TestReplayer_CountsDeletesOfUnknownCollections(t *testing.T) {
 			t.Errorf("a delete of an unknown collection was removed: %v, %v", page, err)
 		}
 
-		failing = true
+		c.change(func() { failing = true })
 		time.Sleep(unknownInterval + 2*scanInterval)
 		synctest.Wait()
 		local.wantMetrics("while the count fails", map[string]float64{"_unknown_collection": 3, "_failed_total": 1})
 
-		failing, lists = false, nil
+		c.change(func() { failing, lists = false, nil })
 		time.Sleep(unknownInterval + 2*scanInterval)
 		synctest.Wait()
 		local.wantMetrics("after it is configured again", map[string]float64{"_failed_total": 1})
