@@ -97,6 +97,28 @@ func TestKeyspaceWatch_NoticesLostReplicas(t *testing.T) {
 	}
 }
 
+func TestKeyspaceWatch_SendsStatementsToReplicas(t *testing.T) {
+	s := newStub(t)
+	s.listen("127.0.0.2")
+	s.set(func(s *stubState) {
+		s.nodes = []stubNode{
+			{id: 1, address: "127.0.0.1", tokens: []string{"-9223372036854775807"}},
+			{id: 2, address: "127.0.0.2", tokens: []string{"9223372036854775806"}}, // nearly all of the ring
+		}
+	})
+	table := s.openTable()
+	for range 20 {
+		if err := table.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.executed["127.0.0.1"] != 0 || s.executed["127.0.0.2"] != 20 {
+		t.Errorf("the nodes were asked %v, want the replica alone", s.executed)
+	}
+}
+
 // logBuffer is a log that can be read while it is written.
 type logBuffer struct {
 	mu   sync.Mutex

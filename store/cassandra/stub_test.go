@@ -72,6 +72,7 @@ type stub struct {
 	stubState
 	connections map[*stubConn]bool
 	prepared    map[string]string // statement by id
+	executed    map[string]int    // statements of the keyspace's tables by the node's address
 }
 
 // stubState is what a test can change.
@@ -111,7 +112,8 @@ func newStub(t *testing.T) *stub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stub{t: t, ca: ca, cert: cert, connections: make(map[*stubConn]bool), prepared: make(map[string]string)}
+	s := &stub{t: t, ca: ca, cert: cert, connections: make(map[*stubConn]bool), prepared: make(map[string]string),
+		executed: make(map[string]int)}
 	s.nodes = []stubNode{{id: 1, address: "127.0.0.1", tokens: []string{"0"}}}
 	s.replication = map[string]string{"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "dc1": "1"}
 	s.listen("127.0.0.1")
@@ -311,6 +313,9 @@ func (c *stubConn) answer(op byte, body []byte) (byte, []byte) {
 		return s.prepare(string(body[4:]))
 	case opExecute:
 		id := string(body[2 : 2+binary.BigEndian.Uint16(body)])
+		if !strings.Contains(s.prepared[id], "system_schema") {
+			s.executed[c.address]++
+		}
 		return s.execute(s.prepared[id], id)
 	case opBatch:
 		id := string(body[6 : 6+binary.BigEndian.Uint16(body[4:])])
