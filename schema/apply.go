@@ -3,32 +3,79 @@ package schema
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Apply changes the live schema to match s. It creates a missing keyspace and missing tables, adds the marker column to a
-// table that has a fence, and raises a gc_grace_seconds that is too low. If anything else differs, it changes nothing and
-// returns an error that names every such difference and its remedy. Apply may run again at any time, but only once at a
-// time.
+// table that has a fence, and raises a gc_grace_seconds that is too low. If anything else in the keyspace differs, it
+// changes nothing and returns an error that names every such difference and its remedy. Apply calls tell for every step;
+// tell may be nil. Apply may run again at any time, but only once at a time.
 //
-// If a statement fails, the changes before it stay: run Apply again. If gc_grace_seconds was too low, Cassandra may have
-// purged tombstones already. Values that were deleted during the last largest TTL may then reappear until they expire.
-func Apply(ctx context.Context, db DB, s Spec, log *slog.Logger) error {
+// After each statement, Apply waits until all live nodes have the change: at most a minute for a node that is up, and once
+// some seconds for a node that is down. A node that is down gets the schema when it returns.
+//
+// If a statement fails or ctx ends, the changes before it stay: run Apply again. If gc_grace_seconds was too low, Cassandra
+// may have purged tombstones already. Values that were deleted during the last largest TTL may then reappear until they
+// expire.
+func Apply(ctx context.Context, db DB, s Spec, tell func(Event)) error {
+	if tell == nil {
+		tell = func(Event) {}
+	}
 	scripts, err := newScripts(s)
+	if err == nil {
+		err = apply(ctx, db, s, scripts, tell)
+	}
 	if err != nil {
 		return fmt.Errorf("applying the schema: %w", err)
 	}
+	return nil
+}
+
+func apply(ctx context.Context, db DB, s Spec, scripts scripts, tell func(Event)) error {
 	found, err := inspect(ctx, db, s, scripts)
 	if err != nil {
-		return fmt.Errorf("applying the schema: %w", err)
+		return err
 	}
-	var refused, fixes []finding
+	fixes, err := sortFindings(found, tell)
+	if err != nil {
+		return err
+	}
+	nodes := newAgreement(db)
+	missing, err := nodes.wait(ctx, func(late []string) { tell(Event{Kind: Waiting, Nodes: late}) })
+	if err != nil {
+		return err
+	}
+	for _, f := range fixes {
+		if missing, err = change(ctx, db, f, nodes, tell); err != nil {
+			return fmt.Errorf("%s: %w (repair the cause and run this again, it continues here)", f.Object, err)
+		}
+	}
+	if len(missing) > 0 {
+		tell(Event{Kind: Missing, Nodes: missing})
+	}
+	if len(fixes) == 0 {
+		return nil
+	}
+	found, err = inspect(ctx, db, s, scripts)
+	if err != nil {
+		return fmt.Errorf("checking the result: %w", err)
+	}
+	if found = slices.DeleteFunc(found, func(f finding) bool { return f.Warning }); len(found) > 0 {
+		return fmt.Errorf("every statement succeeded, but the schema still differs (does another process change it?):%s", list(found))
+	}
+	return nil
+}
+
+// sortFindings tells the warnings and returns the findings that Apply can remove. If any other finding remains, it returns
+// an error.
+func sortFindings(found []finding, tell func(Event)) (fixes []finding, err error) {
+	var refused []finding
 	for _, f := range found {
 		switch {
 		case f.Warning:
-			log.WarnContext(ctx, "a setting outside of the keyspace needs an operator", "object", f.Object, "have", f.Have, "want", f.Want, "remedy", f.Remedy)
+			tell(Event{Kind: Warned, Difference: f.Difference})
 		case f.fix == "":
 			refused = append(refused, f)
 		default:
@@ -36,27 +83,29 @@ func Apply(ctx context.Context, db DB, s Spec, log *slog.Logger) error {
 		}
 	}
 	if len(refused) > 0 {
-		return fmt.Errorf("applying the schema: nothing was changed, because these differences need an operator:%s", list(refused))
+		return nil, fmt.Errorf("nothing was changed, because these differences need an operator:%s", list(refused))
 	}
-	if len(fixes) == 0 {
-		log.InfoContext(ctx, "the schema needs no change", "keyspace", s.Keyspace)
-		return nil
+	return fixes, nil
+}
+
+// change runs the statement of one finding and waits until the live nodes have the change. It returns the other nodes.
+func change(ctx context.Context, db DB, f finding, nodes *agreement, tell func(Event)) (missing []string, err error) {
+	event := Event{Kind: Changing, Difference: f.Difference, Statement: f.fix}
+	tell(event)
+	began := time.Now()
+	if _, err := db.Query(ctx, f.fix); err != nil {
+		return nil, fmt.Errorf("running %s: %w", f.fix, err)
 	}
-	for _, f := range fixes {
-		log.InfoContext(ctx, "changing the schema", "object", f.Object, "have", f.Have, "want", f.Want, "statement", f.fix)
-		if _, err := db.Query(ctx, f.fix); err != nil {
-			return fmt.Errorf("applying the schema: %s: running %s (repair the cause and run this again): %w", f.Object, f.fix, err)
-		}
-	}
-	found, err = inspect(ctx, db, s, scripts)
+	missing, err = nodes.wait(ctx, func(late []string) {
+		event.Kind, event.Took, event.Nodes = Waiting, time.Since(began), late
+		tell(event)
+	})
 	if err != nil {
-		return fmt.Errorf("applying the schema: checking the result: %w", err)
+		return nil, fmt.Errorf("waiting until the live nodes have the change: %w", err)
 	}
-	if found = slices.DeleteFunc(found, func(f finding) bool { return f.Warning }); len(found) > 0 {
-		return fmt.Errorf("applying the schema: every statement succeeded, but the schema still differs (does another "+
-			"process change it?):%s", list(found))
-	}
-	return nil
+	event.Kind, event.Took, event.Nodes = Changed, time.Since(began), nil
+	tell(event)
+	return missing, nil
 }
 
 // list returns one indented line for each finding.

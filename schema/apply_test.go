@@ -2,7 +2,6 @@ package schema_test
 
 import (
 	"errors"
-	"log/slog"
 	"maps"
 	"strings"
 	"testing"
@@ -16,7 +15,7 @@ func applyFixes(t *testing.T, f *fakeCassandra, s schema.Spec, changes int) {
 	t.Helper()
 	for round, want := range []int{changes, 0} {
 		f.changes = nil
-		if err := schema.Apply(t.Context(), f, s, slog.New(slog.DiscardHandler)); err != nil {
+		if err := schema.Apply(t.Context(), f, s, nil); err != nil {
 			t.Fatalf("Apply: %v", err)
 		}
 		if len(f.changes) != want {
@@ -31,7 +30,7 @@ func applyFixes(t *testing.T, f *fakeCassandra, s schema.Spec, changes int) {
 // applyRefuses checks that Apply changes nothing and names the differences that need an operator.
 func applyRefuses(t *testing.T, f *fakeCassandra, s schema.Spec, found checkResult) {
 	t.Helper()
-	err := schema.Apply(t.Context(), f, s, slog.New(slog.DiscardHandler))
+	err := schema.Apply(t.Context(), f, s, nil)
 	if err == nil {
 		t.Fatal("Apply succeeded, want it refused")
 	}
@@ -84,13 +83,12 @@ func TestApply_CompletesAfterFailure(t *testing.T) {
 	for n := 1; n <= whole.queries; n++ {
 		f := newFake(t)
 		f.before = failAt(n)
-		log := slog.New(slog.DiscardHandler)
-		if err := schema.Apply(t.Context(), f, twoTables(), log); err == nil {
+		if err := schema.Apply(t.Context(), f, twoTables(), nil); err == nil {
 			continue // this Apply needed fewer statements
 		} else if !errors.Is(err, errConnectionLost) {
 			t.Errorf("statement %d lost: error %v", n, err)
 		}
-		if err := schema.Apply(t.Context(), f, twoTables(), log); err != nil {
+		if err := schema.Apply(t.Context(), f, twoTables(), nil); err != nil {
 			t.Errorf("after statement %d was lost, the next Apply: %v", n, err)
 		}
 		if found := check(t, f, twoTables()); len(found.texts) > 0 {
@@ -102,7 +100,7 @@ func TestApply_CompletesAfterFailure(t *testing.T) {
 func TestApply_ReportsChangesWithoutEffect(t *testing.T) {
 	f := newFake(t)
 	f.swallow = true
-	err := schema.Apply(t.Context(), f, twoTables(), slog.New(slog.DiscardHandler))
+	err := schema.Apply(t.Context(), f, twoTables(), nil)
 	if err == nil || !strings.Contains(err.Error(), "still differs") || !strings.Contains(err.Error(), "table people.stash") {
 		t.Errorf("error %v, want one that names the remaining difference", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // fakeCassandra has a system_schema and settings, and accepts only the statements of this package; any other statement
@@ -17,13 +18,22 @@ type fakeCassandra struct {
 	keyspaces map[string]*fakeKeyspace
 	settings  map[string]any
 	nodes     []fakeNode      // the first one answers
+	began     time.Time       // of the nodes' heartbeats
+	changed   []time.Time     // when each change of the schema was made
+	noGossip  error           // the error of reading heartbeats; nil: they can be read
 	changes   []string        // all statements except SELECT
 	queries   int             // number of statements
 	before    func(int) error // called before each statement with its number, from 1; may be nil
 	swallow   bool            // changes succeed without changing anything
 }
 
-type fakeNode struct{ address, datacentre, version string }
+// fakeNode is a node of the cluster. A change of the schema reaches it after delay, unless it is down.
+type fakeNode struct {
+	address, datacentre string
+	down                bool
+	delay               time.Duration
+	has                 int // number of changes that a node has which is down
+}
 
 type fakeKeyspace struct {
 	row    map[string]any
@@ -38,7 +48,7 @@ type fakeTable struct {
 func newFake(t *testing.T) *fakeCassandra {
 	return &fakeCassandra{t: t, keyspaces: map[string]*fakeKeyspace{}, settings: map[string]any{
 		"maximum_timestamp_fail_threshold": "", "minimum_timestamp_fail_threshold": "",
-	}, nodes: []fakeNode{{"10.1.0.1", "dc1", "v1"}}}
+	}, nodes: []fakeNode{{address: "10.1.0.1", datacentre: "dc1"}}, began: time.Now()}
 }
 
 func (f *fakeCassandra) Query(_ context.Context, cql string, args ...any) ([]map[string]any, error) {
@@ -48,10 +58,13 @@ func (f *fakeCassandra) Query(_ context.Context, cql string, args ...any) ([]map
 			return nil, err
 		}
 	}
+	if strings.HasSuffix(cql, " FROM system_views.gossip_info") {
+		return f.heartbeats(), f.noGossip
+	}
 	if from := regexp.MustCompile(`^SELECT .* FROM (\S+)(?: WHERE |$)`).FindStringSubmatch(cql); from != nil {
 		return f.read(from[1], args), nil
 	}
-	f.changes = append(f.changes, cql)
+	f.changes, f.changed = append(f.changes, cql), append(f.changed, time.Now())
 	if f.swallow {
 		return nil, nil
 	}
@@ -69,9 +82,9 @@ func (f *fakeCassandra) read(from string, args []any) []map[string]any {
 		}
 		return rows
 	case "system.local":
-		return nodeRows(f.nodes[:1])
+		return f.nodeRows(f.nodes[:1])
 	case "system.peers":
-		return nodeRows(f.nodes[1:])
+		return f.nodeRows(f.nodes[1:])
 	}
 	ks := f.keyspaces[args[0].(string)]
 	if ks == nil {
@@ -97,9 +110,27 @@ func (f *fakeCassandra) read(from string, args []any) []map[string]any {
 	return nil
 }
 
-func nodeRows(nodes []fakeNode) (rows []map[string]any) {
+func (f *fakeCassandra) nodeRows(nodes []fakeNode) (rows []map[string]any) {
 	for _, n := range nodes {
-		rows = append(rows, map[string]any{"address": n.address, "data_center": n.datacentre, "version": n.version})
+		version := 0
+		for i, at := range f.changed {
+			if n.down && i < n.has || !n.down && time.Since(at) >= n.delay {
+				version = i + 1
+			}
+		}
+		rows = append(rows, map[string]any{"address": n.address, "data_center": n.datacentre, "version": fmt.Sprint("v", version)})
+	}
+	return rows
+}
+
+// heartbeats returns heartbeats that rise every second, except those of nodes that are down.
+func (f *fakeCassandra) heartbeats() (rows []map[string]any) {
+	for _, n := range f.nodes {
+		beats := int(time.Since(f.began) / time.Second)
+		if n.down {
+			beats = 0
+		}
+		rows = append(rows, map[string]any{"address": n.address, "generation": 1, "heartbeat": beats})
 	}
 	return rows
 }

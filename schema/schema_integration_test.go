@@ -62,7 +62,7 @@ func TestSchema_OnCassandra(t *testing.T) {
 	t.Run("Cassandra refuses an unknown datacentre", func(t *testing.T) {
 		s := oneNode("elsewhere")
 		s.Replication["dc9"] = 3
-		err := schema.Apply(t.Context(), db, s, slog.New(slog.DiscardHandler))
+		err := schema.Apply(t.Context(), db, s, nil)
 		if err == nil || !strings.Contains(err.Error(), "dc9") {
 			t.Errorf("error %v, want one that names dc9", err)
 		}
@@ -70,16 +70,15 @@ func TestSchema_OnCassandra(t *testing.T) {
 	t.Run("a table of Kask keeps its rows", func(t *testing.T) { adoptKaskTable(t, db) })
 	t.Run("the service's role needs the documented grants only", func(t *testing.T) { useLeastGrants(t, cluster, db) })
 	t.Run("Check warns of Cassandra's settings", func(t *testing.T) { warnOfSettings(t, cluster, db) })
+	t.Run("Apply does not wait for a node that is down", func(t *testing.T) { applyWithoutNode(t, cluster, db) })
 	t.Run("Check names differences and Apply refuses them", func(t *testing.T) { refuseDifferences(t, db) })
 }
 
-// startCassandra starts a cluster of one node with an authorizer.
+// startCassandra starts a cluster of one node in each datacentre, with an authorizer.
 func startCassandra(t *testing.T) *testcluster.Cluster {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	options := testcluster.OneNode()
-	options.Authorizer = true
-	cluster, err := testcluster.Start(ctx, options)
+	cluster, err := testcluster.Start(ctx, testcluster.Options{NodesPerDC: 1, Authorizer: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +119,7 @@ func useLeastGrants(t *testing.T, cluster *testcluster.Cluster, admin schema.DB)
 		"UPDATE granted.sessions USING TTL 60 SET value = 0x01 WHERE key = 0x01",
 		"DELETE value FROM granted.sessions WHERE key = 0x01",
 		"SELECT value FROM granted.sessions WHERE key = 0x01",
-		"UPDATE granted.pending_deletes SET tombstone = 1 WHERE bucket = 1 AND collection = 'c' AND key = 0x01",
+		"UPDATE granted.pending_delete_entries SET tombstone = 1 WHERE segment = 's' AND key = 0x01",
 		"SELECT * FROM granted.instance_clocks",
 	} {
 		run(t, db, allowed)
@@ -164,6 +163,39 @@ func warnOfSettings(t *testing.T, cluster *testcluster.Cluster, admin schema.DB)
 	}
 }
 
+// applyWithoutNode checks how long Apply takes while the node of the other datacentre is down, and what it tells.
+func applyWithoutNode(t *testing.T, cluster *testcluster.Cluster, db schema.DB) {
+	down := cluster.Nodes("dc2")[0]
+	if err := down.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var got told
+	if err := schema.Apply(t.Context(), db, oneNode("without"), got.add); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	t.Logf("applying %d changes took %v", len(got.kinds)/2, took)
+	// The driver waited a minute for each statement.
+	if took > 40*time.Second {
+		t.Errorf("Apply took %v", took)
+	}
+	name := down.Address + " (dc2)"
+	if !slices.Contains(got.waiting, name) {
+		t.Errorf("Apply told that it waits for %q, want %s", got.waiting, name)
+	}
+	if want := []string{name + ", which is down; it gets the schema when it returns"}; !slices.Equal(got.missing, want) {
+		t.Errorf("at the end Apply told %q, want %q", got.missing, want)
+	}
+	if err := down.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got = told{}
+	if err := schema.Apply(t.Context(), db, oneNode("without"), got.add); err != nil || got.missing != nil || len(got.kinds) > 0 {
+		t.Errorf("after the node has returned, Apply: %v, told %+v", err, got)
+	}
+}
+
 // oneNode returns twoTables with one replica, in another keyspace.
 func oneNode(keyspace string) schema.Spec {
 	s := twoTables()
@@ -182,7 +214,7 @@ func run(t *testing.T, db schema.DB, cql string, args ...any) []map[string]any {
 
 func applyCleanly(t *testing.T, db schema.DB, s schema.Spec) {
 	t.Helper()
-	if err := schema.Apply(t.Context(), db, s, slog.New(slog.DiscardHandler)); err != nil {
+	if err := schema.Apply(t.Context(), db, s, nil); err != nil {
 		t.Fatal(err)
 	}
 	if found := check(t, db, s); found.texts != nil {
@@ -275,7 +307,7 @@ func refuseDifferences(t *testing.T, db schema.DB) {
 		if found := check(t, db, oneNode(keyspace)); !slices.Equal(found.texts, want) {
 			t.Errorf("Check says\n  %s\nwant\n  %s", strings.Join(found.texts, "\n  "), strings.Join(want, "\n  "))
 		}
-		if err := schema.Apply(t.Context(), db, oneNode(keyspace), slog.New(slog.DiscardHandler)); err == nil {
+		if err := schema.Apply(t.Context(), db, oneNode(keyspace), nil); err == nil {
 			t.Errorf("Apply on keyspace %s succeeded, want it refused", keyspace)
 		}
 	}

@@ -29,12 +29,20 @@ func inspectSettings(ctx context.Context, db DB, s Spec) ([]finding, error) {
 	return slices.Concat(found, inspectGuardrails(s, settings), inspectSizeLimits(s, settings), access), nil
 }
 
+// Codes of errors in the CQL protocol.
+const (
+	codeUnauthorized = 0x2100
+	codeInvalid      = 0x2200 // the statement names a table that does not exist
+)
+
 // isUnauthorized reports whether Cassandra refused a statement because the role has no grant for it.
-func isUnauthorized(err error) bool {
-	const unauthorized = 0x2100 // in the CQL protocol
+func isUnauthorized(err error) bool { return hasCode(err, codeUnauthorized) }
+
+// hasCode reports whether Cassandra refused a statement with a code.
+func hasCode(err error, code int) bool {
 	var refused interface {
 		error
 		Code() int
 	}
-	return errors.As(err, &refused) && refused.Code() == unauthorized
+	return errors.As(err, &refused) && refused.Code() == code
 }

@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-)
 
-// valueOverhead is more than everything that Cassandra counts beside the largest value: the longest key, the sealed
-// format, and the headers of a mutation and of a message.
-const valueOverhead = 16 << 10
+	"userinfo/store"
+)
 
 // sizeLimit is a setting of Cassandra that limits the size of a value.
 type sizeLimit struct {
@@ -39,7 +37,7 @@ func inspectSizeLimits(s Spec, settings map[string]string) (found []finding) {
 		return nil
 	}
 	const mib = 1 << 20
-	need := largest + valueOverhead
+	need := largest + store.ValueOverhead
 	for _, l := range sizeLimits {
 		have, limit, ok := l.read(settings)
 		if !ok || limit >= need {

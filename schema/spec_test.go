@@ -1,7 +1,6 @@
 package schema_test
 
 import (
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +44,7 @@ func TestSpec_ValidateRejectsMistakes(t *testing.T) {
 			c.spec(&s)
 			_, printed := schema.Print(s)
 			_, checked := schema.Check(t.Context(), f, s)
-			applied := schema.Apply(t.Context(), f, s, slog.New(slog.DiscardHandler))
+			applied := schema.Apply(t.Context(), f, s, nil)
 			for function, err := range map[string]error{"Validate": s.Validate(), "Print": printed, "Check": checked, "Apply": applied} {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("%s: error %v, want one with %q", function, err, c.want)

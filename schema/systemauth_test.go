@@ -7,8 +7,8 @@ import (
 func TestCheck_WarnsOfRolesThatOneNodeCanTakeAway(t *testing.T) {
 	const replication = "keyspace system_auth replication: want NetworkTopologyStrategy with replication factor "
 	const because = " in dc1, because nobody can log in while the nodes that have the roles are down, have "
-	three := []fakeNode{{"10.1.0.1", "dc1", "v1"}, {"10.1.0.2", "dc1", "v1"}, {"10.1.0.3", "dc1", "v1"}}
-	six := append(three[:3:3], fakeNode{"10.2.0.1", "dc2", "v1"}, fakeNode{"10.2.0.2", "dc2", "v1"}, fakeNode{"10.2.0.3", "dc2", "v1"})
+	three := []fakeNode{{address: "10.1.0.1", datacentre: "dc1"}, {address: "10.1.0.2", datacentre: "dc1"}, {address: "10.1.0.3", datacentre: "dc1"}}
+	six := append(three[:3:3], fakeNode{address: "10.2.0.1", datacentre: "dc2"}, fakeNode{address: "10.2.0.2", datacentre: "dc2"}, fakeNode{address: "10.2.0.3", datacentre: "dc2"})
 	for name, c := range map[string]struct {
 		settings       map[string]any
 		nodes          []fakeNode
@@ -51,7 +51,7 @@ func TestCheck_WarnsOfRolesThatOneNodeCanTakeAway(t *testing.T) {
 			class: "SimpleStrategy", options: "'replication_factor': '1'",
 		},
 		"a node that has left": {
-			settings: map[string]any{"authenticator": "PasswordAuthenticator"}, nodes: append(three[:1:1], fakeNode{"10.1.0.9", "", ""}),
+			settings: map[string]any{"authenticator": "PasswordAuthenticator"}, nodes: append(three[:1:1], fakeNode{address: "10.1.0.9"}),
 			class: "NetworkTopologyStrategy", options: "'dc1': '1'",
 		},
 		"enough replicas": {

@@ -50,13 +50,17 @@ func schemaApplyCommand() *cobra.Command {
 		Use:   "apply --config FILE",
 		Short: "Create what is missing in Cassandra",
 		Long: `Apply creates the keyspace, the tables and the columns that are missing, and raises gc_grace_seconds where it is too low.
-It drops nothing. It changes nothing unless it can change everything that differs.`,
+It drops nothing. It changes nothing unless it can change everything that differs in the keyspace.
+
+After each statement it waits until all nodes that are up have the change, at most a minute. It waits some seconds, once,
+for a node that is down, and names it at the end: the node gets the schema when it returns. If you stop the command, run it
+again: it continues.`,
 		Args: cobra.NoArgs,
 	}
 	file := addConfigFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return withAdmin(c, *file, func(ctx context.Context, db schema.DB, s schema.Spec) error {
-			return schema.Apply(ctx, db, s, slog.New(slog.NewTextHandler(c.OutOrStdout(), nil)))
+			return schema.Apply(ctx, db, s, newProgress(c.OutOrStdout()).tell)
 		})
 	}
 	return c

@@ -36,6 +36,7 @@ func (c *Cluster) createRoles(ctx context.Context, opts Options) error {
 			"CREATE ON ALL KEYSPACES TO " + AdminUsername,
 			"ALTER ON ALL KEYSPACES TO " + AdminUsername,
 			"SELECT ON system_views.settings TO " + AdminUsername,
+			"SELECT ON system_views.gossip_info TO " + AdminUsername,
 			"SELECT ON system_views.settings TO " + Username,
 		} {
 			steps = append(steps, step{"ALL", "GRANT " + grant})

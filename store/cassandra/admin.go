@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -11,7 +13,7 @@ import (
 	"userinfo/store/cassandra/coordinator"
 )
 
-// adminTimeout replaces Config.Timeout in an Admin: after a schema change, all nodes have to agree.
+// adminTimeout replaces Config.Timeout in an Admin: a schema change takes longer than other statements.
 const adminTimeout = 20 * time.Second
 
 // maxAdminSends is how many requests one statement of an Admin may send, for instance to get all pages of a result.
@@ -32,7 +34,9 @@ func OpenAdmin(ctx context.Context, c Config, log *slog.Logger) (*Admin, error) 
 	c.Timeout = adminTimeout
 	l := newLogin(c, newPasswordRefused(), log, time.Now)
 	d := driverConfig(c, l, log)
-	d.Consistency = gocql.LocalOne // every node has the system tables
+	d.Consistency = gocql.LocalOne             // every node has the system tables
+	d.MaxWaitSchemaAgreement = time.Nanosecond // the driver would wait a minute for nodes that are down
+	d.PoolConfig.HostSelectionPolicy = sameHost{gocql.RoundRobinHostPolicy()}
 	session, err := d.CreateSession()
 	if err != nil {
 		return nil, connectError(c, l, err)
@@ -43,8 +47,8 @@ func OpenAdmin(ctx context.Context, c Config, log *slog.Logger) (*Admin, error) 
 // Close closes the connection. It returns after at most 3 s.
 func (a *Admin) Close() { closeDriver(a.driver) }
 
-// Query runs one statement at LOCAL_ONE and returns its rows by column name. args are the values to bind. A statement
-// that changes the schema returns when the nodes agree on the new schema.
+// Query runs one statement at LOCAL_ONE and returns its rows by column name. args are the values to bind. All statements
+// run on the same node as long as it is up. A statement that changes the schema does not wait for other nodes.
 func (a *Admin) Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error) {
 	return queryMaps(a.driver.Query(cql, args...).WithContext(coordinator.LimitSends(ctx, maxAdminSends)))
 }
@@ -56,4 +60,28 @@ func queryMaps(q *gocql.Query) ([]map[string]any, error) {
 		return nil, fmt.Errorf("running a Cassandra statement: %w", err)
 	}
 	return rows, nil
+}
+
+// sameHost picks the same host for all statements, as long as it is up. So a statement sees the schema changes of the
+// statements before it, and tables that describe one node, such as system.local and system.peers, fit together.
+type sameHost struct{ gocql.HostSelectionPolicy }
+
+// Pick implements gocql.HostSelectionPolicy. It sorts the hosts that are up by their addresses.
+func (p sameHost) Pick(q gocql.ExecutableQuery) gocql.NextHost {
+	var hosts []gocql.SelectedHost
+	next := p.HostSelectionPolicy.Pick(q)
+	for h := next(); h != nil; h = next() {
+		hosts = append(hosts, h)
+	}
+	slices.SortFunc(hosts, func(a, b gocql.SelectedHost) int {
+		return strings.Compare(a.Info().ConnectAddressAndPort(), b.Info().ConnectAddressAndPort())
+	})
+	return func() gocql.SelectedHost {
+		if len(hosts) == 0 {
+			return nil
+		}
+		first := hosts[0]
+		hosts = hosts[1:]
+		return first
+	}
 }

@@ -228,7 +228,7 @@ func createTables(t *testing.T, ctx context.Context, config cassandra.Config, lo
 			{Name: storetest.TableName, Layout: store.LayoutUserInfo, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
 			{Name: storetest.KaskTableName, Layout: store.LayoutKask, MaxTTL: storetest.MaxTTL, Fence: time.Minute},
 		},
-	}, log)
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func TestKeyspaceWatch_SurvivesEveryChange(t *testing.T) {
 	err = schema.Apply(ctx, admin, schema.Spec{
 		Keyspace: config.Keyspace, Replication: map[string]int{"dc1": 1, "dc2": 1}, LocalDatacentre: "dc1",
 		Tables: []schema.Table{{Name: storetest.TableName, Layout: store.LayoutUserInfo, MaxTTL: storetest.MaxTTL, Fence: time.Minute}},
-	}, log)
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

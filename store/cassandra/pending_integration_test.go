@@ -57,7 +57,7 @@ func startPendingCluster(t *testing.T) *pendingCluster {
 	err = schema.Apply(ctx, admin, schema.Spec{
 		Keyspace: config.Keyspace, Replication: map[string]int{"dc1": 1, "dc2": 1}, LocalDatacentre: "dc1",
 		Tables: []schema.Table{{Name: c.collection.Table, Layout: c.collection.Layout, MaxTTL: c.collection.MaxTTL, Fence: c.collection.Fence}},
-	}, log)
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
