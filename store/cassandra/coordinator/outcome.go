@@ -58,14 +58,15 @@ func outcomeOf(err error) outcome {
 	return outcomeConnection
 }
 
-// isPermanent reports whether every node would return the same error: the statement is wrong, or it is not permitted.
+// isPermanent reports whether every node would return the same error, because the statement is wrong. Unauthorized is not
+// permanent: a node that reaches too few replicas of system_auth cannot read the grants, and refuses every statement.
 func isPermanent(err error) bool {
 	var refused gocql.RequestError
 	if !errors.As(err, &refused) {
 		return false
 	}
 	switch refused.Code() {
-	case gocql.ErrCodeSyntax, gocql.ErrCodeInvalid, gocql.ErrCodeConfig, gocql.ErrCodeUnauthorized, gocql.ErrCodeCredentials:
+	case gocql.ErrCodeSyntax, gocql.ErrCodeInvalid, gocql.ErrCodeConfig, gocql.ErrCodeCredentials:
 		return true
 	}
 	return false

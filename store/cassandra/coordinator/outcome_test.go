@@ -24,7 +24,7 @@ func TestOutcome_OfErrors(t *testing.T) {
 		{codeError(gocql.ErrCodeSyntax), "refused", true},
 		{codeError(gocql.ErrCodeInvalid), "refused", true},
 		{codeError(gocql.ErrCodeConfig), "refused", true},
-		{codeError(gocql.ErrCodeUnauthorized), "refused", true},
+		{codeError(gocql.ErrCodeUnauthorized), "refused", false},
 		{codeError(gocql.ErrCodeCredentials), "refused", true},
 		{gocql.ErrTimeoutNoResponse, "no_response", false},
 		{fmt.Errorf("no room: %w", context.DeadlineExceeded), "no_response", false},
