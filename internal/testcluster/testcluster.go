@@ -17,8 +17,8 @@
 //     directories of runs whose process has ended.
 //
 // The package does not defend against anything. The superuser is cassandra/cassandra, authorization is off unless
-// Options.Authorizer is set, all roles have one password, traffic between nodes is not encrypted, and every user of this machine can reach the nodes. Most faults need root, because
-// they enter the nodes' namespaces.
+// Options.Authorizer is set, all roles have one password, traffic between nodes is not encrypted, and every user of this
+// machine can reach the nodes. Most faults need root, because they enter the nodes' namespaces.
 package testcluster
 
 import (
