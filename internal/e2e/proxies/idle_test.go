@@ -111,27 +111,28 @@ func (env *environment) sendAfter(t *testing.T, address string, gaps []time.Dura
 
 // around returns gaps from 10 % below to 10 % above d.
 func around(d time.Duration) (gaps []time.Duration) {
-	for percent := time.Duration(90); percent <= 110; percent += 2 {
+	for percent := time.Duration(90); percent <= 110; percent += 4 {
 		gaps = append(gaps, d*percent/100)
 	}
 	return gaps
 }
 
-// TestTerminatingProxy_LosesNoRequestOnIdleConnection runs the examples with their times divided by 15, so that the
-// service's idle timeout is 5 s.
+// TestTerminatingProxy_LosesNoRequestOnIdleConnection runs the examples with their times divided by 19 or more, so that the
+// service's idle timeout is 4 s.
 func TestTerminatingProxy_LosesNoRequestOnIdleConnection(t *testing.T) {
-	const idle = 5 * time.Second
+	t.Parallel()
+	const idle = 4 * time.Second
 	for _, test := range []struct {
 		name    string
 		kind    kind
 		changes []string
 		gaps    []time.Duration
 	}{
-		{"nginx", nginx, []string{"keepalive_timeout 60s", "keepalive_timeout 1s"}, around(time.Second)}, // nginx has no fractions of a second here, so a shorter time
-		{"haproxy", haproxy, []string{"pool-purge-delay 2s", "pool-purge-delay 133ms"}, around(133 * time.Millisecond)},
+		{"nginx", nginx, []string{"keepalive_timeout 60s", "keepalive_timeout 1s"}, around(time.Second)},
+		{"haproxy", haproxy, []string{"pool-purge-delay 2s", "pool-purge-delay 106ms"}, around(106 * time.Millisecond)},
 		{"haproxy that shares connections", haproxy, []string{
-			" send-proxy-v2 pool-purge-delay 2s", " pool-purge-delay 133ms", "option log-separate-errors", "option log-separate-errors\n\thttp-reuse always",
-		}, around(133 * time.Millisecond)},
+			" send-proxy-v2 pool-purge-delay 2s", " pool-purge-delay 106ms", "option log-separate-errors", "option log-separate-errors\n\thttp-reuse always",
+		}, around(106 * time.Millisecond)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

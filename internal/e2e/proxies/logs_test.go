@@ -364,6 +364,7 @@ func (l *leakTest) temporaryFiles(t *testing.T) (paths []string) {
 
 // TestProxies_WriteNoKeyOrValue makes every failure happen.
 func TestProxies_WriteNoKeyOrValue(t *testing.T) {
+	t.Parallel()
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
@@ -371,6 +372,19 @@ func TestProxies_WriteNoKeyOrValue(t *testing.T) {
 			l.failures(t)
 			l.check(t)
 		})
+	}
+}
+
+// TestNginx_WritesNoKeyOfLimitedRequest adds a rate limit, as an operator might. nginx logs limited requests as errors.
+func TestNginx_WritesNoKeyOfLimitedRequest(t *testing.T) {
+	limit := "server_tokens off; limit_req_zone $binary_remote_addr zone=all:1m rate=1r/m; limit_req zone=all;"
+	l := startLeakTest(t, newEnvironment(t), nginx, append(nginx.talkative(), "server_tokens off;", limit)...)
+	for range 3 {
+		l.send(t, "alice", get())
+	}
+	l.check(t)
+	if text := l.written(t)[l.env.file("nginx.log")]; !strings.Contains(text, "status=503") {
+		t.Errorf("no request was limited: %s", text)
 	}
 }
 
@@ -453,6 +467,7 @@ func (l *leakTest) largeValues(t *testing.T) (paths []string) {
 // TestLeakTest_FindsLeaks checks that the failures happen and that a leak is found: it takes from the examples the lines
 // that prevent leaks.
 func TestLeakTest_FindsLeaks(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		kind    kind
@@ -461,8 +476,8 @@ func TestLeakTest_FindsLeaks(t *testing.T) {
 	}{
 		{"nginx error log", nginx, []string{"error_log /dev/null emerg;", ""}, "its output"},
 		{"nginx access log", nginx, []string{" port=$server_port", " $request"}, "nginx.log"},
-		{"haproxy socket", haproxy, []string{"level user", "level admin"}, "show errors"},
-		{"haproxy log", haproxy, []string{`%sq/%bq"`, `%sq/%bq %HU"`}, "its output"},
+		{"haproxy socket", haproxy, []string{"level user", "level admin", "retries 1", "retries 0"}, "show errors"},
+		{"haproxy log", haproxy, []string{`%sq/%bq"`, `%sq/%bq %HU"`, "retries 1", "retries 0"}, "its output"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
