@@ -70,8 +70,10 @@ func schemaCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Compare Cassandra with the configuration",
-		Long:  "Check prints every difference between the schema in Cassandra and the configuration. It exits with 1 if there is any.",
-		Args:  cobra.NoArgs,
+		Long: `Check prints every difference between the schema in Cassandra and the configuration, and as a warning everything outside of
+the keyspace that can make requests fail: roles with too few replicas, and limits below max_value_bytes. It exits with 1 if
+it finds any difference or warning.`,
+		Args: cobra.NoArgs,
 	}
 	file := addConfigFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -81,6 +83,9 @@ func schemaCheckCommand() *cobra.Command {
 				return err
 			}
 			for _, d := range differences {
+				if d.Warning {
+					fmt.Fprint(c.OutOrStdout(), "warning: ")
+				}
 				fmt.Fprintln(c.OutOrStdout(), d)
 			}
 			if len(differences) > 0 {
