@@ -24,6 +24,7 @@ type fakeCassandra struct {
 	changes   []string        // all statements except SELECT
 	queries   int             // number of statements
 	before    func(int) error // called before each statement with its number, from 1; may be nil
+	applied   error           // the error of changes that were made; may be nil
 	swallow   bool            // changes succeed without changing anything
 }
 
@@ -68,7 +69,10 @@ func (f *fakeCassandra) Query(_ context.Context, cql string, args ...any) ([]map
 	if f.swallow {
 		return nil, nil
 	}
-	return nil, f.change(cql)
+	if err := f.change(cql); err != nil {
+		return nil, err
+	}
+	return nil, f.applied
 }
 
 func (f *fakeCassandra) read(from string, args []any) []map[string]any {

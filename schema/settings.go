@@ -31,6 +31,8 @@ func inspectSettings(ctx context.Context, db DB, s Spec) ([]finding, error) {
 
 // Codes of errors in the CQL protocol.
 const (
+	codeUnavailable  = 0x1000
+	codeWriteTimeout = 0x1100
 	codeUnauthorized = 0x2100
 	codeInvalid      = 0x2200 // the statement names a table that does not exist
 )
