@@ -24,7 +24,7 @@ type fault struct {
 
 	needs testcluster.Options // options that the cluster must have been started with
 
-	// These may be nil. prepare and restore run before the fault begins and after recovery from it, and belong to no fault.
+	// These may be nil. prepare and restore run before the fault begins and after recovery from it. They are not judged with it.
 	prepare action
 	begin   action // starts the fault
 	repeat  action // runs again and again while the fault is active

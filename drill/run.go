@@ -19,7 +19,7 @@ import (
 
 const (
 	timeAfter = 2 * time.Second  // load after the last fault has recovered
-	watchTime = 14 * time.Second // load after the end of the last fault, for which the judge looks for full speed
+	watchTime = 14 * time.Second // load after the end of the last fault, and before restore, for which the judge looks for full speed
 	restTime  = 2 * time.Second  // pause after the load, in which the service releases its resources
 )
 
@@ -88,7 +88,7 @@ func (r *run) injectAll(ctx context.Context) error {
 	idle := idleSince()
 	for n, s := range r.plan.steps {
 		if s.prepare != nil {
-			if err := s.prepare(ctx, r); err != nil {
+			if err := r.change(ctx, "before "+s.name, s.prepare); err != nil {
 				return fmt.Errorf("preparing fault %s: %w", s.name, err)
 			}
 		}
@@ -101,6 +101,17 @@ func (r *run) injectAll(ctx context.Context) error {
 		if err := r.inject(ctx, s); err != nil {
 			return fmt.Errorf("fault %s: %w", s.name, err)
 		}
+		if s.restore != nil || n == len(r.plan.steps)-1 {
+			last := r.history.Faults[len(r.history.Faults)-1]
+			if err := sleep(ctx, watchTime-(r.recorder.Now()-last.End)); err != nil {
+				return err
+			}
+		}
+		if s.restore != nil {
+			if err := r.change(ctx, "after "+s.name, s.restore); err != nil {
+				return fmt.Errorf("restoring after fault %s: %w", s.name, err)
+			}
+		}
 		if err := sleep(ctx, s.pause); err != nil {
 			return err
 		}
@@ -108,8 +119,23 @@ func (r *run) injectAll(ctx context.Context) error {
 			logf(r.log, "%d of %d faults, %v", n+1, len(r.plan.steps), r.recorder.Now().Round(time.Second))
 		}
 	}
-	last := r.history.Faults[len(r.history.Faults)-1]
-	return sleep(ctx, max(timeAfter, watchTime-(r.recorder.Now()-last.End)))
+	return sleep(ctx, timeAfter)
+}
+
+// change runs prepare or restore of a fault, and waits for recovery. In the history it is a fault of its own, so that
+// clients may see it and the fault itself is judged without it.
+func (r *run) change(ctx context.Context, name string, do action) error {
+	f := history.Fault{Name: name, Expect: history.Outage, Begin: r.recorder.Now()}
+	err := do(ctx, r)
+	f.End = r.recorder.Now()
+	if err == nil {
+		err = r.waitRecovered(ctx)
+	}
+	if err == nil {
+		f.Recovered = r.recorder.Now()
+	}
+	r.history.Faults = append(r.history.Faults, f)
+	return err
 }
 
 // idleSince returns a function that returns the share of the CPU time that was idle since then.
@@ -157,11 +183,6 @@ func (r *run) inject(ctx context.Context, s step) error {
 		logf(r.log, "recovered %v after the end", (f.Recovered - f.End).Round(100*time.Millisecond))
 	}
 	r.history.Faults = append(r.history.Faults, f)
-	if err == nil && s.restore != nil {
-		if err = s.restore(ctx, r); err == nil {
-			err = r.waitRecovered(ctx)
-		}
-	}
 	return err
 }
 
