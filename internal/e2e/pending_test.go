@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,6 +43,7 @@ func TestPendingDeletes_AreReplayedWithinOneMinute(t *testing.T) {
 	}
 	here.expect(t, http.StatusServiceUnavailable, http.MethodDelete, keys[0], "") // repeated, it is still not confirmed
 	env.waitPending(t, killed, len(keys))
+	env.waitCutNoticed(t) // otherwise the nodes notice it after it is healed, and need longer to return
 	if err := killed.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +71,20 @@ func TestPendingDeletes_AreReplayedWithinOneMinute(t *testing.T) {
 	}
 	env.waitPending(t, successor, 0)
 	env.waitPending(t, far, 0)
+}
+
+// waitCutNoticed waits until the nodes of each datacentre see the other datacentre's nodes as down.
+func (env *environment) waitCutNoticed(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for _, near := range env.cluster.Nodes("dc1") {
+		for _, far := range env.cluster.Nodes("dc2") {
+			if err := errors.Join(env.cluster.WaitDown(ctx, near, far), env.cluster.WaitDown(ctx, far, near)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // hintLifetime is longer than the lifetime of hints between expireHints and restore.
