@@ -35,10 +35,21 @@ func (c *Cluster) CQLAt(ctx context.Context, node *Node, consistency, statement 
 	return c.query(ctx, gocql.PasswordAuthenticator{Username: operator, Password: c.password}, node, consistency, statement)
 }
 
-// PendingHints returns the ids of the nodes for which n has hints on its disk, that is, writes that they have missed. It
-// does not see hints of the last hints_flush_period.
+// PendingHints returns the ids and addresses of the nodes for which n has hints on its disk, that is, writes that they
+// have missed. It leaves out nodes that have left the ring. It does not see hints of the last hints_flush_period.
 func (n *Node) PendingHints(ctx context.Context) (string, error) {
-	return n.cluster.CQLAt(ctx, n, "ONE", "SELECT host_id FROM system_views.pending_hints")
+	rows, err := n.cluster.CQLAt(ctx, n, "ONE", "SELECT host_id, address FROM system_views.pending_hints")
+	return withoutGone(rows), err
+}
+
+// withoutGone leaves out the rows whose last column, the address, is null.
+func withoutGone(rows string) (kept string) {
+	for line := range strings.Lines(rows) {
+		if !strings.HasSuffix(line, "\taddress=null\n") {
+			kept += line
+		}
+	}
+	return kept
 }
 
 // BackgroundTasks returns what n does with its tables in the background, such as compaction. It returns an empty string
