@@ -61,6 +61,11 @@ func (b *Testbed) startService(ctx context.Context, name string, i Instance) (*T
 	if err := b.prepareFleet(ctx); err != nil {
 		return nil, err
 	}
+	if i.Binary != "" {
+		if err := b.fleet.ApplySchema(ctx, i.Binary); err != nil {
+			return nil, err
+		}
+	}
 	b.started++
 	instance, err := b.fleet.StartInstance(ctx, fleet.InstanceConfig{
 		Name: fmt.Sprintf("instance-%d", b.started), Datacentre: b.cluster.Nodes("")[0].Datacentre, Program: i.Binary, Env: i.Env,

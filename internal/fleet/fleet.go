@@ -103,15 +103,21 @@ func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster,
 			return nil, err
 		}
 	}
-	dc := cluster.Nodes("")[0].Datacentre
-	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: dc, Hosts: cluster.Hosts(dc), username: testcluster.AdminUsername})
+	return f, f.ApplySchema(ctx, program)
+}
+
+// ApplySchema applies the schema of a program, as testcluster.AdminUsername, and grants the instances' role what it needs.
+// New does so for its own program. Another version of the program may need other tables.
+func (f *Fleet) ApplySchema(ctx context.Context, program string) error {
+	dc := f.cluster.Nodes("")[0].Datacentre
+	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: dc, Hosts: f.cluster.Hosts(dc), username: testcluster.AdminUsername})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if out, err := exec.CommandContext(ctx, program, "schema", "apply", "--config", config).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("userinfo schema apply: %w\n%s", err, out)
+		return fmt.Errorf("userinfo schema apply: %w\n%s", err, out)
 	}
-	return f, cluster.GrantService(ctx, keyspace)
+	return f.cluster.GrantService(ctx, keyspace)
 }
 
 // writeCredentials makes the CA, the client's token and the instances' certificate.

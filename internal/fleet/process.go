@@ -86,14 +86,24 @@ func (p *process) addLine(line []byte) {
 	case valid && record.Msg == "driver":
 		return
 	case valid && strings.HasPrefix(record.Msg, "listening;"):
-		p.listenErr = p.onListening(record.Address)
-		close(p.listening)
+		p.setListening(record.Address)
 	case valid && record.Msg == "serving":
+		select {
+		case <-p.listening:
+		default: // an earlier version of the program, which listens only when it is ready
+			p.setListening(record.Address)
+		}
 		close(p.serving)
 	}
 	if p.logs.Len() < maxLogBytes {
 		p.logs.Write(line)
 	}
+}
+
+// setListening stores where the process listens. The caller holds mu.
+func (p *process) setListening(address string) {
+	p.listenErr = p.onListening(address)
+	close(p.listening)
 }
 
 func (p *process) log() string {
