@@ -37,7 +37,7 @@ type health struct {
 func (a *API) alive(rs *requestState) error { return rs.sendText("alive\n") }
 
 // ready handles /readyz. It answers 200 if the store can be read and the process is not shutting down, otherwise 503. The
-// problem document says which kind of thing is missing, and no more.
+// problem document says which of its four reasons applies. The text of the error goes to the log only.
 func (a *API) ready(rs *requestState) error {
 	if a.health.draining.Load() {
 		return errStopping

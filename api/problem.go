@@ -36,13 +36,13 @@ func newProblem(status int, name, title, detail string) *problemError {
 	return &problemError{problem{Type: problemBase + name, Title: title, Status: status, Detail: detail}}
 }
 
-// asError returns a problem of sharedProblems as a problemError.
+// asError returns a problemError for an entry of sharedProblems.
 func (p problem) asError() *problemError {
 	p.Type = problemBase + p.Type
 	return &problemError{p}
 }
 
-// notReady returns the problem of an instance that cannot serve now, as an entry of sharedProblems.
+// notReady returns an entry of sharedProblems for an instance that cannot serve now.
 func notReady(detail string) problem {
 	return problem{Type: "not-ready", Title: "Not ready", Status: http.StatusServiceUnavailable, Detail: detail, retryAfter: 1}
 }

@@ -40,7 +40,7 @@ type requestState struct {
 	status int   // of the response; 0 before it is sent
 	err    error // why the response is a problem document
 	fault  bool  // err is a fault of the service, to be logged as an error
-	trace  trace // empty before adoptTrace and requestID are called
+	trace  trace // filled by adoptTrace and requestID
 }
 
 // serve counts the request as in flight and calls the route's handler.
@@ -89,8 +89,8 @@ func (rs *requestState) authenticate(resource string) error {
 // authenticated, for example because there is no such resource, is not authenticated. It fails closed.
 func (rs *requestState) isAuthenticated() bool { return rs.identity.Client() != "" }
 
-// storeContext returns the context for calls to the store. It ends RequestTimeout after the start of the request. It has the
-// request's ids for LogHandler.
+// storeContext returns the context for calls to the store. It ends RequestTimeout after the start of the request. It carries
+// the request's trace, which LogHandler reads.
 func (rs *requestState) storeContext(parent context.Context) (context.Context, context.CancelFunc) {
 	rs.requestID()
 	parent = context.WithValue(parent, traceKey{}, rs.trace)

@@ -50,7 +50,7 @@ func (a *API) routes() []*route {
 	}
 	var all []*route
 	for _, rt := range operator {
-		head := *rt // probes and wget --spider use HEAD. net/http sends the headers and drops the body.
+		head := *rt // probes and wget --spider use HEAD; net/http sends the headers and drops the body
 		head.method = http.MethodHead
 		all = append(all, rt, &head)
 	}

@@ -18,7 +18,7 @@ import (
 // after it has sent a request, and does not retry, so the store gets nearly all of that time.
 const RequestTimeout = 2800 * time.Millisecond
 
-// DefaultIdleTimeout is the usual ServerConfig.IdleTimeout.
+// DefaultIdleTimeout is the default of limits.idle_timeout in the configuration.
 const DefaultIdleTimeout = 75 * time.Second
 
 // Limits of a connection.
@@ -37,7 +37,7 @@ type ServerConfig struct {
 	TLS *tls.Config
 	// MaxConnections is the maximum number of open connections. The next one is closed at once.
 	MaxConnections int
-	// IdleTimeout is how long a connection may be open without a request after its first one. Then the server closes it.
+	// IdleTimeout is how long a connection may stay open between two requests. Then the server closes it.
 	IdleTimeout time.Duration
 	// Drain is how long the server keeps accepting connections after it has started to shut down.
 	Drain time.Duration

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Headers that identify a request, in the canonical form of net/http. The service answers with the first one.
+// Headers that identify a request, in the canonical form of net/http. Every response has the first one.
 const (
 	requestIDHeader   = "X-Request-Id"
 	traceparentHeader = "Traceparent" // W3C Trace Context, https://www.w3.org/TR/trace-context/
@@ -31,9 +31,9 @@ func (t trace) attrs() []slog.Attr {
 	return attrs
 }
 
-// adoptTrace uses the ids that the client sent. It fails closed: the ids of a request without a known client, ids that
-// cannot be parsed and ids that are sent twice are ignored. So only known clients choose what the log contains, and they
-// choose only hexadecimal digits.
+// adoptTrace uses the ids that the client sent. It fails closed: it ignores the ids of an unauthenticated request, ids that
+// cannot be parsed and ids that are sent twice. So only authenticated clients choose text in the log, and only hexadecimal
+// digits.
 func (rs *requestState) adoptTrace() {
 	if !rs.isAuthenticated() {
 		return
@@ -64,7 +64,7 @@ func (rs *requestState) traceAttrs() []slog.Attr {
 }
 
 // parseRequestID parses the values of X-Request-Id. It accepts one UUID of any version (Envoy changes the version digit),
-// except those of only zeros and only ones, and returns it in lower case.
+// except the nil UUID and the max UUID, and returns it in lower case.
 func parseRequestID(values []string) (id string, ok bool) {
 	if len(values) != 1 || len(values[0]) != len(uuid.Nil.String()) { // uuid.Parse accepts longer forms
 		return "", false
