@@ -6,7 +6,7 @@
 // Each security decision is one function:
 //
 //	Policy.Authenticate   which client sent the request
-//	Policy.IsProxy        may the sender forward the certificates of clients, and in which header
+//	Policy.IsProxy        may the sender forward certificates of clients, and in which header
 //	Admit                 does the request satisfy the access rules of an audience
 //	Authorize             may the client do one operation on one key
 //	Caller.Check          is the Caller for this operation and key (the store calls it)

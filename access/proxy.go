@@ -66,9 +66,9 @@ func (p *Policy) checkProxies() error {
 }
 
 // IsProxy decides whether cert belongs to a trusted proxy, which may forward the certificates of its clients, and in which
-// header. clientCAs are the names of the CAs that signed cert. The first proxy with a name in cert counts. It fails closed: it
-// returns false for a nil certificate, for a certificate that is not valid now and for a proxy's name in a certificate from
-// another CA.
+// header. clientCAs are the names of the CAs that signed cert. If cert has the names of several proxies, the first proxy in
+// the configuration counts. It fails closed: it returns false for a nil certificate, for a certificate that is not valid now
+// and for a proxy's name in a certificate from another CA.
 func (p *Policy) IsProxy(cert *x509.Certificate, clientCAs []string) (header ProxyHeader, ok bool) {
 	if len(p.proxies) == 0 || cert == nil || !validAt(cert, p.now()) {
 		return "", false

@@ -26,8 +26,8 @@ type cachedChains struct {
 	notBefore, notAfter time.Time
 }
 
-// newCacheKey returns the key of headers, each with at most one value. name is the name of the first one. A zero byte, which
-// no header contains, separates them.
+// newCacheKey returns the key of headers, each with at most one value. name is the name of the first header. A zero byte,
+// which no header contains, separates the values.
 func newCacheKey(name string, headers ...[]string) cacheKey {
 	text := name
 	for _, values := range headers {

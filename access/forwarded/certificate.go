@@ -29,8 +29,8 @@ func (r *Rules) verifyClientCert(cert, chain []string, now time.Time) ([][]*x509
 	})
 }
 
-// verify verifies the certificate that parse returns, with the intermediate certificates that it returns. If the cache has
-// chains for key, it returns them. It fails closed: without roots it returns an error.
+// verify verifies the certificate leaf that parse returns, with chain as intermediate certificates. If the cache has chains
+// for key, verify returns them and does not call parse. It fails closed: without roots it returns an error.
 func (r *Rules) verify(key cacheKey, now time.Time, parse func() (leaf *x509.Certificate, chain []*x509.Certificate, err error)) ([][]*x509.Certificate, error) {
 	if r.roots == nil { // crypto/x509 would use the system's CAs
 		return nil, fmt.Errorf("%w: no client CA is configured", ErrUnverified)

@@ -6,8 +6,8 @@
 //
 // Invariants:
 //
-//  1. The headers are accepted only from a trusted proxy, and only the kind of header that this proxy is configured for. Any
-//     other one is an error; it is never ignored.
+//  1. The headers are accepted only from a trusted proxy, and only the header that is configured for this proxy. In
+//     every other case such a header is an error; it is never ignored.
 //  2. A forwarded certificate is verified as in a TLS handshake: against the client CAs, for client authentication, at the
 //     given time. Only the proxy knows whether the client has the private key.
 //  3. What can be read in two ways is an error: a header that is sent twice, a header name that another program would treat as
@@ -54,8 +54,8 @@ type Peer int
 // The kinds of senders.
 const (
 	UntrustedPeer Peer = iota
-	TrustedProxy       // its own verified TLS certificate belongs to a configured proxy. It sends all headers except XFCCField
-	XFCCProxy          // the same, but it sends only XFCCField
+	TrustedProxy       // its own verified TLS certificate belongs to a configured proxy; it may send all headers except XFCCField
+	XFCCProxy          // the same, but it may send only XFCCField
 )
 
 // Rules verify what trusted proxies forward. They are safe for concurrent use. The zero Rules accept no certificate and no
@@ -70,8 +70,8 @@ type Rules struct {
 // it does not mean the system's CAs. roots must not change: if a CA changes, make new Rules.
 //
 // dnField is the name of the header with the distinguished name, such as X-Client-Dn. It begins with X- and contains only
-// letters, digits and hyphens, so that it is not a standard header. It is not X-Forwarded-Client-Cert. If it is empty, there is no such header. A distinguished
-// name is weaker than a certificate, because only the proxy has verified it.
+// letters, digits and hyphens, so that it is not a standard header. It must not be X-Forwarded-Client-Cert. If it is empty,
+// there is no such header. A distinguished name is weaker than a certificate, because only the proxy has verified it.
 func NewRules(roots *x509.CertPool, dnField string) (*Rules, error) {
 	name := http.CanonicalHeaderKey(dnField)
 	rest, ok := strings.CutPrefix(name, "X-")

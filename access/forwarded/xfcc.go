@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// maxXFCCBytes is the longest X-Forwarded-Client-Cert. It has the client's certificate twice: in Cert and in Chain.
+// maxXFCCBytes is the length of the longest X-Forwarded-Client-Cert. The client's certificate is in it twice: in Cert and in
+// Chain.
 const maxXFCCBytes = 32 << 10
 
-// xfcc are the fields of an X-Forwarded-Client-Cert that are used, without quotes. A field that is missing is empty.
+// xfcc contains the fields of an X-Forwarded-Client-Cert that the service uses, without quotes. A missing field is empty.
 type xfcc struct {
 	cert, chain string // URL-encoded PEM
 	hash        string // SHA-256 of the client's certificate, in hexadecimal
@@ -37,14 +38,15 @@ func (r *Rules) verifyXFCC(values []string, now time.Time) ([][]*x509.Certificat
 	})
 }
 
-// parseXFCC returns the client's certificate in the value of X-Forwarded-Client-Cert, and those that follow it in Chain.
+// parseXFCC returns the client's certificate in the value of X-Forwarded-Client-Cert, and the certificates that follow it in
+// Chain.
 // Envoy writes the fields in this order:
 //
 //	By=URI;Hash=468e…;Cert="-----BEGIN%20CERTIFICATE-----%0A…";Chain="…";Subject="CN=…";URI=…;DNS=…
 //
-// The client chooses the text in its Subject, URI and DNS, and Envoy does not escape it. So a client could add fields such as
-// Cert with the certificate of somebody else. Therefore Cert, Chain and Hash may each be there once, and must agree. Envoy
-// always writes its own Hash, so a certificate that the client added does not agree.
+// The client chooses the text in Subject, URI and DNS, and Envoy does not escape it. So a client could add a field Cert or
+// Chain with somebody else's certificate. Therefore each of Cert, Chain and Hash may occur only once, and they must agree.
+// Envoy always writes the Hash of the client's real certificate, which does not agree with an added one.
 //
 // It fails closed: no certificate is an error.
 func parseXFCC(value string) (leaf *x509.Certificate, chain []*x509.Certificate, err error) {
@@ -81,13 +83,13 @@ func parseXFCC(value string) (leaf *x509.Certificate, chain []*x509.Certificate,
 
 // splitXFCC splits the value of X-Forwarded-Client-Cert:
 //
-//	value  = field *( ";" field )        a comma would begin another element, of another proxy
+//	value  = field *( ";" field )        after a comma, another proxy's element would begin
 //	field  = name "=" ( quoted / plain )
 //	name   = 1*ALPHA                     upper and lower case are equal
 //	plain  = *( any byte except " , ; )
 //	quoted = DQUOTE *( any byte except " and \ / "\" any byte ) DQUOTE
 //
-// It fails closed: several elements, and two of a field that is used, are errors.
+// It fails closed: several elements are an error, and so is a used field that occurs twice.
 func splitXFCC(value string) (fields xfcc, err error) {
 	seen := make(map[string]bool)
 	for rest, more := value, true; more; {
@@ -134,8 +136,8 @@ func cutField(s string) (name, value, rest string, err error) {
 	return name, value, rest, nil
 }
 
-// cutQuoted returns the text up to the closing quote, and the rest after it. It keeps backslashes: no field that is used has
-// one.
+// cutQuoted returns the text up to the closing quote, and the rest after the quote. It does not remove backslashes, because no
+// field that the service uses has any.
 func cutQuoted(s string) (text, rest string, err error) {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -150,8 +152,8 @@ func cutQuoted(s string) (text, rest string, err error) {
 
 var errNotPEM = errors.New("not certificates in PEM, URL-encoded")
 
-// parsePEM parses URL-encoded certificates in PEM. Empty text has none. It fails closed: text in PEM that Envoy would write
-// differently is an error.
+// parsePEM parses URL-encoded certificates in PEM. It returns none for empty text. It fails closed: PEM that Envoy would write
+// in another way is an error.
 func parsePEM(encoded string) (certs []*x509.Certificate, err error) {
 	text, err := url.PathUnescape(encoded)
 	if err != nil {
