@@ -12,16 +12,16 @@ import (
 // maxConcurrentReads is how many buckets are read at the same time. So buckets that time out delay the others little.
 const maxConcurrentReads = 4
 
-// bucket is one bucket of a PendingList, and what is known about it.
+// bucket is one bucket of a PendingList, and what the last scans have found in it.
 type bucket struct {
 	list   *PendingList
 	number int
 
 	known    bool      // it has been read at least once
-	left     int       // entries that were left after it was last read
+	left     int       // entries that were still pending after the last scan that read it
 	oldest   int64     // the smallest Deletion.Marker of these entries
 	err      error     // of the last attempt to read it
-	named    bool      // the log has named err
+	logged   bool      // err has been logged
 	notUntil time.Time // it is not read before this time
 }
 
@@ -29,24 +29,24 @@ type bucket struct {
 // for a bucket that is empty, not due or cannot be read.
 func (r *Replayer) readBuckets(ctx context.Context) [][]PendingDelete {
 	pages := make([][]PendingDelete, len(r.buckets))
-	places := make(chan struct{}, maxConcurrentReads)
+	slots := make(chan struct{}, maxConcurrentReads)
 	var reads sync.WaitGroup
 	for i, b := range r.buckets {
 		if time.Now().Before(b.notUntil) {
 			continue
 		}
-		places <- struct{}{}
+		slots <- struct{}{}
 		reads.Go(func() {
 			pages[i] = r.read(ctx, b)
-			<-places
+			<-slots
 		})
 	}
 	reads.Wait()
 	return pages
 }
 
-// read returns up to scanLimit entries of a bucket. If it cannot read all of them, what is known about the bucket stays as
-// it was, except err.
+// read returns up to scanLimit entries of a bucket. If it cannot read all of them, it changes only err and notUntil of the
+// bucket.
 //
 // It reads the time from the machine, not from ReplayerOptions.Now: a clock that is set back must not stop the scans.
 func (r *Replayer) read(ctx context.Context, b *bucket) []PendingDelete {
@@ -61,7 +61,7 @@ func (r *Replayer) read(ctx context.Context, b *bucket) []PendingDelete {
 		b.notUntil = time.Now().Add(scanInterval * 4 / 5) // not in a scan that follows at once
 		return page
 	}
-	b.known, b.named, b.left, b.oldest = true, false, 0, 0
+	b.known, b.logged, b.left, b.oldest = true, false, 0, 0
 	if len(page) == 0 {
 		b.notUntil = time.Now().Add(b.list.Rest)
 	}
@@ -77,7 +77,7 @@ func (b *bucket) name() string {
 	return name
 }
 
-// addLeft counts an entry that is left, if the bucket was read completely.
+// addLeft counts an entry that is still pending, if the bucket was read completely.
 func (b *bucket) addLeft(p PendingDelete) {
 	if b.err != nil {
 		return
@@ -98,15 +98,15 @@ func (r *Replayer) reportUnreadable(ctx context.Context) {
 			continue
 		}
 		unreadable++
-		if !b.named {
-			names, cause, b.named = append(names, b.name()), b.err, true
+		if !b.logged {
+			names, cause, b.logged = append(names, b.name()), b.err, true
 		}
 	}
 	r.options.Metrics.replay.unreadable.Set(unreadable)
 	if len(names) > 0 {
 		slices.Sort(names)
-		r.options.Log.ErrorContext(ctx, "pending deletes cannot be read in some buckets and wait there; the other buckets are replayed; reading is tried again every few seconds; "+
-			"if it goes on failing although Cassandra's nodes are up, do what docs/operations.md says about userinfo_pending_deletes_unreadable_buckets",
+		r.options.Log.ErrorContext(ctx, "buckets of pending deletes cannot be read, so their deletes wait; trying again every few seconds; the other buckets are replayed; "+
+			"if this goes on although Cassandra's nodes are up, do what docs/operations.md says about userinfo_pending_deletes_unreadable_buckets",
 			"buckets", strings.Join(names, ", "), "error", cause.Error())
 	}
 }

@@ -24,9 +24,8 @@ type CollectionConfig struct {
 	// Fence is how long a key stays deleted after a delete. 0 turns the fence off, so that keys can be used again at
 	// once. The schema must allow timestamps that are TombstoneLead(Fence) in the future.
 	Fence time.Duration
-	// FenceExempt are the keys that have no fence, so that they can be set at once after a delete. They have the promises of
-	// a collection without a fence, except that a set is still refused while the marker of an earlier delete exists, which
-	// an instance with other FenceExempt has written.
+	// FenceExempt are the keys without a fence: they can be set at once after a delete, as in a collection whose Fence is 0.
+	// There is one difference: while a marker exists that was written before the key was exempt, Set returns ErrDeleted.
 	FenceExempt access.KeyPatterns
 	// TouchSlack is a fraction of the TTL that a touch asks for. If the remaining TTL differs by no more than this, the
 	// touch writes nothing. 0 means that every touch writes; the largest value is MaxTouchSlack.
@@ -39,7 +38,7 @@ type Options struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics *Metrics
-	// Confirmations is shared by all collections of a cluster. If it is nil, the collection has its own.
+	// Confirmations is shared by all collections of a cluster. If it is nil, the collection makes one for itself.
 	Confirmations *Confirmations
 	// BeforeWrite is a hook for tests. If it is not nil, Set and Touch call it after they have read and before they write.
 	BeforeWrite func()
@@ -107,8 +106,10 @@ func (c *Collection) Get(ctx context.Context, caller access.Caller, key access.K
 
 // Set implements Store.
 //
-// It reads the marker also for a key without a fence, because an earlier delete may have had one: its tombstone would hide
-// the value. It takes its timestamp before it reads the marker. If a delete writes the marker after Set has read it, the delete's
+// It reads the marker even if the key is exempt from the fence, because a delete from before the exemption may have written a
+// marker and a tombstone that would hide the value.
+//
+// It takes its timestamp before it reads the marker. If a delete writes the marker after Set has read it, the delete's
 // tombstone has a later timestamp than Set's value, and hides it.
 func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.Key, data []byte, ttl time.Duration) (err error) {
 	defer c.metrics.set.observe(time.Now(), &err)

@@ -9,13 +9,12 @@ import (
 )
 
 const (
-	// unconfirmedLimit is the number of unconfirmed deletes after which deletes are hurried.
+	// unconfirmedLimit is the number of unconfirmed deletes in a row after which deletes are hurried.
 	unconfirmedLimit = 2
-	// overdueAfter is when an attempt that still runs counts as unconfirmed, or twice the average of confirmed deletes if that
-	// is longer.
+	// overdueAfter is the time after which an attempt that still runs counts as unconfirmed. It is twice the average duration
+	// of confirmed deletes, if that is longer.
 	overdueAfter = 450 * time.Millisecond
-	// The time that a hurried delete waits for every datacentre is twice the average of confirmed deletes, within these
-	// limits.
+	// A hurried delete waits for every datacentre for twice the average duration of confirmed deletes, within these limits.
 	shortestWait = 50 * time.Millisecond
 	longestWait  = 300 * time.Millisecond
 	// forgetAfter is how long after the last unconfirmed delete the next delete is normal again.
@@ -43,15 +42,15 @@ var (
 //	hurried   A delete does all three at the same time, and waits for its attempt only as long as a confirmed delete
 //	          usually takes. After that it is answered, and its attempt goes on.
 //
-//	          ── two deletes are unconfirmed ─────────────────▶
-//	   normal                                                    hurried
-//	          ◀── a delete is confirmed, or none for a minute ──
+//	          ── two deletes are unconfirmed ────────────────────────▶
+//	   normal                                                           hurried
+//	          ◀── a delete is confirmed, or a minute without deletes ──
 //
 // Deletes that wait while the state becomes hurried are hurried, too.
 //
-// A delete is unconfirmed if its attempt fails or is overdue, and no other delete was confirmed since it began. So a
-// partition whose replicas are down in another datacentre changes nothing while other deletes are confirmed. In the state
-// hurried, such other deletes are confirmed in their usual time, and end the state.
+// A delete is unconfirmed if its attempt fails or is overdue, and no other delete was confirmed since it began. So if only
+// the replicas of one partition are down in another datacentre, the state stays normal while deletes of other partitions are
+// confirmed. If the state is hurried, the first of those ends it.
 //
 // Hurried deletes keep all guarantees: the delete is recorded before its answer, and ErrNotEverywhere needs the
 // confirmation of the local datacentre. The attempt, the local delete and a replay may run in any order or at the same
@@ -75,10 +74,10 @@ type Confirmations struct {
 	unconfirmed int           // deletes since the last confirmed one
 	last        time.Time     // when the last delete was unconfirmed
 	average     time.Duration // moving average of the durations of confirmed deletes
-	hurry       chan struct{} // closed while the state is hurried
+	hurry       chan struct{} // closed when the state becomes hurried; replaced when it becomes normal
 }
 
-// NewConfirmations returns Confirmations in the state normal. now is the clock that limits the state hurried.
+// NewConfirmations returns Confirmations in the state normal. now is the clock that measures attempts and forgetAfter.
 func NewConfirmations(now func() time.Time, log *slog.Logger) *Confirmations {
 	c := &Confirmations{now: now, log: log, average: longestWait / 2, hurry: make(chan struct{})}
 	c.root, c.cancel = context.WithCancel(context.Background())
@@ -148,8 +147,8 @@ func (c *Confirmations) run(ctx context.Context, a *attempt, do func(context.Con
 	a.end(err)
 }
 
-// attemptContext returns a context with the values of ctx that does not end with it. It ends when an attempt must have
-// ended, so that the time of ctx suffices to delete in the local datacentre.
+// attemptContext returns a context with the values of ctx that does not end when ctx ends. It ends localReserve before the
+// deadline of ctx, so that there is time left to delete in the local datacentre.
 func attemptContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(longestDelete - localReserve)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-localReserve).Before(end) {
@@ -180,7 +179,7 @@ func (c *Confirmations) countUnconfirmed(a *attempt) {
 	c.unconfirmed++
 	if c.unconfirmed == unconfirmedLimit {
 		close(c.hurry)
-		c.log.Warn("a datacentre does not confirm deletes: until it does, deletes are recorded as pending at once and answered soon")
+		c.log.Warn("a datacentre does not confirm deletes: until it does, deletes are recorded as pending at once and answered without waiting for it")
 	}
 }
 

@@ -45,10 +45,10 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 	return c.deleteLocally(ctx, key, d, everywhere)
 }
 
-// deleteLocally continues a delete that not every datacentre has confirmed: the attempt everywhere has failed, or deletes
-// are hurried. It deletes in the local datacentre, because Cassandra may have refused the attempt without writing anything,
-// not even here. At the same time it records the delete, so that a Replayer finishes it. If recording fails, the client
-// must delete again. The entry of a delete that is confirmed after all stays, and the Replayer removes it.
+// deleteLocally continues a delete that not every datacentre has confirmed: its attempt everywhere has failed, or deletes are
+// hurried. It deletes in the local datacentre, because Cassandra may have refused the attempt without writing anything, not
+// even here. At the same time it records the delete, so that a Replayer finishes it. If recording fails, the client must
+// delete again. If the attempt succeeds in time after all, deleteLocally returns nil, and the Replayer removes the record.
 func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deletion, everywhere *attempt) error {
 	var recordErr error
 	var recording sync.WaitGroup
@@ -76,7 +76,7 @@ func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deleti
 }
 
 // newDeletion returns a delete, at the timestamp now, of a value that was written at the timestamp written. Without a
-// fence, there is no marker, and the tombstone is at now.
+// fence, there is no marker, and the tombstone is at now or just after written.
 //
 // The tombstone is in the future, so that it hides every Set that began before the delete's result, even if its clock is
 // up to a fence ahead. It is also later than the value itself. The marker outlives the tombstone's timestamp by half a

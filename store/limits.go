@@ -16,8 +16,8 @@ var lastExpiry = time.Unix(1<<31-2, 0)
 // With Cassandra's default settings, a mutation has at most 16 MiB (max_mutation_size: half of commitlog_segment_size), and
 // so has a request of the native protocol (native_transport_max_frame_size).
 const (
-	// ValueOverhead is more than what a set adds to its value, in a mutation and in a request, in bytes: the key, the seal,
-	// and what Cassandra needs. To store values of n bytes, both limits must be at least n + ValueOverhead.
+	// ValueOverhead is an upper bound of what a set adds to its value in a mutation and in a request, in bytes: the key, the
+	// seal, and what Cassandra needs. To store values of n bytes, both limits must be at least n + ValueOverhead.
 	ValueOverhead = 16 << 10
 	// LargestValue is the size of the largest value that Cassandra stores with default settings, in bytes, in every layout.
 	LargestValue = 16<<20 - ValueOverhead

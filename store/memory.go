@@ -16,8 +16,8 @@ const (
 	rowOverhead = 200
 	// sweepStep is how many rows each write checks for expired values.
 	sweepStep = 8
-	// tombstoneLife is how long a tombstone is kept after its timestamp. It is more than the time from the timestamp of a set
-	// to its write, so that a tombstone hides every earlier set. (In Cassandra it is gc_grace_seconds.)
+	// tombstoneLife is how long a tombstone is kept after its timestamp, as gc_grace_seconds in Cassandra. A set is written
+	// within this time after its timestamp, so the tombstone hides every earlier set.
 	tombstoneLife = time.Minute
 )
 

@@ -104,7 +104,7 @@ func newReplayMetrics() replayMetrics {
 		}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_oldest_seconds",
-			Help: "Age of the oldest of userinfo_pending_deletes, in seconds. NaN if that is NaN.",
+			Help: "Age of the oldest of userinfo_pending_deletes, in seconds. NaN while that is NaN.",
 		}),
 		unreadable: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_unreadable_buckets",
@@ -112,7 +112,7 @@ func newReplayMetrics() replayMetrics {
 		}),
 		unknown: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_unknown_collection",
-			Help: "Pending deletes of a collection that is not configured, by collection. Nothing finishes them. At most 64 of a bucket are counted.",
+			Help: "Pending deletes of a collection that is not configured, by collection. Nothing finishes them. At most 64 in each bucket are counted.",
 		}, []string{"collection"}),
 		done: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_pending_deletes_done_total",

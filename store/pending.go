@@ -15,7 +15,7 @@ import (
 //
 // An entry is written and removed with the timestamp of its tombstone. Therefore removing the entry of an earlier delete
 // never removes the entry of a later one. If two deletes of a key are pending, the entry with the larger tombstone is
-// listed; its tombstone hides everything that the other would hide. The other may be listed too.
+// listed; its tombstone hides everything that the other tombstone would hide. The other entry may be listed too.
 //
 // All methods are safe for concurrent use. Their errors wrap ErrUnavailable, or ErrFull in Delete.
 type PendingDeletes interface {
@@ -34,7 +34,7 @@ type PendingDelete struct {
 	// Key is a row key.
 	Key access.Key
 	Deletion
-	// Segment is where store/cassandra has found the entry.
+	// Segment is the segment in which store/cassandra has found the entry. Other implementations leave it empty.
 	Segment string
 }
 

@@ -29,8 +29,8 @@ type ReplayerOptions struct {
 	Random  func(n int) int
 	Log     *slog.Logger
 	Metrics *Metrics
-	// Unknown returns the pending deletes of collections that are not configured. They are counted, not replayed: nobody
-	// knows the table of such a collection.
+	// Unknown returns the pending deletes of collections that are not configured. They are counted, not replayed, because
+	// the table of such a collection is not known. nil: they are not counted.
 	Unknown func(context.Context) ([]PendingList, error)
 }
 
@@ -39,7 +39,7 @@ type PendingList struct {
 	// Collection and Table are names for the log. A collection may have lists in several tables.
 	Collection, Table string
 	Deletes           PendingDeletes
-	// Rest is how long a bucket that was empty is not read again. 0 means that every scan reads it.
+	// Rest is the pause before a bucket that was empty is read again. 0 means that every scan reads it.
 	Rest time.Duration
 }
 
@@ -54,7 +54,7 @@ type PendingList struct {
 type Replayer struct {
 	buckets []*bucket
 	options ReplayerOptions
-	waiting bool // the last complete scan left deletes pending
+	waiting bool // deletes were pending after the last scan that could tell
 	unknown unknownCollections
 }
 
@@ -87,7 +87,7 @@ func (r *Replayer) Run(ctx context.Context) {
 	}
 }
 
-// scanResult is what the replays of one scan have done.
+// scanResult is the result of the replays of one scan.
 type scanResult struct {
 	done int
 	err  error // the first failed replay; after it the scan replays nothing more
@@ -193,7 +193,7 @@ func (r *Replayer) report(ctx context.Context, result scanResult) {
 	r.options.Metrics.replay.publish(left, age, known)
 	switch {
 	case left > 0 && !r.waiting:
-		cause := "their bucket cannot be read again" // none of this scan's replays has failed
+		cause := "their bucket cannot be read now" // they were found by an earlier scan; no replay of this scan has failed
 		if result.err != nil {
 			cause = result.err.Error()
 		}

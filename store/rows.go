@@ -28,8 +28,9 @@ const (
 // are equal, a tombstone wins over a value; of two values, the later expiry wins. An expired value is a tombstone at the
 // value's own timestamp.
 //
-// All methods are safe for concurrent use and give up when ctx ends. Every error wraps ErrUnavailable, ErrKey or
-// ErrFull; Read may also return ErrSealed, and Write ErrTooLarge. A write that fails may have been applied, on some replicas or on all.
+// All methods are safe for concurrent use and give up when ctx ends. Every error wraps ErrUnavailable, ErrKey or ErrFull;
+// Read may also return ErrSealed, and Write ErrTooLarge. A write that fails with ErrUnavailable may have been applied, on
+// some replicas or on all.
 type Rows interface {
 	// Read returns a row at LOCAL_QUORUM. A row that does not exist is the zero Row, without an error.
 	// If the value exists but cannot be opened, Read returns ErrSealed and a Row without Data.

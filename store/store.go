@@ -28,7 +28,7 @@
 //     nothing (CollectionConfig.TouchSlack).
 //  6. The logout fence: after Delete has succeeded, the key stays deleted for CollectionConfig.Fence. A Set that began
 //     before the delete and ends after it does not bring the value back. A Set that begins within the fence gets
-//     ErrDeleted.
+//     ErrDeleted. Keys that match CollectionConfig.FenceExempt have no fence.
 //  7. ErrNotEverywhere means that the local datacentre has applied the delete, but some other datacentre has not
 //     confirmed it. The delete is recorded before Delete returns, and the Replayer of any instance finishes it. If
 //     recording fails, too, the failure is logged and counted in userinfo_pending_deletes_unrecorded_total. Then only
@@ -79,9 +79,9 @@ var (
 	ErrTooLarge = errors.New("value too large for the database")
 	// ErrNotReady means that the store cannot be used yet. Nothing was done.
 	ErrNotReady = errors.New("not ready")
-	// ErrNotConnected is the ErrNotReady of a store that has not reached its database since the start.
+	// ErrNotConnected wraps ErrNotReady. It means that the database has not been reached since the start.
 	ErrNotConnected = fmt.Errorf("%w: no connection to the database yet", ErrNotReady)
-	// ErrSchemaDiffers is the ErrNotReady of a store whose tables cannot be used as they are.
+	// ErrSchemaDiffers wraps ErrNotReady. It means that the tables in the database cannot be used as they are.
 	ErrSchemaDiffers = fmt.Errorf("%w: the schema of the database differs from what is needed", ErrNotReady)
 	// ErrFull means that a Memory has no space left.
 	ErrFull = errors.New("store is full")

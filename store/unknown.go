@@ -8,10 +8,10 @@ import (
 // unknownInterval is the time between two counts of the pending deletes of unknown collections.
 const unknownInterval = time.Minute
 
-// unknownCollections is what a Replayer knows about collections that have pending deletes and are not configured.
+// unknownCollections is the state of a Replayer's count of pending deletes of collections that are not configured.
 type unknownCollections struct {
 	notUntil time.Time       // they are not counted before this time
-	named    map[string]bool // the log has named the collection
+	logged   map[string]bool // by collection: it has been logged
 }
 
 // countUnknown counts the pending deletes of unknown collections, once a minute, and logs each such collection once. If
@@ -31,17 +31,17 @@ func (r *Replayer) countUnknown(ctx context.Context) {
 		return
 	}
 	r.options.Metrics.replay.unknown.Reset()
-	named := make(map[string]bool)
+	logged := make(map[string]bool)
 	for collection, n := range counts {
 		r.options.Metrics.replay.unknown.WithLabelValues(collection).Set(float64(n))
-		if !r.unknown.named[collection] {
+		if !r.unknown.logged[collection] {
 			r.options.Log.ErrorContext(ctx, "deletes of a collection are pending, but the collection is not configured, so nothing finishes them; "+
 				"configure it again with its old name and table until userinfo_pending_deletes is 0",
 				"collection", collection, "pending", n)
 		}
-		named[collection] = true
+		logged[collection] = true
 	}
-	r.unknown.named = named
+	r.unknown.logged = logged
 }
 
 // readUnknown returns the number of pending deletes by unknown collection. It counts at most scanLimit entries of a bucket.
