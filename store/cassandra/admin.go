@@ -26,7 +26,7 @@ const maxAdminSends = 1000
 type Admin struct{ driver *gocql.Session }
 
 // OpenAdmin connects without a keyspace, so that the keyspace need not exist. c.Keyspace and c.Timeout are ignored.
-// ctx is only checked at the beginning. The error wraps ErrCannotLogIn if trying again does not help.
+// ctx is only checked at the beginning. The error wraps ErrCannotLogIn if another attempt cannot help.
 func OpenAdmin(ctx context.Context, c Config, log *slog.Logger) (*Admin, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -62,8 +62,8 @@ func queryMaps(q *gocql.Query) ([]map[string]any, error) {
 	return rows, nil
 }
 
-// sameHost picks the same host for all statements, as long as it is up. So a statement sees the schema changes of the
-// statements before it, and tables that describe one node, such as system.local and system.peers, fit together.
+// sameHost picks the same host for all statements, as long as the host is up. So a statement sees the schema changes of the
+// statements before it, and system.local and system.peers, which differ from node to node, come from one node.
 type sameHost struct{ gocql.HostSelectionPolicy }
 
 // Pick implements gocql.HostSelectionPolicy. It sorts the hosts that are up by their addresses.

@@ -14,9 +14,9 @@
 //     depends on both.
 //  4. A statement's values are bound, never part of its text. Names of keyspaces and tables are quoted.
 //  5. No error, log message or metric contains a key, a value or a password. The password is sent to verified nodes only.
-//  6. Every error of a Table wraps store.ErrUnavailable.
-//  7. No event about a keyspace, table, type, role or node ends the process, and none needs a restart. If the keyspace
-//     loses its replicas in the local datacentre, errors name it until it has replicas again.
+//  6. Every error of a Table wraps store.ErrUnavailable or store.ErrTooLarge.
+//  7. No change of a keyspace, table, type, role or node ends the process or needs a restart. If the keyspace loses its
+//     replicas in the local datacentre, errors say so until it has replicas again.
 //
 // The package does not defend against an operator, or anyone else, who can write to Cassandra directly.
 package cassandra

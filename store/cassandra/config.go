@@ -27,8 +27,8 @@ type Config struct {
 	// LocalDatacentre is the datacentre's name in Cassandra. Nodes of other datacentres are never asked.
 	LocalDatacentre string
 	// Credentials returns the user and the password for a new connection, so that both can change while the service runs.
-	// It is called only if the node asks for a password. An error makes the connection attempt fail, and must not contain
-	// the password. nil: no password is configured.
+	// Credentials is called only if the node asks for a password. Its error makes the connection attempt fail, and must not
+	// contain the password. nil: no password is configured.
 	Credentials func() (username, password string, err error)
 	// TLS returns the settings for the next connection, so that they can change while the service runs. If ServerName
 	// is empty, the certificate of a node must be valid for the node's IP address, unless VerifyConnection verifies it.
@@ -65,21 +65,22 @@ func driverConfig(c Config, l *login, log *slog.Logger) *gocql.ClusterConfig {
 	return d
 }
 
-// turnOffEvents turns off the events that gocql v1.7.0 may not survive. It keeps events that nodes join, leave and move:
-// they only make the driver read the list of nodes again.
+// turnOffEvents turns off the events that can make gocql v1.7.0 panic. It keeps events that nodes join, leave and move,
+// because they only make the driver read the list of nodes again.
 //
-// At an event about the schema, the driver may read the metadata of the keyspace, and panics on some. All statements name
-// their keyspace, and Session reads the keyspace's replication itself, so nothing needs these events.
+// At an event about the schema, the driver may read the metadata of the keyspace, and some metadata makes it panic. Nothing
+// needs these events: all statements name their keyspace, and keyspaceWatch reads the keyspace's replication.
 //
-// At an event that a node is up or down, the driver looks the node up by its address. After a node has changed its address
-// and then left, it panics. It also believes the one node that sends the events, even if that node is cut off from all
-// others. Connections and circuit breakers tell more.
+// At an event that a node is up or down, the driver looks the node up by its address. It panics if the node changed its
+// address and then left. These events are also unreliable: they come from one node, which may be cut off from all others.
+// Connections and circuit breakers tell more.
 func turnOffEvents(d *gocql.ClusterConfig) {
 	d.Events.DisableSchemaEvents = true
 	d.Events.DisableNodeStatusEvents = true
 }
 
-// connectError explains why the driver could not connect. The driver's own error has no chain.
+// connectError explains why the driver could not connect. The driver's error does not wrap its cause, so a failed login comes
+// from l.
 func connectError(c Config, l *login, err error) error {
 	if failure := l.failure(); failure != nil {
 		return fmt.Errorf("connecting to Cassandra (%v): %w", c, failure)

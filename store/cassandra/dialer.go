@@ -49,8 +49,8 @@ func (d dialer) DialHost(ctx context.Context, host *gocql.HostInfo) (*gocql.Dial
 }
 
 // nodeTLS returns the TLS settings for a connection to a node. Without a ServerName, the certificate must be valid for
-// the node's address. It fails closed: without settings, or with settings that skip verification and do not verify in their
-// own way, there is no connection.
+// the node's address. It fails closed: it returns an error without settings, and for settings that skip verification without
+// a VerifyConnection.
 func nodeTLS(current func() *tls.Config, address net.IP) (*tls.Config, error) {
 	var config *tls.Config
 	if current != nil {

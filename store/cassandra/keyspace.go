@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	lookInterval = time.Second
-	lookTimeout  = 2 * time.Second
+	replicationInterval = time.Second     // between two reads of the replication
+	replicationTimeout  = 2 * time.Second // of one read
 )
 
 // replicationCQL reads how a keyspace is replicated. Every node answers from its own memory.
 const replicationCQL = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?"
 
 // keyspaceWatch reads once a second how the session's keyspace is replicated, because anybody who may alter the keyspace can
-// take its replicas in the local datacentre away. The watch tells the Runner, so that statements go to the replicas and
-// their errors say what is wrong. It writes each change to the log.
+// remove its replicas in the local datacentre. It passes the result to the Runner, so that statements go to the replicas and
+// errors say what is wrong. It logs each change.
 //
-// The watch makes no statement fail. If a node that has just started tells it an old schema, only an error text is wrong.
+// The watch makes no statement fail. If a node that has just started returns an old schema, only an error text is wrong.
 type keyspaceWatch struct {
 	driver     *gocql.Session
 	runner     *coordinator.Runner
@@ -36,34 +36,34 @@ type keyspaceWatch struct {
 	datacentre string
 	metrics    *Metrics
 	log        *slog.Logger
-	logged     string // the last problem in the log; empty after it was solved
+	logged     string // the problem that was logged last; empty after it was solved
 }
 
 func newKeyspaceWatch(driver *gocql.Session, r *coordinator.Runner, c Config, m *Metrics, log *slog.Logger) *keyspaceWatch {
 	return &keyspaceWatch{driver: driver, runner: r, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, metrics: m, log: log}
 }
 
-// start looks once a second until stop is called. stop returns at once.
+// start reads the replication once a second until stop is called. stop returns at once.
 func (w *keyspaceWatch) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		tick := time.NewTicker(lookInterval)
+		tick := time.NewTicker(replicationInterval)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				w.look(ctx)
+				w.read(ctx)
 			}
 		}
 	}()
 	return cancel
 }
 
-// look reads the replication once. If that fails, what was known stays.
-func (w *keyspaceWatch) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+// read reads the replication once. If that fails, the replication that was read before stays in use.
+func (w *keyspaceWatch) read(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, replicationTimeout)
 	defer cancel()
 	options, err := coordinator.Run(ctx, w.runner, coordinator.CallPolicy{}, func(ctx context.Context) (map[string]string, error) {
 		var options map[string]string
@@ -107,7 +107,7 @@ func localReplicas(keyspace, datacentre string, options map[string]string) (int,
 	if class := options["class"]; !strings.HasSuffix(class, "NetworkTopologyStrategy") {
 		return 0, fmt.Errorf("keyspace %s has replication class %q, which does not place replicas in datacentre %s; use NetworkTopologyStrategy", keyspace, class, datacentre)
 	}
-	// "3/1" are three replicas, and one of the three is transient.
+	// "3/1" means three replicas, one of them transient.
 	number, _, _ := strings.Cut(options[datacentre], "/")
 	if n, err := strconv.Atoi(number); err == nil && n > 0 {
 		return n, nil

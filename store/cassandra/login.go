@@ -15,18 +15,18 @@ import (
 // relogInterval is the time after which the same failed login to the same node is logged again.
 const relogInterval = 10 * time.Minute
 
-// ErrCannotLogIn is the error of Open and OpenAdmin if a node asks for something else than the password or the client
-// certificate that is configured. Trying again does not help.
+// ErrCannotLogIn is the error of Open and OpenAdmin if a node asks for credentials that are not configured, or for more than a
+// password and a client certificate. Another attempt cannot help.
 var ErrCannotLogIn = errors.New("the service cannot log in to Cassandra")
 
-// errCredentials is the error of a connection attempt for which no user and password could be read.
+// errCredentials is the error of a connection attempt for which the user and the password could not be read.
 var errCredentials = errors.New("the user and password for Cassandra cannot be read")
 
 // login logs new connections in. It reads user and password for each connection, so that both can change while the
 // service runs. Connections that exist stay logged in.
 //
-// login answers every authenticator that asks for a password with SASL PLAIN, whatever its name is. It names those that
-// are known to need something else. It is safe for concurrent use.
+// login answers every authenticator with user and password (SASL PLAIN), whatever the authenticator's name is. It returns an
+// error for authenticators that are known to need something else. It is safe for concurrent use.
 type login struct {
 	credentials    func() (username, password string, err error)
 	hasCertificate func() bool
@@ -40,14 +40,14 @@ type login struct {
 
 // nodeLogin is what is known about the logins to one node.
 type nodeLogin struct {
-	sent       secret // last; zero if the node has never asked
+	sent       secret // the last one sent; zero if the node has never asked
 	failure    error  // of the last connection attempt; nil if it logged in
-	loggedText string // the last failure in the log
-	loggedSent secret
+	loggedText string // the failure that was logged last
+	loggedSent secret // sent at that failure
 	loggedAt   time.Time
 }
 
-// secret is a user and a password. It prints as nothing.
+// secret is a user and a password. It prints as an empty string.
 type secret struct{ username, password string }
 
 // String implements fmt.Stringer.
@@ -114,7 +114,8 @@ func (l *login) ObserveConnect(o gocql.ObservedConnect) {
 	l.log.Error("login to a Cassandra node failed; trying again", "cause", text)
 }
 
-// failure returns a failed login of the last attempts, or nil. If there are several, one that ErrCannotLogIn names comes first.
+// failure returns a login failure of the last connection attempts, or nil if there is no such failure. It prefers a failure
+// that wraps ErrCannotLogIn.
 func (l *login) failure() (failure error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,14 +151,14 @@ type conversation struct {
 	login   *login
 	address string
 	class   string // the node's authenticator; empty before the node has named it
-	done    bool   // the password has been sent
+	done    bool   // the node has been answered with the password
 }
 
 var _ gocql.Authenticator = conversation{}
 
 // Challenge implements gocql.Authenticator. The first request is the class name of the node's authenticator.
 //
-// DseAuthenticator knows several mechanisms. It is told the mechanism first, and answers PLAIN-START.
+// DseAuthenticator supports several mechanisms. Challenge names the mechanism first, and the node then asks PLAIN-START.
 func (c conversation) Challenge(request []byte) ([]byte, gocql.Authenticator, error) {
 	const mechanism = "PLAIN"
 	first := c.class == ""

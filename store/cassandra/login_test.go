@@ -75,7 +75,7 @@ func TestLogin_NamesAuthenticatorThatCannotWork(t *testing.T) {
 	}
 }
 
-func TestLogin_SendsCertificateAloneWhereItIsWanted(t *testing.T) {
+func TestLogin_WorksWithClientCertificate(t *testing.T) {
 	s := newStub(t)
 	s.set(func(s *stubState) { s.authenticator, s.password = mutualTLSClass, "right" })
 	c := s.withPassword(func() (string, error) { return "right", nil })

@@ -24,7 +24,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		localReplicas: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_cassandra_local_replicas",
-			Help: "Replicas that the keyspace has in the local datacentre. With 0, every request fails until the keyspace is repaired.",
+			Help: "Replicas that the keyspace has in the local datacentre. With 0, every request fails until the keyspace has replicas there.",
 		}),
 	}
 	m.passwordRefused = newPasswordRefused()

@@ -22,14 +22,15 @@ import (
 //	                          PRIMARY KEY (segment, key)
 //
 // So a read of a segment crosses at most segmentSize tombstones, however many entries there were, and a segment whose
-// entries are all done is not read again. A read of a bucket's list of segments crosses one tombstone for every
-// segmentSize entries that were done recently. Both stay below Cassandra's tombstone_failure_threshold (100,000) up to
+// entries are all finished is not read again. A read of a bucket's list of segments crosses one tombstone for every
+// segmentSize entries that were finished recently. Both stay below Cassandra's tombstone_failure_threshold (100,000) up to
 // 100 million entries in a bucket, even if no compaction ever runs.
 //
 // No entry that was recorded is lost. This does not depend on clocks or on the order in which datacentres get writes:
 //
 //  1. RecordPending writes the entry, waits until it is confirmed, and then writes the segment's row with a timestamp
-//     that it takes only now. A row is written by one process only, with growing timestamps: the column used.
+//     that it takes only now. A row is written by one process only, with growing timestamps. The column used contains the
+//     last one.
 //  2. A segment's row is removed only after these steps, in this order: read the row; read the segment at EACH_QUORUM and
 //     find no entry; remove the row with the timestamp used that was read.
 //  3. If the entry was confirmed before the segment was read, that read finds it, in whatever datacentre it was confirmed.
@@ -51,21 +52,21 @@ const (
 	// segmentSize is the largest number of entries in a segment. Cassandra logs a warning above 1,000 tombstones
 	// (tombstone_warn_threshold).
 	segmentSize = 1000
-	// maxSegments is how many segments of a bucket are looked at in one call of ListPending.
+	// maxSegments is how many segments of a bucket one call of ListPending reads at most.
 	maxSegments = 100
-	// segmentTimeout limits the read of one segment, so that one that cannot be read does not take the time of the others.
+	// segmentTimeout limits the read of one segment, so that a segment that cannot be read leaves time for the others.
 	segmentTimeout = time.Second
 )
 
 // RecordPending implements store.Rows. If it fails, the entry may be recorded all the same. Later entries then go to
-// another segment, which other nodes may hold.
+// another segment, whose replicas are probably on other nodes.
 func (t *Table) RecordPending(ctx context.Context, key access.Key, d store.Deletion) error {
 	bucket := store.PendingBucket(key)
 	s := t.segments.forEntry(bucket, d)
 	err := t.exec(ctx, textPolicy(s.name), t.cql.recordPending,
 		d.Tombstone, d.Tombstone, d.Marker, seconds(d.MarkerTTL), s.name, []byte(key))
 	if err == nil {
-		used := s.nextUse(d.Marker) // not earlier: see invariant 1 above
+		used := s.nextUse(d.Marker) // taken after the entry is confirmed: see 1 above
 		err = t.exec(ctx, intPolicy(bucket), t.cql.listSegment, used, used, bucket, t.collection, s.name)
 	}
 	if err != nil {
@@ -79,9 +80,9 @@ func (t *Table) RemovePending(ctx context.Context, p store.PendingDelete) error 
 	return t.exec(ctx, textPolicy(p.Segment), t.cql.removePending, p.Tombstone, p.Segment, []byte(p.Key))
 }
 
-// ListPending implements store.PendingDeletes. Half of the entries are from the oldest segment, and the others from
-// segments that change with every call. So the age of the oldest entry is known, and entries that cannot be replayed do
-// not hide the others.
+// ListPending implements store.PendingDeletes. Half of the entries are from the oldest segment, and the rest from other
+// segments, in an order that changes with every call. So the age of the oldest entry is known, and entries that cannot be
+// replayed do not hide other entries.
 func (t *Table) ListPending(ctx context.Context, bucket, limit int) ([]store.PendingDelete, error) {
 	segments, err := t.listSegments(ctx, bucket)
 	if err != nil {
@@ -131,8 +132,8 @@ func (t *Table) listSegments(ctx context.Context, bucket int) ([]listedSegment, 
 	})
 }
 
-// readSegment returns up to limit entries of a segment. If finish is true and the segment has no entries, its row is
-// removed. If another datacentre cannot be asked whether it has entries, readSegment sets finish to false.
+// readSegment returns up to limit entries of a segment. If *finish is true and no datacentre has an entry of the segment,
+// readSegment removes the segment's row. If it cannot ask every datacentre, it sets *finish to false.
 func (t *Table) readSegment(ctx context.Context, bucket int, s listedSegment, limit int, finish *bool) ([]store.PendingDelete, error) {
 	entries, err := t.readEntries(ctx, s.name, limit, gocql.LocalQuorum)
 	if err != nil || len(entries) > 0 || !*finish {
@@ -188,7 +189,7 @@ func textPolicy(partition string) coordinator.CallPolicy {
 	return coordinator.CallPolicy{PartitionKey: []byte(partition)}
 }
 
-// PendingLists returns the collection's pending deletes for a store.Replayer, those of earlier versions included.
+// PendingLists returns the collection's lists of pending deletes for a store.Replayer, including the list of earlier versions.
 func (t *Table) PendingLists() []store.PendingList {
 	return []store.PendingList{
 		{Collection: t.collection, Table: segmentTable, Deletes: t},

@@ -15,9 +15,9 @@ const oldPendingTable = "pending_deletes"
 //	pending_deletes   bucket int, collection text, key blob, tombstone bigint, marker bigint, marker_ttl int,
 //	                  PRIMARY KEY (bucket, collection, key)
 //
-// A read crosses the tombstones of all entries that were done recently, so it may fail for a while after a backlog.
-// Nothing adds to the table when all instances are of this version. It may then be dropped when it is empty, also while
-// instances run; new installations do not have it.
+// A read crosses the tombstones of all entries that were finished recently, so it may fail for a while after a backlog.
+// Once all instances have this version, nothing adds to the table. When it is empty, it may be dropped while instances run.
+// New installations do not have it.
 type oldPendingDeletes struct{ *Table }
 
 var _ store.PendingDeletes = oldPendingDeletes{}

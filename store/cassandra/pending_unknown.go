@@ -7,11 +7,11 @@ import (
 	"userinfo/store"
 )
 
-// maxUnknown is how many unknown collections are found at most.
+// maxUnknown is the largest number of unknown collections that are returned.
 const maxUnknown = 100
 
-// UnknownPendingLists returns the pending deletes of collections that are not among known, at most 100 collections. It
-// reads no entry of a known collection, so that the tombstones of their entries do not matter.
+// UnknownPendingLists returns the pending deletes of collections that are not in known, at most 100 collections. It skips the
+// rows of known collections, so that it does not cross their tombstones.
 func (s *Session) UnknownPendingLists(ctx context.Context, known []string) ([]store.PendingList, error) {
 	t := newTable(s.driver, s.runner, s.keyspace, store.CollectionConfig{})
 	statements := []string{t.cql.nextCollection}
@@ -38,8 +38,8 @@ func (s *Session) UnknownPendingLists(ctx context.Context, known []string) ([]st
 	return lists, nil
 }
 
-// findUnknown adds the collections of one bucket that are neither known nor found. cql returns a collection between two
-// names. known is sorted.
+// findUnknown returns found and the collections of one bucket that are neither in known nor in found. cql returns the first
+// collection between two names. known is sorted.
 func (t *Table) findUnknown(ctx context.Context, cql string, bucket int, known, found []string) ([]string, error) {
 	const afterAll = "\U0010FFFF" // sorts after every name
 	after := ""

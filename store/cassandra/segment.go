@@ -14,12 +14,12 @@ type segment struct {
 	name string
 
 	mu      sync.Mutex // guards the fields below
-	entries int        // that it has been chosen for
-	used    int64      // the last timestamp of its row
+	entries int        // number of entries for which it was chosen
+	used    int64      // the last timestamp of its row in the list of segments
 }
 
-// newSegment returns a segment whose first entry is d. Names sort by the time of the first entry. The random part makes
-// them unique, also among processes.
+// newSegment returns a segment whose first entry will be d. Names sort by the time of the first entry. The random part makes
+// names of different processes differ.
 func newSegment(d store.Deletion) *segment {
 	return &segment{name: time.UnixMicro(d.Marker).UTC().Format("2006-01-02T15:04:05Z") + "-" + rand.Text()}
 }
@@ -62,7 +62,7 @@ func (o *openSegments) forEntry(bucket int, d store.Deletion) *segment {
 	return s
 }
 
-// leave makes the next entry of a bucket go to another segment than s.
+// leave makes later entries of a bucket go to another segment than s.
 func (o *openSegments) leave(bucket int, s *segment) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -24,7 +24,7 @@ type Session struct {
 }
 
 // Open connects to a cluster. It tries once, and does not retry. Statements fail while the keyspace does not exist or has no
-// replicas in the local datacentre. The error wraps ErrCannotLogIn if trying again does not help.
+// replicas in the local datacentre. The error wraps ErrCannotLogIn if another attempt cannot help.
 //
 // ctx is only checked at the beginning, because the driver cannot stop a connection attempt early. now is the clock of
 // the nodes' circuit breakers.
@@ -45,7 +45,7 @@ func Open(ctx context.Context, c Config, m *Metrics, log *slog.Logger, now func(
 		return nil, connectError(c, l, err)
 	}
 	watch := newKeyspaceWatch(session, runner, c, m, log)
-	watch.look(context.WithoutCancel(ctx))
+	watch.read(context.WithoutCancel(ctx))
 	return &Session{driver: session, runner: runner, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, stopWatch: watch.start()}, nil
 }
 

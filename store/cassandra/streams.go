@@ -34,7 +34,7 @@ func (c *streamCounter) StreamContext(ctx context.Context) gocql.StreamObserverC
 	return &stream{counter: c}
 }
 
-// sendCounter only counts the requests of each statement. It implements gocql.StreamObserver.
+// sendCounter implements gocql.StreamObserver. It only counts the requests of each statement, for coordinator.LimitSends.
 type sendCounter struct{}
 
 var _ gocql.StreamObserver = sendCounter{}

@@ -28,7 +28,7 @@ import (
 // A Table also adds, lists and removes the collection's pending deletes. These are in tables of their own, which all
 // collections of the keyspace share.
 //
-// All methods are safe for concurrent use. All errors wrap store.ErrUnavailable, except store.ErrTooLarge.
+// All methods are safe for concurrent use. All errors wrap store.ErrUnavailable or store.ErrTooLarge.
 type Table struct {
 	driver     *gocql.Session
 	runner     *coordinator.Runner
@@ -39,7 +39,7 @@ type Table struct {
 	cql        statements
 
 	segments openSegments  // of pending deletes
-	lists    atomic.Uint32 // calls of ListPending
+	lists    atomic.Uint32 // number of calls of ListPending
 }
 
 var (
@@ -107,8 +107,9 @@ func (t *Table) Write(ctx context.Context, key access.Key, data []byte, timestam
 	return err
 }
 
-// isOversized reports whether Cassandra has refused a write because of its size. Only the texts of Cassandra's messages
-// tell: of max_mutation_size, of native_transport_max_frame_size, and of the guardrail column_value_size_fail_threshold.
+// isOversized reports whether Cassandra has refused a write because of its size. There is no error code for this, so it
+// compares the texts of Cassandra's messages about max_mutation_size, native_transport_max_frame_size and the guardrail
+// column_value_size_fail_threshold.
 func isOversized(err error) bool {
 	var refused gocql.RequestError
 	return errors.As(err, &refused) && refused.Code() == gocql.ErrCodeInvalid &&
