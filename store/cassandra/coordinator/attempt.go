@@ -13,7 +13,7 @@ import (
 
 // attempt is one try of a statement on one node.
 type attempt struct {
-	ctx    context.Context // the statement's
+	ctx    context.Context // of the statement
 	cancel context.CancelFunc
 	runner *Runner
 	policy CallPolicy
@@ -28,7 +28,7 @@ type attempt struct {
 	ended bool       // the driver has returned, or the attempt is superseded
 }
 
-// newAttempt returns an attempt of a call with this context, and its own context, which chooses its node.
+// newAttempt returns an attempt of a call whose context is ctx. The attempt has a context of its own, which chooses the node.
 func newAttempt(ctx context.Context, r *Runner, p CallPolicy, asked *askedNodes, hedge bool) *attempt {
 	a := &attempt{runner: r, policy: p, asked: asked, began: time.Now(), hedge: hedge}
 	ctx, a.cancel = context.WithCancel(ctx)
@@ -53,8 +53,8 @@ func (a *attempt) markSlow() {
 	a.record(errSlow)
 }
 
-// supersede records that a call has ended without waiting for the attempt, which was not slow yet. It does nothing if more
-// is known.
+// supersede records that the call has ended before the attempt ended or was slow. It does nothing if the attempt has ended or
+// is slow.
 func (a *attempt) supersede() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -15,7 +15,7 @@ const (
 type breaker struct {
 	failures  atomic.Int32 // in a row
 	nextProbe atomic.Int64 // when an open breaker allows a request again, ns since 1970
-	suspected atomic.Int64 // when the node was first superseded since its last success, ns since 1970; 0: it was not
+	suspected atomic.Int64 // when the node was first superseded after its last success, ns since 1970; 0 if it was not
 }
 
 // open reports whether the node keeps failing.
@@ -37,8 +37,8 @@ func (b *breaker) recordSuccess() {
 	b.suspected.Store(0)
 }
 
-// recordSuperseded records that another node has answered in place of this one. That happens to a healthy node, too. It
-// counts as a failure if the node has been superseded for SlowAfter without a success in between.
+// recordSuperseded records that another node has answered in place of this one. This happens to a healthy node, too. It
+// counts as a failure only if the node was first superseded at least SlowAfter ago and has not succeeded since.
 func (b *breaker) recordSuperseded(now time.Time) {
 	if b.suspected.CompareAndSwap(0, now.UnixNano()) {
 		return

@@ -29,9 +29,9 @@ type result[T any] struct {
 	err     error
 }
 
-// hedgedCall is the state of one call of Run. The caller's goroutine owns it until the timer fires during the first attempt,
-// and from then on the timer's goroutine. Other goroutines, and the caller's during the first attempt, use only statement,
-// results, decided and asked.
+// hedgedCall is the state of one call of Run. The goroutine that decides owns it: the caller's, or the timer's goroutine from
+// the moment when the timer fires during the first attempt. All other goroutines, and the caller's during the first attempt,
+// use only statement, results, decided and asked.
 type hedgedCall[T any] struct {
 	ctx       context.Context
 	runner    *Runner
@@ -149,7 +149,7 @@ func (c *hedgedCall[T]) try(a *attempt) result[T] {
 	return result[T]{attempt: a, value: value}
 }
 
-// deliver hands a result to the goroutine that decides. It drops the result if the call is decided.
+// deliver sends a result to the goroutine that decides. It drops the result if the call is already decided.
 func (c *hedgedCall[T]) deliver(r result[T]) {
 	select {
 	case c.results <- r:

@@ -19,8 +19,9 @@ var (
 // choiceKey is the context key of a nodeChoice.
 type choiceKey struct{}
 
-// withChoice returns a context whose statements use c and may send maxSends requests. gocql v1.7.0 hands nothing but the query's context to the host
-// selection policy (Query.SetHostID exists only in its successor), so the choice travels there.
+// withChoice returns a context whose statements use c and may send at most maxSends requests. The choice is in the context
+// because gocql v1.7.0 passes only the query's context to the host selection policy (Query.SetHostID exists only in its
+// successor).
 func withChoice(ctx context.Context, c nodeChoice) context.Context {
 	return newSendLimit(ctx, c, maxSends)
 }

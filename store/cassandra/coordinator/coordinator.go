@@ -14,8 +14,8 @@
 //     EACH_QUORUM tries each node once only.
 //
 // The first success is the result. Run fails when the statement itself is wrong (a syntax error, a missing permission),
-// when an EACH_QUORUM call has failed on every node, when any call has and the keyspace is known to have a problem, or when
-// its context ends.
+// when an EACH_QUORUM call has failed on every node, when any call has failed on every node and the keyspace is known to have
+// a problem (SetKeyspace), or when its context ends.
 //
 //	caller ── attempt 1 ──▶ node A        (slow)
 //	  │ timer
@@ -23,10 +23,10 @@
 //
 // # Who decides
 //
-// The first attempt runs in the goroutine that called Run. Most calls end with it. If it fails, the same goroutine goes on to
-// decide: it waits for results, for one timer and for its context, and starts further attempts, each in a goroutine of its
-// own. If the first attempt takes too long, a timer fires, the timer's goroutine decides instead, and the caller waits for
-// it. So at any time one goroutine decides.
+// One goroutine decides at any time. It waits for results, for one timer and for the context, and starts further attempts,
+// each in a goroutine of its own. The first attempt runs in the goroutine that called Run; most calls need no other attempt.
+// If the first attempt fails, the same goroutine decides. If the first attempt takes too long, a timer fires and the timer's
+// goroutine decides; the caller waits for its decision.
 //
 // When the driver returns, the goroutine of the attempt first records the outcome (in the metrics, in the hedge delay of
 // reads and, except at EACH_QUORUM, in the circuit breaker of its node), then hands over the result.
@@ -37,10 +37,10 @@
 // nothing, and its result is dropped. An attempt that ended at the same moment still records its outcome. No attempt
 // changes anything else.
 //
-// A first attempt is superseded when its read was hedged before it was slow, and the call ends before it does. That happens
-// to a healthy node, too, because one read in fifty is hedged. So a superseded attempt does not count as a failure at once.
-// It does if its node has been superseded for 200 ms without a success in between. So a dead node is noticed although other
-// nodes answer in its place.
+// The first attempt of a read is superseded if a hedged attempt started before the first one was slow, and the call ended
+// before the first one did. This happens to a healthy node, too, because one read in fifty is hedged. So it does not count as
+// a failure at once. It counts only if the node was first superseded at least 200 ms ago and has not succeeded since. In this
+// way the circuit breaker of a dead node opens although other nodes answer in its place.
 //
 // # Invariants
 //
@@ -55,7 +55,7 @@
 //  3. A node is never excluded. A node whose circuit breaker is open is tried last, and probed once a second.
 //  4. No node of another datacentre is ever asked. This needs the driver's host filter as well: see HostPolicy.
 //  5. An attempt sends at most 32 requests, if the driver's stream observer calls CountSend. So a node that answers
-//     UNPREPARED for ever costs one failed attempt, and neither stack nor memory.
+//     UNPREPARED for ever costs only one failed attempt, and not more and more stack and memory.
 //
 // # What it does not defend against
 //
@@ -128,8 +128,9 @@ func (r *Runner) HostPolicy() gocql.HostSelectionPolicy { return r.nodes }
 func (r *Runner) ConvictionPolicy() gocql.ConvictionPolicy { return r.nodes }
 
 // SetKeyspace sets how many replicas the keyspace has in the local datacentre, so that statements go to nodes that hold
-// the data. problem says why statements must fail; nil if there is no reason. Every error of Run then contains it, and Run
-// tries each node once only, so that clients do not wait. It decides nothing else: the nodes know better, and answer.
+// the data. problem says why statements are expected to fail; nil if there is no reason. While there is a problem, every
+// error of Run contains it, and Run tries each node only once, so that clients do not wait. Statements are sent all the same:
+// if a node succeeds, Run succeeds.
 func (r *Runner) SetKeyspace(replicas int, problem error) {
 	r.routing.SetReplicas(replicas)
 	if problem == nil {

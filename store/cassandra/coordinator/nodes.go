@@ -19,17 +19,17 @@ type nodes struct {
 	now                       func() time.Time
 	metrics                   *Metrics
 
-	mu      sync.Mutex                 // guards known, left and up
+	mu      sync.Mutex                 // guards known, removed and up
 	known   map[string]*gocql.HostInfo // by host ID
-	left    []*gocql.HostInfo          // the last maxLeft that were removed
+	removed []*gocql.HostInfo          // the last maxRemoved that were removed
 	up      map[string]*gocql.HostInfo // by host ID
 	upCount atomic.Int64
 
 	all sync.Map // host ID → *node, also of nodes that are down
 }
 
-// maxLeft is how many removed nodes are remembered. The driver's goroutines use a removed node for a few seconds at most.
-const maxLeft = 1024
+// maxRemoved is how many removed nodes are remembered. The driver's goroutines use a removed node for a few seconds at most.
+const maxRemoved = 1024
 
 // node is what is known about one node. It lives as long as the Runner.
 type node struct{ breaker breaker }
@@ -68,7 +68,7 @@ func (ns *nodes) AddHost(h *gocql.HostInfo) {
 func (ns *nodes) add(h *gocql.HostInfo) bool {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	if slices.Contains(ns.left, h) {
+	if slices.Contains(ns.removed, h) {
 		return false
 	}
 	ns.known[h.HostID()] = h
@@ -86,9 +86,9 @@ func (ns *nodes) RemoveHost(h *gocql.HostInfo) {
 func (ns *nodes) remove(h *gocql.HostInfo) bool {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	ns.left = append(ns.left, h)
-	if len(ns.left) > maxLeft {
-		ns.left = slices.Delete(ns.left, 0, 1)
+	ns.removed = append(ns.removed, h)
+	if len(ns.removed) > maxRemoved {
+		ns.removed = slices.Delete(ns.removed, 0, 1)
 	}
 	if ns.known[h.HostID()] != h {
 		return false
@@ -127,13 +127,13 @@ func (ns *nodes) mark(h *gocql.HostInfo, up bool) bool {
 func (ns *nodes) AddFailure(_ error, h *gocql.HostInfo) bool {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	return !slices.Contains(ns.left, h)
+	return !slices.Contains(ns.removed, h)
 }
 
 // Reset implements gocql.ConvictionPolicy.
 func (*nodes) Reset(*gocql.HostInfo) {}
 
-// setUp notes whether a node is up. The caller holds mu.
+// setUp records whether a node is up. The caller holds mu.
 func (ns *nodes) setUp(h *gocql.HostInfo, up bool) {
 	if up {
 		ns.up[h.HostID()] = h

@@ -7,8 +7,8 @@ import (
 	"github.com/gocql/gocql"
 )
 
-// errSlow is recorded for an attempt that has no answer yet and is slow, and errSuperseded for one that has no answer yet,
-// is not slow, and is not needed any more.
+// errSlow is recorded for an attempt that is slow and has no answer yet. errSuperseded is recorded for an attempt that is not
+// slow, has no answer yet, and is not needed any more.
 var (
 	errSlow       = errors.New("slow coordinator")
 	errSuperseded = errors.New("superseded by a hedged attempt")

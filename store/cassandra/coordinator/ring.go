@@ -12,11 +12,11 @@ import (
 // NetworkTopologyStrategy. That strategy places replicas in each datacentre on its own, so the other datacentres do not
 // matter. A ring never changes.
 //
-// A ring is a guess: the nodes know better. If it is wrong, the nodes that are asked are not replicas. They then ask the
-// replicas, which only takes longer.
+// A ring is a guess, and may be wrong. Then the service asks nodes that are not replicas. These nodes ask the replicas, so the
+// result is right and only takes longer.
 type ring struct {
 	tokens   []int64             // sorted
-	replicas [][]*gocql.HostInfo // replicas[i] hold the tokens after tokens[i-1] up to tokens[i]
+	replicas [][]*gocql.HostInfo // replicas[i] hold the tokens above tokens[i-1], up to tokens[i]
 }
 
 // member is a node of a ring.
@@ -69,7 +69,7 @@ func (r *ring) at(token int64) []*gocql.HostInfo {
 // no other node of its rack has been taken, or if there are more replicas than racks.
 type placement struct {
 	want    int
-	repeats int // how many nodes may be in a rack that has a replica already
+	repeats int // how many more nodes may be taken from racks that already have a replica
 	hosts   []*gocql.HostInfo
 	racks   []string
 }

@@ -15,20 +15,20 @@ import (
 //
 // gocql v1.7.0 has such a policy, TokenAwareHostPolicy. It panics in goroutines of the driver, which ends the process: if
 // a keyspace has no replica in the local datacentre, and if the keyspace has an aggregate without a final function. Both
-// can happen at any event about a node, too. Therefore routing reads no metadata: SetReplicas tells it all.
+// can happen at any event about a node, too. Therefore routing reads no metadata: it only needs the number from SetReplicas.
 type routing struct {
 	random func(n int) int
 	next   atomic.Uint32 // position in the turn
 
 	mu       sync.Mutex                 // guards the fields below
 	hosts    map[string]*gocql.HostInfo // by host ID
-	hashed   bool                       // the cluster uses Murmur3Partitioner
+	murmur3  bool                       // the cluster uses Murmur3Partitioner; without it, no ring is made
 	replicas int
 
 	current atomic.Pointer[routes]
 }
 
-// routes is what routing knows. It never changes.
+// routes is the state of a routing that Pick reads. It never changes; a routing replaces it.
 type routes struct {
 	hosts []*gocql.HostInfo
 	ring  *ring // nil if the replicas are not known
@@ -79,7 +79,7 @@ func (r *routing) SetReplicas(n int) {
 
 // SetPartitioner implements gocql.HostSelectionPolicy.
 func (r *routing) SetPartitioner(name string) {
-	r.change(func() { r.hashed = strings.HasSuffix(name, "Murmur3Partitioner") })
+	r.change(func() { r.murmur3 = strings.HasSuffix(name, "Murmur3Partitioner") })
 }
 
 // AddHost implements gocql.HostSelectionPolicy. It replaces a node with the same host ID.
@@ -92,7 +92,7 @@ func (r *routing) RemoveHost(h *gocql.HostInfo) {
 	r.change(func() { delete(r.hosts, h.HostID()) })
 }
 
-// change changes the settings and puts new routes into force.
+// change applies a change of the settings and replaces the current routes.
 func (r *routing) change(apply func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,13 +104,13 @@ func (r *routing) change(apply func()) {
 		members = append(members, member{h, h.Rack(), parseTokens(h.Tokens())})
 	}
 	slices.SortFunc(now.hosts, func(a, b *gocql.HostInfo) int { return strings.Compare(a.HostID(), b.HostID()) })
-	if r.hashed {
+	if r.murmur3 {
 		now.ring = newRing(members, r.replicas)
 	}
 	r.current.Store(now)
 }
 
-// parseTokens returns the tokens of a node. It leaves out what is not a number.
+// parseTokens parses the tokens of a node. It leaves out texts that are not numbers.
 func parseTokens(texts []string) (tokens []int64) {
 	for _, text := range texts {
 		if token, err := strconv.ParseInt(text, 10, 64); err == nil {

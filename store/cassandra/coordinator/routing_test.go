@@ -57,8 +57,8 @@ func TestRouting_OffersReplicasFirst(t *testing.T) {
 	}
 }
 
-// TestRouting_SurvivesEverything makes the calls that the driver may make, without replicas, tokens, nodes or partitioner.
-func TestRouting_SurvivesEverything(t *testing.T) {
+// TestRouting_NeverPanics makes the calls that the driver may make, without replicas, tokens, nodes or partitioner.
+func TestRouting_NeverPanics(t *testing.T) {
 	r := newTestRouting()
 	a := testMember("a", "").host
 	steps := map[string]func(){

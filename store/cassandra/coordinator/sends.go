@@ -14,20 +14,20 @@ const maxSends = 32
 // has been prepared.
 var ErrUnprepared = errors.New("the Cassandra node does not keep prepared statements")
 
-// sendLimit is a context that ends for the driver after a number of requests. gocql v1.7.0 repeats a statement for as long
-// as the node answers UNPREPARED. Each repetition is a recursive call, which needs more stack and holds on to a response.
-// The driver calls Err before each request, but a sendLimit does not cancel what already runs.
+// sendLimit is a context whose Err returns ErrUnprepared after a number of requests. gocql v1.7.0 calls Err before each
+// request. It repeats a statement as long as the node answers UNPREPARED, each time in a recursive call, which takes more
+// stack and keeps a response in memory. Done is not closed at the limit, so a request that already runs is not cancelled.
 type sendLimit struct {
 	context.Context
-	choice nodeChoice // nil: the driver's policy chooses
+	choice nodeChoice // nil: the choice of the parent context, or of the driver's policy
 	left   atomic.Int64
 }
 
 // sendLimitKey is the context key of a sendLimit.
 type sendLimitKey struct{}
 
-// LimitSends returns a context for the driver with which at most n requests are sent. Then statements fail with
-// ErrUnprepared. The contexts of Run and WithNode have a limit already.
+// LimitSends returns a context with which the driver sends at most n requests. After that, statements fail with
+// ErrUnprepared. The contexts of Run and WithNode already have a limit.
 func LimitSends(ctx context.Context, n int) context.Context { return newSendLimit(ctx, nil, n) }
 
 func newSendLimit(ctx context.Context, c nodeChoice, n int) *sendLimit {
