@@ -7,24 +7,25 @@ import (
 )
 
 const (
-	// pollInterval is the pause between two looks at the nodes.
+	// pollInterval is the pause between two reads of the nodes' schema versions.
 	pollInterval = 200 * time.Millisecond
-	// maxSilence is how long the heartbeat of a live node may stand still. Each node raises its own every second, and
-	// gossip brings it to all others within a few seconds.
+	// maxSilence is how long the heartbeat of a live node may stay the same. Each node increases its own every second, and
+	// gossip brings it to all other nodes within a few seconds.
 	maxSilence = 5 * time.Second
-	// maxWaitBlind is how long a change waits for a node if the role may not read the heartbeats.
-	maxWaitBlind = 10 * time.Second
+	// maxWaitNoHeartbeats is how long a change waits for a node if the heartbeats cannot be read.
+	maxWaitNoHeartbeats = 10 * time.Second
 	// maxWait is how long a change waits for a node that is up.
 	maxWait = time.Minute
 )
 
-// agreement waits until the live nodes have a change of the schema, that is, the schema version of the node that answers.
-// It waits at most once for a node that turns out to be down.
+// agreement waits until the live nodes have a change of the schema: until they have the schema version of the node that
+// answers. It waits at most once for a node that turns out to be down.
 type agreement struct {
 	db         DB
 	heartbeats map[string]heartbeat // by address
-	absent     map[string]string    // why there is no waiting for a node, by address
-	blind      bool                 // Cassandra has no table of heartbeats, or the role may not read it
+	absent     map[string]string    // why wait does not wait for a node, by address
+
+	noHeartbeats bool // Cassandra has no table of heartbeats, or the role may not read it
 }
 
 // heartbeat is the newest heartbeat of a node.
@@ -48,11 +49,11 @@ func (a *agreement) wait(ctx context.Context, report func([]string)) (missing []
 		if err := a.readHeartbeats(ctx); err != nil {
 			return nil, err
 		}
-		late, missing := a.late(nodes, time.Since(began))
-		if len(late) == 0 {
+		awaited, missing := a.split(nodes, time.Since(began))
+		if len(awaited) == 0 {
 			return missing, nil
 		}
-		report(late)
+		report(awaited)
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -61,9 +62,9 @@ func (a *agreement) wait(ctx context.Context, report func([]string)) (missing []
 	}
 }
 
-// late returns the nodes that are awaited and the nodes that are not, of those that do not have the schema of the first
-// node. waited is the time since the change.
-func (a *agreement) late(nodes []node, waited time.Duration) (awaited, missing []string) {
+// split divides the nodes that do not have the schema of the first node: into the nodes that wait waits for, and the nodes
+// that it does not wait for, each with the reason. waited is the time since the change.
+func (a *agreement) split(nodes []node, waited time.Duration) (awaited, missing []string) {
 	for _, n := range nodes {
 		if n.version == nodes[0].version {
 			delete(a.absent, n.address)
@@ -81,14 +82,14 @@ func (a *agreement) late(nodes []node, waited time.Duration) (awaited, missing [
 	return awaited, missing
 }
 
-// whyAbsent returns why there is no more waiting for a node, or an empty string.
+// whyAbsent returns why wait does not wait for a node any more, or an empty string if it waits.
 func (a *agreement) whyAbsent(n node, waited time.Duration) string {
 	const returns = "; it gets the schema when it returns"
 	beat, known := a.heartbeats[n.address]
 	switch {
-	case a.blind && waited >= maxWaitBlind:
-		return fmt.Sprintf("which did not get the schema within %v and is probably down", maxWaitBlind) + returns
-	case !a.blind && (known && time.Since(beat.since) >= maxSilence || !known && waited >= maxSilence):
+	case a.noHeartbeats && waited >= maxWaitNoHeartbeats:
+		return fmt.Sprintf("which did not get the schema within %v and is probably down", maxWaitNoHeartbeats) + returns
+	case !a.noHeartbeats && (known && time.Since(beat.since) >= maxSilence || !known && waited >= maxSilence):
 		return "which is down" + returns
 	case waited >= maxWait:
 		return fmt.Sprintf("which is up but did not get the schema within %v: read its log", maxWait)
@@ -98,12 +99,12 @@ func (a *agreement) whyAbsent(n node, waited time.Duration) string {
 
 // readHeartbeats updates the heartbeats. Versions before 5.0 may not have the table.
 func (a *agreement) readHeartbeats(ctx context.Context) error {
-	if a.blind {
+	if a.noHeartbeats {
 		return nil
 	}
 	rows, err := a.db.Query(ctx, `SELECT CAST(address AS text) AS address, generation, heartbeat FROM system_views.gossip_info`)
 	if isUnauthorized(err) || hasCode(err, codeInvalid) {
-		a.blind = true
+		a.noHeartbeats = true
 		return nil
 	}
 	if err != nil {

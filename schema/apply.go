@@ -9,12 +9,12 @@ import (
 )
 
 // Apply changes the live schema to match s. It creates a missing keyspace and missing tables, adds the marker column to a
-// table that has a fence, and raises a gc_grace_seconds that is too low. If anything else in the keyspace differs, it
+// table that has a fence, and raises a gc_grace_seconds that is too low. If anything else differs that is not a warning, it
 // changes nothing and returns an error that names every such difference and its remedy. Apply calls tell for every step;
-// tell may be nil. Apply may run again at any time, but only once at a time.
+// tell may be nil. Apply may run again at any time, but not twice at the same time.
 //
-// After each statement, Apply waits until all live nodes have the change: at most a minute for a node that is up, and once
-// some seconds for a node that is down. A node that is down gets the schema when it returns.
+// After each statement, Apply waits until all live nodes have the change, at most a minute. It also waits for a node that is
+// down, but only once and for some seconds. Such a node gets the schema when it returns.
 //
 // If a statement fails or ctx ends, the changes before it stay: run Apply again. If gc_grace_seconds was too low, Cassandra
 // may have purged tombstones already. Values that were deleted during the last largest TTL may then reappear until they
@@ -68,8 +68,8 @@ func apply(ctx context.Context, db DB, s Spec, scripts scripts, tell func(Event)
 	return nil
 }
 
-// sortFindings tells the warnings and returns the findings that Apply can remove. If any other finding remains, it returns
-// an error.
+// sortFindings calls tell for each warning and returns the findings that Apply can remove. It returns an error if there is
+// any other finding.
 func sortFindings(found []finding, tell func(Event)) (fixes []finding, err error) {
 	var refused []finding
 	for _, f := range found {
@@ -88,7 +88,8 @@ func sortFindings(found []finding, tell func(Event)) (fixes []finding, err error
 	return fixes, nil
 }
 
-// change runs the statement of one finding and waits until the live nodes have the change. It returns the other nodes.
+// change runs the statement of one finding and waits until the live nodes have the change. It returns the nodes that do not
+// have it, each with the reason.
 func change(ctx context.Context, db DB, f finding, nodes *agreement, tell func(Event)) (missing []string, err error) {
 	event := Event{Kind: Changing, Difference: f.Difference, Statement: f.fix}
 	tell(event)
@@ -96,7 +97,7 @@ func change(ctx context.Context, db DB, f finding, nodes *agreement, tell func(E
 	_, err = db.Query(ctx, f.fix)
 	switch {
 	case hasCode(err, codeUnavailable) || hasCode(err, codeWriteTimeout):
-		// Only the grants that an authorizer gives to the creator are written at a consistency level, after the change.
+		// The change itself has succeeded: only the automatic grants of the creator are written at a consistency level, and after it.
 		tell(Event{Kind: Warned, Difference: warning("grants of the role on "+f.Object, "written by Cassandra", "not written, because too few replicas of system_auth are up ("+err.Error()+")",
 			"it is not needed by a role with the grants of docs/operations.md").Difference})
 	case err != nil:

@@ -287,7 +287,7 @@ var differences = []struct {
 		fixable: true,
 	},
 	{
-		name: "another table with the name of that of earlier versions",
+		name: "another table with the name of the earlier versions' table",
 		change: func(f *fakeCassandra) {
 			f.createTable("people", "pending_deletes", "600", slices.Concat(oldPendingDeletes[:5], []string{"marker_ttl bigint regular"})...)
 		},

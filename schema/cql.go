@@ -19,7 +19,7 @@ var files embed.FS
 type scripts struct {
 	keyspace      string // empty if the Spec has no replication
 	tables        []tableScripts
-	serviceTables []string // in the order of the variable serviceTables; empty without a file
+	serviceTables []string // in the order of the variable serviceTables; a table without a file has an empty text
 }
 
 type tableScripts struct{ create, addMarker, raiseGrace string }

@@ -12,12 +12,12 @@ type Difference struct {
 	Have   string
 	Remedy string // what an operator should do
 
-	// Warning means that the service can serve in spite of the difference, until something else fails or a value is too
-	// large. Apply never removes such a difference: an operator must decide.
+	// Warning means that the service can serve in spite of the difference, although some requests may fail. Apply never
+	// removes such a difference: an operator must decide.
 	Warning bool
 }
 
-// Blocking returns the differences without which the service cannot work, that is, all except warnings.
+// Blocking returns the differences that keep the service from working: all except warnings.
 func Blocking(differences []Difference) []Difference {
 	return slices.DeleteFunc(slices.Clone(differences), func(d Difference) bool { return d.Warning })
 }
@@ -44,7 +44,7 @@ func forOperator(object, want, have, remedy string) finding {
 	return finding{Difference: Difference{Object: object, Want: want, Have: have, Remedy: remedy}}
 }
 
-// warning returns a finding that is a Warning. Its remedy says that Apply does not change it.
+// warning returns a finding that is a Warning. Its remedy says that Apply cannot remove it.
 func warning(object, want, have, remedy string) finding {
 	const notByApply = "`userinfo schema apply` cannot change this: "
 	return finding{Difference: Difference{Object: object, Want: want, Have: have, Remedy: notByApply + remedy, Warning: true}}

@@ -2,16 +2,16 @@ package schema
 
 import "time"
 
-// EventKind says what an Event tells.
+// EventKind is the kind of an Event.
 type EventKind int
 
-// Kinds of events, in the order in which they happen. Changing, Waiting and Changed repeat for every statement.
+// Kinds of events. Changing, Waiting and Changed repeat for every statement; Warned may come before and after a Changing.
 const (
 	Warned   EventKind = iota // Difference is a Warning
-	Changing                  // Statement is about to run, to remove Difference
-	Waiting                   // Nodes are live and do not have the change after Took
+	Changing                  // Statement will run now, to remove Difference
+	Waiting                   // Nodes are live and do not have the change yet, after Took
 	Changed                   // all live nodes have the change, after Took
-	Missing                   // at the end, Nodes do not have the schema; each with the reason
+	Missing                   // the last event: Nodes do not have the schema, each with the reason
 )
 
 // Event is one step of Apply.
@@ -20,5 +20,5 @@ type Event struct {
 	Difference Difference
 	Statement  string
 	Took       time.Duration
-	Nodes      []string // address and datacentre
+	Nodes      []string // address and datacentre; in Missing also the reason
 }

@@ -19,7 +19,7 @@ const (
 	minimumTimestamp = "minimum_timestamp_fail_threshold"
 )
 
-// inEveryNode is the end of a remedy that changes a setting.
+// inEveryNode is the end of each remedy that changes a setting of Cassandra.
 const inEveryNode = " in the cassandra.yaml of every node, and restart them one by one"
 
 // inspectGuardrails checks the guardrails that could make Cassandra refuse the service's timestamps. Guardrails apply to

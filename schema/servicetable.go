@@ -19,8 +19,8 @@ const (
 	InstanceClocks = "instance_clocks"
 )
 
-// serviceTable is a table that the service itself needs. Its file in cql/ describes it. A table without a file belongs to
-// earlier versions: it need not exist.
+// serviceTable is a table that the service itself needs. Its file in cql/ describes it. A table without a file is from
+// earlier versions, and need not exist.
 type serviceTable struct {
 	name, file string
 	primaryKey string

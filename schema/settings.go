@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// inspectSettings checks settings of Cassandra that the service depends on. It sees the node that answers only.
+// inspectSettings checks settings of Cassandra that the service depends on. It sees only the node that answers.
 func inspectSettings(ctx context.Context, db DB, s Spec) ([]finding, error) {
 	names := []string{maximumTimestamp, minimumTimestamp, authenticator, authorizer, authConsistency}
 	for _, l := range sizeLimits {
@@ -15,7 +15,7 @@ func inspectSettings(ctx context.Context, db DB, s Spec) ([]finding, error) {
 	settings, err := readSettings(ctx, db, slices.DeleteFunc(names, func(name string) bool { return name == "" }))
 	var found []finding
 	if isUnauthorized(err) {
-		// Only an authorizer refuses, so the settings that were not read are those of a cluster with an authorizer.
+		// Only an authorizer refuses, so there is one. The other settings count as not set.
 		settings = map[string]string{authorizer: "an authorizer"}
 		found = append(found, warning("grants of the role", "SELECT on system_views.settings", "no such grant, so that settings were not checked",
 			"as a superuser, run GRANT SELECT ON system_views.settings TO <the role>"))

@@ -8,11 +8,11 @@ import (
 	"userinfo/store"
 )
 
-// sizeLimit is a setting of Cassandra that limits the size of a value.
+// sizeLimit is a setting of Cassandra that limits the size of a value, directly or indirectly.
 type sizeLimit struct {
 	name    string
-	oldName string // in Cassandra 4.0, if another
-	oldUnit int64  // of the old name, in bytes
+	oldName string // the name in Cassandra 4.0, if it differs
+	oldUnit int64  // the unit of oldName, in bytes
 	advice  string // added to the remedy
 }
 
@@ -27,7 +27,7 @@ var sizeLimits = []sizeLimit{
 	{"max_value_size", "max_value_size_in_mb", 1 << 20, ""},
 }
 
-// inspectSizeLimits checks that Cassandra accepts the largest value.
+// inspectSizeLimits checks that Cassandra accepts the largest value of every table.
 func inspectSizeLimits(s Spec, settings map[string]string) (found []finding) {
 	var largest int64
 	for _, t := range s.Tables {
@@ -62,7 +62,7 @@ func (l sizeLimit) read(settings map[string]string) (text string, limit int64, o
 }
 
 // parseSize parses a size of Cassandra: a whole number and one unit, for example 16MiB
-// (org.apache.cassandra.config.DataStorageSpec). A size beyond Go's integers is not ok, which means no limit.
+// (org.apache.cassandra.config.DataStorageSpec). If it returns false, as for a size beyond Go's integers, there is no limit.
 func parseSize(text string) (int64, bool) {
 	unit := strings.TrimLeft(text, "0123456789")
 	n, err := strconv.ParseInt(strings.TrimSuffix(text, unit), 10, 64)

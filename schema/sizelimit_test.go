@@ -39,7 +39,7 @@ func TestCheck_WarnsOfLimitsBelowLargestValue(t *testing.T) {
 			settings: map[string]any{"column_value_size_fail_threshold": "1MiB"},
 			want:     []string{"setting column_value_size_fail_threshold" + want + "1MiB"}, remedy: "or lower max_value_bytes",
 		},
-		"a limit that cannot be read is none": {settings: map[string]any{"max_mutation_size": "a lot", "max_value_size": "9223372036854775807MiB", "internode_max_message_size": "MiB"}},
+		"a limit that cannot be parsed is no limit": {settings: map[string]any{"max_mutation_size": "a lot", "max_value_size": "9223372036854775807MiB", "internode_max_message_size": "MiB"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := asWanted(t)

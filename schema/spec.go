@@ -8,10 +8,10 @@
 // Invariants:
 //
 //  1. Apply never drops anything, never changes a type or a replication, and never lowers gc_grace_seconds.
-//  2. Apply changes nothing unless it can remove every difference in the keyspace. A second Apply changes nothing.
+//  2. Apply changes nothing unless it can remove every difference that is not a warning. A second Apply changes nothing.
 //  3. Check and Print change nothing. After Apply, Check finds nothing but warnings: both use the same comparison.
 //  4. A statement contains only names that Validate accepts, and numbers.
-//  5. A warning is about something outside of the keyspace. It keeps neither Apply nor the service from working.
+//  5. A warning keeps neither Apply nor the service from working.
 //
 // The package does not defend against two Apply at the same time, because CREATE TABLE IF NOT EXISTS is not atomic in
 // Cassandra: run it from one place. It sees the settings of one node only. It does not see clocks, disks, or whether a
@@ -30,9 +30,9 @@ import (
 	"userinfo/store"
 )
 
-// DB runs CQL statements on one node of the local datacentre, on the same one as long as that is up. It does not wait
-// until other nodes have a change of the schema: Apply does. If Cassandra refuses a statement, the error wraps one with a
-// method Code, which returns the CQL protocol's code.
+// DB runs CQL statements. For Apply, all statements must run on the same node of the local datacentre, as long as it is up.
+// A DB does not wait until other nodes have a change of the schema: Apply does. If Cassandra refuses a statement, the error
+// wraps an error with the method Code() int, which returns the CQL protocol's code.
 type DB interface {
 	// Query runs one statement and returns its rows. A row maps column names to values: text is a string, int an int,
 	// boolean a bool, and map<text,text> a map[string]string. A null is the zero value.

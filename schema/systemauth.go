@@ -19,12 +19,12 @@ const (
 // systemAuth is the keyspace of roles and grants.
 const systemAuth = "system_auth"
 
-// wantedRoleReplicas is how many nodes of the local datacentre should have the roles: one can die and another restart.
+// wantedRoleReplicas is how many nodes of a datacentre should have the roles, so that one can die while another restarts.
 const wantedRoleReplicas = 3
 
-// inspectSystemAuth checks, if a node asks for passwords or grants, that the roles are readable while one node of the local
-// datacentre or all other datacentres are down. Otherwise Cassandra refuses new connections, and after a few seconds also
-// statements on existing connections.
+// inspectSystemAuth checks that the roles stay readable while one node of the local datacentre is down, and while all other
+// datacentres are down. Otherwise Cassandra would then refuse new connections, and after a few seconds also statements on
+// existing connections. It checks nothing if the cluster uses neither an authenticator nor an authorizer.
 func inspectSystemAuth(ctx context.Context, db DB, s Spec, settings map[string]string) (found []finding, err error) {
 	if isOff(settings[authenticator]) && isOff(settings[authorizer]) {
 		return nil, nil
@@ -42,7 +42,7 @@ func inspectSystemAuth(ctx context.Context, db DB, s Spec, settings map[string]s
 			fmt.Sprintf("%s with replication factor %d in %s, because nobody can log in while the nodes that have the roles are down", networkTopology, roleReplicas(s, nodes), s.LocalDatacentre),
 			have, alterSystemAuth(s, ks, nodes)))
 	}
-	// With these levels the nodes of one datacentre are enough.
+	// At these levels, the nodes of one datacentre are enough.
 	local := []string{"", "LOCAL_QUORUM", "LOCAL_ONE", "ONE"}
 	if level := settings[authConsistency]; !slices.Contains(local, strings.ToUpper(level)) {
 		found = append(found, warning("setting "+authConsistency,
