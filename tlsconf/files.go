@@ -12,8 +12,8 @@ import (
 // file is one configured file. It is not configured if path is empty. data is nil until the file is read.
 type file struct {
 	field, path string
-	secret      bool // only the service may have access; see package keyfile
-	hidePath    bool // errors do not contain the path, because a secret of one line may stand in its place
+	secret      bool // only the service and root may have access; see package keyfile
+	hidePath    bool // errors do not contain the path, because somebody may have pasted the secret in its place
 	data        []byte
 }
 

@@ -14,8 +14,8 @@ import (
 // *.db.example. They are in lower case.
 type nodeNames []string
 
-// newNodeNames returns checked names. It fails closed: it rejects a name that would match more than one domain's hosts. Every
-// error is a *FieldError.
+// newNodeNames checks names and returns them in lower case. It fails closed: it rejects a name that would match hosts of more
+// than one domain. Every error is a *FieldError.
 func newNodeNames(texts []string, serverName string) (nodeNames, error) {
 	var all nodeNames
 	for i, text := range texts {
@@ -26,12 +26,12 @@ func newNodeNames(texts []string, serverName string) (nodeNames, error) {
 		all = append(all, name)
 	}
 	if len(all) > 0 && serverName != "" && !all.match(serverName) {
-		return nil, &FieldError{Field: "server_name", Err: fmt.Errorf("%q is not one of names, so no certificate could have both: leave out server_name, or add it to names", serverName)}
+		return nil, &FieldError{Field: "server_name", Err: fmt.Errorf("%q is not one of names, but each certificate must contain it and one of names: leave out server_name, or add it to names", serverName)}
 	}
 	return all, nil
 }
 
-// checkNodeName rejects what is not a host name with at least two labels, or such a name after "*.".
+// checkNodeName accepts a host name, and "*." with a host name of at least two labels.
 func checkNodeName(name string) error {
 	if name == "" {
 		return errors.New("empty; give a host name such as db1.example, or *.example.org for all hosts of a domain")
@@ -55,8 +55,8 @@ func checkNodeName(name string) error {
 	return nil
 }
 
-// match reports whether a name of a certificate is one of the names. A certificate for a wildcard has the names that it stands
-// for, so it matches the same wildcard and each of its hosts.
+// match reports whether a name in a certificate is one of the names. A wildcard in the certificate stands for each of its
+// hosts, so it matches the same wildcard and each of these hosts.
 func (ns nodeNames) match(certified string) bool {
 	certified = strings.ToLower(certified)
 	_, domain, _ := strings.Cut(certified, ".")
@@ -74,11 +74,11 @@ func (ns nodeNames) match(certified string) bool {
 	return false
 }
 
-// verifier returns the VerifyConnection of connections to nodes that have the names. A node that was found by gossip is
-// dialled by its address, which its certificate need not contain.
+// verifier returns a VerifyConnection (crypto/tls) that accepts nodes with one of the names. It does not compare the
+// certificate with the address that was dialled.
 //
-// It fails closed: it replaces the verification of crypto/tls, so it verifies the chain against the roots, that the
-// certificate is for servers, and the server name if there is one. Without names it accepts nothing.
+// It replaces the verification of crypto/tls. So it also verifies the chain against the roots, that the certificate is for
+// servers, and the server name if there is one. It fails closed: without names it accepts nothing.
 func (ns nodeNames) verifier(roots *x509.CertPool, serverName string, now func() time.Time) func(tls.ConnectionState) error {
 	return func(c tls.ConnectionState) error {
 		if len(c.PeerCertificates) == 0 || roots == nil {

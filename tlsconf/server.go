@@ -35,7 +35,7 @@ type ServerFiles struct {
 	MinVersion string `yaml:"min_version"`
 	// HTTP2 offers HTTP/2 in addition to HTTP/1.1. Nil means true.
 	HTTP2 *bool `yaml:"http2"`
-	// TicketKey is a file with a TicketKey as secret as Key. Instances with the same key resume each other's
+	// TicketKey is a file with a TicketKey, which must be as secret as Key. Instances with the same key resume each other's
 	// sessions. Without it, an instance resumes only its own sessions.
 	TicketKey string `yaml:"session_ticket_key"`
 }
