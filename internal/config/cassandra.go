@@ -27,7 +27,7 @@ type Cassandra struct {
 	Replication map[string]int `yaml:"replication"`
 	// Username is the role that the service logs in as.
 	Username string `yaml:"username"`
-	// UsernameFile holds the role's name, for secrets in which it changes together with the password. It replaces Username.
+	// UsernameFile holds the role's name. Use it instead of Username if the role changes together with its password.
 	UsernameFile string `yaml:"username_file"`
 	// PasswordFile holds the role's password. A line end after the password is ignored. Both files are read at each new
 	// connection.
@@ -56,7 +56,7 @@ func (c Cassandra) validate() error {
 		bad("keyspace", identifierRule)
 	}
 	if c.Username != "" && c.UsernameFile != "" {
-		bad("username_file", "leave out username, or leave out username_file: they say the same")
+		bad("username_file", "leave out username, or leave out username_file: use only one of them")
 	}
 	for _, required := range []struct{ name, value, hint string }{
 		{"local_datacentre", c.LocalDatacentre, "the name of the datacentre, as `nodetool status` shows it"},
@@ -70,8 +70,8 @@ func (c Cassandra) validate() error {
 	return errors.Join(errs...)
 }
 
-// Credentials reads the user and the password. It fails closed: an empty one is an error. Its errors do not contain the name of
-// the password file, which may be the password itself in the wrong place.
+// Credentials reads the user and the password. It fails closed: an empty user or password is an error. Its errors do not
+// contain the name of the password file, because somebody may have written the password itself there.
 func (c Cassandra) Credentials() (username, password string, err error) {
 	username = c.Username
 	if c.UsernameFile != "" {
@@ -83,7 +83,7 @@ func (c Cassandra) Credentials() (username, password string, err error) {
 	return username, password, err
 }
 
-// readLine returns the text in a secret file without the line end.
+// readLine returns the text in a secret file without the line end. path is the setting, name the file.
 func readLine(path, name string) (string, error) {
 	return readKey(path, name, keyfile.Read, func(text []byte) (string, error) {
 		line := strings.TrimRight(string(text), "\r\n")

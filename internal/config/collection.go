@@ -30,8 +30,8 @@ type Collection struct {
 	// Fence is the time after a delete during which the key stays deleted; whole seconds up to 1h, default 60s. 0s turns the
 	// fence off, for data whose keys are used again.
 	Fence *time.Duration `yaml:"fence"`
-	// FenceExempt lists patterns of keys that have no fence, such as *:lock, for keys that clients delete and set again at
-	// once; default none.
+	// FenceExempt lists patterns of keys that have no fence, such as *:lock, because clients delete them and set them again
+	// at once; default none.
 	FenceExempt []string `yaml:"fence_exempt"`
 	// TouchSlack is a fraction of the TTL that a touch asks for. A touch writes nothing if the remaining TTL differs by at
 	// most this fraction. From 0 (every touch writes) to 0.5; default 0.01.
@@ -53,7 +53,7 @@ func (k *Collection) applyDefaults() {
 
 // StoreConfig returns the settings that package store needs.
 func (k Collection) StoreConfig() store.CollectionConfig {
-	exempt, _ := access.ParseKeyPatterns("", k.FenceExempt) // validate reports mistakes; with one, no key is exempt
+	exempt, _ := access.ParseKeyPatterns("", k.FenceExempt) // validate reports mistakes; after a mistake, no key is exempt
 	return store.CollectionConfig{
 		FenceExempt: exempt,
 		Name:        k.Name, Table: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, TouchSlack: *k.TouchSlack,
@@ -133,7 +133,7 @@ func (k Collection) validate(at string) error {
 		bad("touch_slack", "must be from 0 (every touch writes) to %v", store.MaxTouchSlack)
 	}
 	if k.MaxValueBytes < 1 || k.MaxValueBytes > store.LargestValue {
-		bad("max_value_bytes", "must be from 1 to %d, the largest value that Cassandra stores with its default limits of a mutation and of a request (16 MiB, less %d bytes for the key and overhead)",
+		bad("max_value_bytes", "must be from 1 to %d, the largest value that Cassandra stores with its default limits (16 MiB for a mutation and for a request, less %d bytes for the key and overhead)",
 			store.LargestValue, store.ValueOverhead)
 	}
 	return errors.Join(errs...)

@@ -66,7 +66,7 @@ type Config struct {
 
 // Audit configures the audit records of refused requests and of deletes. They are logged at every log level.
 type Audit struct {
-	// KeyFile holds a key made by `userinfo key new audit`, readable by its owner only. With a key, a record contains a hash
+	// KeyFile holds a key made by `userinfo key new audit`. It is a secret file. With a key, a record contains a hash
 	// of the session key; only somebody who has both the audit key and a session key can match them. Without a key,
 	// records contain no hash.
 	KeyFile string `yaml:"key_file"`

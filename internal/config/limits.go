@@ -24,8 +24,8 @@ type Limits struct {
 	PerClient access.Limits `yaml:"per_client"`
 }
 
-// Bounds of Limits.IdleTimeout. A shorter time would make clients connect for nearly every request. A longer time would keep
-// the connections of clients that have gone without a word.
+// Bounds of Limits.IdleTimeout. With a shorter time, clients would open a connection for nearly every request. With a longer
+// time, connections of clients that have disappeared would stay open.
 const (
 	minIdleTimeout = 5 * time.Second
 	maxIdleTimeout = 24 * time.Hour

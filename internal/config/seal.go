@@ -9,7 +9,7 @@ import (
 	"userinfo/store"
 )
 
-// Seal names the key files that seal rows. `userinfo key new` makes them; only their owner may read them.
+// Seal names the key files that seal rows. `userinfo key new` makes them. They are secret files: see package keyfile.
 type Seal struct {
 	// IndexKey is the file of the key from which row keys are computed. The key must never change: with another key the
 	// service finds no session. It does not find the markers of deletes either, so a late Set could restore a deleted

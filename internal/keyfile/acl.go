@@ -30,8 +30,8 @@ const (
 	tagOthers     = 0x20
 )
 
-// readACL returns the users and groups, besides the owner and others, that a file's access control list names. It returns
-// nil if the file has none, or if its file system has none. It fails closed: any other error is an error.
+// readACL returns the entries of a file's access control list: see parseACL. It returns nil if the file has no list, or if the
+// file system does not support lists. It fails closed: it returns every other error.
 func readACL(f *os.File, ownerGroup uint32) ([]aclEntry, error) {
 	text := make([]byte, maxACLBytes)
 	n, err := unix.Fgetxattr(int(f.Fd()), aclAttribute, text)
@@ -45,8 +45,8 @@ func readACL(f *os.File, ownerGroup uint32) ([]aclEntry, error) {
 }
 
 // parseACL returns the entries of a list for named users, named groups and the owning group, each without the permissions
-// that the list's mask takes away. It fails closed: it rejects a list without the owning group, which every list of the
-// kernel has, so that there is at least one entry.
+// that the list's mask takes away. It fails closed: it rejects a list without the owning group. Every list of the kernel has
+// the owning group, so a list without an error has at least one entry.
 func parseACL(text []byte, ownerGroup uint32) ([]aclEntry, error) {
 	if len(text) < aclHeaderSize || (len(text)-aclHeaderSize)%aclEntrySize != 0 || binary.LittleEndian.Uint32(text) != aclVersion {
 		return nil, errors.New("it has an unknown format")

@@ -3,11 +3,11 @@
 //
 // Invariants:
 //
-//  1. A secret in a file that others than the service and root can read or write is rejected, whatever it is. See
+//  1. A secret file is rejected if anybody except the service and root can read or write it, whatever it contains. See
 //     permissions.check for the rule.
 //  2. The rule is checked on the opened file, after all symbolic links, so that the file cannot be replaced after the check.
-//  3. No error about a secret contains the name of its file, which may be the secret itself in the wrong place, or any of
-//     its content.
+//  3. No error about a secret contains any of its content, or the name of its file, because somebody may have written the
+//     secret itself where the name should be.
 //
 // The package does not defend against the file's owner or root, nor against somebody who can write to the directory of the
 // file and puts another file in its place.

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// process is what decides which files a process can read.
+// process has the ids that decide which files a process can read.
 type process struct {
 	user, group uint32
 	groups      []uint32 // supplementary
@@ -43,10 +43,10 @@ const (
 //
 //	owner                       mode          accepted
 //	root, or the process's user 0400, 0600    yes
-//	root                        0440, 0640    if the group is one of the process's groups. Kubernetes mounts secrets so (fsGroup).
+//	root                        0440, 0640    if the group is one of the process's groups. Kubernetes does this (fsGroup).
 //	root                        0440, 0640    with an access control list: if all users and groups that it lets read are the
-//	                                          process's. systemd passes credentials so (LoadCredential=).
-//	another user                0400, 0600    if the process is root's, which no owner can keep out
+//	                                          process's, or root. systemd does this (LoadCredential=).
+//	another user                0400, 0600    if the process runs as root, because root can read every file anyway
 //	anybody                     anything else no
 func (f permissions) check(p process) error {
 	mode := f.mode.Perm()
@@ -76,7 +76,7 @@ func (f permissions) check(p process) error {
 
 // refused returns the error of a file that others can use.
 func refused(p process, mode fs.FileMode, why string) error {
-	return fmt.Errorf("has mode %04o: %s. If somebody may have done so, replace the secret. Then run `chown %d FILE` and `chmod 0400 FILE`, "+
+	return fmt.Errorf("has mode %04o: %s. If somebody may have read or changed it, replace the secret. Then run `chown %d FILE` and `chmod 0400 FILE`, "+
 		"or `chown root:%d FILE` and `chmod 0440 FILE`", mode, why, p.user, p.group)
 }
 
@@ -88,8 +88,8 @@ func (f permissions) checkPublic(process) error {
 	return nil
 }
 
-// groupEntries returns whom the group bits of the mode give access. With an access control list, those bits are only the
-// list's mask.
+// groupEntries returns the users and groups to which the group bits of the mode give access. If there is an access control
+// list, these bits are only the list's mask, and the list has the entries.
 func (f permissions) groupEntries() []aclEntry {
 	if f.acl != nil {
 		return f.acl
