@@ -10,28 +10,28 @@ import (
 	"userinfo/store"
 )
 
-// backend is the store behind the API: the collections in the order of the configuration, or, until the database can be
-// used, the reason why there are none. Its methods are safe for concurrent use.
+// backend is the store behind the API. It has the collections in the order of the configuration or, until the database can be
+// used, the reason why it cannot. Its methods are safe for concurrent use.
 type backend struct{ state atomic.Pointer[backendState] }
 
 // backendState never changes.
 type backendState struct {
 	names       []string
 	collections []*store.Collection
-	missing     error // wraps store.ErrNotReady; nil if there are collections
+	notReady    error // why there are no collections; wraps store.ErrNotReady
 }
 
-// newBackend returns a backend that waits for the database.
+// newBackend returns a backend that has not reached the database.
 func newBackend() *backend {
 	b := new(backend)
-	b.wait(store.ErrNotConnected)
+	b.setNotReady(store.ErrNotConnected)
 	return b
 }
 
-// wait makes every operation fail with reason, which wraps store.ErrNotReady.
-func (b *backend) wait(reason error) { b.state.Store(&backendState{missing: reason}) }
+// setNotReady makes every operation fail with reason, which wraps store.ErrNotReady.
+func (b *backend) setNotReady(reason error) { b.state.Store(&backendState{notReady: reason}) }
 
-// open makes operations use these collections.
+// open makes operations use these collections from now on.
 func (b *backend) open(names []string, collections []*store.Collection) {
 	b.state.Store(&backendState{names: names, collections: collections})
 }
@@ -44,10 +44,10 @@ func (b *backend) ready(ctx context.Context) error {
 			return fmt.Errorf("collection %s: %w", s.names[i], err)
 		}
 	}
-	return s.missing
+	return s.notReady
 }
 
-// backendCollection is one collection of a backend, whether it is there yet or not.
+// backendCollection is one collection of a backend. It exists before the backend can use the database.
 type backendCollection struct {
 	backend *backend
 	index   int // in the configuration
@@ -55,11 +55,11 @@ type backendCollection struct {
 
 var _ store.Store = backendCollection{}
 
-// collection returns the collection, or why it cannot be used.
+// collection returns the collection, or an error that says why it cannot be used.
 func (c backendCollection) collection() (*store.Collection, error) {
 	s := c.backend.state.Load()
-	if s.missing != nil {
-		return nil, s.missing
+	if s.notReady != nil {
+		return nil, s.notReady
 	}
 	return s.collections[c.index], nil
 }

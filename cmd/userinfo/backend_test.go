@@ -27,7 +27,7 @@ func TestBackend_FailsUntilItIsOpen(t *testing.T) {
 	b := newBackend()
 	c := backendCollection{b, 1}
 	for _, reason := range []error{store.ErrNotConnected, store.ErrSchemaDiffers} {
-		b.wait(reason)
+		b.setNotReady(reason)
 		for operation, err := range operations(t.Context(), c) {
 			if !errors.Is(err, reason) {
 				t.Errorf("%s: %v; want %v", operation, err, reason)

@@ -45,7 +45,7 @@ func (s *service) serveCassandra(ctx context.Context) error {
 	return s.serveDatabase(ctx, l, s.openCassandra)
 }
 
-// openCassandra opens a session. It is an opener.
+// openCassandra is an opener: it opens a session with Cassandra.
 func (s *service) openCassandra(ctx context.Context) (*database, error) {
 	session, err := cassandra.Open(ctx, cassandraConfig(s.config, s.reloader.Current), s.cassandraMetrics, s.log, s.now)
 	if err != nil {

@@ -14,18 +14,18 @@ import (
 	"userinfo/store/cassandra"
 )
 
-// Pauses between attempts to use the database before it has been used.
+// Pauses between attempts to open the database and to check its schema.
 const (
 	firstPause = 500 * time.Millisecond
 	maxPause   = 10 * time.Second
 )
 
-// database is an open connection to Cassandra. Tests have another one.
+// database is an open connection to Cassandra, or to the database of a test.
 type database struct {
 	table tables
 	// checkSchema compares the schema with what the service needs.
 	checkSchema checkSchema
-	// background is the work that goes on while the service serves. Each function returns when its context ends.
+	// background are functions that run while the service serves. Each returns when its context ends.
 	background []func(context.Context)
 	close      func()
 }
@@ -38,8 +38,8 @@ type checkSchema func(context.Context) ([]schema.Difference, error)
 type opener func(context.Context) (*database, error)
 
 // serveDatabase serves on l until ctx ends and every request that was accepted is answered. It listens at once. Until the
-// database is open and its schema can be used, it answers requests on keys with 503 not-ready. It stops with an error if
-// the database can never be used.
+// database is open and its schema can be used, it answers requests on keys with 503 not-ready. It returns an error at once if
+// the database can never be used (ErrCannotLogIn).
 func (s *service) serveDatabase(ctx context.Context, l net.Listener, open opener) error {
 	s.logAddress("listening; not ready before Cassandra can be used", l)
 	watch := newSchemaWatch(s.registry, s.log)
@@ -77,8 +77,8 @@ func (s *service) useDatabase(ctx context.Context, l net.Listener, open opener, 
 	return ctx.Err()
 }
 
-// retry calls try until it succeeds, until ctx ends, or until another attempt cannot help. Between attempts, the backend
-// waits for the reason.
+// retry calls try until it succeeds, until ctx ends, or until another attempt cannot help. Between attempts, operations of the
+// backend fail with the error of try.
 func (s *service) retry(ctx context.Context, log *waitLog, try func() error) error {
 	for pause := firstPause; ; pause = min(pause*2, maxPause) {
 		err := try()
@@ -88,7 +88,7 @@ func (s *service) retry(ctx context.Context, log *waitLog, try func() error) err
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.backend.wait(err)
+		s.backend.setNotReady(err)
 		log.record(err)
 		select {
 		case <-ctx.Done():
@@ -98,8 +98,9 @@ func (s *service) retry(ctx context.Context, log *waitLog, try func() error) err
 	}
 }
 
-// openUnlessDone calls open. It returns when ctx ends, even if open does not: the driver cannot stop an attempt to connect.
-// A database that is opened later is closed. Its errors wrap store.ErrNotConnected, cassandra.ErrCannotLogIn or ctx.Err().
+// openUnlessDone calls open. It returns when ctx ends, even if open has not returned, because the driver cannot stop an attempt
+// to connect. If open returns a database after that, openUnlessDone closes it. Errors wrap store.ErrNotConnected,
+// cassandra.ErrCannotLogIn or ctx.Err().
 func openUnlessDone(ctx context.Context, open opener) (*database, error) {
 	type result struct {
 		d   *database
@@ -127,19 +128,20 @@ func openUnlessDone(ctx context.Context, open opener) (*database, error) {
 	}
 }
 
-// waitLog logs why the service waits: each reason when it is new, and again after every repeatAfter attempts.
+// waitLog logs why the service waits for the database. It logs each reason when it is new, and again after repeatAfter
+// attempts.
 type waitLog struct {
 	log      *slog.Logger
 	attempts int
-	logged   map[string]int // attempt at which a reason was logged last
+	logged   map[string]int // by reason, the attempt at which it was logged last
 }
 
 const (
-	repeatAfter = 30  // about 5 minutes
-	maxReasons  = 100 // that are remembered
+	repeatAfter = 30  // attempts, about 5 minutes
+	maxReasons  = 100 // how many reasons are remembered
 )
 
-// localPort is a part of an error of package net that differs at each attempt.
+// localPort matches the part of an error of package net that differs at each attempt.
 var localPort = regexp.MustCompile(`:\d+->`)
 
 func (w *waitLog) record(err error) {

@@ -43,7 +43,7 @@ func keyCommand() *cobra.Command {
 	newCommand := group(&cobra.Command{
 		Use:   "new",
 		Short: "Make a key of one kind",
-		Long: `New prints the content of a key file. Nobody but the service may read the file:
+		Long: `New prints the content of a key file. Only the service and root may have access to the file:
 
   (umask 077; userinfo key new KIND >FILE)`,
 	})

@@ -10,8 +10,8 @@ import (
 	"userinfo/schema"
 )
 
-// progress prints what schema apply does. On a terminal, one line for each statement shows how long it has been running
-// and which nodes it waits for. Elsewhere, each new state is a line.
+// progress prints what schema apply does. On a terminal, it keeps one line for each statement up to date: how long the
+// statement has been running, and which nodes it waits for. Elsewhere, it prints a line for each new state.
 type progress struct {
 	out      io.Writer
 	terminal bool
@@ -54,7 +54,7 @@ func (p *progress) tell(e schema.Event) {
 	}
 }
 
-// show shows what goes on now, and reports whether it is new. On a terminal it replaces what it showed before.
+// show prints the current state, and reports whether it differs from the state before. On a terminal it replaces the line.
 func (p *progress) show(line string, took time.Duration) bool {
 	fresh := line != p.line
 	p.line = line

@@ -50,11 +50,11 @@ func schemaApplyCommand() *cobra.Command {
 		Use:   "apply --config FILE",
 		Short: "Create what is missing in Cassandra",
 		Long: `Apply creates the keyspace, the tables and the columns that are missing, and raises gc_grace_seconds where it is too low.
-It drops nothing. It changes nothing unless it can change everything that differs in the keyspace.
+It drops nothing. If a difference remains that only an operator can remove, it changes nothing. It prints warnings.
 
-After each statement it waits until all nodes that are up have the change, at most a minute. It waits some seconds, once,
-for a node that is down, and names it at the end: the node gets the schema when it returns. If you stop the command, run it
-again: it continues.`,
+After each statement it waits until all nodes that are up have the change, at most a minute. It also waits for nodes that
+are down, but only once and for some seconds. At the end it names them: they get the schema when they return. You can stop
+the command and run it again: it continues.`,
 		Args: cobra.NoArgs,
 	}
 	file := addConfigFlag(c)
@@ -70,9 +70,9 @@ func schemaCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Compare Cassandra with the configuration",
-		Long: `Check prints every difference between the schema in Cassandra and the configuration, and as a warning everything outside of
-the keyspace that can make requests fail: roles with too few replicas, and limits below max_value_bytes. It exits with 1 if
-it finds any difference or warning.`,
+		Long: `Check prints every difference between the schema in Cassandra and the configuration. It also prints warnings, which do not
+keep the service from serving: for example roles with too few replicas, limits below max_value_bytes, and a table of an
+earlier version. It exits with 1 if it finds any difference or warning.`,
 		Args: cobra.NoArgs,
 	}
 	file := addConfigFlag(c)

@@ -22,14 +22,14 @@ const (
 )
 
 // schemaWatch compares the schema of the database with the configuration, at the start and while the service serves. It logs
-// each difference when it appears and when it is gone. It belongs to one goroutine.
+// each difference when it appears and when it is gone. Only one goroutine may use it.
 //
-// A difference that appears while the service serves does not stop the service: operators would lose every instance at once.
-// If an operation becomes impossible, because a table is gone, /readyz finds out by itself.
+// A difference that appears while the service serves does not stop the service, because all instances would stop at once. If
+// a table cannot be read any more, /readyz is 503 in any case: see backend.ready.
 type schemaWatch struct {
 	log   *slog.Logger
 	known map[string]schema.Difference // by object
-	// failing means that the last comparison could not read the schema.
+	// failing means that the last comparison in run could not read the schema.
 	failing bool
 
 	differences, failed prometheus.Gauge
@@ -39,9 +39,9 @@ func newSchemaWatch(registry prometheus.Registerer, log *slog.Logger) *schemaWat
 	w := &schemaWatch{
 		log: log, known: make(map[string]schema.Difference),
 		differences: prometheus.NewGauge(prometheus.GaugeOpts{Name: "userinfo_schema_differences",
-			Help: "Differences between Cassandra and what the service needs, at the last comparison; NaN before the first."}),
+			Help: "Differences between Cassandra and what the service needs, including warnings, at the last comparison. NaN before the first."}),
 		failed: prometheus.NewGauge(prometheus.GaugeOpts{Name: "userinfo_schema_check_failed",
-			Help: "1 while the schema could not be read at the last comparison, or has not been read yet."}),
+			Help: "1 if the schema could not be read at the last comparison, or has not been read yet."}),
 	}
 	registry.MustRegister(w.differences, w.failed)
 	w.differences.Set(math.NaN())
@@ -49,7 +49,8 @@ func newSchemaWatch(registry prometheus.Registerer, log *slog.Logger) *schemaWat
 	return w
 }
 
-// requireUsable compares once. It returns an error that wraps store.ErrNotReady unless the service can work with the schema.
+// requireUsable compares once. It returns an error that wraps store.ErrNotReady if the service cannot work with the schema, or
+// if the schema cannot be read.
 func (w *schemaWatch) requireUsable(ctx context.Context, check checkSchema) error {
 	differences, err := w.compare(ctx, check)
 	if err != nil {
@@ -83,7 +84,7 @@ func (w *schemaWatch) run(ctx context.Context, check checkSchema) {
 	}
 }
 
-// compare reads the schema once and records the differences. After an error, what was known of the schema stays.
+// compare reads the schema once and records the differences. After an error, the differences of the last comparison stay.
 func (w *schemaWatch) compare(ctx context.Context, check checkSchema) ([]schema.Difference, error) {
 	ctx, cancel := context.WithTimeout(ctx, schemaTimeout)
 	defer cancel()
@@ -108,7 +109,7 @@ func (w *schemaWatch) record(differences []schema.Difference) {
 	}
 	for object := range w.known {
 		if _, still := now[object]; !still {
-			w.log.Info("a difference is gone: Cassandra is as the service needs it", "object", object)
+			w.log.Info("a difference is gone", "object", object)
 		}
 	}
 	w.known = now
@@ -118,7 +119,7 @@ func (w *schemaWatch) record(differences []schema.Difference) {
 func (w *schemaWatch) logDifference(d schema.Difference) {
 	level, text := slog.LevelError, "the schema differs from what the service needs"
 	if d.Warning {
-		level, text = slog.LevelWarn, "a setting of Cassandra can make requests fail"
+		level, text = slog.LevelWarn, "warning about Cassandra; see remedy"
 	}
 	w.log.Log(context.Background(), level, text, "object", d.Object, "have", d.Have, "want", d.Want, "remedy", d.Remedy)
 }

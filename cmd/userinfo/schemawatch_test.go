@@ -39,15 +39,15 @@ func TestSchemaWatch_CountsAndNamesDifferencesWhileServing(t *testing.T) {
 			{nil, nil, 0, 0, nil},
 			{[]schema.Difference{wrongTable, lowSetting}, nil, 2, 0, []string{
 				`level=ERROR msg="the schema differs from what the service needs" object="table userinfo.sessions" have=none`,
-				`level=WARN msg="a setting of Cassandra can make requests fail" object="setting x"`}},
+				`level=WARN msg="warning about Cassandra; see remedy" object="setting x"`}},
 			{[]schema.Difference{wrongTable, lowSetting}, nil, 2, 0, nil},
 			{nil, errUnread, 2, 1, []string{`level=WARN msg="the schema cannot be compared with the configuration; trying again" error="the schema cannot be read"`}},
 			{nil, errUnread, 2, 1, nil},
 			{[]schema.Difference{changed}, nil, 1, 0, []string{
 				`level=ERROR msg="the schema differs from what the service needs" object="table userinfo.sessions" have="a view"`,
-				`level=INFO msg="a difference is gone: Cassandra is as the service needs it" object="setting x"`,
+				`level=INFO msg="a difference is gone" object="setting x"`,
 				`level=INFO msg="the schema can be compared with the configuration again"`}},
-			{nil, nil, 0, 0, []string{`level=INFO msg="a difference is gone: Cassandra is as the service needs it" object="table userinfo.sessions"`}},
+			{nil, nil, 0, 0, []string{`level=INFO msg="a difference is gone" object="table userinfo.sessions"`}},
 		} {
 			out.Reset()
 			d.set(nil, step.err, step.differences...)

@@ -11,9 +11,9 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Serve until SIGTERM",
-		Long: `Serve listens at once and serves until SIGTERM or SIGINT. Until it has reached Cassandra, and the schema there is what the
-configuration needs, /readyz is 503 and so are requests on keys; /healthz is 200. It then becomes ready without a restart.
-It compares the schema again every minute.
+		Long: `Serve listens at once and serves until SIGTERM or SIGINT. Until it has reached Cassandra and found the schema that the
+configuration needs, /readyz and requests on keys are 503, and /healthz is 200. It then becomes ready without a restart. It
+compares the schema again about every minute.
 
 It reloads clients, audiences, proxies, seal.keys, certificates and key files when they change, within 5 s, or at once on
 SIGHUP. Everything else in the configuration needs a restart.

@@ -93,14 +93,15 @@ func (s *service) startReloads(ctx context.Context) (stop func()) {
 	})
 }
 
-// serveTables serves collections with these tables on l until ctx ends and every request that was accepted is answered.
+// serveTables serves the collections on l, in the tables that open returns, until ctx ends and every request that was accepted
+// is answered.
 func (s *service) serveTables(ctx context.Context, l net.Listener, open tables) error {
 	s.openCollections(open)
 	s.logAddress("serving", l)
 	return s.serve(ctx, l)
 }
 
-// logAddress logs that the service does something at the address of l.
+// logAddress logs what the service does now, with its version and the address of l.
 func (s *service) logAddress(what string, l net.Listener) {
 	s.log.Info(what, "version", versionText(), "go", runtime.Version(), "address", l.Addr().String())
 }
@@ -161,7 +162,7 @@ func (s *service) limitMemory() {
 	s.log.Info("memory limit in bytes; 0 is no limit", "limit", limit)
 }
 
-// apiCollections returns the collections of the API, which work when openCollections has been called.
+// apiCollections returns the collections of the API. Before openCollections is called, their operations fail.
 func (s *service) apiCollections() (all []api.Collection) {
 	for i, k := range s.config.Collections {
 		all = append(all, api.Collection{
@@ -171,7 +172,7 @@ func (s *service) apiCollections() (all []api.Collection) {
 	return all
 }
 
-// openCollections lets requests use the collections of the configuration, with the tables that open returns.
+// openCollections lets requests use the collections of the configuration, in the tables that open returns.
 func (s *service) openCollections(open tables) {
 	var names []string
 	var all []*store.Collection
