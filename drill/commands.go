@@ -30,7 +30,7 @@ type settings struct {
 func (s *settings) define(f *flag.FlagSet) {
 	s.defineLoad(f)
 	f.IntVar(&s.seconds, "seconds", 20, "length of a fault in seconds, unless the fault has its own length")
-	f.BoolVar(&s.resume, "resume", false, "leave out the drills whose results are in -out already")
+	f.BoolVar(&s.resume, "resume", false, "leave out the drills that have complete results in -out already")
 	f.BoolVar(&s.keep, "keep", false, "keep the history of every drill; by default only the histories with a violation are kept")
 }
 
@@ -189,7 +189,7 @@ func (s *settings) runOne(ctx context.Context, e *environment, p plan, stdout io
 	return code, nil
 }
 
-// isDone reports whether the directory for results has a complete result of a drill.
+// isDone reports whether the directory for results has a complete result of the plan.
 func (s *settings) isDone(p plan) bool {
 	old, err := report.ReadSummary(filepath.Join(s.out, p.name+summarySuffix))
 	return err == nil && wasComplete(old.Environment)

@@ -24,12 +24,12 @@ type fault struct {
 
 	needs testcluster.Options // options that the cluster must have been started with
 
-	// These may be nil. prepare and restore run before the fault begins and after recovery from it. They are not judged with it.
-	prepare action
+	// Each action may be nil. prepare and restore are judged apart from the fault: see run.change.
+	prepare action // runs before the fault begins
 	begin   action // starts the fault
 	repeat  action // runs again and again while the fault is active
 	end     action // undoes the fault
-	restore action
+	restore action // runs after recovery from the fault
 }
 
 // action changes the environment of a run.

@@ -110,8 +110,8 @@ func unreadableBucket() fault {
 	return f
 }
 
-// The bucket of pending deletes that bucket-unreadable is about. It belongs to a collection that the load does not use, so
-// that every pending delete of the load can be replayed.
+// The bucket of pending deletes that fault bucket-unreadable makes unreadable. It belongs to a collection that the load does not
+// use, so every pending delete of the load can still be replayed.
 const (
 	pendingTable   = "userinfo.pending_delete_segments"
 	deleteEntry    = "DELETE FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask' AND segment = '%08x';\n"
@@ -142,7 +142,7 @@ func makeBucketUnreadable(ctx context.Context, r *run) error {
 	return nil
 }
 
-// makeBucketReadable removes the tombstones.
+// makeBucketReadable makes Cassandra purge the tombstones.
 func makeBucketReadable(ctx context.Context, r *run) error {
 	grace := func(seconds int) action {
 		return func(ctx context.Context, r *run) error {

@@ -13,7 +13,7 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// memberFaults returns the changes of the nodes in the cluster, of their addresses, and of other schemas and roles.
+// memberFaults returns faults that change which nodes are in the cluster, their addresses, or other teams' schemas and roles.
 func memberFaults() []fault {
 	return []fault{
 		{name: "node-joins", description: "a fourth node joins a datacentre", expect: history.OneNode, begin: addNode, restore: removeNode},
@@ -34,7 +34,7 @@ func memberFaults() []fault {
 	}
 }
 
-// shortOutage is how long a whole datacentre stays away that restarts.
+// shortOutage is how long a datacentre that restarts stays down.
 const shortOutage = 5 * time.Second
 
 func addNode(ctx context.Context, r *run) error {
@@ -78,7 +78,7 @@ func move(nodes nodeSet) action {
 	}
 }
 
-// restartInstance restarts an instance, which must find its contact points by their names.
+// restartInstance restarts an instance. It must then find its contact points by their names.
 func restartInstance(ctx context.Context, r *run) error {
 	if err := r.killInstance(r.instances[0]); err != nil {
 		return err

@@ -50,7 +50,7 @@ func mutants() []mutant {
 					New: "if errors.Is(everywhere.result(), errUnconfirmed) {\n\t\t\t<-ctx.Done() // as if recording were slow\n\t\t}\n\t\trecordErr = c.rows.RecordPending(ctx, key, d)"},
 				{File: "store/delete.go", Old: "\trecording.Wait()\n", New: "\tif !errors.Is(everywhere.result(), errUnconfirmed) {\n\t\trecording.Wait()\n\t}\n"},
 			}},
-		{name: "looks-stop", description: "a bucket of pending deletes that cannot be read keeps the others waiting", fault: "bucket-unreadable-at-end", invariant: "I2",
+		{name: "scan-stops", description: "a bucket of pending deletes that cannot be read keeps the others waiting", fault: "bucket-unreadable-at-end", invariant: "I2",
 			edits: []fleet.Edit{{File: "store/replayer.go", Old: "\tpages := r.readBuckets(ctx)\n",
 				New: "\tpages := r.readBuckets(ctx)\n\tfor _, b := range r.buckets {\n\t\tif b.err != nil {\n\t\t\treturn false\n\t\t}\n\t}\n"}}},
 		{name: "pending-dropped", description: "pending deletes are not recorded", fault: "hints-off", invariant: "I2", wrapsRows: true},

@@ -79,11 +79,11 @@ func poll(ctx context.Context, what string, details func() string, holds func() 
 func end(text string) string { return text[max(0, len(text)-3000):] }
 
 const (
-	// The load must be calm for calmTime before a drill starts and before each fault. The last answers of this time count
-	// only when they have arrived, so the wait takes a little longer.
+	// The load must be calm for calmTime before a drill starts and before each fault. The check waits a little longer, until
+	// the last answers of this time have arrived.
 	calmTime      = judge.BaselineLength
 	calmLatency   = judge.BusyP99    // which 99 % of the requests must reach
-	calmTimeout   = 45 * time.Second // before a fault; then the fault begins, and latency is not judged
+	calmTimeout   = 45 * time.Second // then the fault begins all the same, and latency is not judged
 	warmUpTimeout = 4 * time.Minute
 )
 
@@ -118,8 +118,8 @@ func waitCalm(ctx context.Context, r *load.Recorder, timeout time.Duration) (boo
 	}
 }
 
-// isCalm reports whether all operations that were due in a period and are complete succeeded, and 99 % of them within
-// calmLatency. An operation that is not complete yet will be too slow for this, so a later check sees it.
+// isCalm reports whether all complete operations that were due in a period succeeded, and 99 % of them within calmLatency. It
+// does not see operations that are not complete yet; a later check sees them as slow.
 func isCalm(operations []history.Operation, from, to time.Duration) bool {
 	all, slow := 0, 0
 	for _, o := range operations {

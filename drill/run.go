@@ -19,7 +19,7 @@ import (
 
 const (
 	timeAfter = 2 * time.Second  // load after the last fault has recovered
-	watchTime = 14 * time.Second // load after the end of the last fault, and before restore, for which the judge looks for full speed
+	watchTime = 14 * time.Second // load after the last fault and before each restore, so that the judge can see full speed
 	restTime  = 2 * time.Second  // pause after the load, in which the service releases its resources
 )
 
@@ -122,8 +122,8 @@ func (r *run) injectAll(ctx context.Context) error {
 	return sleep(ctx, timeAfter)
 }
 
-// change runs prepare or restore of a fault, and waits for recovery. In the history it is a fault of its own, so that
-// clients may see it and the fault itself is judged without it.
+// change runs prepare or restore of a fault, and waits for recovery. In the history it is a fault of its own. So errors during it
+// are no violations, and the judge does not attribute them to the fault itself.
 func (r *run) change(ctx context.Context, name string, do action) error {
 	f := history.Fault{Name: name, Expect: history.Outage, Begin: r.recorder.Now()}
 	err := do(ctx, r)
@@ -138,7 +138,7 @@ func (r *run) change(ctx context.Context, name string, do action) error {
 	return err
 }
 
-// idleSince returns a function that returns the share of the CPU time that was idle since then.
+// idleSince returns a function that returns the share of CPU time that was idle since idleSince was called.
 func idleSince() func() string {
 	read := func() (idle, all float64) {
 		times, err := cpu.Times(false)

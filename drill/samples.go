@@ -53,11 +53,8 @@ func (e *environment) sample(ctx context.Context, i *fleet.Instance) (history.Sa
 		Streams:    gauge("userinfo_cassandra_attempts_in_flight"),
 		Pending:    gauge("userinfo_pending_deletes"),
 	}
-	if math.IsNaN(s.Pending) { // JSON has no NaN
-		s.Pending = history.UnknownPending
-	}
 	if math.IsNaN(s.Pending) { // the instance has not read every bucket yet; JSON has no NaN
-		s.Pending = -1
+		s.Pending = history.UnknownPending
 	}
 	s.Local, s.Remote, err = e.cassandraConnections(i)
 	return s, err

@@ -159,7 +159,7 @@ type Sample struct {
 	RSSBytes   float64       `json:"rss_bytes"`
 	InFlight   float64       `json:"in_flight"` // HTTP requests
 	Streams    float64       `json:"streams"`   // CQL statements without a response
-	Pending    float64       `json:"pending"`   // pending deletes; negative if unknown, or UnknownPending
+	Pending    float64       `json:"pending"`   // pending deletes, or UnknownPending
 	Local      int           `json:"local"`     // connections to Cassandra nodes of the instance's datacentre
 	Remote     int           `json:"remote"`    // connections to Cassandra nodes of other datacentres
 }

@@ -37,11 +37,11 @@
 //	I6  No get or touch is answered 404 if a set was acknowledged in that datacentre before it started, no delete of the
 //	    key had started before it ended, and no possible current write can have expired.
 //	I7  While the other datacentre is lost, get, set and touch have no errors after the first second, and their p99 latency
-//	    is at most three times the p99 before, or 100 ms. Within 5 s of the end it is so again. After an instance has
+//	    is at most three times the p99 before, or 100 ms. Within 5 s of the end this holds again. After an instance has
 //	    answered two deletes as not everywhere, it answers each further delete within 0.5 s.
 //	I8  While one node is lost, joins, leaves or moves, there are no errors after the first second, and the p99 latency is
-//	    at most three times the p99 before, or 100 ms. Within 5 s of the end it is so again. After the return of a whole
-//	    datacentre, its clients have no errors and this latency within 10 s.
+//	    at most three times the p99 before, or 100 ms. Within 5 s of the end this holds again. Within 10 s of the return of
+//	    a whole datacentre, its clients have no errors and this latency.
 //	    If the p99 before a fault was above 50 ms, the machine was too busy: I7 and I8 are then judged for errors only.
 //	I9  No process of the service ends by itself. After the last fault, the goroutines, file descriptors and memory of an
 //	    instance are close to their numbers before the first fault. Without load, no request and no CQL statement is in

@@ -21,7 +21,7 @@ const (
 	errorGrace    = time.Second            // how long errors are allowed after the begin of a fault
 	recoveryLimit = 5 * time.Second        // from the end of a fault until full speed
 	restartLimit  = 10 * time.Second       // the same, for the clients of a whole datacentre that was lost
-	recoveryWatch = 60 * time.Second       // how long after the end of a fault the recovery is searched
+	recoveryWatch = 60 * time.Second       // how long after the end of a fault the judge looks for the recovery
 	minBaseline   = 50                     // number of requests that a baseline needs
 	// window is the resolution of the recovery time. The service has recovered at the start of steadyWindows windows in
 	// which there are no errors and at most 2 % of the requests (or one) are slow.
@@ -45,8 +45,8 @@ type Figures struct {
 	After             Latency       `json:"after"`
 	FullSpeedAfter    time.Duration `json:"full_speed_after"` // from the end of the fault; negative if not seen
 	Overlaps          string        `json:"overlaps,omitempty"`
-	NotJudged         string        `json:"not_judged,omitempty"` // why the latency could not be judged; errors were
-	// KnownCutDeletes counts the deletes that met an instance which knew that the other datacentre is lost.
+	NotJudged         string        `json:"not_judged,omitempty"` // why latency was not judged; errors were judged
+	// KnownCutDeletes counts the deletes whose instance already knew that the other datacentre is lost: see verifyKnownCutDeletes.
 	KnownCutDeletes int           `json:"known_cut_deletes,omitempty"`
 	SlowestDelete   time.Duration `json:"slowest_delete,omitempty"` // of KnownCutDeletes
 }
@@ -57,7 +57,7 @@ type Latency struct {
 	P99 time.Duration `json:"p99"`
 }
 
-// LatencyNotJudged returns how many figures of the verdict are of a fault whose latency could not be judged.
+// LatencyNotJudged returns the number of figures whose latency was not judged.
 func (v Verdict) LatencyNotJudged() (n int) {
 	for _, f := range v.Figures {
 		if f.NotJudged != "" {
@@ -69,11 +69,11 @@ func (v Verdict) LatencyNotJudged() (n int) {
 
 // limits is what the clients of one datacentre must see of a fault.
 type limits struct {
-	invariant     string
-	noErrorsFrom  time.Duration // time of the history
-	fullSpeedIn   time.Duration // from the end of the fault
-	speedDuring   bool          // the p99 during the fault is limited
-	deletesKnowIt bool          // an instance notices that deletes cannot be confirmed
+	invariant    string
+	noErrorsFrom time.Duration // time of the history
+	fullSpeedIn  time.Duration // from the end of the fault
+	speedDuring  bool          // the p99 during the fault is limited
+	knownCut     bool          // the duration of deletes is limited once their instance knows of the cut
 }
 
 // verifyLatency checks I7 and I8 for each fault and datacentre.
@@ -127,13 +127,14 @@ func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, durin
 	if f.End < forever && late {
 		e.violation(want.invariant, f.End, nil, "requests in %s were not at full speed within %s of the end of %s", dc, want.fullSpeedIn, f.Name)
 	}
-	if want.deletesKnowIt {
+	if want.knownCut {
 		figures.KnownCutDeletes, figures.SlowestDelete = e.verifyKnownCutDeletes(f, during)
 	}
 }
 
-// verifyKnownCutDeletes checks how long deletes take whose instance had answered knowsAfter deletes as not everywhere, and
-// none as complete since. It returns their number and the longest duration. operations are in the order of Due.
+// verifyKnownCutDeletes checks the duration of each delete whose instance knew of the cut: it had answered knowsAfter deletes as
+// not everywhere, and no delete as complete since. It returns the number of these deletes and the longest duration. operations
+// are in the order of Due.
 func (e *evidence) verifyKnownCutDeletes(f fault, operations []*history.Operation) (n int, slowest time.Duration) {
 	type process struct {
 		instance string

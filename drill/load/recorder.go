@@ -86,7 +86,7 @@ func (r *Recorder) Operations() []history.Operation {
 
 // DueSince returns the operations that were due at t or later and are complete, in no particular order.
 func (r *Recorder) DueSince(t time.Duration) (some []history.Operation) {
-	const unordered = time.Second // operations are recorded in the order of Complete, except for this time
+	const unordered = time.Second // recorded operations are in the order of Complete, give or take this time
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := len(r.operations) - 1; i >= 0 && r.operations[i].Complete >= t-unordered; i-- {
