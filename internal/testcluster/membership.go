@@ -11,11 +11,11 @@ import (
 
 // Options of the JVM of a node that joins a ring with data.
 const (
-	// With the ring delay of the other nodes, a slow machine could make the node join before it knows the schema. It would
-	// stream too little.
+	// This ring delay is longer than that for the first nodes. With theirs, a node on a slow machine could join before it knows
+	// the schema, and stream too little.
 	joinOptions = "-Dcassandra.ring_delay_ms=15000"
-	// How long the node waits to be sure that the node which it replaces is dead: by default 60 s and 30 s. The address of
-	// that node follows.
+	// A replacement waits until it is sure that the dead node is dead: by default 60 s and 30 s. The address of the dead node
+	// follows this text.
 	replaceOptions = joinOptions + " -Dcassandra.broadcast_interval_ms=10000 -Dcassandra.schema_delay_ms=8000 -Dcassandra.replace_address_first_boot="
 )
 
@@ -31,7 +31,7 @@ func (c *Cluster) AddNode(ctx context.Context, dc string) (*Node, error) {
 
 // ReplaceNode replaces a node that was killed by a new node with another name and address, which takes its place in the
 // ring and in Nodes. It returns when the new node has streamed its data and answers CQL. The first node of a datacentre
-// is a seed and cannot be replaced so.
+// cannot be replaced, because it is a seed.
 func (c *Cluster) ReplaceNode(ctx context.Context, dead *Node) (*Node, error) {
 	n := c.newNode(dead.Datacentre)
 	n.replaces = dead.Address
@@ -95,7 +95,7 @@ func (c *Cluster) join(ctx context.Context, n *Node) error {
 	if err := c.create(ctx, n); err != nil {
 		return err
 	}
-	return n.starved(ctx, func() error { return c.waitCQL(ctx, n) })
+	return n.withSmallCPUShare(ctx, func() error { return c.waitCQL(ctx, n) })
 }
 
 // forget removes a node that has left the ring, with its data, and puts others in its place.

@@ -67,7 +67,7 @@ func (n *Node) Start(ctx context.Context) error {
 	if _, err := n.cluster.docker.ContainerStart(ctx, n.id, client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("restarting node %s: %w", n.Name, err)
 	}
-	return n.starved(ctx, func() error {
+	return n.withSmallCPUShare(ctx, func() error {
 		if err := n.cluster.reapplyFilter(ctx, n); err != nil {
 			return err
 		}
@@ -81,9 +81,9 @@ const (
 	startingCPUShare = 256
 )
 
-// starved calls wait, which waits until n has started, and gives n a small share of the CPU meanwhile. A JVM that starts
-// would otherwise slow down all other nodes of a small machine, as it does not where each node has a machine.
-func (n *Node) starved(ctx context.Context, wait func() error) error {
+// withSmallCPUShare calls wait, which waits until n has started, and gives n a small share of the CPU meanwhile. Otherwise a
+// starting JVM would slow down all other nodes of a small machine, which does not happen if each node has its own machine.
+func (n *Node) withSmallCPUShare(ctx context.Context, wait func() error) error {
 	if err := n.setCPUShare(ctx, startingCPUShare); err != nil {
 		return err
 	}
