@@ -78,7 +78,8 @@ func (c *client) probe(t *testing.T, i *fleet.Instance, path string) (int, strin
 	return response.StatusCode, string(text)
 }
 
-// expectNotReady waits until an instance listens, and checks what it answers while it is not ready because of missing.
+// expectNotReady waits until an instance listens, and checks its answers while it is not ready. The answer of /readyz must
+// contain missing.
 func (env *environment) expectNotReady(t *testing.T, i *fleet.Instance, missing string) {
 	t.Helper()
 	if err := i.WaitListening(context.Background()); err != nil {

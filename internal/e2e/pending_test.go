@@ -43,7 +43,7 @@ func TestPendingDeletes_AreReplayedWithinOneMinute(t *testing.T) {
 	}
 	here.expect(t, http.StatusServiceUnavailable, http.MethodDelete, keys[0], "") // repeated, it is still not confirmed
 	env.waitPending(t, killed, len(keys))
-	env.waitCutNoticed(t) // otherwise the nodes notice it after it is healed, and need longer to return
+	env.waitCutNoticed(t) // if the nodes notice the cut only after it is healed, they need longer to return
 	if err := killed.Kill(); err != nil {
 		t.Fatal(err)
 	}

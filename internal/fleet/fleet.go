@@ -30,7 +30,7 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// keyspace is the default of cassandra.keyspace.
+// keyspace is the keyspace of the instances, the default of cassandra.keyspace.
 const keyspace = "userinfo"
 
 // requestTimeout is the timeout of the clients that NewClient returns. MediaWiki uses the same.
@@ -80,8 +80,8 @@ func WithCertificate(commonName string) Option {
 	return func(f *Fleet) { f.commonName = commonName }
 }
 
-// WithHostNames makes the instances know Cassandra's nodes by names, which WriteHosts gives addresses. It needs root,
-// because each instance has a mount namespace of its own, with its own /etc/hosts.
+// WithHostNames configures Cassandra's contact points by host name. WriteHosts writes the addresses of these names. This needs
+// root, because each instance gets a mount namespace with its own /etc/hosts.
 func WithHostNames() Option { return func(f *Fleet) { f.hostNames = true } }
 
 // New prepares a fleet in the empty directory dir and applies the schema to the cluster, as testcluster.AdminUsername.

@@ -11,22 +11,22 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// hostName returns the name of a node that stays when its address changes.
+// hostName returns the host name of a node. It stays the same when the node's address changes.
 func hostName(n *testcluster.Node) string { return n.Name + ".cassandra.test" }
 
 func (f *Fleet) hostsFile() string { return filepath.Join(f.dir, "hosts") }
 
-// WriteHosts writes the current address of each node into the file that WithHostNames makes the /etc/hosts of every
-// instance. Call it when a node has a new address.
+// WriteHosts writes the current address of each node into the file that is the /etc/hosts of every instance if there is
+// WithHostNames. Call it when a node has a new address.
 func (f *Fleet) WriteHosts() error {
 	text := "127.0.0.1 localhost\n"
 	for _, n := range f.cluster.Nodes("") {
 		text += fmt.Sprintf("%s %s\n", n.Address, hostName(n))
 	}
-	return os.WriteFile(f.hostsFile(), []byte(text), 0o644) // the same file, because it is mounted
+	return os.WriteFile(f.hostsFile(), []byte(text), 0o644) // in place, because the file is mounted
 }
 
-// contactPoints returns how instances know the nodes of a datacentre.
+// contactPoints returns the contact points of a datacentre for the configuration: addresses, or host names.
 func (f *Fleet) contactPoints(dc string) string {
 	if !f.hostNames {
 		return strings.Join(f.cluster.Hosts(dc), ", ")
@@ -38,8 +38,8 @@ func (f *Fleet) contactPoints(dc string) string {
 	return strings.Join(names, ", ")
 }
 
-// command returns a command of an instance. The shell, which mounts the file of WriteHosts, keeps its process id when it
-// becomes the program.
+// command returns the command of an instance. With WithHostNames, a shell mounts the file of WriteHosts and then becomes the
+// program, which keeps the shell's process id.
 func (f *Fleet) command(program string, args ...string) *exec.Cmd {
 	if !f.hostNames {
 		return exec.Command(program, args...)

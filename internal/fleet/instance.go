@@ -115,7 +115,7 @@ func (i *Instance) WaitServing(ctx context.Context) error {
 	return i.wait(ctx, p, p.serving, "serve")
 }
 
-// wait waits until happened is closed. does says what the process then does.
+// wait waits until happened is closed. does names what the process does then, for the error.
 func (i *Instance) wait(ctx context.Context, p *process, happened <-chan struct{}, does string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

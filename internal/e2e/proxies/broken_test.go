@@ -19,7 +19,7 @@ import (
 // brokenService is a service that fails as a test tells it. It answers health checks, and one request on each connection.
 type brokenService struct {
 	address string
-	begun   chan struct{} // receives when a request other than a health check begins; dropped if no test waits for it
+	begun   chan struct{} // gets a signal when a request other than a health check begins, unless one is in it already
 
 	mu       sync.Mutex
 	behaves  behaviour
@@ -130,7 +130,7 @@ func (b *brokenService) serve(c net.Conn, own *tls.Certificate) {
 	_, _ = io.WriteString(secured, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+plantedValue)
 }
 
-// write returns an answer that sends text and closes the connection.
+// write returns a behaviour that answers with text and closes the connection.
 func write(text string) behaviour {
 	return behaviour{answer: func(c net.Conn, _ *http.Request) { _, _ = io.WriteString(c, text) }}
 }

@@ -9,8 +9,8 @@ import (
 	"userinfo/api"
 )
 
-// purgeRounds is how many times haproxy must purge until the last of 20,000 idle connections is closed. Each purge closes
-// half of the connections that exceed the expected need, and halves the expected need.
+// purgeRounds is the number of pool-purge-delay periods after which haproxy has closed the last of 20,000 idle connections.
+// Each purge closes half of the connections above the expected need, and halves the expected need.
 const purgeRounds = 20
 
 // TestExamples_KeepIdleConnectionsShorterThanService reads the examples in deploy. A proxy that ends TLS must close an idle

@@ -77,8 +77,8 @@ func (s *punctualService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // idleClients is the number of clients that send at the same time, each on its own connection to the proxy.
 const idleClients = 20
 
-// sendAfter sends a request of every client at the same time, for each gap after a pause of its length. It returns how many
-// requests had no response of the service. Nobody repeats a POST, so no loss is hidden.
+// sendAfter pauses for each gap and then sends one request of every client at the same time. It returns the number of requests
+// without a response of the service. The requests are POSTs, which no proxy repeats, so no loss is hidden.
 func (env *environment) sendAfter(t *testing.T, address string, gaps []time.Duration) (lost int64) {
 	t.Helper()
 	clients := make([]*http.Client, idleClients)

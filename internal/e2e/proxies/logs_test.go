@@ -241,7 +241,7 @@ func (l *leakTest) failures(t *testing.T) {
 	l.step(t, "service refuses connections", behaviour{}, func() { l.send(t, "alice", get()) })
 }
 
-// step runs one failure and names it if it makes the proxy write a key or a value.
+// step runs one failure. It logs the failure's name if the proxy then writes a key or a value.
 func (l *leakTest) step(t *testing.T, name string, behaves behaviour, fail func()) {
 	t.Helper()
 	l.service.become(behaves)
@@ -464,8 +464,8 @@ func (l *leakTest) largeValues(t *testing.T) (paths []string) {
 	return paths
 }
 
-// TestLeakTest_FindsLeaks checks that the failures happen and that a leak is found: it takes from the examples the lines
-// that prevent leaks.
+// TestLeakTest_FindsLeaks checks that the failures happen and that leaks are found: it removes the lines that prevent leaks
+// from the examples.
 func TestLeakTest_FindsLeaks(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

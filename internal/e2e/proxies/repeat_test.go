@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestTerminatingProxy_RepeatsSafeRequestsOnly has two servers that close the connection after a request. A request that was
-// sent may have been carried out.
+// TestTerminatingProxy_RepeatsSafeRequestsOnly has two servers that close the connection after they have read a request. The
+// proxy cannot know whether such a request was carried out, so it may repeat only requests that are safe to repeat.
 func TestTerminatingProxy_RepeatsSafeRequestsOnly(t *testing.T) {
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
