@@ -70,7 +70,7 @@ func TestHealth_UnreadableStoreIsNotReady(t *testing.T) {
 	}
 }
 
-func TestHealth_SaysWhichKindOfThingIsMissing(t *testing.T) {
+func TestHealth_ReadyzSaysWhatIsMissing(t *testing.T) {
 	for _, test := range []struct {
 		state  error
 		drain  bool

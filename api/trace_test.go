@@ -47,7 +47,7 @@ func idsIn(t *testing.T, log string) (all []ids) {
 	return all
 }
 
-func TestTrace_OfKnownClientIsEverywhere(t *testing.T) {
+func TestTrace_OfAuthenticatedClientIsUsed(t *testing.T) {
 	want := ids{clientID, "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"}
 	for _, test := range []struct {
 		name, method, path string
@@ -81,7 +81,7 @@ func TestTrace_OfKnownClientIsEverywhere(t *testing.T) {
 	}
 }
 
-func TestTrace_OfStrangerIsIgnored(t *testing.T) {
+func TestTrace_OfUnauthenticatedRequestIsIgnored(t *testing.T) {
 	for _, test := range []struct {
 		name, path string
 		token      access.Token
@@ -185,7 +185,7 @@ func TestParseRequestID_AcceptsOneUUID(t *testing.T) {
 	for _, test := range []struct{ value, want string }{
 		{clientID, clientID},
 		{strings.ToUpper(clientID), clientID},
-		{"67e55044-10b1-926f-9247-bb680e5fe0c8", "67e55044-10b1-926f-9247-bb680e5fe0c8"}, // Envoy marks a traced request so
+		{"67e55044-10b1-926f-9247-bb680e5fe0c8", "67e55044-10b1-926f-9247-bb680e5fe0c8"}, // Envoy changes the version digit of traced requests
 		{"018f4f2a-0000-7000-8000-000000000001", "018f4f2a-0000-7000-8000-000000000001"},
 		{"", ""}, {"00000000-0000-0000-0000-000000000000", ""}, {"ffffffff-ffff-ffff-ffff-ffffffffffff", ""},
 		{"urn:uuid:" + clientID, ""}, {"{" + clientID + "}", ""}, {strings.ReplaceAll(clientID, "-", ""), ""},

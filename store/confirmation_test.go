@@ -54,7 +54,7 @@ func (i *instance) isHurried() bool {
 	return c.unconfirmed >= unconfirmedLimit
 }
 
-func TestConfirmations_FromTheThirdDeleteOnNoneWaitsForADatacentreThatIsCutOff(t *testing.T) {
+func TestConfirmations_LaterDeletesDoNotWaitForCut(t *testing.T) {
 	for applied, name := range []string{"no datacentre applies the attempt", "the local datacentre applies it", "every datacentre applies it"} {
 		for _, pause := range []time.Duration{0, 40 * time.Millisecond, time.Second} {
 			t.Run(fmt.Sprintf("%s, a delete every %v", name, pause), func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestConfirmations_FromTheThirdDeleteOnNoneWaitsForADatacentreThatIsCutOff(t
 	}
 }
 
-// testCut deletes 20 keys during a cut, one every pause; without a pause, one after the other.
+// testCut deletes 20 keys during a cut: a new one after each pause or, if pause is 0, when the delete before has returned.
 func testCut(t *testing.T, applied int, pause time.Duration) {
 	const n = 20
 	c := newDatacentres()
@@ -80,7 +80,7 @@ func testCut(t *testing.T, applied int, pause time.Duration) {
 			if took := local.deleteFor(key, ErrNotEverywhere); k >= 2 && took > 500*time.Millisecond {
 				t.Errorf("delete %d took %v", k, took)
 			}
-			// What an answer promises must be true at its moment.
+			// At the moment of the answer, its promise must be true already.
 			local.wantFound("after the answer", key, false)
 			page, err := local.table.Memory.ListPending(t.Context(), PendingBucket(key), n)
 			if err != nil || !containsKey(page, key) {
@@ -115,7 +115,7 @@ func containsKey(page []PendingDelete, key access.Key) bool {
 	return false
 }
 
-func TestConfirmations_DeletesAreConfirmedAgainAfterTheCut(t *testing.T) {
+func TestConfirmations_ConfirmedDeleteEndsHurry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDatacentres()
 		local, remote := c.instance(t, 0, testFence), c.instance(t, 1, testFence)
@@ -138,7 +138,7 @@ func TestConfirmations_DeletesAreConfirmedAgainAfterTheCut(t *testing.T) {
 	})
 }
 
-func TestConfirmations_AnAttemptThatIsConfirmedAfterTheAnswerEndsTheHurry(t *testing.T) {
+func TestConfirmations_LateConfirmationEndsHurry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDatacentres()
 		local := c.instance(t, 0, testFence)
@@ -182,7 +182,7 @@ func TestConfirmations_WaitAsLongAsConfirmedDeletesTake(t *testing.T) {
 	}
 }
 
-func TestConfirmations_OnePartitionThatFailsHurriesNoOtherDelete(t *testing.T) {
+func TestConfirmations_OneFailingPartitionDoesNotHurry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDatacentres()
 		local := c.instance(t, 0, testFence)
@@ -243,7 +243,7 @@ func TestConfirmations_DeletesOverASlowLinkAreNotHurried(t *testing.T) {
 	})
 }
 
-func TestConfirmations_AfterAMinuteWithoutDeletesTheNextIsNormal(t *testing.T) {
+func TestConfirmations_MinuteWithoutDeletesEndsHurry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDatacentres()
 		local := c.instance(t, 0, testFence)
@@ -351,7 +351,7 @@ func (c *datacentres) runningDeletes() (running int) {
 	return running
 }
 
-func TestConfirmations_Close(t *testing.T) {
+func TestConfirmations_CloseCancelsAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDatacentres()
 		local := c.instance(t, 0, testFence)

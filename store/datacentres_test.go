@@ -32,8 +32,8 @@ type datacentres struct {
 	noWrites bool                // pending deletes can be neither recorded nor removed
 	noReads  map[int]bool        // buckets of pending deletes that cannot be listed
 
-	partReads map[int]bool // buckets whose first entry only can be listed
-	slowReads map[int]bool // buckets whose listing ends with its context
+	partReads map[int]bool // buckets where only the first entry can be listed
+	slowReads map[int]bool // buckets where listing takes until its context ends
 	reads     map[int]int  // how often each bucket was listed
 
 	attempts, running, mostRunning int // of deletes at EachQuorum

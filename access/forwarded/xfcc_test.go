@@ -138,8 +138,8 @@ func TestRules_ClientAcceptsXFCCFromItsProxyOnly(t *testing.T) {
 	}{
 		{"from Envoy", forwarded.XFCCProxy, fields("X-Forwarded-Client-Cert", xfcc), nil},
 		{"no header, from Envoy", forwarded.XFCCProxy, fields(), nil},
-		{"from nobody", forwarded.UntrustedPeer, fields("X-Forwarded-Client-Cert", xfcc), forwarded.ErrUntrustedPeer},
-		{"empty, from nobody", forwarded.UntrustedPeer, fields("X-Forwarded-Client-Cert", ""), forwarded.ErrUntrustedPeer},
+		{"from an untrusted sender", forwarded.UntrustedPeer, fields("X-Forwarded-Client-Cert", xfcc), forwarded.ErrUntrustedPeer},
+		{"empty, from an untrusted sender", forwarded.UntrustedPeer, fields("X-Forwarded-Client-Cert", ""), forwarded.ErrUntrustedPeer},
 		{"from an unknown kind of peer", forwarded.Peer(7), fields("X-Forwarded-Client-Cert", xfcc), forwarded.ErrUntrustedPeer},
 		{"from a proxy of RFC 9440", forwarded.TrustedProxy, fields("X-Forwarded-Client-Cert", xfcc), forwarded.ErrMalformed},
 		{"from a proxy of RFC 9440, with Client-Cert", forwarded.TrustedProxy, fields("X-Forwarded-Client-Cert", xfcc, "Client-Cert", rfc), forwarded.ErrMalformed},
@@ -149,7 +149,7 @@ func TestRules_ClientAcceptsXFCCFromItsProxyOnly(t *testing.T) {
 		{"a distinguished name from Envoy", forwarded.XFCCProxy, fields("X-Client-Dn", "CN=alice"), forwarded.ErrMalformed},
 		{"two headers", forwarded.XFCCProxy, fields("X-Forwarded-Client-Cert", xfcc, "X-Forwarded-Client-Cert", xfcc), forwarded.ErrMalformed},
 		{"an underscore", forwarded.XFCCProxy, fields("X_Forwarded_Client_Cert", xfcc), forwarded.ErrMalformed},
-		{"an underscore, from nobody", forwarded.UntrustedPeer, fields("X-Forwarded_Client-Cert", xfcc), forwarded.ErrMalformed},
+		{"an underscore, from an untrusted sender", forwarded.UntrustedPeer, fields("X-Forwarded_Client-Cert", xfcc), forwarded.ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := r.Client(test.fields, test.from, now)

@@ -24,7 +24,7 @@ func TestConfig_DriverSettings(t *testing.T) {
 	case d.Authenticator != nil || d.AuthProvider == nil:
 		t.Error("the driver logs in with a fixed password")
 	case !d.Events.DisableSchemaEvents || !d.Events.DisableNodeStatusEvents || d.Keyspace != "":
-		t.Error("the driver handles events that it may not survive")
+		t.Error("the driver handles events that can make it panic")
 	}
 }
 

@@ -70,7 +70,7 @@ func newLogin(c Config, refused prometheus.Counter, log *slog.Logger, now func()
 
 // authenticator returns the authenticator of a new connection. It is gocql's AuthProvider.
 func (l *login) authenticator(host *gocql.HostInfo) (gocql.Authenticator, error) {
-	return conversation{login: l, address: host.ConnectAddress().String()}, nil
+	return plainAuthenticator{login: l, address: host.ConnectAddress().String()}, nil
 }
 
 // node returns what is known about a node, and creates it on first use. The caller holds mu.
@@ -146,20 +146,20 @@ func isRefusal(err error) bool {
 	return errors.As(err, &answer) && answer.Code() == gocql.ErrCodeCredentials
 }
 
-// conversation is the login of one connection.
-type conversation struct {
+// plainAuthenticator logs one connection in, with SASL PLAIN.
+type plainAuthenticator struct {
 	login   *login
 	address string
 	class   string // the node's authenticator; empty before the node has named it
 	done    bool   // the node has been answered with the password
 }
 
-var _ gocql.Authenticator = conversation{}
+var _ gocql.Authenticator = plainAuthenticator{}
 
 // Challenge implements gocql.Authenticator. The first request is the class name of the node's authenticator.
 //
 // DseAuthenticator supports several mechanisms. Challenge names the mechanism first, and the node then asks PLAIN-START.
-func (c conversation) Challenge(request []byte) ([]byte, gocql.Authenticator, error) {
+func (c plainAuthenticator) Challenge(request []byte) ([]byte, gocql.Authenticator, error) {
 	const mechanism = "PLAIN"
 	first := c.class == ""
 	if first {
@@ -180,11 +180,11 @@ func (c conversation) Challenge(request []byte) ([]byte, gocql.Authenticator, er
 }
 
 // Success implements gocql.Authenticator.
-func (conversation) Success([]byte) error { return nil }
+func (plainAuthenticator) Success([]byte) error { return nil }
 
 // password reads user and password, and returns them in the form of SASL PLAIN. It fails closed: nothing is sent if one of
 // them is empty, or contains the byte that separates them.
-func (c conversation) password() ([]byte, error) {
+func (c plainAuthenticator) password() ([]byte, error) {
 	if c.login.credentials == nil {
 		return nil, fmt.Errorf("%w: node %s asks for a password (%s), but none is configured: set cassandra.username and cassandra.password_file", ErrCannotLogIn, c.address, c.class)
 	}
