@@ -179,7 +179,7 @@ func (c *Confirmations) countUnconfirmed(a *attempt) {
 	c.unconfirmed++
 	if c.unconfirmed == unconfirmedLimit {
 		close(c.hurry)
-		c.log.Warn("a datacentre does not confirm deletes: until it does, deletes are recorded as pending at once and answered without waiting for it")
+		c.log.Warn("a datacentre does not confirm deletes: until it does, deletes are recorded as pending at once and wait at most 300 ms for it")
 	}
 }
 

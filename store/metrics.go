@@ -104,7 +104,7 @@ func newReplayMetrics() replayMetrics {
 		}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_oldest_seconds",
-			Help: "Age of the oldest of userinfo_pending_deletes, in seconds. NaN while that is NaN.",
+			Help: "Age of the oldest of userinfo_pending_deletes, in seconds. NaN while userinfo_pending_deletes is NaN.",
 		}),
 		unreadable: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_unreadable_buckets",

@@ -54,7 +54,7 @@ type PendingList struct {
 type Replayer struct {
 	buckets []*bucket
 	options ReplayerOptions
-	waiting bool // deletes were pending after the last scan that could tell
+	waiting bool // deletes were pending after the last scan that read all buckets, or after a later one
 	unknown unknownCollections
 }
 
