@@ -29,7 +29,8 @@ type Alternative struct {
 	// Group requires a client in this group.
 	Group string `yaml:"group"`
 	// Allow must be the only field of its alternative. False: the audience admits nobody. True: it admits everybody. Only
-	// `userinfo dev` may use true, except for Health, which reveals only whether this instance accepts requests.
+	// `userinfo dev` may use true, except for Health, which reveals only whether this
+	// instance accepts requests, and in one word why not.
 	Allow *bool `yaml:"allow"`
 }
 

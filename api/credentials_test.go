@@ -3,9 +3,11 @@ package api
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -182,7 +184,8 @@ func clientCert(c tls.Certificate) string {
 // xfcc returns the value of X-Forwarded-Client-Cert for a certificate.
 func xfcc(c tls.Certificate) string {
 	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
-	return `Cert="` + strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D").Replace(text) + `"`
+	hash := sha256.Sum256(c.Certificate[0])
+	return "Hash=" + hex.EncodeToString(hash[:]) + `;Cert="` + strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D").Replace(text) + `"`
 }
 
 func TestCredentials_ForwardedByProxyOnly(t *testing.T) {

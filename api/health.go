@@ -69,11 +69,14 @@ func (h *health) checkStore(ctx context.Context) error {
 	return err
 }
 
-// sendText sends a plain text with status 200 and closes the connection, because the client may be unauthenticated.
+// sendText sends a plain text with status 200. It closes the connection of a peer without a verified client certificate,
+// which may be a stranger. It keeps the connection of others, because a proxy also uses it for other clients.
 func (rs *requestState) sendText(text string) error {
 	rs.w.Header().Set("Cache-Control", "no-store")
 	rs.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	rs.closeConnection()
+	if verifiedChains(rs.r) == nil {
+		rs.closeConnection()
+	}
 	rs.respond(http.StatusOK)
 	_, err := io.WriteString(rs.w, text)
 	return err

@@ -353,7 +353,7 @@ func TestRequestState_ClosesUnauthenticatedConnection(t *testing.T) {
 	}
 }
 
-// TestRequestState_KeepsConnectionWithCertificate covers requests that are refused before they are authenticated. A trusted
+// TestRequestState_KeepsConnectionWithCertificate covers requests that are answered without authentication. A trusted
 // proxy has a certificate, and one of its clients must not be able to close a connection that others use.
 func TestRequestState_KeepsConnectionWithCertificate(t *testing.T) {
 	s := newAPI(t, setup{})
@@ -366,6 +366,8 @@ func TestRequestState_KeepsConnectionWithCertificate(t *testing.T) {
 		{"GET", "/nowhere", true, ""},
 		{"BREW", "/healthz", true, ""},
 		{"GET", "/healthz?x", true, ""},
+		{"GET", "/healthz", true, ""},
+		{"GET", "/healthz", false, "close"},
 		{"GET", "/nowhere", false, "close"},
 	} {
 		r := httptest.NewRequest(test.method, test.path, nil)

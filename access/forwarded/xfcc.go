@@ -48,7 +48,7 @@ func (r *Rules) verifyXFCC(values []string, now time.Time) ([][]*x509.Certificat
 // Chain with somebody else's certificate. Therefore each of Cert, Chain and Hash may occur only once, and they must agree.
 // Envoy always writes the Hash of the client's real certificate, which does not agree with an added one.
 //
-// It fails closed: no certificate is an error.
+// It fails closed: no certificate is an error, and so is no Hash.
 func parseXFCC(value string) (leaf *x509.Certificate, chain []*x509.Certificate, err error) {
 	fields, err := splitXFCC(value)
 	if err != nil {
@@ -75,7 +75,10 @@ func parseXFCC(value string) (leaf *x509.Certificate, chain []*x509.Certificate,
 		return nil, nil, errors.New("has a Chain that does not begin with Cert")
 	}
 	leaf = certs[0]
-	if sum := sha256.Sum256(leaf.Raw); fields.hash != "" && !strings.EqualFold(fields.hash, hex.EncodeToString(sum[:])) {
+	if fields.hash == "" {
+		return nil, nil, errors.New("has no Hash, which Envoy always writes")
+	}
+	if sum := sha256.Sum256(leaf.Raw); !strings.EqualFold(fields.hash, hex.EncodeToString(sum[:])) {
 		return nil, nil, errors.New("has a Hash that is not the SHA-256 of the certificate")
 	}
 	return leaf, all[min(1, len(all)):], nil

@@ -49,7 +49,6 @@ func TestRules_ClientVerifiesXFCCOfEnvoy(t *testing.T) {
 	}{
 		{"alice", a, "alice", nil},
 		{"alice, with everything that Envoy can write", by + a + ";Chain=" + encoded(alice, ca) + described, "alice", nil},
-		{"alice, without Hash", "Cert=" + encoded(alice), "alice", nil},
 		{"alice, Chain alone", "Hash=" + alice.hash() + ";Chain=" + encoded(alice), "alice", nil},
 		{"names in small letters", strings.NewReplacer("Hash=", "hash=", "Cert=", "CERT=").Replace(a), "alice", nil},
 		{"a hash in capitals", "Hash=" + strings.ToUpper(alice.hash()) + ";Cert=" + encoded(alice), "alice", nil},
@@ -59,15 +58,17 @@ func TestRules_ClientVerifiesXFCCOfEnvoy(t *testing.T) {
 		{"empty fields that are not used", "By=;" + a + ";Subject=\"\";URI=", "alice", nil},
 		{"bob with his issuer", b + ";Chain=" + encoded(bob, between), "bob", nil},
 		{"bob with the whole chain", b + ";Chain=" + encoded(bob, between, ca), "bob", nil},
-		{"bob, Chain alone", "Chain=" + encoded(bob, between), "bob", nil},
+		{"bob, Chain alone", "Hash=" + bob.hash() + ";Chain=" + encoded(bob, between), "bob", nil},
 
 		{"bob without his issuer", b, "", forwarded.ErrUnverified},
-		{"alice of another CA", "Cert=" + encoded(foreign), "", forwarded.ErrUnverified},
-		{"alice of another CA with that CA", "Cert=" + encoded(foreign) + ";Chain=" + encoded(foreign, other), "", forwarded.ErrUnverified},
-		{"expired", "Cert=" + encoded(late), "", forwarded.ErrUnverified},
-		{"a server certificate", "Cert=" + encoded(server), "", forwarded.ErrUnverified},
+		{"alice of another CA", "Hash=" + foreign.hash() + ";Cert=" + encoded(foreign), "", forwarded.ErrUnverified},
+		{"alice of another CA with that CA", "Hash=" + foreign.hash() + ";Cert=" + encoded(foreign) + ";Chain=" + encoded(foreign, other), "", forwarded.ErrUnverified},
+		{"expired", "Hash=" + late.hash() + ";Cert=" + encoded(late), "", forwarded.ErrUnverified},
+		{"a server certificate", "Hash=" + server.hash() + ";Cert=" + encoded(server), "", forwarded.ErrUnverified},
 
 		{"empty", "", "", forwarded.ErrMalformed},
+		{"no hash", "Cert=" + encoded(alice), "", forwarded.ErrMalformed},
+		{"an empty hash", "Hash=;Cert=" + encoded(alice), "", forwarded.ErrMalformed},
 		{"a hash alone", "Hash=" + alice.hash(), "", forwarded.ErrMalformed},
 		{"a description alone", by + "Hash=" + alice.hash() + described, "", forwarded.ErrMalformed},
 		{"an empty Cert", "Cert=\"\";Hash=" + alice.hash(), "", forwarded.ErrMalformed},
@@ -128,7 +129,7 @@ func TestRules_ClientVerifiesXFCCOfEnvoy(t *testing.T) {
 func TestRules_ClientAcceptsXFCCFromItsProxyOnly(t *testing.T) {
 	ca := issue(t, "CA", nil, isCA)
 	alice := issue(t, "alice", ca, nil)
-	xfcc, rfc := "Cert="+encoded(alice), alice.field()
+	xfcc, rfc := "Hash="+alice.hash()+";Cert="+encoded(alice), alice.field()
 	r := rules(t, pool(ca), "X-Client-Dn")
 	for _, test := range []struct {
 		name   string

@@ -178,14 +178,14 @@ func TestService_IsReadyOnceDatabaseCanBeUsed(t *testing.T) {
 	d.set(nil, nil, wrongTable, lowSetting)
 	s.awaitReadiness(503, schemaWrong)
 	s.wantNotReady("the schema is wrong")
-	s.wantMetrics("the schema is wrong", "userinfo_schema_differences 2", "userinfo_schema_check_failed 0")
+	s.wantMetrics("the schema is wrong", "userinfo_schema_differences 1", "userinfo_schema_warnings 1", "userinfo_schema_check_failed 0")
 
 	d.set(nil, nil, lowSetting)
 	s.awaitReadiness(200, "ready")
 	if status, body, _ := s.ask("GET", "/sessions/v1/k", false); status != http.StatusNotFound {
 		t.Errorf("after all: %d %s", status, body)
 	}
-	s.wantMetrics("after all", "userinfo_schema_differences 1", "userinfo_schema_check_failed 0")
+	s.wantMetrics("after all", "userinfo_schema_differences 0", "userinfo_schema_warnings 1", "userinfo_schema_check_failed 0")
 	s.stop()
 	if d.closed.Load() != 1 {
 		t.Errorf("the database was closed %d times", d.closed.Load())

@@ -32,19 +32,22 @@ type schemaWatch struct {
 	// failing means that the last comparison in run could not read the schema.
 	failing bool
 
-	differences, failed prometheus.Gauge
+	differences, warnings, failed prometheus.Gauge
 }
 
 func newSchemaWatch(registry prometheus.Registerer, log *slog.Logger) *schemaWatch {
 	w := &schemaWatch{
 		log: log, known: make(map[string]schema.Difference),
 		differences: prometheus.NewGauge(prometheus.GaugeOpts{Name: "userinfo_schema_differences",
-			Help: "Differences between Cassandra and what the service needs, including warnings, at the last comparison. NaN before the first."}),
+			Help: "Differences between the schema and what the service needs, at the last comparison. NaN before the first."}),
+		warnings: prometheus.NewGauge(prometheus.GaugeOpts{Name: "userinfo_schema_warnings",
+			Help: "Warnings about Cassandra's settings and tables, at the last comparison. NaN before the first."}),
 		failed: prometheus.NewGauge(prometheus.GaugeOpts{Name: "userinfo_schema_check_failed",
 			Help: "1 if the schema could not be read at the last comparison, or has not been read yet."}),
 	}
-	registry.MustRegister(w.differences, w.failed)
+	registry.MustRegister(w.differences, w.warnings, w.failed)
 	w.differences.Set(math.NaN())
+	w.warnings.Set(math.NaN())
 	w.failed.Set(1)
 	return w
 }
@@ -113,7 +116,9 @@ func (w *schemaWatch) record(differences []schema.Difference) {
 		}
 	}
 	w.known = now
-	w.differences.Set(float64(len(differences)))
+	blocking := len(schema.Blocking(differences))
+	w.differences.Set(float64(blocking))
+	w.warnings.Set(float64(len(differences) - blocking))
 }
 
 func (w *schemaWatch) logDifference(d schema.Difference) {

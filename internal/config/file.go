@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
 
 	"userinfo/internal/field"
+	"userinfo/internal/keyfile"
 )
 
 // File is a configuration and the file that it was read from.
@@ -50,9 +50,10 @@ func (m *Mistake) Error() string {
 func (m *Mistake) Unwrap() error { return m.Err }
 
 // Load reads a configuration file, applies defaults and checks it. Its error joins one *Mistake for each mistake in the
-// file, in the order of lines.
+// file, in the order of lines. It fails closed: it rejects a file that everybody may write, because the file decides who may
+// use the service.
 func Load(name string) (*File, error) {
-	text, err := os.ReadFile(name)
+	text, err := keyfile.ReadPublic(name)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}

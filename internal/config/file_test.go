@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +38,19 @@ func TestParse_RejectsEmptyFile(t *testing.T) {
 		if err := parseError(t, text); err != "u.yaml: the file is empty" {
 			t.Errorf("%q: %s", text, err)
 		}
+	}
+}
+
+func TestLoad_RejectsFileThatEverybodyMayWrite(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "u.yaml")
+	if err := os.WriteFile(name, []byte("x: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(name, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(name); err == nil || !strings.Contains(err.Error(), "chmod o-w") {
+		t.Errorf("got error %v, want one that says how to change the mode", err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access/signature"
+	"userinfo/internal/keyfile"
 	"userinfo/tlsconf"
 )
 
@@ -195,7 +196,7 @@ func (r *Reloader) reloadAuditKey(p *parts) (changed bool, err error) {
 
 // reloadClients reads the configuration file. The signature keys of new clients come into force together with the clients.
 func (r *Reloader) reloadClients(p *parts, force bool) (changed bool, err error) {
-	text, err := os.ReadFile(r.file.Name)
+	text, err := keyfile.ReadPublic(r.file.Name)
 	if err != nil {
 		return false, err
 	}

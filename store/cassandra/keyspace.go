@@ -28,7 +28,7 @@ const replicationCQL = "SELECT replication FROM system_schema.keyspaces WHERE ke
 // remove its replicas in the local datacentre. It passes the result to the Runner, so that statements go to the replicas and
 // errors say what is wrong. It logs each change.
 //
-// The watch makes no statement fail. If a node that has just started returns an old schema, only an error text is wrong.
+// While the replication is wrong, the Runner sends no statement at EACH_QUORUM, and tries others on each node only once.
 type keyspaceWatch struct {
 	driver     *gocql.Session
 	runner     *coordinator.Runner
@@ -36,6 +36,7 @@ type keyspaceWatch struct {
 	datacentre string
 	metrics    *Metrics
 	log        *slog.Logger
+	lastRead   string // the problem at the last read; empty if there was none
 	logged     string // the problem that was logged last; empty after it was solved
 }
 
@@ -78,9 +79,24 @@ func (w *keyspaceWatch) read(ctx context.Context) {
 		return
 	}
 	replicas, problem := localReplicas(w.keyspace, w.datacentre, options)
+	if !w.confirmed(problem) {
+		return
+	}
 	w.runner.SetKeyspace(replicas, problem)
 	w.metrics.localReplicas.Set(float64(replicas))
 	w.logChange(problem)
+}
+
+// confirmed reports whether the last read had the same result, or there is no problem. A node that has just started may answer
+// from an old schema once.
+func (w *keyspaceWatch) confirmed(problem error) bool {
+	text := ""
+	if problem != nil {
+		text = problem.Error()
+	}
+	same := text == w.lastRead
+	w.lastRead = text
+	return same || problem == nil
 }
 
 func (w *keyspaceWatch) logChange(problem error) {
@@ -91,7 +107,7 @@ func (w *keyspaceWatch) logChange(problem error) {
 	switch {
 	case text == w.logged:
 	case problem != nil:
-		w.log.Error("no request can be answered", "cause", text)
+		w.log.Error("requests fail because of the replication of the keyspace", "cause", text)
 	default:
 		w.log.Info("the keyspace has replicas in the local datacentre again", "keyspace", w.keyspace, "datacentre", w.datacentre)
 	}

@@ -1,6 +1,7 @@
 package cassandra
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,21 +41,15 @@ type login struct {
 
 // nodeLogin is what is known about the logins to one node.
 type nodeLogin struct {
-	sent       secret // the last one sent; zero if the node has never asked
-	failure    error  // of the last connection attempt; nil if it logged in
-	loggedText string // the failure that was logged last
-	loggedSent secret // sent at that failure
+	sent       sentHash // of the last user and password sent; zero if the node has never asked
+	failure    error    // of the last connection attempt; nil if it logged in
+	loggedText string   // the failure that was logged last
+	loggedSent sentHash // sent at that failure
 	loggedAt   time.Time
 }
 
-// secret is a user and a password. It prints as an empty string.
-type secret struct{ username, password string }
-
-// String implements fmt.Stringer.
-func (secret) String() string { return "" }
-
-// GoString implements fmt.GoStringer.
-func (secret) GoString() string { return "" }
+// sentHash is the SHA-256 of a user and a password, so that the password does not stay in memory.
+type sentHash [sha256.Size]byte
 
 var _ gocql.ConnectObserver = (*login)(nil)
 
@@ -83,7 +78,7 @@ func (l *login) node(address string) *nodeLogin {
 	return n
 }
 
-func (l *login) setSent(address string, s secret) {
+func (l *login) setSent(address string, s sentHash) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.node(address).sent = s
@@ -103,7 +98,7 @@ func (l *login) ObserveConnect(o gocql.ObservedConnect) {
 	case n.failure == nil: // the node cannot be reached: nothing is known about the login
 		return
 	}
-	if isRefusal(o.Err) && n.sent != (secret{}) {
+	if isRefusal(o.Err) && n.sent != (sentHash{}) {
 		l.refused.Inc()
 	}
 	text := n.failure.Error()
@@ -114,23 +109,28 @@ func (l *login) ObserveConnect(o gocql.ObservedConnect) {
 	l.log.Error("login to a Cassandra node failed; trying again", "cause", text)
 }
 
-// failure returns a login failure of the last connection attempts, or nil if there is no such failure. It prefers a failure
-// that wraps ErrCannotLogIn.
+// failure returns a login failure of the last connection attempts, or nil. It wraps ErrCannotLogIn only if this is the result of
+// every node: another node may be configured in another way.
 func (l *login) failure() (failure error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	permanent := true
 	for _, n := range l.nodes {
-		if n.failure != nil && (failure == nil || errors.Is(n.failure, ErrCannotLogIn)) {
+		permanent = permanent && errors.Is(n.failure, ErrCannotLogIn)
+		if n.failure != nil {
 			failure = n.failure
 		}
+	}
+	if failure != nil && !permanent && errors.Is(failure, ErrCannotLogIn) {
+		return errors.New(failure.Error())
 	}
 	return failure
 }
 
 // loginFailure returns the error of a connection attempt if it is about the login, and otherwise nil.
-func loginFailure(address string, sent secret, err error) error {
+func loginFailure(address string, sent sentHash, err error) error {
 	switch {
-	case isRefusal(err) && sent != (secret{}):
+	case isRefusal(err) && sent != (sentHash{}):
 		return fmt.Errorf("password refused by %s: %w; compare cassandra.username and the file cassandra.password_file with the role in Cassandra", address, err)
 	case isRefusal(err):
 		return fmt.Errorf("client certificate refused by %s: %w; see cassandra.tls.certificate", address, err)
@@ -195,7 +195,7 @@ func (c plainAuthenticator) password() ([]byte, error) {
 	if username == "" || password == "" || strings.Contains(username+password, "\x00") {
 		return nil, fmt.Errorf("%w: one of them is empty or contains a zero byte", errCredentials)
 	}
-	c.login.setSent(c.address, secret{username, password})
+	c.login.setSent(c.address, sha256.Sum256([]byte(username+"\x00"+password)))
 	return []byte("\x00" + username + "\x00" + password), nil
 }
 

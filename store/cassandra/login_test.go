@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -169,7 +170,7 @@ func TestLogin_LogsEachFailureOnce(t *testing.T) {
 	l := newLogin(Config{}, refused, slog.New(slog.NewTextHandler(&log, nil)), func() time.Time { return now })
 	attempt := func(last byte, password string, err error) {
 		host := new(gocql.HostInfo).SetConnectAddress([]byte{10, 0, 0, last})
-		l.setSent(host.ConnectAddress().String(), secret{"user", password})
+		l.setSent(host.ConnectAddress().String(), sha256.Sum256([]byte(password)))
 		l.ObserveConnect(gocql.ObservedConnect{Host: host, Err: err})
 	}
 	no := badCredentials{}
@@ -196,7 +197,7 @@ func TestLogin_LogsEachFailureOnce(t *testing.T) {
 		t.Errorf("%v refused passwords were counted, want 7", got)
 	}
 	attempt(1, "", no) // no password was sent
-	if l.setSent("10.0.0.1", secret{}); testutil.ToFloat64(refused) != 8 {
+	if l.setSent("10.0.0.1", sentHash{}); testutil.ToFloat64(refused) != 8 {
 		t.Error("the user alone does not count")
 	}
 	l.ObserveConnect(gocql.ObservedConnect{Host: new(gocql.HostInfo).SetConnectAddress([]byte{10, 0, 0, 1}), Err: no})
@@ -212,10 +213,24 @@ func (badCredentials) Code() int       { return gocql.ErrCodeCredentials }
 func (badCredentials) Message() string { return "no" }
 func (badCredentials) Error() string   { return "no" }
 
-func TestSecret_PrintsAsNothing(t *testing.T) {
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-		if text := fmt.Sprintf(verb, secret{"user", "hunter2"}); strings.Contains(text, "hunter2") {
-			t.Errorf("%s prints %s", verb, text)
-		}
+func TestLogin_FailureIsPermanentOnlyIfEveryNodeSaysSo(t *testing.T) {
+	l := newLogin(Config{}, newPasswordRefused(), slog.New(slog.DiscardHandler), time.Now)
+	observe := func(last byte, err error) {
+		l.ObserveConnect(gocql.ObservedConnect{Host: new(gocql.HostInfo).SetConnectAddress([]byte{10, 0, 0, last}), Err: err})
+	}
+	if err := l.failure(); err != nil {
+		t.Errorf("before any attempt: %v", err)
+	}
+	observe(1, ErrCannotLogIn)
+	if err := l.failure(); !errors.Is(err, ErrCannotLogIn) {
+		t.Errorf("the only node: got %v, want ErrCannotLogIn", err)
+	}
+	observe(2, errors.New("connection refused"))
+	if err := l.failure(); err == nil || errors.Is(err, ErrCannotLogIn) {
+		t.Errorf("another node is away: got %v, want an error that is not ErrCannotLogIn", err)
+	}
+	observe(2, ErrCannotLogIn)
+	if err := l.failure(); !errors.Is(err, ErrCannotLogIn) {
+		t.Errorf("both nodes: got %v, want ErrCannotLogIn", err)
 	}
 }

@@ -1,6 +1,8 @@
 package cassandra
 
 import (
+	"math"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/store/cassandra/coordinator"
@@ -24,9 +26,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		localReplicas: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_cassandra_local_replicas",
-			Help: "Replicas that the keyspace has in the local datacentre. With 0, every request fails until the keyspace has replicas there.",
+			Help: "Replicas that the keyspace has in the local datacentre. With 0, every request fails until the keyspace has replicas there. NaN before the first connection.",
 		}),
 	}
+	m.localReplicas.Set(math.NaN())
 	m.passwordRefused = newPasswordRefused()
 	reg.MustRegister(m.inFlight, m.localReplicas, m.passwordRefused)
 	return m

@@ -36,6 +36,8 @@ import (
 //  3. If the entry was confirmed before the segment was read, that read finds it, in whatever datacentre it was confirmed.
 //     If it was confirmed later, then its row has a later timestamp than the removal, and stays.
 //
+// An entry whose segment has no row is never found. Its delete was reported as not recorded.
+//
 // An entry has no TTL: while a datacentre is cut off, touches there can keep the deleted value alive for any time.
 // A row that reappears after gc_grace_seconds does no harm: an entry is replayed once more, and a segment without entries
 // is removed once more.
@@ -54,6 +56,10 @@ const (
 	segmentSize = 1000
 	// maxSegments is how many segments of a bucket one call of ListPending reads at most.
 	maxSegments = 100
+	// maxUnasked is how many empty segments one call of ListPending may fail to ask other datacentres about. It is more than one,
+	// so that one partition without a quorum does not keep all segments listed. It is small, because every failure during an
+	// unnoticed cut takes segmentTimeout.
+	maxUnasked = 2
 	// segmentTimeout limits the read of one segment, so that a segment that cannot be read leaves time for the others.
 	segmentTimeout = time.Second
 )
@@ -94,12 +100,12 @@ func (t *Table) ListPending(ctx context.Context, bucket, limit int) ([]store.Pen
 		segments = slices.Concat(segments[:1], others[turn:], others[:turn])
 	}
 	var all, last []store.PendingDelete
-	finish := true
+	unasked := 0
 	for i, s := range segments {
 		if len(all) >= limit {
 			break
 		}
-		page, failed := t.readSegment(ctx, bucket, s, limit-len(all), &finish)
+		page, failed := t.readSegment(ctx, bucket, s, limit-len(all), &unasked)
 		if failed != nil && err == nil {
 			err = fmt.Errorf("segment %s: %w", s.name, failed)
 		}
@@ -107,6 +113,9 @@ func (t *Table) ListPending(ctx context.Context, bucket, limit int) ([]store.Pen
 			page, last = page[:half], page[half:]
 		}
 		all = append(all, page...)
+	}
+	if err == nil && unasked > 0 && len(segments) == maxSegments {
+		err = fmt.Errorf("%w: %d segments or more, and other datacentres cannot be asked whether the empty ones are finished", store.ErrUnavailable, maxSegments)
 	}
 	return append(all, last[:min(len(last), limit-len(all))]...), err
 }
@@ -132,16 +141,16 @@ func (t *Table) listSegments(ctx context.Context, bucket int) ([]listedSegment, 
 	})
 }
 
-// readSegment returns up to limit entries of a segment. If *finish is true and no datacentre has an entry of the segment,
-// readSegment removes the segment's row. If it cannot ask every datacentre, it sets *finish to false.
-func (t *Table) readSegment(ctx context.Context, bucket int, s listedSegment, limit int, finish *bool) ([]store.PendingDelete, error) {
+// readSegment returns up to limit entries of a segment. If no datacentre has an entry of the segment, readSegment removes the
+// segment's row. If it cannot ask every datacentre, it adds 1 to *unasked, and above maxUnasked it does not ask.
+func (t *Table) readSegment(ctx context.Context, bucket int, s listedSegment, limit int, unasked *int) ([]store.PendingDelete, error) {
 	entries, err := t.readEntries(ctx, s.name, limit, gocql.LocalQuorum)
-	if err != nil || len(entries) > 0 || !*finish {
+	if err != nil || len(entries) > 0 || *unasked >= maxUnasked {
 		return entries, err
 	}
 	entries, err = t.readEntries(ctx, s.name, limit, gocql.EachQuorum)
 	if err != nil {
-		*finish = false
+		*unasked++
 		return nil, nil
 	}
 	if len(entries) == 0 {

@@ -246,8 +246,11 @@ func (c *hedgedCall[T]) untilSlow(a *attempt) time.Duration {
 // exhausted reports whether an EACH_QUORUM call has tried every node.
 func (c *hedgedCall[T]) exhausted() bool { return c.policy.EachQuorum && len(c.attempts) >= c.nodes }
 
-// isHopeless reports whether the keyspace is known to have a problem and every node has been tried.
-func (c *hedgedCall[T]) isHopeless() bool { return c.roundIsFull() && c.runner.problem.Load() != nil }
+// isHopeless reports whether every node has been tried, and another round is not expected to help: the keyspace is known to
+// have a problem, or the last node has refused the statement as unauthorized.
+func (c *hedgedCall[T]) isHopeless() bool {
+	return c.roundIsFull() && (c.runner.problem.Load() != nil || isUnauthorized(c.lastErr))
+}
 
 // roundIsFull reports whether the next attempt would start another round over the nodes.
 func (c *hedgedCall[T]) roundIsFull() bool { return len(c.attempts)%c.nodes == 0 }

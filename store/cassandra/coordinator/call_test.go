@@ -14,6 +14,7 @@ import (
 
 func TestHedgedCall_AsksNodes(t *testing.T) {
 	slow := func(d time.Duration) reply { return reply{after: d} }
+	const unauthorized = codeError(gocql.ErrCodeUnauthorized)
 	for _, c := range []struct {
 		name     string
 		replies  map[string]reply
@@ -45,6 +46,10 @@ func TestHedgedCall_AsksNodes(t *testing.T) {
 			asked: []string{"a", "b", "c", "a", "b", "c", "a", "b", "c"}, took: 200 * time.Millisecond},
 		{name: "the statement itself is wrong, and no other is asked",
 			replies: map[string]reply{"a": {err: codeError(gocql.ErrCodeInvalid)}}, asked: []string{"a"}},
+		{name: "every node says unauthorized, and each is asked once",
+			replies: map[string]reply{"a": {err: unauthorized}, "b": {err: unauthorized}, "c": {err: unauthorized}}, asked: []string{"a", "b", "c"}},
+		{name: "one node says unauthorized, and the next is asked",
+			replies: map[string]reply{"a": {err: unauthorized}, "b": quick}, want: "b", asked: []string{"a", "b"}, took: time.Millisecond},
 		{name: "EACH_QUORUM: all fail, and each is asked once",
 			replies: map[string]reply{"a": {err: errDown}, "b": {err: errDown}, "c": {err: errDown}}, policy: CallPolicy{EachQuorum: true}, asked: []string{"a", "b", "c"}},
 		{name: "EACH_QUORUM: the first is frozen, the second fails, and the third answers",

@@ -130,7 +130,7 @@ func (r *Runner) ConvictionPolicy() gocql.ConvictionPolicy { return r.nodes }
 // SetKeyspace sets how many replicas the keyspace has in the local datacentre, so that statements go to nodes that hold
 // the data. problem says why statements are expected to fail; nil if there is no reason. While there is a problem, every
 // error of Run contains it, and Run tries each node only once, so that clients do not wait. Statements are sent all the same:
-// if a node succeeds, Run succeeds.
+// if a node succeeds, Run succeeds. Statements at EACH_QUORUM are not sent: see checkEachQuorum.
 func (r *Runner) SetKeyspace(replicas int, problem error) {
 	r.routing.SetReplicas(replicas)
 	if problem == nil {
@@ -167,6 +167,10 @@ func Run[T any](ctx context.Context, r *Runner, p CallPolicy, statement func(con
 		var zero T
 		return zero, err
 	}
+	if err := r.checkEachQuorum(p); err != nil {
+		var zero T
+		return zero, err
+	}
 	r.budget.add()
 	value, err := newHedgedCall(ctx, r, p, statement).run()
 	if err != nil {
@@ -175,4 +179,14 @@ func Run[T any](ctx context.Context, r *Runner, p CallPolicy, statement func(con
 		}
 	}
 	return value, err
+}
+
+// checkEachQuorum returns the keyspace's problem for a statement at EACH_QUORUM. It fails closed: with a replication class other
+// than NetworkTopologyStrategy, Cassandra takes EACH_QUORUM as QUORUM, and a success would not mean that every datacentre has
+// a delete.
+func (r *Runner) checkEachQuorum(p CallPolicy) error {
+	if problem := r.problem.Load(); p.EachQuorum && problem != nil {
+		return *problem
+	}
+	return nil
 }

@@ -58,16 +58,24 @@ func outcomeOf(err error) outcome {
 	return outcomeConnection
 }
 
-// isPermanent reports whether every node would return the same error, because the statement is wrong. Unauthorized is not
-// permanent: a node that reaches too few replicas of system_auth cannot read the grants, and refuses every statement.
+// isPermanent reports whether every node would return the same error, because the statement is wrong.
 func isPermanent(err error) bool {
-	var refused gocql.RequestError
-	if !errors.As(err, &refused) {
-		return false
-	}
-	switch refused.Code() {
+	switch refusalCode(err) {
 	case gocql.ErrCodeSyntax, gocql.ErrCodeInvalid, gocql.ErrCodeConfig, gocql.ErrCodeCredentials:
 		return true
 	}
 	return false
+}
+
+// isUnauthorized reports whether the node says that the role may not run the statement. Another node may allow it: a node that
+// reaches too few replicas of system_auth cannot read the grants, and refuses every statement.
+func isUnauthorized(err error) bool { return refusalCode(err) == gocql.ErrCodeUnauthorized }
+
+// refusalCode returns the code of Cassandra's error response, or 0 if err is no such response.
+func refusalCode(err error) int {
+	var refused gocql.RequestError
+	if !errors.As(err, &refused) {
+		return 0
+	}
+	return refused.Code()
 }

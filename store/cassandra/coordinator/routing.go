@@ -74,7 +74,12 @@ func (r *routing) Pick(q gocql.ExecutableQuery) gocql.NextHost {
 
 // SetReplicas sets how many replicas the keyspace has in this datacentre. 0 means that it is not known.
 func (r *routing) SetReplicas(n int) {
-	r.change(func() { r.replicas = n })
+	r.mu.Lock()
+	same := r.replicas == n
+	r.mu.Unlock()
+	if !same {
+		r.change(func() { r.replicas = n })
+	}
 }
 
 // SetPartitioner implements gocql.HostSelectionPolicy.
