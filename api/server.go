@@ -74,7 +74,8 @@ func NewServer(config ServerConfig) *Server {
 			HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},
 			DisableGeneralOptionsHandler: true,
 			// net/http logs failed handshakes and broken connections. Unauthenticated peers can cause as many as they
-			// like. The messages contain addresses, and nothing else of a request.
+			// like. The messages contain addresses, and may quote names in a certificate that was not verified, but nothing
+			// of a request.
 			ErrorLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
 		},
 		refused: prometheus.NewCounter(prometheus.CounterOpts{

@@ -50,7 +50,7 @@ func (r *Rules) verify(key cacheKey, now time.Time, parse func() (leaf *x509.Cer
 		Roots: r.roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnverified, err)
+		return nil, fmt.Errorf("%w: %s", ErrUnverified, rejection(err))
 	}
 	r.cache.put(key, chains)
 	return chains, nil
@@ -120,5 +120,30 @@ func certificate(item httpsfv.Item) (*x509.Certificate, error) {
 	if !ok || len(item.Params.Names()) > 0 {
 		return nil, errors.New("not a Byte Sequence (:base64:) without parameters")
 	}
-	return x509.ParseCertificate(der)
+	return parseDER(der)
+}
+
+// parseDER parses a certificate. The errors of crypto/x509 quote names in the certificate, which anybody may choose, and errors
+// are logged. So parseDER does not return them.
+func parseDER(der []byte) (*x509.Certificate, error) {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, errors.New("not a valid X.509 certificate")
+	}
+	return c, nil
+}
+
+// rejection says why crypto/x509 has rejected a certificate, without names from the certificate.
+func rejection(err error) string {
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &unknown):
+		return "no client CA has issued it"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "it has expired or is not valid yet"
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return "it is not for client authentication"
+	}
+	return "it is not valid"
 }

@@ -183,3 +183,20 @@ func FuzzClientCert(f *testing.F) {
 		}
 	})
 }
+
+// TestRules_ErrorsQuoteNoNameOfACertificate is about names that anybody may choose: errors are logged.
+func TestRules_ErrorsQuoteNoNameOfACertificate(t *testing.T) {
+	ca, other := issue(t, "CA", nil, isCA), issue(t, "planted CA", nil, isCA)
+	for name, c := range map[string]*issued{
+		"of another CA": issue(t, "planted", other, nil),
+		"expired":       issue(t, "planted", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }),
+		"of a server": issue(t, "planted", ca, func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		}),
+	} {
+		_, err := rules(t, pool(ca), "").Client(fields("Client-Cert", c.field(), "Client-Cert-Chain", other.field()), forwarded.TrustedProxy, now)
+		if !errors.Is(err, forwarded.ErrUnverified) || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

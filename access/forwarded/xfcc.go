@@ -171,7 +171,7 @@ func parsePEM(encoded string) (certs []*x509.Certificate, err error) {
 		if rest, found = bytes.CutPrefix(rest, pem.EncodeToMemory(block)); !found {
 			return nil, errNotPEM
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := parseDER(block.Bytes)
 		if err != nil {
 			return nil, err
 		}
