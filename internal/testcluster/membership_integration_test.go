@@ -14,7 +14,7 @@ import (
 )
 
 func TestCluster_ChangesMembers(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	start := time.Now()
 	c, err := Start(ctx, Options{Datacentres: []string{"dc1"}, NodesPerDC: 3, SmallDisk: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
@@ -23,7 +23,7 @@ func TestCluster_ChangesMembers(t *testing.T) {
 	}
 	t.Cleanup(func() { stopAndCheckRemoved(t, c) })
 	s := script{t: t, ctx: ctx, c: c, dc1: c.Nodes("dc1")}
-	s.cql(s.dc1[0], "ONE", "CREATE KEYSPACE t WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 2}")
+	s.cql(s.dc1[0], "ONE", "CREATE KEYSPACE t WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}")
 	s.cql(s.dc1[0], "ONE", "CREATE TABLE t.kv (k text PRIMARY KEY, v blob)")
 	s.cql(s.dc1[0], "ALL", "UPDATE t.kv SET v = 0x01 WHERE k = 'kept'")
 
@@ -56,15 +56,6 @@ func TestCluster_ChangesMembers(t *testing.T) {
 	if !s.has(replacement, "kept") {
 		t.Error("the replacement has not streamed its data")
 	}
-	s.do(s.dc1[0].Terminate)
-	first, err := c.ChangeAddress(ctx, s.dc1[0])
-	s.must(err)
-	verify("first address changed", first, replacement, s.dc1[2])
-	s.do(replacement.Terminate)
-	second, err := c.ChangeAddress(ctx, replacement)
-	s.must(err)
-	verify("second address changed", first, second, s.dc1[2])
-
 	s.must(c.ChangePassword(ctx, "another password"))
 	text, err := os.ReadFile(c.PasswordFile())
 	if err != nil || string(text) != "another password\n" {
@@ -73,7 +64,7 @@ func TestCluster_ChangesMembers(t *testing.T) {
 	for password, want := range map[string]bool{"another password": true, c.Password(): false} {
 		s.until("the roles are read again", func() bool {
 			who := gocql.PasswordAuthenticator{Username: Username, Password: password}
-			_, err := c.query(ctx, who, first, "ONE", "SELECT key FROM system.local")
+			_, err := c.query(ctx, who, s.dc1[0], "ONE", "SELECT key FROM system.local")
 			return (err == nil) == want
 		})
 	}
