@@ -41,6 +41,9 @@ type environment struct {
 	instances  []*fleet.Instance
 	log        *slog.Logger
 	killedRuns []killedRun // since the start of the current drill
+
+	// How long to wait until the load is calm: after the start, and before each fault. After that, latency is not judged.
+	warmUpTimeout, calmTimeout time.Duration
 }
 
 // killedRun is a run of an instance that a fault killed, with the requests that it had logged.
@@ -56,7 +59,7 @@ func newEnvironment(ctx context.Context, options testcluster.Options, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	e := &environment{dir: dir, log: log}
+	e := &environment{dir: dir, log: log, warmUpTimeout: 4 * time.Minute, calmTimeout: 45 * time.Second}
 	logf(e.log, "starting a cluster of two datacentres with three nodes each")
 	options.Log, options.Authorizer = e.log, true
 	starting, cancel := context.WithTimeout(ctx, clusterStartTimeout)

@@ -81,10 +81,8 @@ func end(text string) string { return text[max(0, len(text)-3000):] }
 const (
 	// The load must be calm for calmTime before a drill starts and before each fault. The check waits a little longer, until
 	// the last answers of this time have arrived.
-	calmTime      = judge.BaselineLength
-	calmLatency   = judge.BusyP99    // which 99 % of the requests must reach
-	calmTimeout   = 45 * time.Second // then the fault begins all the same, and latency is not judged
-	warmUpTimeout = 4 * time.Minute
+	calmTime    = judge.BaselineLength
+	calmLatency = judge.BusyP99 // which 99 % of the requests must reach
 )
 
 // warmUp runs a load until it is calm. It discards the results. The first requests to a Cassandra node are slow, because its
@@ -95,9 +93,9 @@ func (e *environment) warmUp(ctx context.Context, rate float64) error {
 	defer r.Close()
 	stop := runLoad(ctx, r, 1, rate, "warm-up", e.targets())
 	defer stop()
-	calm, err := waitCalm(ctx, r, warmUpTimeout)
+	calm, err := waitCalm(ctx, r, e.warmUpTimeout)
 	if err == nil && !calm {
-		logf(e.log, "requests are still slow or fail after %v: this machine is too slow or too busy for %.0f operations per second; latency will not be judged", warmUpTimeout, rate)
+		logf(e.log, "requests are still slow or fail after %v: this machine is too slow or too busy for %.0f operations per second; latency will not be judged", e.warmUpTimeout, rate)
 	}
 	return err
 }

@@ -92,7 +92,7 @@ func (r *run) injectAll(ctx context.Context) error {
 				return fmt.Errorf("preparing fault %s: %w", s.name, err)
 			}
 		}
-		if _, err := waitCalm(ctx, r.recorder, calmTimeout); err != nil {
+		if _, err := waitCalm(ctx, r.recorder, r.environment.calmTimeout); err != nil {
 			return err
 		}
 		if n == 0 {
