@@ -68,8 +68,9 @@ type peerState struct {
 	at time.Time
 }
 
-// peerStateLine matches what Cassandra 5.0's Gossiper logs at INFO. A "FatClient" is a peer that it removes.
-var peerStateLine = regexp.MustCompile(`(?m)^(\S+) .*(?:InetAddress|FatClient) /([0-9.]+):[0-9]+ (is now UP|is now DOWN|has been silent)`)
+// peerStateLine matches what Cassandra 5.0's Gossiper logs at INFO. A "FatClient" is a peer that it removes. The
+// address has a host name before it once Cassandra has looked the name up, for example for system_views.gossip_info.
+var peerStateLine = regexp.MustCompile(`(?m)^(\S+) .*(?:InetAddress|FatClient) [^ /]*/([0-9.]+):[0-9]+ (is now UP|is now DOWN|has been silent)`)
 
 // peerStates returns how n sees its peers, by their addresses. It reads n's log since the last start, because Cassandra
 // exposes the state of its failure detector over JMX only, but logs every change.
