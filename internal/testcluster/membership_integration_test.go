@@ -14,7 +14,7 @@ import (
 )
 
 func TestCluster_ChangesMembers(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	start := time.Now()
 	c, err := Start(ctx, Options{Datacentres: []string{"dc1"}, NodesPerDC: 3, SmallDisk: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
