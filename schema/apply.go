@@ -99,7 +99,7 @@ func change(ctx context.Context, db DB, f finding, nodes *agreement, tell func(E
 	case hasCode(err, codeUnavailable) || hasCode(err, codeWriteTimeout):
 		// The change itself has succeeded: only the automatic grants of the creator are written at a consistency level, and after it.
 		tell(Event{Kind: Warned, Difference: warning("grants of the role on "+f.Object, "written by Cassandra", "not written, because too few replicas of system_auth are up ("+err.Error()+")",
-			"it is not needed by a role with the grants of docs/operations.md").Difference})
+			"ignore it if the role has the grants that docs/operations.md lists").Difference})
 	case err != nil:
 		return nil, fmt.Errorf("running %s: %w", f.fix, err)
 	}

@@ -195,7 +195,7 @@ func TestService_IsReadyOnceDatabaseCanBeUsed(t *testing.T) {
 		`"msg":"Cassandra cannot be used yet; trying again"`:                                                      3,
 		`trying again","error":"not ready: no connection to the database yet: connection refused"`:                1,
 		`trying again","error":"not ready: no connection to the database yet: the schema cannot be read"`:         1,
-		`trying again","error":"not ready: the schema of the database differs from what is needed: 1 differences`: 1,
+		`trying again","error":"not ready: the schema of the database differs from what is needed (differences: 1)`: 1,
 		`"msg":"the schema differs from what the service needs","object":"table userinfo.sessions","have":"none"`: 1,
 		`"msg":"warning about Cassandra; see remedy","object":"setting x"`:                                        1,
 		`"msg":"a difference is gone","object":"table userinfo.sessions"`:                                         1,

@@ -60,7 +60,7 @@ func (w *schemaWatch) requireUsable(ctx context.Context, check checkSchema) erro
 		return fmt.Errorf("%w: %w", store.ErrNotConnected, err)
 	}
 	if n := len(schema.Blocking(differences)); n > 0 {
-		return fmt.Errorf("%w: %d differences; `userinfo schema check` lists them, and `userinfo schema apply` may repair them", store.ErrSchemaDiffers, n)
+		return fmt.Errorf("%w (differences: %d); `userinfo schema check` lists them, and `userinfo schema apply` may repair them", store.ErrSchemaDiffers, n)
 	}
 	return nil
 }

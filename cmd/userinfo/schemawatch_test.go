@@ -83,7 +83,7 @@ func TestSchemaWatch_RequiresUsableSchema(t *testing.T) {
 		"no difference":                          {nil, nil, nil},
 		"only warnings":                          {[]schema.Difference{lowSetting}, nil, nil},
 		"a difference":                           {[]schema.Difference{lowSetting, wrongTable}, nil, store.ErrSchemaDiffers},
-		"a difference of which nothing is known": {[]schema.Difference{{}}, nil, store.ErrSchemaDiffers},
+		"an empty difference": {[]schema.Difference{{}}, nil, store.ErrSchemaDiffers},
 		"a schema that cannot be read":           {nil, errUnread, store.ErrNotConnected},
 		"a comparison without an end":            {nil, context.DeadlineExceeded, store.ErrNotConnected},
 	} {

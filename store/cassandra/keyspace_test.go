@@ -152,3 +152,16 @@ func gatherGauge(t *testing.T, r *prometheus.Registry, name string) float64 {
 	t.Fatalf("there is no metric %s", name)
 	return 0
 }
+
+func TestKeyspaceWatch_ProblemCountsAfterTwoEqualReads(t *testing.T) {
+	var w keyspaceWatch
+	lost, dropped := errors.New("no replicas"), errors.New("no keyspace")
+	for i, read := range []struct {
+		problem error
+		want    bool
+	}{{nil, true}, {lost, false}, {nil, true}, {lost, false}, {dropped, false}, {dropped, true}, {nil, true}, {dropped, false}} {
+		if got := w.confirmed(read.problem); got != read.want {
+			t.Errorf("read %d with the problem %v: confirmed is %v, want %v", i, read.problem, got, read.want)
+		}
+	}
+}
