@@ -29,18 +29,25 @@ func TestReplayer_UnreadableListIsNotAnEmptyList(t *testing.T) {
 	})
 }
 
+// startWithBacklog starts an instance that has 100 pending deletes and is cut off. It returns one of the buckets and its entries.
+func startWithBacklog(t *testing.T) (c *datacentres, local *instance, bucket int, page []PendingDelete) {
+	t.Helper()
+	c = newDatacentres()
+	local = c.instance(t, 0, testFence)
+	deleteMany(t, c, local, 100)
+	bucket = PendingBucket("flood:1")
+	page, err := local.table.Memory.ListPending(t.Context(), bucket, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local.start()
+	synctest.Wait()
+	return c, local, bucket, page
+}
+
 func TestReplayer_UnreadableBucketDoesNotStopOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newDatacentres()
-		local := c.instance(t, 0, testFence)
-		deleteMany(t, c, local, 100)
-		bad := PendingBucket("flood:1")
-		page, err := local.table.Memory.ListPending(t.Context(), bad, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		local.start()
-		synctest.Wait()
+		c, local, bad, page := startWithBacklog(t)
 		c.change(func() { c.noReads = map[int]bool{bad: true} })
 		c.reconnect()
 		time.Sleep(2 * scanInterval)
@@ -64,16 +71,7 @@ func TestReplayer_UnreadableBucketDoesNotStopOthers(t *testing.T) {
 
 func TestReplayer_ReplaysTheReadablePartOfABucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newDatacentres()
-		local := c.instance(t, 0, testFence)
-		deleteMany(t, c, local, 100)
-		bad := PendingBucket("flood:1")
-		page, err := local.table.Memory.ListPending(t.Context(), bad, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		local.start()
-		synctest.Wait()
+		c, local, bad, page := startWithBacklog(t)
 		c.change(func() { c.partReads = map[int]bool{bad: true} })
 		c.reconnect()
 		time.Sleep(scanInterval * 6 / 5)

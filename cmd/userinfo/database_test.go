@@ -191,14 +191,14 @@ func TestService_IsReadyOnceDatabaseCanBeUsed(t *testing.T) {
 		t.Errorf("the database was closed %d times", d.closed.Load())
 	}
 	for text, count := range map[string]int{
-		`"msg":"listening; not ready before Cassandra can be used"`:                                               1,
-		`"msg":"Cassandra cannot be used yet; trying again"`:                                                      3,
-		`trying again","error":"not ready: no connection to the database yet: connection refused"`:                1,
-		`trying again","error":"not ready: no connection to the database yet: the schema cannot be read"`:         1,
+		`"msg":"listening; not ready before Cassandra can be used"`:                                                 1,
+		`"msg":"Cassandra cannot be used yet; trying again"`:                                                        3,
+		`trying again","error":"not ready: no connection to the database yet: connection refused"`:                  1,
+		`trying again","error":"not ready: no connection to the database yet: the schema cannot be read"`:           1,
 		`trying again","error":"not ready: the schema of the database differs from what is needed (differences: 1)`: 1,
-		`"msg":"the schema differs from what the service needs","object":"table userinfo.sessions","have":"none"`: 1,
-		`"msg":"warning about Cassandra; see remedy","object":"setting x"`:                                        1,
-		`"msg":"a difference is gone","object":"table userinfo.sessions"`:                                         1,
+		`"msg":"the schema differs from what the service needs","object":"table userinfo.sessions","have":"none"`:   1,
+		`"msg":"warning about Cassandra; see remedy","object":"setting x"`:                                          1,
+		`"msg":"a difference is gone","object":"table userinfo.sessions"`:                                           1,
 		`"msg":"serving"`: 1,
 		`"msg":"stopped"`: 1,
 	} {

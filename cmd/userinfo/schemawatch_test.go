@@ -80,12 +80,12 @@ func TestSchemaWatch_RequiresUsableSchema(t *testing.T) {
 		err         error
 		want        error
 	}{
-		"no difference":                          {nil, nil, nil},
-		"only warnings":                          {[]schema.Difference{lowSetting}, nil, nil},
-		"a difference":                           {[]schema.Difference{lowSetting, wrongTable}, nil, store.ErrSchemaDiffers},
-		"an empty difference": {[]schema.Difference{{}}, nil, store.ErrSchemaDiffers},
-		"a schema that cannot be read":           {nil, errUnread, store.ErrNotConnected},
-		"a comparison without an end":            {nil, context.DeadlineExceeded, store.ErrNotConnected},
+		"no difference":                {nil, nil, nil},
+		"only warnings":                {[]schema.Difference{lowSetting}, nil, nil},
+		"a difference":                 {[]schema.Difference{lowSetting, wrongTable}, nil, store.ErrSchemaDiffers},
+		"an empty difference":          {[]schema.Difference{{}}, nil, store.ErrSchemaDiffers},
+		"a schema that cannot be read": {nil, errUnread, store.ErrNotConnected},
+		"a comparison without an end":  {nil, context.DeadlineExceeded, store.ErrNotConnected},
 	} {
 		w := newSchemaWatch(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 		var d testDatabase

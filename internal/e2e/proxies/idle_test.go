@@ -48,15 +48,7 @@ func (env *environment) servePunctual(t *testing.T, k kind, idle time.Duration) 
 			return context.WithValue(ctx, lastUseKey{}, new(time.Time)) // only one request at a time uses it
 		},
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = h.ServeTLS(tlsconf.NewProxyListener(l, func() *tlsconf.Proxies { return listed }, 2*time.Second), "", "") // returns when the test closes h
-	}()
-	t.Cleanup(func() {
-		_ = h.Close()
-		<-ended
-	})
+	serveUntilEnd(t, h, l, listed)
 	return s
 }
 

@@ -151,6 +151,12 @@ func (env *environment) serve(t *testing.T, c serviceConfig) *service {
 			return context.WithValue(ctx, peerKey{}, tlsconf.PeerAddr(conn).String())
 		},
 	}
+	serveUntilEnd(t, h, l, listed)
+	return v
+}
+
+// serveUntilEnd serves h on l, behind the listed proxies, until the test ends.
+func serveUntilEnd(t *testing.T, h *http.Server, l net.Listener, listed *tlsconf.Proxies) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -160,7 +166,6 @@ func (env *environment) serve(t *testing.T, c serviceConfig) *service {
 		_ = h.Close()
 		<-ended
 	})
-	return v
 }
 
 // last returns the only request since the previous call, or the zero record if no request reached the service.
