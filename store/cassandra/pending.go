@@ -168,7 +168,9 @@ func (t *Table) readEntries(ctx context.Context, segment string, limit int, c go
 	ctx, cancel := context.WithTimeout(ctx, segmentTimeout)
 	defer cancel()
 	policy := textPolicy(segment)
-	policy.EachQuorum = c == gocql.EachQuorum
+	if c == gocql.EachQuorum {
+		policy.Kind = coordinator.EachQuorum
+	}
 	return run(ctx, t.runner, policy, func(ctx context.Context) ([]store.PendingDelete, error) {
 		return scanEntries(t.query(ctx, t.cql.listEntries, segment, limit).Consistency(c), segment)
 	})

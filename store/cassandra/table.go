@@ -99,7 +99,7 @@ func (t *Table) Deleted(ctx context.Context, key access.Key) (bool, error) {
 // Write implements store.Rows. data must not be modified after Write has returned, because an attempt that was cancelled
 // may still read it.
 func (t *Table) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
-	err := t.exec(ctx, coordinator.CallPolicy{PartitionKey: []byte(key)}, t.cql.write, timestamp, seconds(ttl), data, t.keyColumn(key))
+	err := t.exec(ctx, writePolicy(key, len(data)), t.cql.write, timestamp, seconds(ttl), data, t.keyColumn(key))
 	if isOversized(err) {
 		// Cassandra's message contains the key, so it must not be wrapped.
 		return fmt.Errorf("%w: %d bytes are above Cassandra's max_mutation_size, native_transport_max_frame_size or a guardrail", store.ErrTooLarge, len(data))
@@ -120,9 +120,9 @@ func isOversized(err error) bool {
 // Delete implements store.Rows. Tombstone and marker are written in an unlogged batch on one partition, which Cassandra
 // applies atomically.
 func (t *Table) Delete(ctx context.Context, key access.Key, d store.Deletion, c store.Consistency) error {
-	policy, consistency := coordinator.CallPolicy{PartitionKey: []byte(key)}, gocql.LocalQuorum
+	policy, consistency := writePolicy(key, 0), gocql.LocalQuorum
 	if c == store.EachQuorum {
-		policy.EachQuorum, consistency = true, gocql.EachQuorum
+		policy.Kind, consistency = coordinator.EachQuorum, gocql.EachQuorum
 	}
 	_, err := run(ctx, t.runner, policy, func(ctx context.Context) (struct{}, error) {
 		b := t.driver.NewBatch(gocql.UnloggedBatch).WithContext(ctx).DefaultTimestamp(false)
@@ -181,7 +181,19 @@ func run[T any](ctx context.Context, r *coordinator.Runner, p coordinator.CallPo
 
 // readPolicy returns the policy for reading one row.
 func readPolicy(key access.Key) coordinator.CallPolicy {
-	return coordinator.CallPolicy{PartitionKey: []byte(key), Read: true}
+	return coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.Read}
+}
+
+// maxSmallValue is the length in bytes up to which writing a value takes about as long as writing an empty one.
+const maxSmallValue = 64 << 10
+
+// writePolicy returns the policy for writing one row with a value of a length in bytes.
+func writePolicy(key access.Key, length int) coordinator.CallPolicy {
+	p := coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.Write}
+	if length > maxSmallValue {
+		p.Kind = coordinator.Other
+	}
+	return p
 }
 
 // intPolicy returns the policy for a table whose partition key is an int.

@@ -15,6 +15,7 @@ import (
 type attempt struct {
 	ctx    context.Context // of the statement
 	cancel context.CancelFunc
+	call   prober
 	runner *Runner
 	policy CallPolicy
 	asked  *askedNodes // of the call
@@ -28,9 +29,14 @@ type attempt struct {
 	ended bool       // the driver has returned, or the attempt is superseded
 }
 
+// prober is the call of an attempt.
+type prober interface {
+	probe(*gocql.HostInfo, *node)
+}
+
 // newAttempt returns an attempt of a call whose context is ctx. The attempt has a context of its own, which chooses the node.
-func newAttempt(ctx context.Context, r *Runner, p CallPolicy, asked *askedNodes, hedge bool) *attempt {
-	a := &attempt{runner: r, policy: p, asked: asked, began: time.Now(), hedge: hedge}
+func newAttempt(ctx context.Context, c prober, r *Runner, p CallPolicy, asked *askedNodes, hedge bool) *attempt {
+	a := &attempt{call: c, runner: r, policy: p, asked: asked, began: time.Now(), hedge: hedge}
 	ctx, a.cancel = context.WithCancel(ctx)
 	a.ctx = withChoice(ctx, a)
 	return a
@@ -82,11 +88,12 @@ func (a *attempt) end(err error) {
 // it is well.
 func (a *attempt) record(err error) {
 	a.runner.metrics.attempts[outcomeOf(err)].Inc()
-	if a.policy.Read && (err == nil || errors.Is(err, errSuperseded)) {
-		a.runner.readDelay.observe(time.Since(a.began))
+	kind := a.policy.Kind
+	if kind != Other && (err == nil || errors.Is(err, errSuperseded)) {
+		a.runner.delays[kind].observe(kind, time.Since(a.began))
 	}
 	n := a.node.Load()
-	if n == nil || a.policy.EachQuorum {
+	if n == nil || kind == EachQuorum {
 		return
 	}
 	now := a.runner.nodes.now()
@@ -100,17 +107,21 @@ func (a *attempt) record(err error) {
 	}
 }
 
-// pick returns the nodes that this attempt may ask: first those that the call has not asked yet and whose breaker
-// allows a request, in the driver's order; then the others, the one that was asked longest ago first. The driver takes
-// the first node to which it has a connection.
+// pick returns the nodes that this attempt may ask: first those that the call has not asked yet and whose breaker is
+// closed, in the driver's order; then the others, the one that was asked longest ago first. The driver takes the first
+// node to which it has a connection. pick starts the probes that are due.
 func (a *attempt) pick(ns *nodes, q gocql.ExecutableQuery) gocql.NextHost {
 	next := ns.HostSelectionPolicy.Pick(routedQuery{q, a.policy.PartitionKey})
 	var deferred []gocql.SelectedHost
 	return func() gocql.SelectedHost {
 		for host := next(); host != nil; host = next() {
-			if n := ns.node(host.Info().HostID()); a.asked.addNew(n, ns.now()) {
+			n := ns.node(host.Info().HostID())
+			if a.asked.addNew(n) {
 				a.node.Store(n)
 				return host
+			}
+			if a.policy.Kind != EachQuorum && n.breaker.takeProbe(ns.now()) {
+				a.call.probe(host.Info(), n)
 			}
 			deferred = append(deferred, host)
 		}
@@ -140,11 +151,11 @@ func (l *askedNodes) add(n *node) {
 	l.nodes = append(l.nodes, n)
 }
 
-// addNew appends n and returns true if the call has not asked n yet and the node's breaker allows a request.
-func (l *askedNodes) addNew(n *node, now time.Time) bool {
+// addNew appends n and returns true if the call has not asked n yet and the node's breaker is closed.
+func (l *askedNodes) addNew(n *node) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if slices.Contains(l.nodes, n) || !n.breaker.allow(now) {
+	if slices.Contains(l.nodes, n) || n.breaker.open() {
 		return false
 	}
 	l.nodes = append(l.nodes, n)

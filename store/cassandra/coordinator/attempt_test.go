@@ -53,9 +53,9 @@ func TestAttempt_SupersededCountsInHedgeDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usualReads()
 		c.set("a", never)
-		before := c.readDelay.get()
+		before := c.delays[Read].get(Read)
 		c.read(t, "b")
-		if after := c.readDelay.get(); after <= before {
+		if after := c.delays[Read].get(Read); after <= before {
 			t.Errorf("the hedge delay was %v and is %v, want more", before, after)
 		}
 	})
@@ -76,6 +76,7 @@ func TestAttempt_LosingHedgeLeavesBreaker(t *testing.T) {
 		c := usualReads()
 		c.set("a", reply{after: 100 * time.Millisecond})
 		c.set("b", never)
+		c.set("c", never)
 		c.read(t, "a")
 		time.Sleep(2 * SlowAfter)
 		synctest.Wait()
@@ -88,7 +89,7 @@ func TestAttempt_AbandonedByClientLeavesBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usualReads()
 		c.set("a", never)
-		_, _ = c.run(CallPolicy{Read: true}, 20*time.Millisecond)
+		_, _ = c.run(CallPolicy{Kind: Read}, 20*time.Millisecond)
 		c.wantNothingRunning(t)
 		time.Sleep(SlowAfter)
 		c.wantFailures(t, "a", 0)
@@ -100,7 +101,8 @@ func TestAttempt_AbandonedByClientAfterHedgeIsSuperseded(t *testing.T) {
 		c := usualReads()
 		c.set("a", never)
 		c.set("b", never)
-		if got, err := c.run(CallPolicy{Read: true}, 100*time.Millisecond); err == nil {
+		c.set("c", never)
+		if got, err := c.run(CallPolicy{Kind: Read}, 100*time.Millisecond); err == nil {
 			t.Errorf("got an answer from %q", got)
 		}
 		c.wantNothingRunning(t)

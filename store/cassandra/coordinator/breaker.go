@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A breaker opens after maxFailures failures in a row. While it is open, it allows one request each probeInterval.
+// A breaker opens after maxFailures failures in a row. While it is open, it allows one probe each probeInterval.
 const (
 	maxFailures   = 3
 	probeInterval = time.Second
@@ -14,18 +14,17 @@ const (
 // breaker is the circuit breaker of one node. It lives as long as the Runner. The zero breaker is closed.
 type breaker struct {
 	failures  atomic.Int32 // in a row
-	nextProbe atomic.Int64 // when an open breaker allows a request again, ns since 1970
+	nextProbe atomic.Int64 // when an open breaker allows the next probe, ns since 1970
 	suspected atomic.Int64 // when the node was first superseded after its last success, ns since 1970; 0 if it was not
 }
 
 // open reports whether the node keeps failing.
 func (b *breaker) open() bool { return b.failures.Load() >= maxFailures }
 
-// allow reports whether the node may be asked before others. If the breaker is open, a true result uses up the probe:
-// the next one is allowed after probeInterval.
-func (b *breaker) allow(now time.Time) bool {
+// takeProbe reports whether the breaker is open and a probe is due. If so, the next one is due after probeInterval.
+func (b *breaker) takeProbe(now time.Time) bool {
 	if !b.open() {
-		return true
+		return false
 	}
 	due := b.nextProbe.Load()
 	return now.UnixNano() >= due && b.nextProbe.CompareAndSwap(due, now.Add(probeInterval).UnixNano())

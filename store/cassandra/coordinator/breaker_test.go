@@ -10,27 +10,48 @@ import (
 func TestBreaker_OpensAndProbesOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": fails, "b": quick, "c": quick})
-		wantFirst := func(when string, want ...string) {
+		want := func(when string, asked ...string) {
 			t.Helper()
-			var got []string
-			for range want {
-				if _, err := c.run(CallPolicy{}, time.Minute); err != nil {
-					t.Fatal(err)
-				}
-				got = append(got, c.takeAsked()[0])
+			start := time.Now()
+			if got, err := c.run(CallPolicy{}, time.Minute); err != nil {
+				t.Fatal(when, got, err)
 			}
-			if !slices.Equal(got, want) {
-				t.Errorf("%s: asked first %v, want %v", when, got, want)
+			if took := time.Since(start); took > fails.after+quick.after {
+				t.Errorf("%s: took %v", when, took)
+			}
+			if got := slices.Sorted(slices.Values(c.takeAsked())); !slices.Equal(got, asked) {
+				t.Errorf("%s: asked %v, want %v", when, got, asked)
 			}
 		}
-		wantFirst("closed", "a", "a", "a")
-		wantFirst("open", "b", "b", "b", "b")
+		for range maxFailures {
+			want("closed", "a", "b")
+		}
+		c.set("a", never)
+		want("open", "b")
 		time.Sleep(probeInterval)
-		wantFirst("a probe is due, and fails", "a", "b", "b", "b")
+		want("a probe is due, and has no answer", "a", "b")
+		want("open again", "b")
+		time.Sleep(probeInterval)
+		c.wantNothingRunning(t)
 		c.set("a", quick)
-		wantFirst("open again", "b", "b")
+		want("a probe is due, and succeeds", "a", "b")
+		time.Sleep(quick.after)
+		want("closed again", "a")
+	})
+}
+
+func TestBreaker_IsNotProbedAtEachQuorum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newFakeCluster(map[string]reply{"a": fails, "b": quick, "c": quick})
+		for range maxFailures {
+			_, _ = c.run(CallPolicy{}, time.Minute)
+		}
+		c.takeAsked()
 		time.Sleep(probeInterval)
-		wantFirst("a probe is due, and succeeds", "a", "a", "a", "a")
+		if got, err := c.run(CallPolicy{Kind: EachQuorum}, time.Minute); got != "b" || err != nil {
+			t.Errorf("got an answer from %q and error %v, want an answer from b", got, err)
+		}
+		wantAsked(t, c.takeAsked(), "b")
 	})
 }
 
@@ -51,7 +72,7 @@ func TestBreaker_IgnoresEachQuorumFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
 		for range 10 {
-			_, _ = c.run(CallPolicy{EachQuorum: true}, time.Second)
+			_, _ = c.run(CallPolicy{Kind: EachQuorum}, time.Second)
 		}
 		c.takeAsked()
 		c.set("a", quick)
@@ -66,8 +87,8 @@ func TestBreaker_AllowsOneProbeToConcurrentCallers(t *testing.T) {
 	var b breaker
 	now := time.Unix(1000, 0)
 	for range maxFailures {
-		if !b.allow(now) {
-			t.Fatal("a closed breaker allows nothing")
+		if b.takeProbe(now.Add(time.Hour)) {
+			t.Fatal("a closed breaker is probed")
 		}
 		b.recordFailure(now)
 	}
@@ -75,13 +96,13 @@ func TestBreaker_AllowsOneProbeToConcurrentCallers(t *testing.T) {
 		after time.Duration
 		want  bool
 	}{{0, false}, {probeInterval - 1, false}, {probeInterval, true}, {probeInterval, false}, {2 * probeInterval, true}} {
-		if got := b.allow(now.Add(c.after)); got != c.want {
-			t.Errorf("after %v: allowed is %v, want %v", c.after, got, c.want)
+		if got := b.takeProbe(now.Add(c.after)); got != c.want {
+			t.Errorf("after %v: a probe is due is %v, want %v", c.after, got, c.want)
 		}
 	}
 	b.recordSuccess()
-	if !b.allow(now) {
-		t.Error("closed again, and allows nothing")
+	if b.takeProbe(now.Add(time.Hour)) {
+		t.Error("closed again, and probed")
 	}
 }
 

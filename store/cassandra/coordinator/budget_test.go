@@ -33,9 +33,10 @@ func TestHedgeBudget_LimitsHedgesToATenth(t *testing.T) {
 			c := usualReads()
 			c.set("a", reply{after: 100 * time.Millisecond})
 			c.set("b", reply{after: 100 * time.Millisecond})
+			c.set("c", reply{after: 100 * time.Millisecond})
 			hedges := 0
 			for range calls {
-				c.readDelay.ns.Store(int64(40 * time.Millisecond)) // as if most reads were quick
+				c.delays[Read].ns.Store(int64(40 * time.Millisecond)) // as if most reads were quick
 				hedges += len(c.read(t, "a")) - 1
 			}
 			check(t, hedges)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/gocql/gocql"
 )
 
 // maxWaits is how many times a call waits for a slow node before it may start one hedged attempt without the budget. A
@@ -18,7 +20,7 @@ type timerAction int
 
 const (
 	checkSlow  timerAction = iota // mark slow attempts, perhaps start a hedged attempt
-	hedgeEarly                    // start a hedged attempt because this read takes longer than usual
+	hedgeEarly                    // start a hedged attempt because this call takes longer than usual
 	retry                         // start an attempt because the last one has failed
 )
 
@@ -31,7 +33,7 @@ type result[T any] struct {
 
 // hedgedCall is the state of one call of Run. The goroutine that decides owns it: the caller's, or the timer's goroutine from
 // the moment when the timer fires during the first attempt. All other goroutines, and the caller's during the first attempt,
-// use only statement, results, decided and asked.
+// use only ctx, runner, policy, statement, results, decided and asked.
 type hedgedCall[T any] struct {
 	ctx       context.Context
 	runner    *Runner
@@ -133,7 +135,7 @@ func (c *hedgedCall[T]) finish(value T, err error) {
 }
 
 func (c *hedgedCall[T]) newAttempt(hedge bool) *attempt {
-	a := newAttempt(c.ctx, c.runner, c.policy, &c.asked, hedge)
+	a := newAttempt(c.ctx, c, c.runner, c.policy, &c.asked, hedge)
 	c.attempts = append(c.attempts, a)
 	c.running++
 	return a
@@ -157,6 +159,19 @@ func (c *hedgedCall[T]) deliver(r result[T]) {
 	}
 }
 
+// probe runs the statement on a node whose circuit breaker is open, beside the call. See the package comment.
+func (c *hedgedCall[T]) probe(host *gocql.HostInfo, n *node) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), SlowAfter)
+	go func() {
+		defer cancel()
+		_, err := c.statement(withChoice(ctx, singleNode{host}))
+		c.runner.metrics.attempts[outcomeOf(err)].Inc()
+		if err == nil {
+			n.breaker.recordSuccess()
+		}
+	}()
+}
+
 // start starts an attempt in a goroutine of its own. The goroutine ends when the driver returns.
 func (c *hedgedCall[T]) start(hedge bool) {
 	a := c.newAttempt(hedge)
@@ -171,12 +186,18 @@ func (c *hedgedCall[T]) startHedge() {
 
 // firstWait returns how long to wait for the first attempt, and sets what to do then.
 func (c *hedgedCall[T]) firstWait() time.Duration {
-	slow := c.policy.slowAfter()
-	if delay := c.runner.readDelay.get(); c.policy.Read && delay < slow {
+	return c.untilHedge(c.policy.Kind.slowAfter())
+}
+
+// untilHedge returns how long to wait before a hedged attempt that does not wait until the first attempt is slow, and sets the
+// timer's action to it. If there is to be none, it returns untilSlow.
+func (c *hedgedCall[T]) untilHedge(untilSlow time.Duration) time.Duration {
+	kind := c.policy.Kind
+	if delay := c.runner.delays[kind].get(kind); kind != Other && delay < untilSlow {
 		c.onTimer = hedgeEarly
 		return delay
 	}
-	return slow
+	return untilSlow
 }
 
 // planRetry returns how long to wait before the next attempt, after one has failed.
@@ -196,19 +217,28 @@ func (c *hedgedCall[T]) act() time.Duration {
 	c.onTimer = checkSlow
 	switch {
 	case c.exhausted():
-		return c.policy.slowAfter()
+		return c.policy.Kind.slowAfter()
 	case action == retry:
 		c.start(false)
-		return c.policy.slowAfter()
+		return c.policy.Kind.slowAfter()
 	case action == hedgeEarly:
 		rest := c.untilSlow(c.attempts[0])
-		if !c.roundIsFull() && c.runner.budget.take() {
-			c.hedgedEarly = true
-			c.startHedge()
+		if !c.startEarlyHedge() {
+			return rest
 		}
-		return rest
+		return c.untilHedge(rest)
 	}
 	return c.actOnSlow()
+}
+
+// startEarlyHedge starts a hedged attempt before the first attempt is slow. It returns false if none is allowed.
+func (c *hedgedCall[T]) startEarlyHedge() bool {
+	if c.roundIsFull() || (c.policy.Kind != EachQuorum && !c.runner.budget.take()) {
+		return false
+	}
+	c.hedgedEarly = true
+	c.startHedge()
+	return true
 }
 
 // actOnSlow marks the attempts that have become slow. It starts a hedged attempt when the newest attempt is slow and
@@ -227,7 +257,7 @@ func (c *hedgedCall[T]) actOnSlow() time.Duration {
 	if !c.roundIsFull() && (c.mayHedge(newest) || c.waits == maxWaits) {
 		c.startHedge()
 	}
-	return c.policy.slowAfter()
+	return c.policy.Kind.slowAfter()
 }
 
 // mayHedge reports whether a hedged attempt may start beside a slow one. The budget decides, because when all nodes are
@@ -235,16 +265,18 @@ func (c *hedgedCall[T]) actOnSlow() time.Duration {
 // a slow node that is the only one with an open circuit breaker, because it is probably lost. The third case without
 // budget, maxWaits, is in actOnSlow.
 func (c *hedgedCall[T]) mayHedge(slow *attempt) bool {
-	return c.policy.EachQuorum || c.runner.nodes.onlyThisFails(slow.node.Load()) || c.runner.budget.take()
+	return c.policy.Kind == EachQuorum || c.runner.nodes.onlyThisFails(slow.node.Load()) || c.runner.budget.take()
 }
 
 // untilSlow returns how long an attempt has until it counts as slow.
 func (c *hedgedCall[T]) untilSlow(a *attempt) time.Duration {
-	return c.policy.slowAfter() - time.Since(a.began)
+	return c.policy.Kind.slowAfter() - time.Since(a.began)
 }
 
 // exhausted reports whether an EACH_QUORUM call has tried every node.
-func (c *hedgedCall[T]) exhausted() bool { return c.policy.EachQuorum && len(c.attempts) >= c.nodes }
+func (c *hedgedCall[T]) exhausted() bool {
+	return c.policy.Kind == EachQuorum && len(c.attempts) >= c.nodes
+}
 
 // isHopeless reports whether every node has been tried, and another round is not expected to help: the keyspace is known to
 // have a problem, or the last node has refused the statement as unauthorized.

@@ -51,12 +51,12 @@ func TestHedgedCall_AsksNodes(t *testing.T) {
 		{name: "one node says unauthorized, and the next is asked",
 			replies: map[string]reply{"a": {err: unauthorized}, "b": quick}, want: "b", asked: []string{"a", "b"}, took: time.Millisecond},
 		{name: "EACH_QUORUM: all fail, and each is asked once",
-			replies: map[string]reply{"a": {err: errDown}, "b": {err: errDown}, "c": {err: errDown}}, policy: CallPolicy{EachQuorum: true}, asked: []string{"a", "b", "c"}},
+			replies: map[string]reply{"a": {err: errDown}, "b": {err: errDown}, "c": {err: errDown}}, policy: CallPolicy{Kind: EachQuorum}, asked: []string{"a", "b", "c"}},
 		{name: "EACH_QUORUM: the first is frozen, the second fails, and the third answers",
-			replies: map[string]reply{"a": never, "b": fails, "c": quick}, policy: CallPolicy{EachQuorum: true},
+			replies: map[string]reply{"a": never, "b": fails, "c": quick}, policy: CallPolicy{Kind: EachQuorum},
 			want: "c", asked: []string{"a", "b", "c"}, took: slowAfterEachQuorum + 2*time.Millisecond},
 		{name: "EACH_QUORUM: a second is asked without a budget",
-			replies: map[string]reply{"a": never, "b": quick}, policy: CallPolicy{EachQuorum: true}, noBudget: true,
+			replies: map[string]reply{"a": never, "b": quick}, policy: CallPolicy{Kind: EachQuorum}, noBudget: true,
 			want: "b", asked: []string{"a", "b"}, took: slowAfterEachQuorum + time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -191,15 +191,52 @@ func TestHedgedCall_HedgesReadThatTakesLongerThanUsual(t *testing.T) {
 	}
 }
 
-func TestHedgedCall_WriteIgnoresReadDelay(t *testing.T) {
+func TestHedgedCall_EachKindHasItsOwnDelay(t *testing.T) {
+	for _, c := range []struct {
+		kind Kind
+		want time.Duration
+	}{{Other, SlowAfter}, {Read, 40 * time.Millisecond}, {Write, SlowAfter}, {EachQuorum, slowAfterEachQuorum}} {
+		synctest.Test(t, func(t *testing.T) {
+			cl := usualReads()
+			cl.delays[Read].ns.Store(int64(40 * time.Millisecond))
+			cl.set("a", never)
+			start := time.Now()
+			if got, err := cl.run(CallPolicy{Kind: c.kind}, time.Minute); got != "b" || err != nil {
+				t.Errorf("kind %d: got an answer from %q and error %v, want an answer from b", c.kind, got, err)
+			}
+			wantDuration(t, start, c.want+10*time.Millisecond)
+		})
+	}
+}
+
+func TestHedgedCall_AsksThirdNodeWhenSecondIsSilentToo(t *testing.T) {
+	for _, kind := range []Kind{Read, Write, EachQuorum} {
+		synctest.Test(t, func(t *testing.T) {
+			c := usualReads()
+			c.delays[kind].ns.Store(int64(40 * time.Millisecond))
+			c.set("a", never)
+			c.set("b", never)
+			start := time.Now()
+			if got, err := c.run(CallPolicy{Kind: kind}, time.Minute); got != "c" || err != nil {
+				t.Errorf("kind %d: got an answer from %q and error %v, want an answer from c", kind, got, err)
+			}
+			wantDuration(t, start, 2*40*time.Millisecond+10*time.Millisecond)
+			c.wantNothingRunning(t)
+		})
+	}
+}
+
+func TestHedgedCall_EachQuorumHedgesEarlyWithoutBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usualReads()
+		c.delays[EachQuorum].ns.Store(int64(40 * time.Millisecond))
+		c.budget.tenths.Store(0)
 		c.set("a", never)
 		start := time.Now()
-		if got, err := c.run(CallPolicy{}, time.Minute); got != "b" || err != nil {
+		if got, err := c.run(CallPolicy{Kind: EachQuorum}, time.Minute); got != "b" || err != nil {
 			t.Errorf("got an answer from %q and error %v, want an answer from b", got, err)
 		}
-		wantDuration(t, start, SlowAfter+10*time.Millisecond)
+		wantDuration(t, start, 40*time.Millisecond+10*time.Millisecond)
 	})
 }
 
@@ -232,6 +269,7 @@ func TestHedgedCall_HedgeHasFullTimeBeforeItIsSlow(t *testing.T) {
 		c := usualReads()
 		c.set("a", never)
 		c.set("b", reply{after: SlowAfter - 10*time.Millisecond}) // answers after the first attempt is slow
+		c.set("c", never)
 		c.read(t, "b")
 		c.wantFailures(t, "a", 1)
 		c.wantFailures(t, "b", 0)
@@ -268,7 +306,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 	ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
 	defer cancel()
-	p := CallPolicy{PartitionKey: []byte("enwiki:MWSession:0123456789abcdef0123456789abcdef"), Read: true}
+	p := CallPolicy{PartitionKey: []byte("enwiki:MWSession:0123456789abcdef0123456789abcdef"), Kind: Read}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Run(ctx, c.Runner, p, statement); err != nil {

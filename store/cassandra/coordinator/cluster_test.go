@@ -96,7 +96,7 @@ func newFakeCluster(replies map[string]reply) *fakeCluster {
 // newReadCluster returns a cluster whose nodes answer after usual, and whose hedge delay comes from observeReads.
 func newReadCluster(usual, rare time.Duration) *fakeCluster {
 	c := newFakeCluster(map[string]reply{"a": {after: usual}, "b": {after: usual}, "c": {after: usual}})
-	observeReads(&c.readDelay, usual, rare)
+	observeReads(&c.delays[Read], usual, rare)
 	return c
 }
 
@@ -104,9 +104,9 @@ func newReadCluster(usual, rare time.Duration) *fakeCluster {
 func observeReads(d *hedgeDelay, usual, rare time.Duration) {
 	for n := range 10_000 {
 		if n%100 < 3 {
-			d.observe(rare)
+			d.observe(Read, rare)
 		} else {
-			d.observe(usual)
+			d.observe(Read, usual)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (c *fakeCluster) run(p CallPolicy, limit time.Duration) (string, error) {
 // read makes one read that node want must answer, and returns which nodes it asked.
 func (c *fakeCluster) read(t *testing.T, want string) (asked []string) {
 	t.Helper()
-	if got, err := c.run(CallPolicy{Read: true}, time.Minute); got != want || err != nil {
+	if got, err := c.run(CallPolicy{Kind: Read}, time.Minute); got != want || err != nil {
 		t.Fatalf("got an answer from %q and error %v, want an answer from %q", got, err, want)
 	}
 	return c.takeAsked()

@@ -6,12 +6,11 @@
 //   - An attempt fails with an error that another node might not return (lost connection, Unavailable, timeout). The
 //     next attempt starts immediately, on another node. When every node has been tried, the next round starts after a
 //     pause of 50 ms, which doubles with each further round.
-//   - A read takes longer than 98 % of recent reads (at least 5 ms, at most 200 ms). A hedged attempt starts if the
-//     hedge budget allows it.
+//   - A call takes longer than 98 % of recent calls of its Kind (at least 5 ms). A hedged attempt starts if the hedge budget
+//     allows it, and a further one after the same time again.
 //   - An attempt takes longer than 200 ms: it is slow. Its node's circuit breaker counts a failure, and a hedged attempt
 //     starts if the hedge budget allows it.
-//   - An attempt at EACH_QUORUM takes longer than 700 ms. A hedged attempt starts, which needs no budget. A call at
-//     EACH_QUORUM tries each node once only.
+//   - At EACH_QUORUM, an attempt is slow after 700 ms. Hedged attempts need no budget. A call tries each node once only.
 //
 // The first success is the result. Run fails when the statement itself is wrong (a syntax error, a missing permission),
 // when an EACH_QUORUM call has failed on every node, when any call has failed on every node and the keyspace is known to have
@@ -29,7 +28,7 @@
 // goroutine decides; the caller waits for its decision.
 //
 // When the driver returns, the goroutine of the attempt first records the outcome (in the metrics, in the hedge delay of
-// reads and, except at EACH_QUORUM, in the circuit breaker of its node), then hands over the result.
+// its Kind and, except at EACH_QUORUM, in the circuit breaker of its node), then hands over the result.
 //
 // # What happens after the decision
 //
@@ -37,10 +36,16 @@
 // nothing, and its result is dropped. An attempt that ended at the same moment still records its outcome. No attempt
 // changes anything else.
 //
-// The first attempt of a read is superseded if a hedged attempt started before the first one was slow, and the call ended
-// before the first one did. This happens to a healthy node, too, because one read in fifty is hedged. So it does not count as
-// a failure at once. It counts only if the node was first superseded at least 200 ms ago and has not succeeded since. In this
-// way the circuit breaker of a dead node opens although other nodes answer in its place.
+// The first attempt is superseded if a hedged attempt started before the first one was slow, and the call ended before the
+// first one did. This happens to a healthy node, too, because one call in fifty is hedged. So it does not count as a failure
+// at once. It counts only if the node was first superseded at least 200 ms ago and has not succeeded since. In this way the
+// circuit breaker of a dead node opens although other nodes answer in its place.
+//
+// # Probes
+//
+// While the circuit breaker of a node is open, one call a second also runs its statement on that node: a probe. The call
+// itself goes to another node at the same time and does not wait for the probe, so a probe slows no call down. The probe has
+// 200 ms. If it succeeds, the breaker closes. Statements at EACH_QUORUM make no probes.
 //
 // # Invariants
 //
@@ -51,7 +56,7 @@
 //     attempts that use the budget are at most 10 % of calls in the long run, so when all nodes are slow almost no load
 //     is added. Three kinds of hedged attempts need no budget: those of EACH_QUORUM calls; those that start because a
 //     node is slow whose circuit breaker is open, while the circuit breaker of another node is closed; and one attempt
-//     of a call that has waited 1.2 s for slow nodes.
+//     of a call that has waited 1.2 s for slow nodes. Probes need no budget either: a node has at most one a second.
 //  3. A node is never excluded. A node whose circuit breaker is open is tried last, and probed once a second.
 //  4. No node of another datacentre is ever asked. This needs the driver's host filter as well: see HostPolicy.
 //  5. An attempt sends at most 32 requests, if the driver's stream observer calls CountSend. So a node that answers
@@ -84,31 +89,42 @@ type CallPolicy struct {
 	// PartitionKey is the serialized partition key. The first attempt goes to one of its replicas. Without it, the
 	// driver would have to prepare the statement first to find the replicas, perhaps on a node that does not answer.
 	PartitionKey []byte
-	// Read is set for a read of one row by its key at LOCAL_QUORUM. Such reads take similar time, so that a hedged
-	// attempt can start when one takes longer than usual.
-	Read bool
-	// EachQuorum is set when the statement needs the other datacentres. Each node is tried once only, hedged attempts
-	// need no budget, and outcomes do not change circuit breakers, because a failure says nothing about the node asked.
-	EachQuorum bool
+	Kind         Kind
 }
 
+// Kind groups statements that take similar time, so that a hedged attempt can start when one takes longer than usual.
+type Kind int
+
+const (
+	// Other is a statement whose usual time is not known. A hedged attempt starts only when an attempt is slow.
+	Other Kind = iota
+	// Read is a read of one row by its key at LOCAL_QUORUM.
+	Read
+	// Write is a write of one small row at LOCAL_QUORUM.
+	Write
+	// EachQuorum is a statement about few rows at EACH_QUORUM, which needs the other datacentres. Each node is tried once only,
+	// hedged attempts need no budget, and outcomes do not change circuit breakers, because a failure says nothing about the
+	// node asked.
+	EachQuorum
+)
+
 // slowAfter returns how long an attempt may take before it counts as slow.
-func (p CallPolicy) slowAfter() time.Duration {
-	if p.EachQuorum {
+func (k Kind) slowAfter() time.Duration {
+	if k == EachQuorum {
 		return slowAfterEachQuorum
 	}
 	return SlowAfter
 }
 
 // Runner holds what the calls of one Cassandra session share: the nodes with their circuit breakers, the hedge budget
-// and the hedge delay. All methods are safe for concurrent use.
+// and the hedge delays. All methods are safe for concurrent use.
 type Runner struct {
-	nodes     *nodes
-	routing   *routing
-	problem   atomic.Pointer[error] // of the keyspace; nil if none is known
-	budget    hedgeBudget
-	readDelay hedgeDelay
-	metrics   *Metrics
+	nodes   *nodes
+	routing *routing
+	problem atomic.Pointer[error] // of the keyspace; nil if none is known
+	budget  hedgeBudget
+	delays  [EachQuorum + 1]hedgeDelay // by Kind; that of Other is not used
+	metrics *Metrics
 }
 
 // NewRunner returns a Runner. now is the clock of the circuit breakers.
@@ -158,7 +174,7 @@ func (r *Runner) WithNode(ctx context.Context, address string) (context.Context,
 //
 // statement must run one CQL statement with the context that it gets, which is derived from ctx and chooses the node. It must
 // return soon after that context ends, because Run waits for its first attempt. Run does not wait for other attempts that it
-// cancels: statement may still run after Run has returned, so it must not use memory that is reused then.
+// cancels, nor for a probe: statement may still run after Run has returned, so it must not use memory that is reused then.
 //
 // If ctx ends, the error wraps ctx.Err and the error of the last failed attempt. Otherwise it is the error of the last
 // attempt. In both cases it also wraps the problem of SetKeyspace.
@@ -185,7 +201,7 @@ func Run[T any](ctx context.Context, r *Runner, p CallPolicy, statement func(con
 // than NetworkTopologyStrategy, Cassandra takes EACH_QUORUM as QUORUM, and a success would not mean that every datacentre has
 // a delete.
 func (r *Runner) checkEachQuorum(p CallPolicy) error {
-	if problem := r.problem.Load(); p.EachQuorum && problem != nil {
+	if problem := r.problem.Load(); p.Kind == EachQuorum && problem != nil {
 		return *problem
 	}
 	return nil

@@ -63,7 +63,7 @@ func TestRunner_RefusesEachQuorumWhileKeyspaceHasProblem(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": quick})
 		problem := errors.New("the keyspace has replication class SimpleStrategy")
 		c.SetKeyspace(0, problem)
-		if got, err := c.run(CallPolicy{EachQuorum: true}, time.Minute); !errors.Is(err, problem) {
+		if got, err := c.run(CallPolicy{Kind: EachQuorum}, time.Minute); !errors.Is(err, problem) {
 			t.Errorf("EACH_QUORUM: got an answer from %q and error %v, want the problem", got, err)
 		}
 		wantAsked(t, c.takeAsked())
@@ -71,7 +71,7 @@ func TestRunner_RefusesEachQuorumWhileKeyspaceHasProblem(t *testing.T) {
 			t.Errorf("LOCAL_QUORUM: %v", err)
 		}
 		c.SetKeyspace(3, nil)
-		if _, err := c.run(CallPolicy{EachQuorum: true}, time.Minute); err != nil {
+		if _, err := c.run(CallPolicy{Kind: EachQuorum}, time.Minute); err != nil {
 			t.Errorf("EACH_QUORUM after the problem: %v", err)
 		}
 	})

@@ -22,10 +22,10 @@ func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
 			hedged := 0
 			for n := range 2 * reads {
 				latency := took()
-				if n >= reads && latency > d.get() {
+				if n >= reads && latency > d.get(Read) {
 					hedged++
 				}
-				d.observe(latency)
+				d.observe(Read, latency)
 			}
 			if hedged > reads/40 {
 				t.Errorf("%d of %d reads would be hedged", hedged, reads)
@@ -36,7 +36,7 @@ func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
 
 func TestHedgeDelay_IsSlowAfterBeforeFirstRead(t *testing.T) {
 	var d hedgeDelay
-	if got := d.get(); got != SlowAfter {
+	if got := d.get(Read); got != SlowAfter {
 		t.Errorf("got %v, want %v", got, SlowAfter)
 	}
 }
@@ -45,17 +45,17 @@ func TestHedgeDelay_ReachesSlowAfterWhenAllReadsAreSlow(t *testing.T) {
 	var d hedgeDelay
 	observeReads(&d, 10*time.Millisecond, 40*time.Millisecond)
 	for range 40 {
-		d.observe(300 * time.Millisecond)
+		d.observe(Read, 300*time.Millisecond)
 	}
-	if got := d.get(); got != SlowAfter {
+	if got := d.get(Read); got != SlowAfter {
 		t.Errorf("got %v, want %v", got, SlowAfter)
 	}
 }
 
-func TestHedgeDelay_IgnoresWritesAndFailures(t *testing.T) {
+func TestHedgeDelay_IgnoresOtherKindsAndFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usualReads()
-		before := c.readDelay.get()
+		before := c.delays[Read].get(Read)
 		setAll := func(r reply) {
 			for _, id := range []string{"a", "b", "c"} {
 				c.set(id, r)
@@ -71,10 +71,10 @@ func TestHedgeDelay_IgnoresWritesAndFailures(t *testing.T) {
 		}
 		setAll(fails)
 		for range 20 {
-			_, _ = c.run(CallPolicy{Read: true}, 20*time.Millisecond)
+			_, _ = c.run(CallPolicy{Kind: Read}, 20*time.Millisecond)
 		}
-		if after := c.readDelay.get(); after != before {
-			t.Errorf("the hedge delay was %v and is %v after writes and failures", before, after)
+		if after := c.delays[Read].get(Read); after != before {
+			t.Errorf("the hedge delay was %v and is %v after other statements and failures", before, after)
 		}
 	})
 }
