@@ -58,6 +58,7 @@ import (
 
 	"userinfo/access"
 	"userinfo/access/signature"
+	"userinfo/internal/panics"
 	"userinfo/store"
 )
 
@@ -79,7 +80,7 @@ type Collection struct {
 	MaxValueBytes int64
 }
 
-// Config configures an API. All fields are required, except that ClientLimits may be zero.
+// Config configures an API. All fields are required, except ClientLimits and Panics.
 type Config struct {
 	Collections []Collection
 	// Rules returns the rules in force. It is called once for each request and must be safe for concurrent use.
@@ -98,8 +99,10 @@ type Config struct {
 	// RequestTimeout is the time from the start of a request until the store must have answered.
 	RequestTimeout time.Duration
 	Registry       *prometheus.Registry
-	Log            *slog.Logger
-	Now            func() time.Time
+	// Panics counts and logs panics of requests and connections. nil: they are only logged.
+	Panics *panics.Recorder
+	Log    *slog.Logger
+	Now    func() time.Time
 	// Random is the source of request ids.
 	Random io.Reader
 }

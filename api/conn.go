@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"userinfo/internal/panics"
 )
 
 // connListener accepts connections for a Server. It closes a connection at once if the server has MaxConnections open.
@@ -43,7 +45,10 @@ type conn struct {
 // ServerConfig.IdleTimeout without sending a request.
 func (s *Server) newConn(c net.Conn) *conn {
 	s.awaitingRequest.Add(1)
-	timer := time.AfterFunc(firstRequestTimeout, func() { _ = c.Close() }) // net/http notices the close when it reads
+	timer := time.AfterFunc(firstRequestTimeout, func() {
+		defer s.panics.Recover(panics.Connection, nil)
+		_ = c.Close() // net/http notices the close when it reads
+	})
 	return &conn{Conn: c, server: s, timer: timer}
 }
 

@@ -19,6 +19,7 @@ import (
 	"userinfo/access/forwarded"
 	"userinfo/access/signature"
 	"userinfo/internal/devca"
+	"userinfo/internal/panics"
 	"userinfo/store"
 	"userinfo/store/storetest"
 )
@@ -116,6 +117,7 @@ type setup struct {
 	listener                    func(net.Listener) net.Listener
 	curves                      []tls.CurveID
 	minVersion                  uint16 // of TLS; usually 1.3
+	configForClient             func(*tls.ClientHelloInfo) (*tls.Config, error)
 }
 
 // service is a server that listens on loopback.
@@ -186,6 +188,7 @@ func newAPI(t testing.TB, u setup) *service {
 		MaxInFlight:    orElse(u.maxInFlight, 1000),
 		RequestTimeout: orElse(u.requestTimeout, RequestTimeout),
 		Registry:       s.registry,
+		Panics:         panics.NewRecorder(s.registry, log),
 		Log:            log,
 		Now:            u.now,
 		Random:         u.random,
@@ -206,6 +209,7 @@ func start(t testing.TB, u setup) *service {
 			MinVersion:   orElse(u.minVersion, tls.VersionTLS13),
 
 			CurvePreferences:            u.curves,
+			GetConfigForClient:          u.configForClient,
 			DynamicRecordSizingDisabled: true, // as in tlsconf
 		},
 		MaxConnections: orElse(u.maxConnections, 20_000),

@@ -3,15 +3,14 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
 	"userinfo/access"
 	"userinfo/access/signature"
+	"userinfo/internal/panics"
 )
 
 // statusClientGone is the status in metrics and logs if the client left before the response. No client receives it.
@@ -168,13 +167,16 @@ func challenge(r *http.Request) string {
 }
 
 // finish must be deferred. It recovers from a panic, so that other requests are not affected, and then releases, counts,
-// audits and logs the request.
+// audits and logs the request. After a panic, the connection is closed: nobody knows what was read from it. If a part of the
+// response has been sent, net/http cuts it off, so that the client does not take it for the whole.
 func (rs *requestState) finish() {
 	if p := recover(); p != nil {
-		// The value of the panic may contain a key or a value, so only its type is logged.
-		attrs := append(rs.traceAttrs(), slog.String("type", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))
-		rs.api.config.Log.LogAttrs(rs.r.Context(), slog.LevelError, "panic", attrs...)
-		rs.fail(errors.New("panic"))
+		rs.api.config.Panics.Record(panics.Request, p, rs.traceAttrs()...)
+		if rs.status != 0 {
+			defer panic(http.ErrAbortHandler)
+		}
+		rs.closeConnection()
+		rs.fail(panics.ErrPanic)
 	}
 	if rs.limits != nil {
 		rs.limits.leave()

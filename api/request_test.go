@@ -79,6 +79,9 @@ func TestRequestState_Panic(t *testing.T) {
 			if checkProblem(t, got, 500, "internal"); strings.Contains(got.body, "planted") {
 				t.Errorf("%s: %s", protocol, got.body)
 			}
+			if protocol == protocols[0] && !got.close {
+				t.Error("the connection stays open after a panic")
+			}
 			if got := s.must(t, c, get("k")); got.status != 200 {
 				t.Errorf("%s: after a panic: %d", protocol, got.status)
 			}
@@ -90,6 +93,27 @@ func TestRequestState_Panic(t *testing.T) {
 		eventually(t, "nothing is in flight", func() bool { return gauge(t, s, "userinfo_http_in_flight") == 0 })
 		if n := requests(t, s)["GET /sessions/v1/:key 500"]; n != 3 {
 			t.Errorf("%s: %d requests are counted with status 500; want 3", protocol, n)
+		}
+	}
+}
+
+// TestRequestState_PanicCutsResponseOff covers a panic after a part of the response was sent.
+func TestRequestState_PanicCutsResponseOff(t *testing.T) {
+	for _, protocol := range protocols {
+		s := start(t, setup{})
+		s.server.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			rt := &route{method: "GET", path: "/part", handler: func(rs *requestState) error {
+				rs.respond(http.StatusOK)
+				_, _ = rs.w.Write([]byte("part"))
+				panic(planted)
+			}}
+			s.api.serve(rt, "", w, r)
+		})
+		if got, err := s.do(s.client(t, protocol), ask{method: "GET", path: "/part"}); err == nil {
+			t.Errorf("%s: the client takes a part for the whole: %d %q", protocol, got.status, got.body)
+		}
+		if log := s.logs.String(); !strings.Contains(log, `"msg":"panic"`) || strings.Contains(log, "planted") {
+			t.Errorf("%s: %s", protocol, log)
 		}
 	}
 }

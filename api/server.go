@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/internal/panics"
 )
 
 // RequestTimeout is the time from the start of a request until the store must have answered. MediaWiki gives up 3.0 s
@@ -53,6 +56,7 @@ type Server struct {
 	http    *http.Server
 	open    atomic.Int64 // connections
 	refused prometheus.Counter
+	panics  *panics.Recorder
 	// awaitingRequest counts the connections whose first request has not reached the handler.
 	awaitingRequest sync.WaitGroup
 }
@@ -61,6 +65,7 @@ type Server struct {
 func NewServer(config ServerConfig) *Server {
 	s := &Server{
 		config: config,
+		panics: config.API.config.Panics,
 		http: &http.Server{
 			Handler:           config.API,
 			ConnContext:       withConn,
@@ -73,10 +78,7 @@ func NewServer(config ServerConfig) *Server {
 			// WriteTimeout does not end the handlers of an HTTP/2 client that stops reading.
 			HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},
 			DisableGeneralOptionsHandler: true,
-			// net/http logs failed handshakes and broken connections. Unauthenticated peers can cause as many as they
-			// like. The messages contain addresses, and may quote names in a certificate that was not verified, but nothing
-			// of a request.
-			ErrorLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
+			ErrorLog:                     log.New(errorLog{log: config.Log, panics: config.API.config.Panics}, "", 0),
 		},
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_connections_refused_total", Help: "Connections closed at once because too many were open.",
@@ -109,7 +111,10 @@ func withNextProtos(c *tls.Config) *tls.Config {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	l = &connListener{Listener: l, server: s}
 	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(tls.NewListener(l, s.http.TLSConfig)) }()
+	go func() {
+		defer s.panics.Recover(panics.Connection, nil)
+		failed <- s.serveHTTP(l)
+	}()
 	select {
 	case err := <-failed:
 		return err
@@ -129,11 +134,18 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return s.shutdown(context.WithoutCancel(ctx))
 }
 
+// serveHTTP serves connections of l until l is closed. It returns an error if the accept loop of net/http panics.
+func (s *Server) serveHTTP(l net.Listener) (err error) {
+	defer s.panics.Recover(panics.Connection, &err)
+	return s.http.Serve(tls.NewListener(l, s.http.TLSConfig))
+}
+
 // waitForFirstRequests waits until every open connection has brought a request, but at most for timeout. No connection
 // may be accepted meanwhile.
 func (s *Server) waitForFirstRequests(timeout time.Duration) {
 	done := make(chan struct{})
 	go func() {
+		defer s.panics.Recover(panics.Connection, nil)
 		s.awaitingRequest.Wait() // ends at the latest when the last connection is closed
 		close(done)
 	}()

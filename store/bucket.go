@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"userinfo/internal/panics"
 )
 
 // maxConcurrentReads is how many buckets are read at the same time. So buckets that time out delay the others little.
@@ -37,8 +39,9 @@ func (r *Replayer) readBuckets(ctx context.Context) [][]PendingDelete {
 		}
 		slots <- struct{}{}
 		reads.Go(func() {
+			defer r.options.Panics.Recover(panics.Replay, &b.err)
+			defer func() { <-slots }()
 			pages[i] = r.read(ctx, b)
-			<-slots
 		})
 	}
 	reads.Wait()

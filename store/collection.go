@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"userinfo/access"
+	"userinfo/internal/panics"
 )
 
 // CollectionConfig describes a collection.
@@ -42,6 +43,8 @@ type Options struct {
 	Confirmations *Confirmations
 	// BeforeWrite is a hook for tests. If it is not nil, Set and Touch call it after they have read and before they write.
 	BeforeWrite func()
+	// Panics recovers from panics in the goroutines of deletes.
+	Panics *panics.Recorder
 }
 
 // Collection implements Store on a table. The package comment lists its guarantees.
@@ -53,6 +56,7 @@ type Collection struct {
 	log           *slog.Logger
 	metrics       collectionMetrics
 	beforeWrite   func()
+	panics        *panics.Recorder
 
 	getGrant, setGrant, touchGrant, deleteGrant access.Grant
 }
@@ -71,7 +75,7 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 	}
 	confirmations := options.Confirmations
 	if confirmations == nil {
-		confirmations = NewConfirmations(options.Now, options.Log)
+		confirmations = NewConfirmations(options.Now, options.Log, options.Panics)
 	}
 	return &Collection{
 		rows:          rows,
@@ -81,6 +85,7 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 		log:           options.Log.With("collection", config.Name),
 		metrics:       options.Metrics.collection(config.Name),
 		beforeWrite:   beforeWrite,
+		panics:        options.Panics,
 		getGrant:      access.GrantOn(config.Name, access.Get),
 		setGrant:      access.GrantOn(config.Name, access.Set),
 		touchGrant:    access.GrantOn(config.Name, access.Touch),

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"userinfo/internal/panics"
 )
 
 const (
@@ -63,6 +65,7 @@ var (
 type Confirmations struct {
 	now      func() time.Time
 	log      *slog.Logger
+	panics   *panics.Recorder
 	root     context.Context // ends with Close
 	cancel   context.CancelFunc
 	attempts sync.WaitGroup
@@ -77,9 +80,10 @@ type Confirmations struct {
 	hurry       chan struct{} // closed when the state becomes hurried; replaced when it becomes normal
 }
 
-// NewConfirmations returns Confirmations in the state normal. now is the clock that measures attempts and forgetAfter.
-func NewConfirmations(now func() time.Time, log *slog.Logger) *Confirmations {
-	c := &Confirmations{now: now, log: log, average: longestWait / 2, hurry: make(chan struct{})}
+// NewConfirmations returns Confirmations in the state normal. now is the clock that measures attempts and forgetAfter. p recovers
+// from panics of attempts.
+func NewConfirmations(now func() time.Time, log *slog.Logger, p *panics.Recorder) *Confirmations {
+	c := &Confirmations{now: now, log: log, panics: p, average: longestWait / 2, hurry: make(chan struct{})}
 	c.root, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -124,7 +128,10 @@ func (c *Confirmations) start(ctx context.Context, do func(context.Context) erro
 		a.end(errNotTried)
 	} else {
 		c.running++
-		c.attempts.Go(func() { c.run(ctx, a, do) })
+		c.attempts.Go(func() {
+			defer c.panics.Recover(panics.Store, nil)
+			c.run(ctx, a, do)
+		})
 	}
 	return a
 }
@@ -133,8 +140,11 @@ func (c *Confirmations) run(ctx context.Context, a *attempt, do func(context.Con
 	ctx, cancel := attemptContext(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.root, cancel)()
-	overdue := time.AfterFunc(a.overdue, func() { c.countUnconfirmed(a) })
-	err := do(ctx)
+	overdue := time.AfterFunc(a.overdue, func() {
+		defer c.panics.Recover(panics.Store, nil)
+		c.countUnconfirmed(a)
+	})
+	err := c.try(ctx, do)
 	overdue.Stop()
 	if err == nil {
 		c.countConfirmed(a)
@@ -145,6 +155,12 @@ func (c *Confirmations) run(ctx context.Context, a *attempt, do func(context.Con
 	c.running--
 	c.mu.Unlock()
 	a.end(err)
+}
+
+// try calls do. If do panics, the error is panics.ErrPanic.
+func (c *Confirmations) try(ctx context.Context, do func(context.Context) error) (err error) {
+	defer c.panics.Recover(panics.Store, &err)
+	return do(ctx)
 }
 
 // attemptContext returns a context with the values of ctx that does not end when ctx ends. It ends localReserve before the

@@ -367,3 +367,40 @@ func TestConfirmations_CloseCancelsAttempts(t *testing.T) {
 		local.wantPending("after a delete after Close", 4)
 	})
 }
+
+// panickingRows panics in every Delete at EachQuorum, and in RecordPending if record is set.
+type panickingRows struct {
+	Rows
+	record bool
+}
+
+func (r panickingRows) Delete(ctx context.Context, key access.Key, d Deletion, c Consistency) error {
+	if c == EachQuorum {
+		panic("in the attempt")
+	}
+	return r.Rows.Delete(ctx, key, d, c)
+}
+
+func (r panickingRows) RecordPending(ctx context.Context, key access.Key, d Deletion) error {
+	if r.record {
+		panic("while recording")
+	}
+	return r.Rows.RecordPending(ctx, key, d)
+}
+
+func TestConfirmations_PanicOfAttemptIsUnconfirmedDelete(t *testing.T) {
+	for _, record := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newTestCollection(t, panickingRows{NewMemory(1<<20, time.Now), record}, time.Minute, 0)
+			for range 3 {
+				if err := c.Delete(t.Context(), newCaller(t, access.Delete, testKey), testKey); !errors.Is(err, ErrNotEverywhere) {
+					t.Errorf("%v; want ErrNotEverywhere", err)
+				}
+			}
+			if n := testutil.ToFloat64(c.metrics.unrecorded); (n > 0) != record {
+				t.Errorf("%v deletes could not be recorded; recording panics: %v", n, record)
+			}
+			c.confirmations.Close() // returns only if no attempt counts as running
+		})
+	}
+}

@@ -226,7 +226,7 @@ func (c *datacentres) instance(t *testing.T, dc int, fence time.Duration) *insta
 	metrics := NewMetrics(i.registry)
 	log := slog.New(slog.NewTextHandler(i.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	config := CollectionConfig{Name: "sessions", Layout: LayoutKask, MaxTTL: 24 * time.Hour, Fence: fence}
-	confirmations := NewConfirmations(time.Now, log)
+	confirmations := NewConfirmations(time.Now, log, nil)
 	t.Cleanup(confirmations.Close)
 	i.collection = NewCollection(i.table, config, Options{Now: time.Now, Log: log, Metrics: metrics, Confirmations: confirmations})
 	i.replayer = NewReplayer([]PendingList{{Collection: "sessions", Deletes: i.table}}, ReplayerOptions{

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/internal/panics"
 )
 
 const (
@@ -52,7 +53,10 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deletion, everywhere *attempt) error {
 	var recordErr error
 	var recording sync.WaitGroup
-	recording.Go(func() { recordErr = c.rows.RecordPending(ctx, key, d) })
+	recording.Go(func() {
+		defer c.panics.Recover(panics.Store, &recordErr)
+		recordErr = c.rows.RecordPending(ctx, key, d)
+	})
 	localErr := c.rows.Delete(ctx, key, d, LocalQuorum)
 	recording.Wait()
 	cause := everywhere.awaitUsual(ctx, c.confirmations.now())

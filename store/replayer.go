@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"userinfo/internal/panics"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 	replayTimeout = 5 * time.Second
 )
 
-// ReplayerOptions are the dependencies of a Replayer. All fields are required, except Unknown.
+// ReplayerOptions are the dependencies of a Replayer. All fields are required, except Unknown and Panics.
 type ReplayerOptions struct {
 	// Now is the clock that timestamps writes.
 	Now func() time.Time
@@ -32,6 +34,8 @@ type ReplayerOptions struct {
 	// Unknown returns the pending deletes of collections that are not configured. They are counted, not replayed, because
 	// the table of such a collection is not known. nil: they are not counted.
 	Unknown func(context.Context) ([]PendingList, error)
+	// Panics recovers from panics in the goroutines of a scan.
+	Panics *panics.Recorder
 }
 
 // PendingList is a list of pending deletes that a Replayer works off.
@@ -140,7 +144,10 @@ func (r *Replayer) replayAll(ctx context.Context, b *bucket, all []PendingDelete
 	errs := make([]error, len(all))
 	var replays sync.WaitGroup
 	for i, p := range all {
-		replays.Go(func() { errs[i] = r.replay(ctx, b.list.Deletes, p) })
+		replays.Go(func() {
+			defer r.options.Panics.Recover(panics.Replay, &errs[i])
+			errs[i] = r.replay(ctx, b.list.Deletes, p)
+		})
 	}
 	replays.Wait()
 	for i, err := range errs {

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -382,5 +384,56 @@ func TestReplayer_LogsNoKey(t *testing.T) {
 			local.wantLogged(text, 1)
 		}
 		local.wantLogged("secret", 0)
+	})
+}
+
+// panickingDeletes is a list that panics in one call of each kind.
+type panickingDeletes struct {
+	PendingDeletes
+	list, delete, remove atomic.Bool // it has panicked
+}
+
+func once(done *atomic.Bool) {
+	if !done.Swap(true) {
+		panic("once")
+	}
+}
+
+func (d *panickingDeletes) ListPending(ctx context.Context, bucket, limit int) ([]PendingDelete, error) {
+	if bucket == PendingBucket("k") {
+		once(&d.list)
+	}
+	return d.PendingDeletes.ListPending(ctx, bucket, limit)
+}
+
+func (d *panickingDeletes) Delete(ctx context.Context, key access.Key, deletion Deletion, c Consistency) error {
+	once(&d.delete)
+	return d.PendingDeletes.Delete(ctx, key, deletion, c)
+}
+
+func (d *panickingDeletes) RemovePending(ctx context.Context, p PendingDelete) error {
+	once(&d.remove)
+	return d.PendingDeletes.RemovePending(ctx, p)
+}
+
+func TestReplayer_GoesOnAfterPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, local, remote := deleteDuringCut(t, "k")
+		c.reconnect()
+		var d *panickingDeletes
+		for _, b := range local.replayer.buckets {
+			if d == nil {
+				d = &panickingDeletes{PendingDeletes: b.list.Deletes}
+				b.list.Deletes = d // all buckets share the list
+			}
+		}
+		local.start()
+		time.Sleep(recoveryTime)
+		synctest.Wait()
+		if !d.list.Load() || !d.delete.Load() || !d.remove.Load() {
+			t.Fatal("not every call has panicked")
+		}
+		remote.wantFound("after three panics", "k", false)
+		local.wantPending("after three panics", 0)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"userinfo/internal/config"
+	"userinfo/internal/panics"
 	"userinfo/schema"
 	"userinfo/store"
 	"userinfo/store/cassandra"
@@ -47,7 +48,9 @@ func (s *service) serveCassandra(ctx context.Context) error {
 
 // openCassandra is an opener: it opens a session with Cassandra.
 func (s *service) openCassandra(ctx context.Context) (*database, error) {
-	session, err := cassandra.Open(ctx, cassandraConfig(s.config, s.reloader.Current), s.cassandraMetrics, s.log, s.now)
+	c := cassandraConfig(s.config, s.reloader.Current)
+	c.Panics = s.panics
+	session, err := cassandra.Open(ctx, c, s.cassandraMetrics, s.log, s.now)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +59,9 @@ func (s *service) openCassandra(ctx context.Context) (*database, error) {
 		checkSchema: func(ctx context.Context) ([]schema.Difference, error) {
 			return schema.Check(ctx, session, s.config.SchemaSpec())
 		},
-		background: []func(context.Context){
-			func(ctx context.Context) { s.replay(ctx, session) },
-			func(ctx context.Context) { s.watchClocks(ctx, session) },
+		background: []backgroundLoop{
+			{panics.Replay, func(ctx context.Context) { s.replay(ctx, session) }},
+			{panics.Clocks, func(ctx context.Context) { s.watchClocks(ctx, session) }},
 		},
 		close: session.Close,
 	}, nil
@@ -73,7 +76,7 @@ func (s *service) replay(ctx context.Context, c *cassandra.Session) {
 		pending = append(pending, c.Table(k.StoreConfig()).PendingLists()...)
 	}
 	store.NewReplayer(pending, store.ReplayerOptions{
-		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics,
+		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics, Panics: s.panics,
 		Unknown: func(ctx context.Context) ([]store.PendingList, error) { return c.UnknownPendingLists(ctx, names) },
 	}).Run(ctx)
 }
@@ -89,6 +92,6 @@ func (s *service) watchClocks(ctx context.Context, c *cassandra.Session) {
 	s.log.Info("comparing clocks with the other instances", "as", name)
 	clockskew.NewMonitor(clockskew.Config{
 		Instance: name, Datacentre: c.LocalDatacentre(), Table: c.ClockTable(),
-		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.clockMetrics,
+		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.clockMetrics, Panics: s.panics,
 	}).Run(ctx)
 }

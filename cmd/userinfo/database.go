@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"time"
 
+	"userinfo/internal/panics"
 	"userinfo/schema"
 	"userinfo/store"
 	"userinfo/store/cassandra"
@@ -25,9 +26,15 @@ type database struct {
 	table tables
 	// checkSchema compares the schema with what the service needs.
 	checkSchema checkSchema
-	// background are functions that run while the service serves. Each returns when its context ends.
-	background []func(context.Context)
+	// background runs while the service serves.
+	background []backgroundLoop
 	close      func()
+}
+
+// backgroundLoop is work that goes on while the service serves.
+type backgroundLoop struct {
+	place panics.Place
+	run   func(context.Context) // returns when its context ends
 }
 
 // checkSchema returns the differences between the schema of a database and what the service needs. An error means that the
@@ -46,7 +53,7 @@ func (s *service) serveDatabase(ctx context.Context, l net.Listener, open opener
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	// The database stays open until the last request is answered, which is after ctx has ended.
-	defer inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { stop(s.useDatabase(ctx, l, open, watch)) })()
+	defer s.inBackground(context.WithoutCancel(ctx), panics.Database, func(ctx context.Context) { stop(s.useDatabase(ctx, l, open, watch)) })()
 	if err := s.serve(serving, l); err != nil || ctx.Err() != nil {
 		return err
 	}
@@ -59,7 +66,7 @@ func (s *service) useDatabase(ctx context.Context, l net.Listener, open opener, 
 	log := waitLog{log: s.log}
 	var d *database
 	if err := s.retry(ctx, &log, func() (err error) {
-		d, err = openUnlessDone(ctx, open)
+		d, err = s.openUnlessDone(ctx, open)
 		return err
 	}); err != nil {
 		return err
@@ -70,10 +77,10 @@ func (s *service) useDatabase(ctx context.Context, l net.Listener, open opener, 
 	}
 	s.openCollections(d.table)
 	s.logAddress("serving", l)
-	for _, run := range d.background {
-		defer inBackground(ctx, run)()
+	for _, loop := range d.background {
+		defer s.inBackground(ctx, loop.place, loop.run)()
 	}
-	watch.run(ctx, d.checkSchema)
+	s.panics.Loop(ctx, panics.Schema, func(ctx context.Context) { watch.run(ctx, d.checkSchema) })
 	return ctx.Err()
 }
 
@@ -101,14 +108,15 @@ func (s *service) retry(ctx context.Context, log *waitLog, try func() error) err
 // openUnlessDone calls open. It returns when ctx ends, even if open has not returned, because the driver cannot stop an attempt
 // to connect. If open returns a database after that, openUnlessDone closes it. Errors wrap store.ErrNotConnected,
 // cassandra.ErrCannotLogIn or ctx.Err().
-func openUnlessDone(ctx context.Context, open opener) (*database, error) {
+func (s *service) openUnlessDone(ctx context.Context, open opener) (*database, error) {
 	type result struct {
 		d   *database
 		err error
 	}
 	results := make(chan result)
 	go func() {
-		d, err := open(ctx)
+		defer s.panics.Recover(panics.Database, nil)
+		d, err := s.tryOpen(ctx, open)
 		select {
 		case results <- result{d, err}:
 		case <-ctx.Done():
@@ -126,6 +134,12 @@ func openUnlessDone(ctx context.Context, open opener) (*database, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// tryOpen calls open. If open panics, the error is panics.ErrPanic.
+func (s *service) tryOpen(ctx context.Context, open opener) (d *database, err error) {
+	defer s.panics.Recover(panics.Database, &err)
+	return open(ctx)
 }
 
 // waitLog logs why the service waits for the database. It logs each reason when it is new, and again after repeatAfter

@@ -13,10 +13,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"userinfo/internal/config"
+	"userinfo/internal/panics"
 	"userinfo/schema"
 	"userinfo/store"
 	"userinfo/store/cassandra"
@@ -51,11 +54,11 @@ func (d *testDatabase) open(context.Context) (*database, error) {
 	return &database{
 		table:       func(store.CollectionConfig) store.Rows { return d.memory },
 		checkSchema: d.checkSchema,
-		background: []func(context.Context){func(ctx context.Context) {
+		background: []backgroundLoop{{panics.Replay, func(ctx context.Context) {
 			d.running.Add(1)
 			<-ctx.Done()
 			d.running.Add(-1)
-		}},
+		}}},
 		close: func() {
 			d.closed.Add(1)
 			if d.running.Load() != 0 {
@@ -247,7 +250,7 @@ func TestService_EndsIfDatabaseCanNeverBeUsed(t *testing.T) {
 	}
 }
 
-func TestOpenUnlessDone_ClosesDatabaseThatComesTooLate(t *testing.T) {
+func TestService_ClosesDatabaseThatComesTooLate(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	release, closed := make(chan struct{}), make(chan struct{})
 	open := func(context.Context) (*database, error) {
@@ -255,7 +258,7 @@ func TestOpenUnlessDone_ClosesDatabaseThatComesTooLate(t *testing.T) {
 		<-release
 		return &database{close: func() { close(closed) }}, nil
 	}
-	if d, err := openUnlessDone(ctx, open); d != nil || !errors.Is(err, context.Canceled) {
+	if d, err := newTestService(t).openUnlessDone(ctx, open); d != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", d, err)
 	}
 	close(release)
@@ -303,4 +306,55 @@ func TestService_ClosesDatabaseThatIsOpenedWhileItStops(t *testing.T) {
 		}
 		<-closed
 	}
+}
+
+// fixedListener is a listener that only has an address.
+type fixedListener struct{ net.Listener }
+
+func (fixedListener) Addr() net.Addr { return new(net.TCPAddr) }
+
+// TestService_GoesOnAfterPanics makes every step of useDatabase panic once: opening, the first check of the schema, the work
+// in the background, and the schema watch.
+func TestService_GoesOnAfterPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&out, nil))
+		registry := prometheus.NewRegistry()
+		s := &service{config: &config.Opened{File: &config.File{Config: new(config.Config)}}, log: log, registry: registry,
+			panics: panics.NewRecorder(registry, log), backend: newBackend()}
+		var d testDatabase
+		var opened, checked, background int
+		open := func(ctx context.Context) (*database, error) {
+			if opened++; opened == 1 {
+				panic("while opening")
+			}
+			db, err := d.open(ctx)
+			db.checkSchema = func(ctx context.Context) ([]schema.Difference, error) {
+				if checked++; checked == 1 || checked == 4 { // the first in requireUsable, the second in schemaWatch.run
+					panic("while checking")
+				}
+				return d.checkSchema(ctx)
+			}
+			run := db.background[0].run
+			db.background[0].run = func(ctx context.Context) {
+				if background++; background == 1 {
+					panic("in the background")
+				}
+				run(ctx)
+			}
+			return db, err
+		}
+		stop := s.inBackground(t.Context(), panics.Database, func(ctx context.Context) {
+			_ = s.useDatabase(ctx, fixedListener{}, open, newSchemaWatch(prometheus.NewRegistry(), log)) // ends with ctx
+		})
+		time.Sleep(10 * schemaInterval)
+		synctest.Wait()
+		if d.running.Load() != 1 || d.checks.Load() < 5 || d.closed.Load() != 1 {
+			t.Errorf("%d loops run, %d checks, closed %d times; want 1, at least 5, and 1 time", d.running.Load(), d.checks.Load(), d.closed.Load())
+		}
+		stop()
+		if n := strings.Count(out.String(), "msg=panic"); n != 4 {
+			t.Errorf("%d panics are logged; want 4:\n%s", n, &out)
+		}
+	})
 }

@@ -21,6 +21,7 @@ import (
 	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/internal/config"
+	"userinfo/internal/panics"
 	"userinfo/store"
 	"userinfo/store/cassandra"
 	"userinfo/store/clockskew"
@@ -45,6 +46,7 @@ type service struct {
 	log              *slog.Logger
 	audit            *slog.Logger // writes to the same place as log, at every level
 	registry         *prometheus.Registry
+	panics           *panics.Recorder
 	metrics          *store.Metrics
 	confirmations    *store.Confirmations // of deletes in all collections
 	sealMetrics      *seal.Metrics
@@ -74,8 +76,9 @@ func newService(o *config.Opened, w io.Writer) *service {
 		backend:  newBackend(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.panics = panics.NewRecorder(s.registry, s.log)
 	s.metrics = store.NewMetrics(s.registry)
-	s.confirmations = store.NewConfirmations(time.Now, s.log)
+	s.confirmations = store.NewConfirmations(time.Now, s.log, s.panics)
 	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
 	s.clockMetrics = clockskew.NewMetrics(s.registry)
@@ -87,9 +90,9 @@ func newService(o *config.Opened, w io.Writer) *service {
 func (s *service) startReloads(ctx context.Context) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	return inBackground(ctx, func(ctx context.Context) {
-		defer signal.Stop(hangup)
+	return s.inBackground(ctx, panics.Reload, func(ctx context.Context) {
 		s.reloader.Run(ctx, hangup)
+		signal.Stop(hangup)
 	})
 }
 
@@ -121,6 +124,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		MaxInFlight:    s.config.Limits.MaxInFlight,
 		RequestTimeout: api.RequestTimeout,
 		Registry:       s.registry,
+		Panics:         s.panics,
 		Log:            s.log,
 		Now:            time.Now,
 		Random:         rand.Reader,
@@ -183,20 +187,22 @@ func (s *service) openCollections(open tables) {
 			rows = seal.NewRows(rows, seal.Config{Collection: k.Name, Keys: s.sealKeys, Random: rand.Reader, Metrics: s.sealMetrics})
 		}
 		names = append(names, k.Name)
-		all = append(all, store.NewCollection(rows, c, store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations}))
+		all = append(all, store.NewCollection(rows, c, store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations, Panics: s.panics}))
 	}
 	s.backend.open(names, all)
 }
 
 func (s *service) sealKeys() *seal.Keys { return s.reloader.Current().SealKeys }
 
-// inBackground calls run in a goroutine. stop cancels the context of run, and returns when run has returned.
-func inBackground(ctx context.Context, run func(context.Context)) (stop func()) {
+// inBackground calls run in a goroutine, and again if it panics. stop cancels the context of run, and returns when run has
+// returned.
+func (s *service) inBackground(ctx context.Context, place panics.Place, run func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
+		defer s.panics.Recover(place, nil)
 		defer close(done)
-		run(ctx)
+		s.panics.Loop(ctx, place, run)
 	}()
 	return func() {
 		cancel()

@@ -18,11 +18,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
 	"userinfo/access/signature"
+	"userinfo/internal/config"
 	"userinfo/internal/devca"
+	"userinfo/internal/panics"
 )
 
 // testService is a service in this process, with clients of three kinds that send requests all the time, on kept and on new
@@ -545,4 +550,28 @@ func TestService_RequestNeverSeesHalfAReload(t *testing.T) {
 	if seen["first"] < 100 || seen["second"] < 100 {
 		t.Errorf("audit records by client: %v", seen)
 	}
+}
+
+func TestService_ReloadsAfterPanic(t *testing.T) {
+	s := newTestService(t)
+	synctest.Test(t, func(t *testing.T) {
+		running, calls := false, 0
+		now := func() time.Time {
+			if !running {
+				return time.Now()
+			}
+			if calls++; calls == 1 {
+				panic("once")
+			}
+			return time.Now()
+		}
+		r := config.NewReloader(s.config, config.Options{Now: now, Log: s.service.log, Registry: prometheus.NewRegistry()})
+		running = true
+		stop := s.inBackground(t.Context(), panics.Reload, func(ctx context.Context) { r.Run(ctx, nil) })
+		time.Sleep(panics.Pause + 3*config.ReloadInterval)
+		stop()
+		if calls < 2 {
+			t.Errorf("the clock was read %d times: no reload followed the panic", calls)
+		}
+	})
 }

@@ -45,7 +45,7 @@ func OpenAdmin(ctx context.Context, c Config, log *slog.Logger) (*Admin, error) 
 }
 
 // Close closes the connection. It returns after at most 3 s.
-func (a *Admin) Close() { closeDriver(a.driver) }
+func (a *Admin) Close() { closeDriver(a.driver, nil) }
 
 // Query runs one statement at LOCAL_ONE and returns its rows by column name. args are the values to bind. All statements
 // run on the same node as long as it is up. A statement that changes the schema does not wait for other nodes.

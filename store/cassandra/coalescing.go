@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"userinfo/internal/panics"
 	"userinfo/store/cassandra/coordinator"
 )
 
@@ -34,6 +35,7 @@ var errBufferFull = fmt.Errorf("%d bytes wait to be sent to Cassandra: %w", maxB
 type coalescingConn struct {
 	net.Conn               // TLS
 	timeout  time.Duration // of sending one buffer; 0 means no limit
+	panics   *panics.Recorder
 
 	mu      sync.Mutex // guards the fields below
 	changed sync.Cond  // there is room in the buffer, or an error
@@ -66,7 +68,10 @@ func (c *coalescingConn) Write(p []byte) (int, error) {
 	c.buffer = append(c.buffer, p...)
 	if !c.sending {
 		c.sending = true
-		go c.send()
+		go func() {
+			defer c.panics.Recover(panics.Coordinator, nil)
+			c.send()
+		}()
 	}
 	return len(p), nil
 }
@@ -75,6 +80,7 @@ func (c *coalescingConn) Write(p []byte) (int, error) {
 func (c *coalescingConn) waitForRoom() {
 	late := false
 	timer := time.AfterFunc(maxWait, func() {
+		defer c.panics.Recover(panics.Coordinator, nil)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		late = true
@@ -104,13 +110,14 @@ func (c *coalescingConn) send() {
 }
 
 // write sends p, within the timeout.
-func (c *coalescingConn) write(p []byte) error {
+func (c *coalescingConn) write(p []byte) (err error) {
+	defer c.panics.Recover(panics.Coordinator, &err)
 	if c.timeout > 0 {
 		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 			return err
 		}
 	}
-	_, err := c.Conn.Write(p)
+	_, err = c.Conn.Write(p)
 	return err
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"userinfo/internal/panics"
 )
 
 // stepConn is a connection whose every Write waits until the test lets it end. It records what each Write sends.
@@ -286,4 +288,25 @@ func dialSink(b *testing.B) net.Conn {
 	go func() { _, _ = io.Copy(io.Discard, peer) }()
 	b.Cleanup(func() { _ = conn.Close(); _ = peer.Close() })
 	return conn
+}
+
+// panickingConn panics in Write.
+type panickingConn struct{ *stepConn }
+
+func (c panickingConn) Write([]byte) (int, error) { panic("while sending") }
+
+func TestCoalescingConn_PanicWhileSendingClosesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := newCoalescingConn(panickingConn{newStepConn()}, 0)
+		if _, err := conn.Write([]byte("frame")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if _, err := conn.Write([]byte("frame")); !errors.Is(err, panics.ErrPanic) {
+			t.Errorf("a later write: %v; want panics.ErrPanic", err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, panics.ErrPanic) {
+			t.Errorf("a read: %v; want panics.ErrPanic", err)
+		}
+	})
 }

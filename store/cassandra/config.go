@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+
+	"userinfo/internal/panics"
 )
 
 const (
@@ -36,6 +38,8 @@ type Config struct {
 	// Timeout is how long one statement may take on one node. It should be longer than Cassandra's own write timeout,
 	// which is 2 s by default. 0 means no limit.
 	Timeout time.Duration
+	// Panics recovers from panics in the goroutines of this package.
+	Panics *panics.Recorder
 }
 
 // String describes the configuration.
@@ -51,7 +55,7 @@ func driverConfig(c Config, l *login, log *slog.Logger) *gocql.ClusterConfig {
 	d.AuthProvider = l.authenticator
 	d.ConnectObserver = l
 	d.StreamObserver = sendCounter{}
-	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout}
+	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout, panics: c.Panics}
 	d.HostFilter = gocql.DataCentreHostFilter(c.LocalDatacentre)
 	turnOffEvents(d)
 	d.Consistency = gocql.LocalQuorum

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+
+	"userinfo/internal/panics"
 )
 
 // dialer makes verified TLS connections to nodes. The driver's own TLS options are not used: they skip verification if
@@ -19,12 +21,14 @@ type dialer struct {
 	port    int
 	timeout time.Duration  // of sending; 0 means no limit
 	streams *streamCounter // is told when a connection ends; may be nil
+	panics  *panics.Recorder
 }
 
 var _ gocql.HostDialer = dialer{}
 
-// DialHost implements gocql.HostDialer.
-func (d dialer) DialHost(ctx context.Context, host *gocql.HostInfo) (*gocql.DialedHost, error) {
+// DialHost implements gocql.HostDialer. It recovers from panics, because the driver calls it in goroutines of its own.
+func (d dialer) DialHost(ctx context.Context, host *gocql.HostInfo) (_ *gocql.DialedHost, err error) {
+	defer d.panics.Recover(panics.Coordinator, &err)
 	config, err := nodeTLS(d.tls, host.ConnectAddress())
 	if err != nil {
 		return nil, err
@@ -40,7 +44,9 @@ func (d dialer) DialHost(ctx context.Context, host *gocql.HostInfo) (*gocql.Dial
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("TLS handshake with Cassandra node %s: %w", address, err), plain.Close())
 	}
-	var conn net.Conn = newCoalescingConn(secure, d.timeout)
+	sending := newCoalescingConn(secure, d.timeout)
+	sending.panics = d.panics
+	var conn net.Conn = sending
 	if d.streams != nil {
 		conn = d.streams.watch(conn, host)
 	}

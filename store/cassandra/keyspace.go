@@ -13,6 +13,7 @@ import (
 
 	"github.com/gocql/gocql"
 
+	"userinfo/internal/panics"
 	"userinfo/store/cassandra/coordinator"
 )
 
@@ -36,30 +37,37 @@ type keyspaceWatch struct {
 	datacentre string
 	metrics    *Metrics
 	log        *slog.Logger
+	panics     *panics.Recorder
 	lastRead   string // the problem at the last read; empty if there was none
 	logged     string // the problem that was logged last; empty after it was solved
 }
 
 func newKeyspaceWatch(driver *gocql.Session, r *coordinator.Runner, c Config, m *Metrics, log *slog.Logger) *keyspaceWatch {
-	return &keyspaceWatch{driver: driver, runner: r, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, metrics: m, log: log}
+	return &keyspaceWatch{driver: driver, runner: r, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, metrics: m, log: log, panics: c.Panics}
 }
 
-// start reads the replication once a second until stop is called. stop returns at once.
-func (w *keyspaceWatch) start() (stop func()) {
+// start calls read, which is w.read except in tests, once a second until stop is called. stop returns at once.
+func (w *keyspaceWatch) start(read func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		tick := time.NewTicker(replicationInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				w.read(ctx)
-			}
-		}
+		defer w.panics.Recover(panics.Keyspace, nil)
+		w.panics.Loop(ctx, panics.Keyspace, func(ctx context.Context) { everySecond(ctx, read) })
 	}()
 	return cancel
+}
+
+// everySecond calls read every replicationInterval until ctx ends.
+func everySecond(ctx context.Context, read func(context.Context)) {
+	tick := time.NewTicker(replicationInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			read(ctx)
+		}
+	}
 }
 
 // read reads the replication once. If that fails, the replication that was read before stays in use.

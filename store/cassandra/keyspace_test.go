@@ -7,10 +7,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"userinfo/internal/panics"
 	"userinfo/store"
 )
 
@@ -164,4 +166,22 @@ func TestKeyspaceWatch_ProblemCountsAfterTwoEqualReads(t *testing.T) {
 			t.Errorf("read %d with the problem %v: confirmed is %v, want %v", i, read.problem, got, read.want)
 		}
 	}
+}
+
+func TestKeyspaceWatch_GoesOnAfterPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		w := keyspaceWatch{panics: panics.NewRecorder(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))}
+		stop := w.start(func(context.Context) {
+			if reads++; reads == 1 {
+				panic("once")
+			}
+		})
+		time.Sleep(replicationInterval + panics.Pause + 3*replicationInterval)
+		stop()
+		synctest.Wait()
+		if reads < 3 {
+			t.Errorf("%d reads; want more after the panic", reads)
+		}
+	})
 }

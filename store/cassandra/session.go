@@ -7,6 +7,7 @@ import (
 
 	"github.com/gocql/gocql"
 
+	"userinfo/internal/panics"
 	"userinfo/store"
 	"userinfo/store/cassandra/coordinator"
 )
@@ -21,6 +22,7 @@ type Session struct {
 	keyspace   string
 	datacentre string
 	stopWatch  func()
+	panics     *panics.Recorder
 }
 
 // Open connects to a cluster. It tries once, and does not retry. Statements fail while the keyspace does not exist or has no
@@ -32,27 +34,27 @@ func Open(ctx context.Context, c Config, m *Metrics, log *slog.Logger, now func(
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	runner := coordinator.NewRunner(now, m.coordinator)
+	runner := coordinator.NewRunner(now, m.coordinator, c.Panics)
 	streams := newStreamCounter(m.inFlight)
 	l := newLogin(c, m.passwordRefused, log, now)
 	d := driverConfig(c, l, log)
 	d.PoolConfig.HostSelectionPolicy = runner.HostPolicy()
 	d.ConvictionPolicy = runner.ConvictionPolicy()
 	d.StreamObserver = streams
-	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout, streams: streams}
+	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout, streams: streams, panics: c.Panics}
 	session, err := d.CreateSession()
 	if err != nil {
 		return nil, connectError(c, l, err)
 	}
 	watch := newKeyspaceWatch(session, runner, c, m, log)
 	watch.read(context.WithoutCancel(ctx))
-	return &Session{driver: session, runner: runner, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, stopWatch: watch.start()}, nil
+	return &Session{driver: session, runner: runner, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, stopWatch: watch.start(watch.read), panics: c.Panics}, nil
 }
 
 // Close closes all connections. Statements that still run fail. Close returns after at most 3 s.
 func (s *Session) Close() {
 	s.stopWatch()
-	closeDriver(s.driver)
+	closeDriver(s.driver, s.panics)
 }
 
 // LocalDatacentre returns the name of the datacentre whose nodes the session asks.
@@ -75,14 +77,15 @@ func (s *Session) Table(c store.CollectionConfig) *Table {
 func (s *Session) ClockTable() *ClockTable { return newClockTable(s.driver, s.runner, s.keyspace) }
 
 // closeDriver closes a driver's session, or gives up after closeTimeout.
-func closeDriver(s *gocql.Session) { closeWithTimeout(s.Close) }
+func closeDriver(s *gocql.Session, p *panics.Recorder) { closeWithTimeout(s.Close, p) }
 
 // closeWithTimeout calls closeSession, and returns when it has returned or after closeTimeout. gocql v1.7.0 may wait for
 // ever if it is about to refresh its ring: refreshDebouncer.stop then sends to a goroutine that has just ended. In that
 // case the goroutine of closeWithTimeout stays until the process ends.
-func closeWithTimeout(closeSession func()) {
+func closeWithTimeout(closeSession func(), p *panics.Recorder) {
 	closed := make(chan struct{})
 	go func() {
+		defer p.Recover(panics.Database, nil)
 		defer close(closed)
 		closeSession()
 	}()

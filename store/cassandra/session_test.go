@@ -25,7 +25,7 @@ func TestSession_CloseGivesUpAfterTimeout(t *testing.T) {
 			{func() { <-stuck }, closeTimeout},
 		} {
 			start := time.Now()
-			closeWithTimeout(c.closeSession)
+			closeWithTimeout(c.closeSession, nil)
 			if took := time.Since(start); took != c.want {
 				t.Errorf("took %v, want %v", took, c.want)
 			}

@@ -41,6 +41,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"userinfo/internal/panics"
 )
 
 // tolerance is the skew at which a clock is called wrong. NTP keeps clocks within a few milliseconds.
@@ -96,6 +98,8 @@ type Config struct {
 	Random  func(n int) int
 	Log     *slog.Logger
 	Metrics *Metrics
+	// Panics recovers from panics while nodes are asked.
+	Panics *panics.Recorder
 }
 
 // Monitor compares the clock of this instance with the clocks of other instances and of Cassandra's local nodes. Create

@@ -3,6 +3,8 @@ package clockskew
 import (
 	"context"
 	"sync"
+
+	"userinfo/internal/panics"
 )
 
 // nodeSkews asks all nodes at the same time. It leaves out nodes that do not answer.
@@ -11,7 +13,10 @@ func (m *Monitor) nodeSkews(ctx context.Context) (skews []skew) {
 	answers := make([]*skew, len(nodes))
 	var asking sync.WaitGroup
 	for i, node := range nodes {
-		asking.Go(func() { answers[i] = m.nodeSkew(ctx, node) })
+		asking.Go(func() {
+			defer m.config.Panics.Recover(panics.Clocks, nil)
+			answers[i] = m.nodeSkew(ctx, node)
+		})
 	}
 	asking.Wait()
 	for _, a := range answers {

@@ -3,6 +3,7 @@ package clockskew
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,4 +45,29 @@ func TestMonitor_NodeSkew_UsesTheFastestResponse(t *testing.T) {
 			})
 		})
 	}
+}
+
+// panickingTable panics once when a node is asked.
+type panickingTable struct {
+	*fakeTable
+	done *atomic.Bool
+}
+
+func (p panickingTable) NodeTime(ctx context.Context, node string) (time.Time, error) {
+	if !p.done.Swap(true) {
+		panic("once")
+	}
+	return p.fakeTable.NodeTime(ctx, node)
+}
+
+func TestMonitor_GoesOnAfterPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var done atomic.Bool
+		a := start(t, panickingTable{newFakeTable(threeNodes()), &done}, "dc1", "a", 0)
+		time.Sleep(settleTime)
+		if !done.Load() {
+			t.Fatal("nothing has panicked")
+		}
+		a.wantSkews("after a panic", map[string]time.Duration{"cassandra 10.0.0.1": 0, "cassandra 10.0.0.2": 0, "cassandra 10.0.0.3": 0})
+	})
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+
+	"userinfo/internal/panics"
 )
 
 // maxWaits is how many times a call waits for a slow node before it may start one hedged attempt without the budget. A
@@ -69,7 +71,10 @@ func newHedgedCall[T any](ctx context.Context, r *Runner, p CallPolicy, statemen
 // and starting one costs more than the rest of the call (see BenchmarkCall).
 func (c *hedgedCall[T]) run() (T, error) {
 	first := c.newAttempt(false)
-	timer := time.AfterFunc(c.firstWait(), func() { c.finish(c.loop(c.act())) })
+	timer := time.AfterFunc(c.firstWait(), func() {
+		defer c.runner.panics.Recover(panics.Coordinator, nil)
+		c.finish(c.decide(c.act))
+	})
 	r := c.try(first)
 	switch {
 	case !timer.Stop():
@@ -77,10 +82,17 @@ func (c *hedgedCall[T]) run() (T, error) {
 	case c.receive(&r):
 		c.finish(r.value, r.err)
 	default:
-		c.finish(c.loop(c.planRetry()))
+		c.finish(c.decide(c.planRetry))
 	}
 	<-c.decided
 	return c.value, c.err
+}
+
+// decide sets the timer and returns the result of loop. If one of them panics, it returns panics.ErrPanic, so that nobody
+// waits for the decision for ever.
+func (c *hedgedCall[T]) decide(firstWait func() time.Duration) (value T, err error) {
+	defer c.runner.panics.Recover(panics.Coordinator, &err)
+	return c.loop(firstWait())
 }
 
 // loop waits for results, for its timer and for the context until the call is decided, and returns the call's result.
@@ -143,12 +155,18 @@ func (c *hedgedCall[T]) newAttempt(hedge bool) *attempt {
 
 // try runs one attempt.
 func (c *hedgedCall[T]) try(a *attempt) result[T] {
-	value, err := c.statement(a.ctx)
+	value, err := c.send(a.ctx)
 	a.end(err)
 	if err != nil {
 		return result[T]{attempt: a, err: err}
 	}
 	return result[T]{attempt: a, value: value}
+}
+
+// send runs the statement. If it panics, the error is panics.ErrPanic.
+func (c *hedgedCall[T]) send(ctx context.Context) (value T, err error) {
+	defer c.runner.panics.Recover(panics.Coordinator, &err)
+	return c.statement(ctx)
 }
 
 // deliver sends a result to the goroutine that decides. It drops the result if the call is already decided.
@@ -163,8 +181,9 @@ func (c *hedgedCall[T]) deliver(r result[T]) {
 func (c *hedgedCall[T]) probe(host *gocql.HostInfo, n *node) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), SlowAfter)
 	go func() {
+		defer c.runner.panics.Recover(panics.Coordinator, nil)
 		defer cancel()
-		_, err := c.statement(withChoice(ctx, singleNode{host}))
+		_, err := c.send(withChoice(ctx, singleNode{host}))
 		c.runner.metrics.attempts[outcomeOf(err)].Inc()
 		if err == nil {
 			n.breaker.recordSuccess()
@@ -175,7 +194,10 @@ func (c *hedgedCall[T]) probe(host *gocql.HostInfo, n *node) {
 // start starts an attempt in a goroutine of its own. The goroutine ends when the driver returns.
 func (c *hedgedCall[T]) start(hedge bool) {
 	a := c.newAttempt(hedge)
-	go func() { c.deliver(c.try(a)) }()
+	go func() {
+		defer c.runner.panics.Recover(panics.Coordinator, nil)
+		c.deliver(c.try(a))
+	}()
 }
 
 // startHedge starts a hedged attempt.

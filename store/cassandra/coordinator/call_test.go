@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,9 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/internal/panics"
 )
 
 func TestHedgedCall_AsksNodes(t *testing.T) {
@@ -313,4 +317,62 @@ func BenchmarkCall(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestHedgedCall_PanicIsError covers an attempt in the goroutine of the caller, a hedged attempt in a goroutine of its own, and
+// the goroutine that decides.
+func TestHedgedCall_PanicIsError(t *testing.T) {
+	wait := func(ctx context.Context) (string, error) {
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	for name, statement := range map[string]func(attempt int64, c *fakeCluster) func(context.Context) (string, error){
+		"first attempt": func(int64, *fakeCluster) func(context.Context) (string, error) {
+			return func(context.Context) (string, error) { panic("first") }
+		},
+		"hedged attempt": func(n int64, _ *fakeCluster) func(context.Context) (string, error) {
+			if n == 1 {
+				return wait
+			}
+			return func(context.Context) (string, error) { panic("hedged") }
+		},
+		"decision": func(_ int64, c *fakeCluster) func(context.Context) (string, error) {
+			c.metrics.hedges = nil // the hedged attempt cannot be counted
+			return wait
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newFakeCluster(nil)
+				registry := prometheus.NewRegistry()
+				c.panics = panics.NewRecorder(registry, slog.New(slog.DiscardHandler))
+				var attempts atomic.Int64
+				_, err := Run(t.Context(), c.Runner, CallPolicy{}, func(ctx context.Context) (string, error) {
+					return statement(attempts.Add(1), c)(ctx)
+				})
+				if !errors.Is(err, panics.ErrPanic) {
+					t.Errorf("got error %v, want panics.ErrPanic", err)
+				}
+				synctest.Wait()
+				if n := counted(t, registry, "coordinator"); n != 1 {
+					t.Errorf("%v panics are counted, want 1", n)
+				}
+			})
+		})
+	}
+}
+
+// counted returns how many panics were recovered at a place.
+func counted(t *testing.T, registry *prometheus.Registry, place string) (n float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range families[0].GetMetric() {
+		if m.GetLabel()[0].GetValue() == place {
+			n = m.GetCounter().GetValue()
+		}
+	}
+	return n
 }

@@ -81,7 +81,7 @@ type fakeCluster struct {
 }
 
 func newFakeCluster(replies map[string]reply) *fakeCluster {
-	r := NewRunner(time.Now, NewMetrics(prometheus.NewRegistry()))
+	r := NewRunner(time.Now, NewMetrics(prometheus.NewRegistry()), nil)
 	hosts := &fakeHosts{}
 	r.nodes.HostSelectionPolicy = hosts
 	for _, id := range []string{"a", "b", "c"} {

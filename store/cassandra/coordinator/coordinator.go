@@ -76,6 +76,8 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+
+	"userinfo/internal/panics"
 )
 
 // SlowAfter is how long an attempt may take before it counts as slow. Statements at EACH_QUORUM have 700 ms instead.
@@ -123,14 +125,15 @@ type Runner struct {
 	routing *routing
 	problem atomic.Pointer[error] // of the keyspace; nil if none is known
 	budget  hedgeBudget
-	delays  [EachQuorum + 1]hedgeDelay // by Kind; that of Other is not used
+	delays  [EachQuorum + 1]hedgeDelay // by Kind; Other has none
 	metrics *Metrics
+	panics  *panics.Recorder
 }
 
-// NewRunner returns a Runner. now is the clock of the circuit breakers.
-func NewRunner(now func() time.Time, m *Metrics) *Runner {
+// NewRunner returns a Runner. now is the clock of the circuit breakers. p recovers from panics of attempts.
+func NewRunner(now func() time.Time, m *Metrics, p *panics.Recorder) *Runner {
 	routing := newRouting(rand.IntN)
-	r := &Runner{nodes: newNodes(routing, now, m), routing: routing, metrics: m}
+	r := &Runner{nodes: newNodes(routing, now, m), routing: routing, metrics: m, panics: p}
 	r.budget.fill()
 	return r
 }

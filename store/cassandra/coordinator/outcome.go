@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/gocql/gocql"
+
+	"userinfo/internal/panics"
 )
 
 // errSlow is recorded for an attempt that is slow and has no answer yet. errSuperseded is recorded for an attempt that is not
@@ -58,8 +60,11 @@ func outcomeOf(err error) outcome {
 	return outcomeConnection
 }
 
-// isPermanent reports whether every node would return the same error, because the statement is wrong.
+// isPermanent reports whether every node would return the same error, because the statement is wrong, or the code panics.
 func isPermanent(err error) bool {
+	if errors.Is(err, panics.ErrPanic) {
+		return true
+	}
 	switch refusalCode(err) {
 	case gocql.ErrCodeSyntax, gocql.ErrCodeInvalid, gocql.ErrCodeConfig, gocql.ErrCodeCredentials:
 		return true
