@@ -88,18 +88,19 @@ func (a *attempt) end(err error) {
 // it is well.
 func (a *attempt) record(err error) {
 	a.runner.metrics.attempts[outcomeOf(err)].Inc()
-	kind := a.policy.Kind
-	if kind != Other && (err == nil || errors.Is(err, errSuperseded)) {
+	kind, n := a.policy.Kind, a.node.Load()
+	if err == nil {
 		a.runner.delays[kind].observe(kind, time.Since(a.began))
 	}
-	n := a.node.Load()
 	if n == nil || kind == EachQuorum {
 		return
 	}
 	now := a.runner.nodes.now()
 	switch {
 	case errors.Is(err, errSuperseded):
-		n.breaker.recordSuperseded(now)
+		if n.breaker.recordSuperseded(now) {
+			a.runner.delays[kind].observe(kind, time.Since(a.began))
+		}
 	case err != nil && !isPermanent(err):
 		n.breaker.recordFailure(now)
 	case err == nil && !a.slow:

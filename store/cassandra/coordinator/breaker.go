@@ -37,14 +37,16 @@ func (b *breaker) recordSuccess() {
 }
 
 // recordSuperseded records that another node has answered in place of this one. This happens to a healthy node, too. It
-// counts as a failure only if the node was first superseded at least SlowAfter ago and has not succeeded since.
-func (b *breaker) recordSuperseded(now time.Time) {
+// counts as a failure only if the node was first superseded at least SlowAfter ago and has not succeeded since. It returns true
+// for the first time since the last success.
+func (b *breaker) recordSuperseded(now time.Time) (first bool) {
 	if b.suspected.CompareAndSwap(0, now.UnixNano()) {
-		return
+		return true
 	}
 	if since := b.suspected.Load(); since != 0 && now.UnixNano()-since >= int64(SlowAfter) {
 		b.recordFailure(now)
 	}
+	return false
 }
 
 // recordFailure counts a failure. The third in a row opens the breaker.

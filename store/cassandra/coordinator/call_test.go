@@ -58,10 +58,10 @@ func TestHedgedCall_AsksNodes(t *testing.T) {
 			replies: map[string]reply{"a": {err: errDown}, "b": {err: errDown}, "c": {err: errDown}}, policy: CallPolicy{Kind: EachQuorum}, asked: []string{"a", "b", "c"}},
 		{name: "EACH_QUORUM: the first is frozen, the second fails, and the third answers",
 			replies: map[string]reply{"a": never, "b": fails, "c": quick}, policy: CallPolicy{Kind: EachQuorum},
-			want: "c", asked: []string{"a", "b", "c"}, took: slowAfterEachQuorum + 2*time.Millisecond},
+			want: "c", asked: []string{"a", "b", "c"}, took: firstHedgeDelay + 2*time.Millisecond},
 		{name: "EACH_QUORUM: a second is asked without a budget",
 			replies: map[string]reply{"a": never, "b": quick}, policy: CallPolicy{Kind: EachQuorum}, noBudget: true,
-			want: "b", asked: []string{"a", "b"}, took: slowAfterEachQuorum + time.Millisecond},
+			want: "b", asked: []string{"a", "b"}, took: firstHedgeDelay + time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestHedgedCall_HedgesReadThatTakesLongerThanUsual(t *testing.T) {
 				cl.set("a", never)
 				start := time.Now()
 				asked := cl.read(t, "b")
-				if took := time.Since(start) - c.usual; took < c.want*9/10 || took > c.want*11/10 {
+				if took := time.Since(start) - c.usual; took < c.want*9/10 || took > c.want*12/10 {
 					t.Errorf("hedged after %v, want %v", took, c.want)
 				}
 				wantAsked(t, asked, "a", "b")
@@ -199,10 +199,12 @@ func TestHedgedCall_EachKindHasItsOwnDelay(t *testing.T) {
 	for _, c := range []struct {
 		kind Kind
 		want time.Duration
-	}{{Other, SlowAfter}, {Read, 40 * time.Millisecond}, {Write, SlowAfter}, {EachQuorum, slowAfterEachQuorum}} {
+	}{{Other, SlowAfter}, {Read, 40 * time.Millisecond}, {Write, 60 * time.Millisecond}, {EachQuorum, 500 * time.Millisecond}} {
 		synctest.Test(t, func(t *testing.T) {
 			cl := usualReads()
 			cl.delays[Read].ns.Store(int64(40 * time.Millisecond))
+			cl.delays[Write].ns.Store(int64(60 * time.Millisecond))
+			cl.delays[EachQuorum].ns.Store(int64(500 * time.Millisecond))
 			cl.set("a", never)
 			start := time.Now()
 			if got, err := cl.run(CallPolicy{Kind: c.kind}, time.Minute); got != "b" || err != nil {
@@ -295,6 +297,7 @@ func TestHedgedCall_CountsHedges(t *testing.T) {
 		c := usualReads()
 		c.set("a", never)
 		c.read(t, "b")
+		c.delays[Read].ns.Store(int64(40 * time.Millisecond))
 		c.set("a", reply{after: 45 * time.Millisecond}) // after the hedge starts and before it answers
 		c.read(t, "a")
 		c.wantHedges(t, 2, 1)

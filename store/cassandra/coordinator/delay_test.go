@@ -22,7 +22,7 @@ func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
 			hedged := 0
 			for n := range 2 * reads {
 				latency := took()
-				if n >= reads && latency > d.get(Read) {
+				if n >= reads && latency > d.get() {
 					hedged++
 				}
 				d.observe(Read, latency)
@@ -34,10 +34,10 @@ func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
 	}
 }
 
-func TestHedgeDelay_IsSlowAfterBeforeFirstRead(t *testing.T) {
+func TestHedgeDelay_IsFirstHedgeDelayBeforeFirstRead(t *testing.T) {
 	var d hedgeDelay
-	if got := d.get(Read); got != SlowAfter {
-		t.Errorf("got %v, want %v", got, SlowAfter)
+	if got := d.get(); got != firstHedgeDelay {
+		t.Errorf("got %v, want %v", got, firstHedgeDelay)
 	}
 }
 
@@ -47,7 +47,7 @@ func TestHedgeDelay_ReachesSlowAfterWhenAllReadsAreSlow(t *testing.T) {
 	for range 40 {
 		d.observe(Read, 300*time.Millisecond)
 	}
-	if got := d.get(Read); got != SlowAfter {
+	if got := d.get(); got != SlowAfter {
 		t.Errorf("got %v, want %v", got, SlowAfter)
 	}
 }
@@ -55,7 +55,7 @@ func TestHedgeDelay_ReachesSlowAfterWhenAllReadsAreSlow(t *testing.T) {
 func TestHedgeDelay_IgnoresOtherKindsAndFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usualReads()
-		before := c.delays[Read].get(Read)
+		before := c.delays[Read].get()
 		setAll := func(r reply) {
 			for _, id := range []string{"a", "b", "c"} {
 				c.set(id, r)
@@ -73,7 +73,7 @@ func TestHedgeDelay_IgnoresOtherKindsAndFailures(t *testing.T) {
 		for range 20 {
 			_, _ = c.run(CallPolicy{Kind: Read}, 20*time.Millisecond)
 		}
-		if after := c.delays[Read].get(Read); after != before {
+		if after := c.delays[Read].get(); after != before {
 			t.Errorf("the hedge delay was %v and is %v after other statements and failures", before, after)
 		}
 	})
