@@ -1,8 +1,6 @@
 package access
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
 	"io"
 
@@ -42,13 +40,13 @@ func (k AuditKey) Hash(session Key) string {
 	if k == (AuditKey{}) || session == "" {
 		return ""
 	}
-	h := hmac.New(sha256.New, k.secret[:])
+	h := k.secret.MAC()
 	_, _ = io.WriteString(h, string(session))
 	return k.ID() + ":" + hex.EncodeToString(h.Sum(nil))
 }
 
 // ID returns 8 hexadecimal digits that identify the key. It is not secret.
 func (k AuditKey) ID() string {
-	sum := sha256.Sum256(append([]byte("userinfo key id"), k.secret[:]...))
-	return hex.EncodeToString(sum[:4])
+	id := k.secret.ID()
+	return hex.EncodeToString(id[:])
 }

@@ -94,7 +94,7 @@ func startCassandra(t *testing.T) *testcluster.Cluster {
 func openAdmin(t *testing.T, cluster *testcluster.Cluster, username string) *cassandra.Admin {
 	db, err := cassandra.OpenAdmin(t.Context(), cassandra.Config{
 		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, LocalDatacentre: "dc1",
-		Credentials: func() (string, string, error) { return username, cluster.Password(), nil },
+		Credentials: func() (string, []byte, error) { return username, []byte(cluster.Password()), nil },
 		TLS:         func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS12} },
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {

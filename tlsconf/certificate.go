@@ -2,6 +2,7 @@ package tlsconf
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -21,12 +22,46 @@ func (f files) keyPair(usage x509.ExtKeyUsage, now time.Time) (tls.Certificate, 
 	if err != nil {
 		return tls.Certificate{}, time.Time{}, f.certificate.fail(err)
 	}
-	pair, err := tls.X509KeyPair(f.certificate.data, f.key.data)
-	if err != nil { // the certificate was parsed above, so the key is wrong
+	pair := tls.Certificate{Leaf: chain[0]}
+	for _, cert := range chain {
+		pair.Certificate = append(pair.Certificate, cert.Raw)
+	}
+	if pair.PrivateKey, err = parsePrivateKey(f.key.data, chain[0]); err != nil {
 		return tls.Certificate{}, time.Time{}, f.key.fail(fmt.Errorf(
 			"does not belong to the certificate in %s, or is not an unencrypted PEM key: %w", f.certificate.path, err))
 	}
 	return pair, firstExpiry(chain), nil
+}
+
+// parsePrivateKey returns the first private key in a PEM text. It fails closed: it rejects a key that does not belong to cert.
+// It does what tls.X509KeyPair does, and overwrites the decoded key.
+func parsePrivateKey(text []byte, cert *x509.Certificate) (crypto.Signer, error) {
+	var block *pem.Block
+	for block == nil || block.Type != "PRIVATE KEY" && !strings.HasSuffix(block.Type, " PRIVATE KEY") {
+		if block, text = pem.Decode(text); block == nil {
+			return nil, errors.New("it contains no private key in PEM")
+		}
+		defer clear(block.Bytes)
+	}
+	for _, parse := range []func([]byte) (any, error){
+		x509.ParsePKCS8PrivateKey,
+		func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) },
+		func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },
+	} {
+		parsed, err := parse(block.Bytes)
+		if err != nil {
+			continue
+		}
+		key, ok := parsed.(crypto.Signer)
+		if !ok {
+			return nil, fmt.Errorf("a key of type %T cannot sign", parsed)
+		}
+		if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(cert.PublicKey) {
+			return nil, errors.New("the private key does not match the public key of the certificate")
+		}
+		return key, nil
+	}
+	return nil, errors.New("the private key cannot be parsed")
 }
 
 // checkChain checks that a peer would accept the chain for usage now.

@@ -49,6 +49,7 @@ func LoadClient(f ClientFiles, now func() time.Time) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer contents.clearSecrets()
 	c.digest = contents.digest()
 	if err := c.load(contents, f.ServerName, now); err != nil {
 		return nil, err
@@ -122,6 +123,9 @@ func (c *Client) Config() *tls.Config { return c.config.Clone() }
 // the new contents; LoadClient does. An unchanged file is not reported even if its certificate has expired since.
 // Every error is a *FieldError.
 func (c *Client) Changed() (bool, error) { return c.files.changed(c.digest) }
+
+// Files returns the paths of the files that c was loaded from.
+func (c *Client) Files() []string { return c.files.paths() }
 
 // Expiries returns when Cassandra's CA and the service's own certificate expire.
 func (c *Client) Expiries() []Expiry { return slices.Clone(c.expiries) }

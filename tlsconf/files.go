@@ -1,6 +1,7 @@
 package tlsconf
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -46,7 +47,26 @@ func (f *files) all() []*file {
 	return all
 }
 
-// read returns a copy of f with the contents of every configured file.
+// paths returns the paths of all configured files.
+func (f files) paths() (all []string) {
+	for _, one := range f.all() {
+		if one.path != "" {
+			all = append(all, one.path)
+		}
+	}
+	return all
+}
+
+// clearSecrets overwrites the contents of secret files.
+func (f files) clearSecrets() {
+	for _, one := range f.all() {
+		if one.secret {
+			clear(one.data)
+		}
+	}
+}
+
+// read returns a copy of f with the contents of every configured file. The caller must call its clearSecrets.
 func (f files) read() (files, error) {
 	f.cas, f.crls = slices.Clone(f.cas), slices.Clone(f.crls)
 	for _, one := range f.all() {
@@ -54,8 +74,9 @@ func (f files) read() (files, error) {
 			continue
 		}
 		if one.secret {
-			text, err := keyfile.Read(one.path, func(text []byte) ([]byte, error) { return text, nil })
+			text, err := keyfile.Read(one.path, func(text []byte) ([]byte, error) { return bytes.Clone(text), nil })
 			if err != nil {
+				f.clearSecrets()
 				return files{}, one.fail(err)
 			}
 			one.data = text
@@ -63,6 +84,7 @@ func (f files) read() (files, error) {
 		}
 		data, err := keyfile.ReadPublic(one.path)
 		if err != nil {
+			f.clearSecrets()
 			return files{}, &FieldError{Field: one.field, Err: fmt.Errorf("cannot read the file: %w", err)}
 		}
 		one.data = data
@@ -88,5 +110,6 @@ func (f files) changed(loaded [sha256.Size]byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	defer contents.clearSecrets()
 	return contents.digest() != loaded, nil
 }

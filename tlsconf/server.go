@@ -77,6 +77,7 @@ func LoadServer(f ServerFiles, now func() time.Time) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer contents.clearSecrets()
 	s.digest = contents.digest()
 	if err := s.load(contents, f.clientCANames()); err != nil {
 		return nil, err
@@ -211,6 +212,9 @@ func (s *Server) load(f files, clientCANames []string) error {
 // the new contents; LoadServer does. An unchanged file is not reported even if its certificate has expired since.
 // Every error is a *FieldError.
 func (s *Server) Changed() (bool, error) { return s.files.changed(s.digest) }
+
+// Files returns the paths of the files that s was loaded from.
+func (s *Server) Files() []string { return s.files.paths() }
 
 // Expiries returns when the server's certificate, the client CAs and the revocation lists expire.
 func (s *Server) Expiries() []Expiry { return slices.Clone(s.expiries) }

@@ -1,8 +1,6 @@
 package tlsconf
 
 import (
-	"crypto/hkdf"
-	"crypto/sha256"
 	"io"
 	"strconv"
 	"time"
@@ -51,13 +49,10 @@ func ticketHour(t time.Time) int64 { return t.Unix() / int64(ticketPeriod/time.S
 //
 //	HKDF-SHA256(secret, info "userinfo TLS session tickets " period)
 func (k TicketKey) derive(period int64) [][32]byte {
+	extracted := k.secret.Extract()
 	var keys [][32]byte
 	add := func(of int64) {
-		key, err := hkdf.Key(sha256.New, k.secret[:], nil, "userinfo TLS session tickets "+strconv.FormatInt(of, 10), 32)
-		if err != nil {
-			panic("hkdf refuses to derive 32 bytes: " + err.Error()) // HKDF-SHA256 gives up to 8160
-		}
-		keys = append(keys, [32]byte(key))
+		keys = append(keys, extracted.Expand([]byte("userinfo TLS session tickets "+strconv.FormatInt(of, 10))))
 	}
 	for of := period; of >= period-ticketPeriods; of-- {
 		add(of)

@@ -65,7 +65,7 @@ func rfcVerifiers(t *testing.T) (hmac, ed25519, rsaPSS verifier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, err := HMACKey("test-shared-secret", Secret(raw))
+	shared, err := HMACKey("test-shared-secret", must(ParseSecret([]byte(secretText(string(raw))))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestSigningKey_RFCVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, err := HMACSigningKey("test-shared-secret", Secret(raw))
+	shared, err := HMACSigningKey("test-shared-secret", must(ParseSecret([]byte(secretText(string(raw))))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package signature
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,8 +15,17 @@ var noon = time.Unix(1_700_000_000, 0)
 
 func at(t time.Time) func() time.Time { return func() time.Time { return t } }
 
-// markedSecret is easy to find in printed text.
-const markedSecret = Secret("MARKED-SECRET-MARKED-SECRET-MARK")
+// markedText is easy to find in printed text. markedSecret has it as its key.
+const markedText = "MARKED-SECRET-MARKED-SECRET-MARK"
+
+var markedSecret = must(ParseSecret([]byte(secretText(markedText))))
+
+// secretText returns the content of the file of a key, valid or not.
+func secretText(key string) string {
+	return secretPrefix + base64.StdEncoding.EncodeToString([]byte(key))
+}
+
+const secretPrefix = "userinfo-signature-key-1:"
 
 func must[T any](v T, err error) T {
 	if err != nil {

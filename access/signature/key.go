@@ -1,17 +1,18 @@
 package signature
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+
+	"userinfo/internal/keyfile"
 )
 
 // Algorithm is a name in the HTTP Signature Algorithms registry of IANA.
@@ -23,11 +24,8 @@ const (
 	Ed25519    Algorithm = "ed25519"
 )
 
-// redacted is what a secret prints as.
-const redacted = "[redacted]"
-
-// secretPrefix is the beginning of a secret's file. The 1 is the version of the format.
-const secretPrefix = "userinfo-signature-key-1:"
+// signatureKind is the kind of a Secret's file; see package keyfile for the format.
+const signatureKind keyfile.Kind = "signature"
 
 // Sizes of a Secret in bytes. A new Secret has the smallest size, because a longer key is not stronger (RFC 2104, section 3).
 const (
@@ -35,38 +33,20 @@ const (
 	maxSecretBytes = 128
 )
 
-// Secret is the shared key of client and service for hmac-sha256: 32 to 128 random bytes. It prints as [redacted] with every fmt
-// verb, in slog and in JSON. string(secret) reveals it.
-type Secret string
+type secret = keyfile.Secret
 
-func (Secret) String() string               { return redacted }
-func (Secret) GoString() string             { return redacted }
-func (Secret) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
-func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// Secret is the shared key of client and service for hmac-sha256: 32 to 128 random bytes. The zero Secret is no key. It prints as
+// [redacted] with every fmt verb, in slog and in JSON.
+type Secret struct{ secret }
 
 // NewSecret returns a new secret. random must be cryptographically secure.
 func NewSecret(random io.Reader) (Secret, error) {
-	var b [minSecretBytes]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return "", fmt.Errorf("reading randomness for a secret: %w", err)
-	}
-	return Secret(b[:]), nil
+	s, err := keyfile.NewSecret(random)
+	return Secret{s}, err
 }
 
 // Text returns the contents of the secret's file. It reveals the secret.
-func (s Secret) Text() string { return secretPrefix + base64.StdEncoding.EncodeToString([]byte(s)) }
-
-// check decides whether s may be used. It fails closed: a secret that is too short, too long or all zeros is an error.
-func (s Secret) check() error {
-	switch {
-	case len(s) < minSecretBytes || len(s) > maxSecretBytes:
-		return fmt.Errorf("the secret has %[3]d bytes; it must have %[1]d to %[2]d. Make one with `userinfo key new signature`", minSecretBytes, maxSecretBytes, len(s))
-	case strings.Trim(string(s), "\x00") == "":
-		return errZeroKey
-	}
-	return nil
-}
+func (s Secret) Text() string { return signatureKind.Text(s.secret) }
 
 // errZeroKey is the error for a key that was probably never set.
 var errZeroKey = errors.New("the key contains only zeros; make a new key")
@@ -74,17 +54,8 @@ var errZeroKey = errors.New("the key contains only zeros; make a new key")
 // ParseSecret parses the contents of a secret's file: its Text and an optional newline. It fails closed: anything but exactly one
 // secret is an error. Errors contain nothing of the text.
 func ParseSecret(text []byte) (Secret, error) {
-	line := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
-	encoded, ok := strings.CutPrefix(line, secretPrefix)
-	decoded, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if !ok || err != nil || strings.ContainsAny(encoded, "\r\n") { // the decoder skips newlines
-		return "", errors.New("the file does not contain exactly one secret, as `userinfo key new signature` prints it")
-	}
-	s := Secret(decoded)
-	if err := s.check(); err != nil {
-		return "", err
-	}
-	return s, nil
+	s, err := signatureKind.ParseSize(text, minSecretBytes, maxSecretBytes)
+	return Secret{s}, err
 }
 
 // Key verifies signatures. It prints as its id and algorithm. The zero Key verifies nothing.
@@ -96,8 +67,11 @@ type Key struct {
 
 // HMACKey returns a key for hmac-sha256. The id has 1 to MaxIDBytes printable ASCII characters.
 func HMACKey(id string, s Secret) (Key, error) {
-	if err := errors.Join(checkID(id), s.check()); err != nil {
+	if err := checkID(id); err != nil {
 		return Key{}, err
+	}
+	if s == (Secret{}) {
+		return Key{}, errZeroKey
 	}
 	return Key{id: id, secret: s}, nil
 }
@@ -119,7 +93,7 @@ func Ed25519Key(id string, public ed25519.PublicKey) (Key, error) {
 // ParseKey parses the file of a Key: a Secret's file, or an Ed25519 public key as `openssl pkey -pubout` writes it (PEM, RFC 8410).
 // Errors contain nothing of the text.
 func ParseKey(id string, text []byte) (Key, error) {
-	if !strings.HasPrefix(string(text), "-----BEGIN ") {
+	if !bytes.HasPrefix(text, []byte("-----BEGIN ")) {
 		s, err := ParseSecret(text)
 		if err != nil {
 			return Key{}, err
@@ -143,7 +117,7 @@ func (k Key) Equal(other Key) bool { return k.id == other.id && k.SameMaterial(o
 
 // SameMaterial reports whether k and other verify the same signatures, except for their ids.
 func (k Key) SameMaterial(other Key) bool {
-	return hmac.Equal([]byte(k.secret), []byte(other.secret)) && k.public.Equal(other.public)
+	return k.secret == other.secret && k.public.Equal(other.public)
 }
 
 // ID returns the key's id, which is the keyid parameter of its signatures. It is not secret.
@@ -152,7 +126,7 @@ func (k Key) ID() string { return k.id }
 // Algorithm returns the key's algorithm. It is empty for the zero Key.
 func (k Key) Algorithm() Algorithm {
 	switch {
-	case k.secret != "":
+	case k.secret != (Secret{}):
 		return HMACSHA256
 	case k.public != nil:
 		return Ed25519
@@ -182,7 +156,7 @@ func (k Key) verify(base string, signature []byte) bool {
 
 // mac returns the HMAC-SHA256 of base.
 func (s Secret) mac(base string) []byte {
-	h := hmac.New(sha256.New, []byte(s))
+	h := s.MAC()
 	_, _ = io.WriteString(h, base)
 	return h.Sum(nil)
 }
@@ -214,7 +188,7 @@ func Ed25519SigningKey(id string, private ed25519.PrivateKey) (SigningKey, error
 // ParseSigningKey parses the file of a SigningKey: a Secret's file, or an Ed25519 private key as
 // `openssl genpkey -algorithm ed25519` writes it (PEM, PKCS #8). Errors contain nothing of the text.
 func ParseSigningKey(id string, text []byte) (SigningKey, error) {
-	if !strings.HasPrefix(string(text), "-----BEGIN ") {
+	if !bytes.HasPrefix(text, []byte("-----BEGIN ")) {
 		s, err := ParseSecret(text)
 		if err != nil {
 			return SigningKey{}, err
@@ -225,6 +199,7 @@ func ParseSigningKey(id string, text []byte) (SigningKey, error) {
 	if err != nil {
 		return SigningKey{}, err
 	}
+	defer clear(der)
 	k, err := x509.ParsePKCS8PrivateKey(der)
 	private, ok := k.(ed25519.PrivateKey)
 	if err != nil || !ok {
@@ -236,7 +211,7 @@ func ParseSigningKey(id string, text []byte) (SigningKey, error) {
 // sign returns the signature of base.
 func (k SigningKey) sign(base string) ([]byte, error) {
 	switch {
-	case k.secret != "":
+	case k.secret != (Secret{}):
 		return k.secret.mac(base), nil
 	case k.private != nil:
 		return ed25519.Sign(k.private, []byte(base)), nil
@@ -247,7 +222,7 @@ func (k SigningKey) sign(base string) ([]byte, error) {
 // onePEM returns the content of the PEM block in text. The block must be of this kind, and only newlines may follow.
 func onePEM(text []byte, kind string) ([]byte, error) {
 	block, rest := pem.Decode(text)
-	if block == nil || block.Type != kind || strings.TrimRight(string(rest), "\r\n") != "" {
+	if block == nil || block.Type != kind || len(bytes.TrimRight(rest, "\r\n")) > 0 {
 		return nil, fmt.Errorf("the file does not contain exactly one PEM block of type %s", kind)
 	}
 	return block.Bytes, nil

@@ -36,7 +36,7 @@ func TestKey_PrintsWithoutSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range append(said, string(inJSON)) {
-		for _, hidden := range [][]byte{[]byte(markedSecret)[:13], seed[:11]} {
+		for _, hidden := range [][]byte{[]byte(markedText)[:13], seed[:11]} {
 			for _, form := range []string{string(hidden), fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), strings.Trim(fmt.Sprint(hidden), "[]"), encode(hidden)[:10]} {
 				if strings.Contains(s, form) {
 					t.Errorf("a key is printed: %s", s)
@@ -52,7 +52,7 @@ func TestKey_PrintsWithoutSecret(t *testing.T) {
 func TestParseKey_AcceptsExactlyOneKey(t *testing.T) {
 	good := markedSecret.Text()
 	for name, text := range map[string]string{
-		"a secret": good, "with a newline": good + "\n", "with a carriage return and newline": good + "\r\n", "of 128 bytes": Secret(strings.Repeat("k", 128)).Text(),
+		"a secret": good, "with a newline": good + "\n", "with a carriage return and newline": good + "\r\n", "of 128 bytes": secretText(strings.Repeat("k", 128)),
 	} {
 		verifying, err := ParseKey("k", []byte(text))
 		signing, err2 := ParseSigningKey("k", []byte(text))
@@ -72,8 +72,8 @@ func TestParseKey_AcceptsExactlyOneKey(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty": "", "the prefix alone": secretPrefix, "no prefix": encoded, "another format": strings.Replace(good, "-1:", "-2:", 1),
 		"a seal key": strings.Replace(good, "signature", "seal", 1), "two": good + "\n" + good, "two newlines": good + "\n\n", "a newline inside": good[:40] + "\n" + good[40:],
-		"a space before": " " + good, "a space after": good + " ", "31 bytes": Secret(strings.Repeat("k", 31)).Text(), "129 bytes": Secret(strings.Repeat("k", 129)).Text(),
-		"zeros": Secret(make([]byte, 32)).Text(), "without padding": strings.TrimRight(good, "="), "an RSA key": rfcRSAPSS, "PEM cut off": rfcEd25519[:60],
+		"a space before": " " + good, "a space after": good + " ", "31 bytes": secretText(strings.Repeat("k", 31)), "129 bytes": secretText(strings.Repeat("k", 129)),
+		"zeros": secretText(string(make([]byte, 32))), "without padding": strings.TrimRight(good, "="), "an RSA key": rfcRSAPSS, "PEM cut off": rfcEd25519[:60],
 		"two in PEM": rfcEd25519 + rfcEd25519, "PEM and more": rfcEd25519 + "x", "a certificate": strings.ReplaceAll(rfcEd25519, "PUBLIC KEY", "CERTIFICATE"),
 		"PEM with invalid DER": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "a public key of zeros": zeroPublic,
 		"private key PEM with invalid DER": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
@@ -106,8 +106,7 @@ func TestKey_FailsClosed(t *testing.T) {
 		"a long id":                   func() (Key, error) { return HMACKey(long+"k", markedSecret) },
 		"an id beyond ASCII":          func() (Key, error) { return HMACKey("ä", markedSecret) },
 		"an id with a newline":        func() (Key, error) { return HMACKey("a\n", markedSecret) },
-		"a short secret":              func() (Key, error) { return HMACKey("k", markedSecret[:31]) },
-		"no secret":                   func() (Key, error) { return HMACKey("k", "") },
+		"no secret":                   func() (Key, error) { return HMACKey("k", Secret{}) },
 		"no public key":               func() (Key, error) { return Ed25519Key("k", nil) },
 		"a short public key":          func() (Key, error) { return Ed25519Key("k", make31()) },
 		"a public key without an id":  func() (Key, error) { return Ed25519Key("", edKey.public) },
@@ -127,7 +126,7 @@ func TestKey_FailsClosed(t *testing.T) {
 	if _, err := NewSecret(strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a secret from 5 random bytes: %v", err)
 	}
-	if s, err := NewSecret(strings.NewReader(string(markedSecret))); err != nil || s != markedSecret {
+	if s, err := NewSecret(strings.NewReader(markedText)); err != nil || s != markedSecret {
 		t.Errorf("NewSecret: %v", err)
 	}
 }
@@ -144,7 +143,7 @@ func FuzzParseKey(f *testing.F) {
 		if (err == nil) != (k.Algorithm() != "") {
 			t.Fatalf("%v %v", k, err)
 		}
-		if k.secret != "" && k.secret.Text() != strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r") {
+		if k.secret != (Secret{}) && k.secret.Text() != strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r") {
 			t.Fatal("Text returns another text")
 		}
 		s, err := ParseSigningKey("k", text)

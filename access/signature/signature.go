@@ -96,6 +96,9 @@ type Request struct {
 	HasBody bool
 }
 
+// redacted is what a Request prints as.
+const redacted = "[redacted]"
+
 // Format prints [redacted], whatever the verb. Without Format, fmt would print the path and the Authorization header.
 func (Request) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 

@@ -334,7 +334,7 @@ func TestVerifier_RejectsAnyChange(t *testing.T) {
 }
 
 func TestVerifier_RejectsWrongKey(t *testing.T) {
-	other := must(HMACKey("wiki-1", Secret(strings.Repeat("o", 32))))
+	other := must(HMACKey("wiki-1", must(ParseSecret([]byte(secretText(strings.Repeat("o", 32)))))))
 	renamed := must(HMACKey("wiki-3", markedSecret))
 	for name, k := range map[string]Key{
 		"another secret": other, "the zero Key": {}, "the correct secret with another id": renamed, "a key with an id only": {id: "wiki-1"},

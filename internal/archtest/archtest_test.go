@@ -43,7 +43,7 @@ var allowedImports = map[string][]string{
 
 	"access":            {"internal/field", "internal/keyfile"},
 	"access/accesstest": {"access"},
-	"access/signature":  nil,
+	"access/signature":  {"internal/keyfile"},
 	"access/forwarded":  nil,
 
 	"tlsconf":          {"internal/keyfile"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -70,26 +71,29 @@ func (c Cassandra) validate() error {
 	return errors.Join(errs...)
 }
 
-// Credentials reads the user and the password. It fails closed: an empty user or password is an error. Its errors do not
-// contain the name of the password file, because somebody may have written the password itself there.
-func (c Cassandra) Credentials() (username, password string, err error) {
+// Credentials reads the user and the password, which the caller should overwrite after use. It fails closed: an empty user or
+// password is an error. Its errors do not contain the name of the password file, because somebody may have written the
+// password itself there.
+func (c Cassandra) Credentials() (username string, password []byte, err error) {
 	username = c.Username
 	if c.UsernameFile != "" {
-		if username, err = readLine("cassandra.username_file", c.UsernameFile); err != nil {
-			return "", "", err
+		line, err := readLine("cassandra.username_file", c.UsernameFile)
+		if err != nil {
+			return "", nil, err
 		}
+		username = string(line)
 	}
 	password, err = readLine("cassandra.password_file", c.PasswordFile)
 	return username, password, err
 }
 
 // readLine returns the text in a secret file without the line end. path is the setting, name the file.
-func readLine(path, name string) (string, error) {
-	return readKey(path, name, keyfile.Read, func(text []byte) (string, error) {
-		line := strings.TrimRight(string(text), "\r\n")
-		if line == "" {
-			return "", fmt.Errorf("the file is empty; put the %s into it", strings.TrimSuffix(strings.TrimPrefix(path, "cassandra."), "_file"))
+func readLine(path, name string) ([]byte, error) {
+	return readKey(path, name, keyfile.Read, func(text []byte) ([]byte, error) {
+		line := bytes.TrimRight(text, "\r\n")
+		if len(line) == 0 {
+			return nil, fmt.Errorf("the file is empty; put the %s into it", strings.TrimSuffix(strings.TrimPrefix(path, "cassandra."), "_file"))
 		}
-		return line, nil
+		return bytes.Clone(line), nil
 	})
 }

@@ -33,7 +33,7 @@ func TestCassandra_CredentialsAreReadAnew(t *testing.T) {
 	c := Cassandra{Username: "user", PasswordFile: write("password", "first\n")}
 	want := func(username, password string) {
 		t.Helper()
-		if u, p, err := c.Credentials(); u != username || p != password || err != nil {
+		if u, p, err := c.Credentials(); u != username || string(p) != password || err != nil {
 			t.Errorf("got user %q, password %q and error %v, want %q and %q", u, p, err, username, password)
 		}
 	}
@@ -44,7 +44,7 @@ func TestCassandra_CredentialsAreReadAnew(t *testing.T) {
 	want("other", "second")
 	for _, name := range []string{"user", "password"} {
 		write(name, "\n")
-		if _, p, err := c.Credentials(); err == nil || p != "" || !strings.Contains(err.Error(), "cassandra."+strings.Replace(name, "user", "username", 1)+"_file: the file is empty") {
+		if _, p, err := c.Credentials(); err == nil || p != nil || !strings.Contains(err.Error(), "cassandra."+strings.Replace(name, "user", "username", 1)+"_file: the file is empty") {
 			t.Errorf("with an empty %s file: password %q and error %v", name, p, err)
 		}
 		write(name, "text")

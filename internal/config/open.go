@@ -36,7 +36,8 @@ func (f *File) Open(now func() time.Time) (*Opened, error) {
 	if len(f.Cassandra.Hosts) > 0 {
 		o.parts.cassandra, err = tlsconf.LoadClient(f.Cassandra.TLS, now)
 		add(fieldErrors("cassandra.tls", err))
-		_, _, err = f.Cassandra.Credentials()
+		_, password, err := f.Cassandra.Credentials()
+		clear(password)
 		add(err)
 	}
 	if f.Seal.isSet() {
@@ -114,6 +115,16 @@ func openSealKeys(s Seal, former *seal.Keys) (*seal.Keys, error) {
 		return nil, &field.Error{Path: "seal", Err: err}
 	}
 	return all, nil
+}
+
+// signatureKeyFiles returns the names of the files of all signature keys.
+func signatureKeyFiles(clients []access.Client) (names []string) {
+	for _, c := range clients {
+		for _, k := range c.SignatureKeys {
+			names = append(names, k.File)
+		}
+	}
+	return names
 }
 
 // readSignatureKeys returns the signature keys of all clients by key id. It fails closed: two clients must not have the same

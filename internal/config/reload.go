@@ -18,7 +18,7 @@ import (
 	"userinfo/tlsconf"
 )
 
-// ReloadInterval is the time between two comparisons of the files with what is in force.
+// ReloadInterval is the time between two looks at the files.
 const ReloadInterval = 2 * time.Second
 
 // Options are what a Reloader needs. All fields are required.
@@ -47,6 +47,7 @@ type Reloader struct {
 	seen    []byte // the text at the last look, if it was not in force
 	parts   parts
 	logged  map[string]string // last logged failure by part
+	watch   *keyfile.Watch
 
 	failed   *prometheus.GaugeVec
 	reloads  *prometheus.CounterVec
@@ -61,6 +62,7 @@ func NewReloader(o *Opened, options Options) *Reloader {
 		inForce: o.Text,
 		parts:   o.parts,
 		logged:  make(map[string]string),
+		watch:   keyfile.NewWatch(options.Now),
 		failed: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "userinfo_reload_failed",
 			Help: "1 while changed files of this part cannot be used, and the old ones are still in force."}, []string{"part"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "userinfo_reloads_total",
@@ -94,13 +96,16 @@ func (r *Reloader) Run(ctx context.Context, force <-chan os.Signal) {
 	}
 }
 
-// Reload compares every file with what is in force and puts changes into force. Without force, a changed configuration file
-// is used only when its text was the same at two successive calls, because it may be half written. Reload must not be
-// called concurrently.
+// Reload compares the files with what is in force and puts changes into force. Without force, it reads only the parts with a
+// file that may have changed, and the parts that failed before. A changed configuration file is then used only when its text
+// was the same at two successive calls, because it may be half written. Reload must not be called concurrently.
 func (r *Reloader) Reload(force bool) {
 	next := r.parts
 	var changed []string
-	load := func(part string, reload func(*parts) (bool, error)) {
+	load := func(part string, files []string, reload func(*parts) (bool, error)) {
+		if mayHaveChanged := r.watch.Changed(files...); !mayHaveChanged && !force && r.logged[part] == "" {
+			return
+		}
 		before := next
 		isChanged, err := reload(&next)
 		if err != nil {
@@ -111,19 +116,19 @@ func (r *Reloader) Reload(force bool) {
 			changed = append(changed, part)
 		}
 	}
-	load("tls", r.reloadServer)
+	load("tls", next.server.Files(), r.reloadServer)
 	if next.cassandra != nil {
-		load("cassandra_tls", r.reloadCassandra)
+		load("cassandra_tls", next.cassandra.Files(), r.reloadCassandra)
 	}
-	if r.file.Audit.KeyFile != "" {
-		load("audit", r.reloadAuditKey)
+	if file := r.file.Audit.KeyFile; file != "" {
+		load("audit", []string{file}, r.reloadAuditKey)
 	}
 	if r.file.Name != "" {
-		load("clients", func(p *parts) (bool, error) { return r.reloadClients(p, force) })
+		load("clients", []string{r.file.Name}, func(p *parts) (bool, error) { return r.reloadClients(p, force) })
 	}
-	load("signature_keys", reloadSignatureKeys)
+	load("signature_keys", signatureKeyFiles(next.clients.config.Clients), reloadSignatureKeys)
 	if next.sealKeys != nil {
-		load("seal", reloadSealKeys)
+		load("seal", next.clients.config.Seal.files(), reloadSealKeys)
 	}
 	r.replace(next, changed)
 	r.measureExpiry()
@@ -207,6 +212,7 @@ func (r *Reloader) reloadClients(p *parts, force bool) (changed bool, err error)
 	stable := force || bytes.Equal(text, r.seen)
 	r.seen = text
 	if !stable {
+		r.watch.Forget(r.file.Name)
 		return false, nil
 	}
 	f, err := Parse(r.file.Name, text)

@@ -3,10 +3,13 @@ package config
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,9 +18,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/sys/unix"
 
 	"userinfo/access"
 	"userinfo/internal/devca"
+	"userinfo/internal/keyfile"
 )
 
 // Tokens of the only client: in the configuration at the start, and in the one that replaces it.
@@ -295,4 +300,98 @@ func TestReloader_Current_NeverMixesTwoReloads(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// opened returns the names of the files in dir that were opened since the last call.
+func opened(t *testing.T, inotify int) (names []string) {
+	t.Helper()
+	events := make([]byte, 64<<10)
+	n, err := unix.Read(inotify, events)
+	if errors.Is(err, unix.EAGAIN) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rest := events[:n]; len(rest) > 0; {
+		size := binary.NativeEndian.Uint32(rest[12:])
+		name := string(bytes.TrimRight(rest[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+size], "\x00"))
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		rest = rest[unix.SizeofInotifyEvent+size:]
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestReloader_ReadsOnlyWhatMayHaveChanged(t *testing.T) {
+	r := newTestReloader(t)
+	now := time.Now()
+	r.watch = keyfile.NewWatch(func() time.Time { return now })
+	tick := func() { r.tick(false); now = now.Add(ReloadInterval) }
+	inotify, err := unix.InotifyInit1(unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inotify)
+	if _, err := unix.InotifyAddWatch(inotify, r.dir, unix.IN_OPEN); err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"ca.crt", "index.key", "seal.key", "server.crt", "server.key", "userinfo.yaml"}
+	for range 2 {
+		tick()
+		if got := opened(t, inotify); !slices.Equal(got, all) {
+			t.Errorf("at first, opened %v; want %v", got, all)
+		}
+	}
+	for range 10 {
+		tick()
+	}
+	if got := opened(t, inotify); got != nil {
+		t.Errorf("opened %v, but nothing has changed", got)
+	}
+	r.Reload(true)
+	if got := opened(t, inotify); !slices.Equal(got, all) {
+		t.Errorf("SIGHUP: opened %v; want %v", got, all)
+	}
+	r.write("next", newSealKey(t))
+	if err := os.Rename(filepath.Join(r.dir, "next"), filepath.Join(r.dir, "seal.key")); err != nil {
+		t.Fatal(err)
+	}
+	opened(t, inotify)
+	r.tick(true)
+	if got := opened(t, inotify); !slices.Equal(got, []string{"index.key", "seal.key"}) {
+		t.Errorf("after a seal key was replaced, opened %v", got)
+	}
+}
+
+// TestReloader_TriesFailedPartAgain has a certificate that is not valid yet: it can become valid although its file stays the same.
+func TestReloader_TriesFailedPartAgain(t *testing.T) {
+	r := newTestReloader(t)
+	now := time.Now()
+	r.watch = keyfile.NewWatch(func() time.Time { return now })
+	r.options.Now = func() time.Time { return now }
+	ca, err := devca.New("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := devca.Loopback()
+	leaf.NotBefore = now.Add(time.Hour)
+	if _, _, err := ca.Write(r.dir, "server", leaf); err != nil {
+		t.Fatal(err)
+	}
+	before := r.Current().Server
+	for range 5 {
+		r.Reload(false)
+		now = now.Add(ReloadInterval)
+		if testutil.ToFloat64(r.failed.WithLabelValues("tls")) != 1 || r.Current().Server != before {
+			t.Fatal("a certificate that is not valid yet is in force")
+		}
+	}
+	now = now.Add(time.Hour)
+	r.Reload(false)
+	if testutil.ToFloat64(r.failed.WithLabelValues("tls")) != 0 || r.Current().Server == before {
+		t.Errorf("the certificate is not in force: %v", r.logged)
+	}
 }

@@ -21,6 +21,9 @@ type Seal struct {
 
 func (s Seal) isSet() bool { return s.IndexKey != "" || s.Keys != nil }
 
+// files returns the names of all key files.
+func (s Seal) files() []string { return append([]string{s.IndexKey}, s.Keys...) }
+
 // validateSeal checks that keys are given if and only if a collection is sealed. It fails closed: a collection of layout
 // userinfo without keys is an error.
 func (c *Config) validateSeal() error {

@@ -1,16 +1,20 @@
-// Package keyfile reads files that hold one secret, such as a key or a password. It defines who may have access to such a
-// file, and the format of the service's own keys.
+// Package keyfile reads files that hold one secret, such as a key or a password, and keeps keys in memory. It defines who may
+// have access to such a file, and the format of the service's own keys.
 //
 // Invariants:
 //
 //  1. A secret file is rejected if anybody except the service and root can read or write it, whatever it contains. See
 //     permissions.check for the rule.
 //  2. The rule is checked on the opened file, after all symbolic links, so that the file cannot be replaced after the check.
-//  3. No error about a secret contains any of its content, or the name of its file, because somebody may have written the
+//  3. A Secret has one copy in memory, which is locked where the kernel allows it and erased when nothing refers to it. Text
+//     that was read from a secret file is erased after it was parsed.
+//  4. No error about a secret contains any of its content, or the name of its file, because somebody may have written the
 //     secret itself where the name should be.
 //
 // The package does not defend against the file's owner or root, nor against somebody who can write to the directory of the
-// file and puts another file in its place.
+// file and puts another file in its place. It does not defend against somebody who can read the memory of the process, and not
+// against the copies that Go's packages make: crypto/tls keeps private keys, and crypto/hmac the state from which it
+// computes, in memory that is not locked.
 package keyfile
 
 import (
@@ -26,8 +30,8 @@ import (
 // MaxBytes is the largest size of a file that holds a secret, in bytes.
 const MaxBytes = 64 << 10
 
-// Read parses the file of a secret. It fails closed: it rejects a file that is not a regular file, that is larger than
-// MaxBytes, or that others can read or write.
+// Read parses the file of a secret. parse must not keep its argument, which Read overwrites afterwards. Read fails closed: it
+// rejects a file that is not a regular file, that is larger than MaxBytes, or that others can read or write.
 func Read[K any](name string, parse func([]byte) (K, error)) (K, error) {
 	return read(name, false, parse)
 }
@@ -49,8 +53,12 @@ func read[K any](name string, public bool, parse func([]byte) (K, error)) (K, er
 	if err != nil {
 		return none, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
-	if err != nil {
+	// One buffer for any size: a buffer that grows leaves copies of the secret.
+	text := make([]byte, MaxBytes+1)
+	n, err := io.ReadFull(f, text)
+	text = text[:n]
+	defer clear(text)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return none, fmt.Errorf("cannot be read: %w", WithoutName(err))
 	}
 	check := p.check

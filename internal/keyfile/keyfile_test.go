@@ -76,6 +76,24 @@ func TestRead_DoesNotWaitForNamedPipe(t *testing.T) {
 	}
 }
 
+func TestRead_ErasesTextAfterParsing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("planted-key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, failure := range []error{nil, errors.New("not a key")} {
+		text, err := keyfile.Read(file, func(text []byte) ([]byte, error) {
+			if string(text) != "planted-key" {
+				t.Errorf("read %q", text)
+			}
+			return text, failure // against the rule, to see what is left
+		})
+		if err != failure || string(text) != strings.Repeat("\x00", len("planted-key")) {
+			t.Errorf("%q, %v", text, err)
+		}
+	}
+}
+
 func TestRead_RejectsMoreThanMaxBytes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "large")
 	for size, good := range map[int]bool{0: true, keyfile.MaxBytes: true, keyfile.MaxBytes + 1: false, 1 << 20: false} {

@@ -2,6 +2,10 @@ package keyfile_test
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -78,7 +82,8 @@ func TestKind_ParseRejectsEverythingElse(t *testing.T) {
 		"another version":      strings.Replace(text, "-1:", "-2:", 1),
 		"base64 alone":         encoded,
 		"too short":            text[:len(text)-8] + "=",
-		"zeros":                kind.Text(keyfile.Secret{}),
+		"zeros":                "userinfo-test-key-1:" + base64.StdEncoding.EncodeToString(make([]byte, 32)),
+		"the text of no key":   kind.Text(keyfile.Secret{}),
 		"trailing bits":        text[:len(text)-2] + "F=",
 		"a key that is longer": text[:len(text)-1] + "AAAA",
 	} {
@@ -87,6 +92,38 @@ func TestKind_ParseRejectsEverythingElse(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		} else if strings.Contains(err.Error(), encoded[:8]) {
 			t.Errorf("%s: the error quotes the key: %v", name, err)
+		}
+	}
+}
+
+// TestSecret_DerivesLikeStandardLibrary compares with packages crypto/hmac and crypto/hkdf, for messages shorter and longer than
+// a block.
+func TestSecret_DerivesLikeStandardLibrary(t *testing.T) {
+	for _, size := range []int{32, 64, 65, 128} {
+		key := bytes.Repeat([]byte{byte(size)}, size)
+		s, err := kind.ParseSize([]byte("userinfo-test-key-1:"+base64.StdEncoding.EncodeToString(key)), 32, 128)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{0, 1, 55, 64, 300} {
+			message := bytes.Repeat([]byte{'m'}, n)
+			want := hmac.New(sha256.New, key)
+			want.Write(message)
+			for range 2 { // the first use must not change what later uses get
+				got := s.MAC()
+				got.Write(message)
+				if !hmac.Equal(got.Sum(nil), want.Sum(nil)) {
+					t.Errorf("key of %d bytes, message of %d: another HMAC", size, n)
+				}
+			}
+			expanded, err := hkdf.Key(sha256.New, key, nil, string(message), 32)
+			if got := s.Extract().Expand(message); err != nil || !bytes.Equal(got[:], expanded) {
+				t.Errorf("key of %d bytes, info of %d: HKDF is %x, want %x (%v)", size, n, got, expanded, err)
+			}
+		}
+		id := s.ID()
+		if sum := sha256.Sum256(append([]byte("userinfo key id"), key...)); !bytes.Equal(id[:], sum[:4]) {
+			t.Errorf("id %x", id)
 		}
 	}
 }

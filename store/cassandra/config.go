@@ -29,9 +29,9 @@ type Config struct {
 	// LocalDatacentre is the datacentre's name in Cassandra. Nodes of other datacentres are never asked.
 	LocalDatacentre string
 	// Credentials returns the user and the password for a new connection, so that both can change while the service runs.
-	// Credentials is called only if the node asks for a password. Its error makes the connection attempt fail, and must not
-	// contain the password. nil: no password is configured.
-	Credentials func() (username, password string, err error)
+	// Credentials is called only if the node asks for a password, and the password is overwritten after use. Its error makes the
+	// connection attempt fail, and must not contain the password. nil: no password is configured.
+	Credentials func() (username string, password []byte, err error)
 	// TLS returns the settings for the next connection, so that they can change while the service runs. If ServerName
 	// is empty, the certificate of a node must be valid for the node's IP address, unless VerifyConnection verifies it.
 	TLS func() *tls.Config

@@ -210,7 +210,7 @@ func startCluster(t *testing.T, ctx context.Context, options testcluster.Options
 	})
 	return cluster, cassandra.Config{
 		Hosts: cluster.Hosts("dc1"), Port: testcluster.Port, Keyspace: "contract", LocalDatacentre: "dc1",
-		Credentials: func() (string, string, error) { return testcluster.Username, cluster.Password(), nil },
+		Credentials: func() (string, []byte, error) { return testcluster.Username, []byte(cluster.Password()), nil },
 		TLS:         func() *tls.Config { return &tls.Config{RootCAs: cluster.CAPool(), MinVersion: tls.VersionTLS13} },
 		Timeout:     10 * time.Second,
 	}

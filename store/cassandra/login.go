@@ -1,6 +1,7 @@
 package cassandra
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ var errCredentials = errors.New("the user and password for Cassandra cannot be r
 // login answers every authenticator with user and password (SASL PLAIN), whatever the authenticator's name is. It returns an
 // error for authenticators that are known to need something else. It is safe for concurrent use.
 type login struct {
-	credentials    func() (username, password string, err error)
+	credentials    func() (username string, password []byte, err error)
 	hasCertificate func() bool
 	refused        prometheus.Counter
 	log            *slog.Logger
@@ -151,7 +152,7 @@ type plainAuthenticator struct {
 	login   *login
 	address string
 	class   string // the node's authenticator; empty before the node has named it
-	done    bool   // the node has been answered with the password
+	answer  []byte // the password, if the node has been answered with it
 }
 
 var _ gocql.Authenticator = plainAuthenticator{}
@@ -171,16 +172,20 @@ func (c plainAuthenticator) Challenge(request []byte) ([]byte, gocql.Authenticat
 			return []byte(mechanism), c, nil
 		}
 	}
-	if c.done || !first && string(request) != mechanism+"-START" {
+	if c.answer != nil || !first && string(request) != mechanism+"-START" {
 		return nil, nil, fmt.Errorf("%w: node %s has authenticator %s, which asks for more than a password", ErrCannotLogIn, c.address, c.class)
 	}
-	c.done = true
-	response, err := c.password()
-	return response, c, err
+	var err error
+	c.answer, err = c.password()
+	return c.answer, c, err
 }
 
-// Success implements gocql.Authenticator.
-func (plainAuthenticator) Success([]byte) error { return nil }
+// Success implements gocql.Authenticator. It overwrites the password that was sent. The driver's own copy stays in its buffer for
+// frames until that is used again.
+func (c plainAuthenticator) Success([]byte) error {
+	clear(c.answer)
+	return nil
+}
 
 // password reads user and password, and returns them in the form of SASL PLAIN. It fails closed: nothing is sent if one of
 // them is empty, or contains the byte that separates them.
@@ -189,14 +194,17 @@ func (c plainAuthenticator) password() ([]byte, error) {
 		return nil, fmt.Errorf("%w: node %s asks for a password (%s), but none is configured: set cassandra.username and cassandra.password_file", ErrCannotLogIn, c.address, c.class)
 	}
 	username, password, err := c.login.credentials()
+	defer clear(password)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errCredentials, err)
 	}
-	if username == "" || password == "" || strings.Contains(username+password, "\x00") {
+	if username == "" || len(password) == 0 || strings.Contains(username, "\x00") || bytes.IndexByte(password, 0) >= 0 {
 		return nil, fmt.Errorf("%w: one of them is empty or contains a zero byte", errCredentials)
 	}
-	c.login.setSent(c.address, sha256.Sum256([]byte(username+"\x00"+password)))
-	return []byte("\x00" + username + "\x00" + password), nil
+	response := make([]byte, 0, 2+len(username)+len(password)) // a buffer that grows leaves copies of the password
+	response = append(append(append(append(response, 0), username...), 0), password...)
+	c.login.setSent(c.address, sha256.Sum256(response[1:]))
+	return response, nil
 }
 
 // check returns an error if it is known that the service cannot log in to an authenticator.

@@ -38,9 +38,9 @@ func TestLogin_FollowsChangedPassword(t *testing.T) {
 	if _, err := admin.Query(ctx, "CREATE ROLE rotating WITH PASSWORD = 'first' AND LOGIN = true"); err != nil {
 		t.Fatal(err)
 	}
-	config.Credentials = func() (string, string, error) {
+	config.Credentials = func() (string, []byte, error) {
 		password, err := os.ReadFile(file)
-		return "rotating", string(password), err
+		return "rotating", password, err
 	}
 	var log lockedBuffer
 	registry := prometheus.NewRegistry()

@@ -27,9 +27,9 @@ const (
 // withPassword returns the settings of a session that logs in as user.
 func (s *stub) withPassword(password func() (string, error)) Config {
 	c := s.config()
-	c.Credentials = func() (string, string, error) {
+	c.Credentials = func() (string, []byte, error) {
 		p, err := password()
-		return "user", p, err
+		return "user", []byte(p), err
 	}
 	return c
 }
@@ -88,14 +88,14 @@ func TestLogin_FailsClosed(t *testing.T) {
 	s := newStub(t)
 	s.set(func(s *stubState) { s.authenticator, s.password = passwordAuthenticator, "" })
 	for name, c := range map[string]struct {
-		credentials func() (string, string, error)
+		credentials func() (string, []byte, error)
 		want        error
 	}{
 		"none configured": {nil, ErrCannotLogIn},
-		"unreadable":      {func() (string, string, error) { return "user", "right", errors.New("no such file") }, errCredentials},
-		"no user":         {func() (string, string, error) { return "", "right", nil }, errCredentials},
-		"no password":     {func() (string, string, error) { return "user", "", nil }, errCredentials},
-		"a zero byte":     {func() (string, string, error) { return "user\x00", "right", nil }, errCredentials},
+		"unreadable":      {func() (string, []byte, error) { return "user", []byte("right"), errors.New("no such file") }, errCredentials},
+		"no user":         {func() (string, []byte, error) { return "", []byte("right"), nil }, errCredentials},
+		"no password":     {func() (string, []byte, error) { return "user", nil, nil }, errCredentials},
+		"a zero byte":     {func() (string, []byte, error) { return "user\x00", []byte("right"), nil }, errCredentials},
 	} {
 		config := s.config()
 		config.Credentials = c.credentials

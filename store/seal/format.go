@@ -3,9 +3,6 @@ package seal
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"slices"
@@ -38,7 +35,6 @@ const (
 	idEnd       = 1 + 4
 	nonceEnd    = idEnd + 12
 	tagBytes    = 16
-	aesKeyBytes = 32
 )
 
 // rowLocation says where a value is stored. A value opens only at the location for which it was sealed.
@@ -50,7 +46,7 @@ type rowLocation struct {
 
 // locate returns the location of a session key's row in a collection.
 func (k *Keys) locate(collection string, key access.Key) rowLocation {
-	mac := hmac.New(sha256.New, k.index[:])
+	mac := k.index.MAC()
 	mac.Write(bind(nil, collection, key))
 	return rowLocation{collection, key, access.Key(mac.Sum(nil))}
 }
@@ -113,12 +109,9 @@ func (k *Keys) open(l rowLocation, sealed []byte) (data []byte, oldKey bool, err
 
 // aead returns the cipher for one location.
 func (e expandedKey) aead(l rowLocation) (cipher.AEAD, error) {
-	info := bind([]byte{sealVersion}, l.collection, l.sessionKey)
-	key, err := hkdf.Expand(sha256.New, e.prk, string(info), aesKeyBytes)
-	if err != nil {
-		return nil, fmt.Errorf("deriving the key of a value: %w", err)
-	}
-	block, err := aes.NewCipher(key)
+	key := e.prk.Expand(bind([]byte{sealVersion}, l.collection, l.sessionKey))
+	defer clear(key[:])
+	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		return nil, fmt.Errorf("deriving the key of a value: %w", err)
 	}

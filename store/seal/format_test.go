@@ -41,7 +41,7 @@ type vector struct {
 // keys returns the keys and the location of the vector.
 func (v vector) keys(t testing.TB) (*Keys, rowLocation) {
 	t.Helper()
-	keys, err := NewKeys(IndexKey{secret(v.IndexKey)}, []SealKey{{secret(v.SealKey)}})
+	keys, err := NewKeys(IndexKey{secretOf(v.IndexKey)}, []SealKey{{secretOf(v.SealKey)}})
 	if err != nil {
 		t.Fatal(err)
 	}

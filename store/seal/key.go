@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -63,10 +62,7 @@ type KeyID [4]byte
 
 // ID returns the first 4 bytes of SHA-256("userinfo key id" ‖ key). It is derived from the key, so two instances always
 // agree on it.
-func (k SealKey) ID() KeyID {
-	h := sha256.Sum256(append([]byte("userinfo key id"), k.secret[:]...))
-	return KeyID(h[:])
-}
+func (k SealKey) ID() KeyID { return KeyID(k.secret.ID()) }
 
 // String returns the id in hexadecimal.
 func (id KeyID) String() string { return hex.EncodeToString(id[:]) }

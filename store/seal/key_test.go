@@ -2,24 +2,42 @@ package seal
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
+
+	"userinfo/internal/keyfile"
 )
 
 // sealPrefix is the beginning of a seal key file.
 const sealPrefix = "userinfo-seal-key-1:"
 
-// markedSecret is a key that can be recognized in any encoding.
-var markedSecret = secret([]byte("MARKED-SECRET-MARKED-SECRET-MARK"))
+// markedText is a key that can be recognized in any encoding.
+const markedText = "MARKED-SECRET-MARKED-SECRET-MARK"
+
+var markedSecret = secretOf([]byte(markedText))
+
+// secretOf returns a key of 32 bytes.
+func secretOf(key []byte) secret {
+	s, err := keyfile.NewSecret(bytes.NewReader(key))
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
 
 func TestKeys_PrintAsRedacted(t *testing.T) {
 	seal, index := SealKey{markedSecret}, IndexKey{markedSecret}
 	keys := mustKeys(t, index, seal)
-	derived := keys.seals[0].prk // as secret as the key itself
+	derived, err := hkdf.Extract(sha256.New, []byte(markedText), nil) // as secret as the key itself
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	var log bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewJSONHandler(&log, nil), slog.NewTextHandler(&log, nil)} {
@@ -39,7 +57,7 @@ func TestKeys_PrintAsRedacted(t *testing.T) {
 		}
 	}
 	for _, text := range printed {
-		for _, hidden := range [][]byte{markedSecret[:13], derived[:8]} {
+		for _, hidden := range [][]byte{[]byte(markedText[:13]), derived[:8]} {
 			for _, form := range []string{string(hidden), fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), strings.Trim(fmt.Sprint(hidden), "[]"), base64.StdEncoding.EncodeToString(hidden)[:10]} {
 				if strings.Contains(text, form) {
 					t.Errorf("a key is printed: %s", text)
@@ -78,7 +96,8 @@ func TestParseSealKey_Format(t *testing.T) {
 		"bits after the bytes":  sealPrefix + strings.Repeat("A", 42) + "B=",
 		"the URL-safe alphabet": sealPrefix + strings.Repeat("_", 42) + "8=",
 		"hexadecimal":           sealPrefix + strings.Repeat("0", 64),
-		"zeros only":            SealKey{}.Text(),
+		"zeros only":            sealPrefix + base64.StdEncoding.EncodeToString(make([]byte, 32)),
+		"the text of no key":    SealKey{}.Text(),
 	} {
 		got, err := ParseSealKey([]byte(text))
 		if err == nil || got != (SealKey{}) {

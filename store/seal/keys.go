@@ -1,10 +1,6 @@
 package seal
 
 import (
-	"bytes"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,10 +18,11 @@ type Keys struct {
 	seals []expandedKey // the first encrypts; never empty
 }
 
-// expandedKey is a SealKey after HKDF-Extract.
+// expandedKey is a SealKey and what HKDF extracts from it.
 type expandedKey struct {
+	key SealKey
 	id  KeyID
-	prk []byte // HKDF-Extract without salt (RFC 5869, section 2.2)
+	prk secret
 }
 
 // NewKeys returns a set of keys. The first of seals encrypts. It returns an error if a key is zero, if seals is empty, or
@@ -45,18 +42,13 @@ func NewKeys(index IndexKey, seals []SealKey) (*Keys, error) {
 // changed. It fails closed: if index is not the IndexKey of k, or the keys are invalid, it returns an error, and k should
 // stay in use.
 func (k *Keys) Replace(index IndexKey, seals []SealKey) (*Keys, error) {
-	if !hmac.Equal(index.secret[:], k.index[:]) {
+	if index.secret != k.index {
 		return nil, errors.New("the index key has changed: no row would be found with it; restore the previous index key")
 	}
-	next, err := NewKeys(index, seals)
-	if err != nil {
-		return nil, err
-	}
-	same := func(a, b expandedKey) bool { return a.id == b.id && bytes.Equal(a.prk, b.prk) }
-	if slices.EqualFunc(next.seals, k.seals, same) {
+	if slices.EqualFunc(k.seals, seals, func(e expandedKey, s SealKey) bool { return e.key == s }) {
 		return k, nil
 	}
-	return next, nil
+	return NewKeys(index, seals)
 }
 
 // IDs returns the ids of the seal keys. The first one encrypts.
@@ -84,11 +76,7 @@ func expand(seals []SealKey) ([]expandedKey, error) {
 		if j := slices.IndexFunc(expanded, func(e expandedKey) bool { return e.id == id }); j >= 0 {
 			return nil, fmt.Errorf("seal keys %d and %d are equal, or have the same id; remove or replace one of them", j+1, i+1)
 		}
-		prk, err := hkdf.Extract(sha256.New, s.secret[:], nil)
-		if err != nil {
-			return nil, fmt.Errorf("preparing a seal key: %w", err)
-		}
-		expanded = append(expanded, expandedKey{id, prk})
+		expanded = append(expanded, expandedKey{s, id, s.Extract()})
 	}
 	return expanded, nil
 }

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"userinfo/access"
+	"userinfo/internal/devca"
+)
+
+// plantedSecrets are the files with secrets of a service, and what to search its memory for.
+type plantedSecrets struct {
+	t       *testing.T
+	dir     string
+	ca      *devca.CA
+	token   access.Token
+	needles map[string][][]byte // by secret: all forms that it may have in memory
+	files   []string
+}
+
+const memoryConfig = `listen: 127.0.0.1:0
+tls: {certificate: server.crt, key: server.key, session_ticket_key: ticket.key}
+cassandra: {hosts: [127.0.0.1], local_datacentre: dc1, username: userinfo, password_file: password, tls: {ca: ca.crt, certificate: client.crt, key: client.key}}
+collections: [{name: sessions}]
+seal: {index_key: index.key, keys: [seal.key]}
+shutdown: {drain: 0s}
+audit: {key_file: audit.key}
+audiences:
+  health: [{allow: true}]
+  metrics: [{token: true}]
+  sessions: [{token: true}]
+clients:
+  - {name: t, grants: [sessions:get, sessions:set, metrics:get], keys: ["*"], tokens: [{sha256: HASH}], signature_keys: [{id: s, file: signature.key}]}
+`
+
+func newPlantedSecrets(t *testing.T) *plantedSecrets {
+	t.Helper()
+	p := &plantedSecrets{t: t, dir: t.TempDir(), token: freshToken(t), needles: make(map[string][][]byte)}
+	var err error
+	if p.ca, err = devca.New("planted"); err != nil {
+		t.Fatal(err)
+	}
+	p.write("ca.crt", p.ca.PEM())
+	for name, leaf := range map[string]devca.Leaf{"server": devca.Loopback(), "client": {CommonName: "userinfo", Client: true}} {
+		_, keyFile, err := p.ca.Write(p.dir, name, leaf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(keyFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.plantPEM(name+".key", text)
+	}
+	for _, kind := range keyKinds {
+		var made strings.Builder
+		if code := run(t.Context(), []string{"key", "new", kind.name}, &made, io.Discard); code != exitOK {
+			t.Fatalf("key new %s: exit code %d", kind.name, code)
+		}
+		p.plantKey(kind.name+".key", made.String())
+	}
+	password := "planted-" + string(freshToken(t))
+	p.write("password", []byte(password+"\n"))
+	p.plant("password", []byte(password))
+	p.write("userinfo.yaml", []byte(strings.Replace(memoryConfig, "HASH", p.token.HashText(), 1)))
+	return p
+}
+
+func (p *plantedSecrets) write(name string, text []byte) {
+	p.t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), text, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *plantedSecrets) plant(name string, forms ...[]byte) {
+	p.needles[name] = forms
+	p.files = append(p.files, name)
+}
+
+// plantKey plants a key file: the key itself, its text, the pads of an HMAC with it, and what HKDF extracts from it.
+func (p *plantedSecrets) plantKey(name, text string) {
+	p.t.Helper()
+	p.write(name, []byte(text))
+	_, encoded, _ := strings.Cut(strings.TrimSpace(text), ":")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(key) != 32 {
+		p.t.Fatalf("%s: %d bytes, %v", name, len(key), err)
+	}
+	extracted, err := hkdf.Extract(sha256.New, key, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	forms := [][]byte{[]byte(encoded[:40])}
+	for _, k := range [][]byte{key, extracted} {
+		forms = append(forms, k, xor(k, 0x36), xor(k, 0x5c))
+	}
+	p.plant(name, forms...)
+}
+
+// plantPEM plants a private key: a line of its PEM, and its scalar in both byte orders.
+func (p *plantedSecrets) plantPEM(name string, text []byte) {
+	p.t.Helper()
+	block, _ := pem.Decode(text)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	scalar, err := parsed.(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	reversed := slices.Clone(scalar)
+	slices.Reverse(reversed)
+	p.plant(name, scalar, reversed, bytes.Split(text, []byte("\n"))[1][20:60])
+}
+
+func xor(text []byte, with byte) []byte {
+	text = slices.Clone(text)
+	for i := range text {
+		text[i] ^= with
+	}
+	return text
+}
+
+// copies counts the copies of each secret in the memory that a process can write.
+func (p *plantedSecrets) copies(pid int) map[string]int {
+	p.t.Helper()
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer memory.Close()
+	counts := make(map[string]int)
+	total := 0
+	for line := range strings.Lines(string(maps)) {
+		var from, to uint64
+		var mode string
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); err != nil {
+			p.t.Fatalf("%q: %v", line, err)
+		}
+		if !strings.HasPrefix(mode, "rw") {
+			continue
+		}
+		region := make([]byte, to-from)
+		n, err := memory.ReadAt(region, int64(from))
+		if err != nil {
+			p.t.Fatalf("%q: %v", line, err)
+		}
+		total += n
+		region = withoutEmptyPages(region)
+		for name, forms := range p.needles {
+			for _, form := range forms {
+				counts[name] += bytes.Count(region, form)
+			}
+		}
+	}
+	if total < 1<<20 {
+		p.t.Fatalf("only %d bytes of memory could be read", total)
+	}
+	return counts
+}
+
+// withoutEmptyPages removes pages that contain only zeros, to search the rest faster. The rest stays in order.
+func withoutEmptyPages(region []byte) []byte {
+	empty := make([]byte, os.Getpagesize())
+	used := region[:0]
+	for page := range slices.Chunk(region, len(empty)) {
+		if !bytes.Equal(page, empty) {
+			used = append(used, page...)
+		}
+	}
+	return used
+}
+
+// startedService is a service in a process of its own.
+type startedService struct {
+	t       *testing.T
+	command *exec.Cmd
+	log     chan string
+}
+
+// start runs program with the planted files until the test ends.
+func (p *plantedSecrets) start(program string, args ...string) *startedService {
+	p.t.Helper()
+	s := &startedService{t: p.t, command: exec.Command(program, append(args, "--config", "userinfo.yaml")...), log: make(chan string, 100)}
+	s.command.Dir = p.dir
+	stderr, err := s.command.StderrPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := s.command.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	go func() {
+		defer close(s.log)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			s.log <- lines.Text()
+		}
+	}()
+	p.t.Cleanup(func() {
+		_ = s.command.Process.Kill()
+		for range s.log {
+		}
+		_ = s.command.Wait()
+	})
+	return s
+}
+
+// await reads the log up to a line that matches, and returns the first group.
+func (s *startedService) await(expression string) string {
+	s.t.Helper()
+	want := regexp.MustCompile(expression)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	for {
+		select {
+		case line, ok := <-s.log:
+			if m := want.FindStringSubmatch(line); m != nil {
+				return m[len(m)-1]
+			}
+			if !ok {
+				s.t.Fatalf("the service ended before it logged %s", expression)
+			}
+		case <-ctx.Done():
+			s.t.Fatalf("the service has not logged %s", expression)
+		}
+	}
+}
+
+// reload makes the service read every file again, n times.
+func (s *startedService) reload(n int) {
+	s.t.Helper()
+	for range n + 1 { // the service logs the signal before it reads
+		if err := s.command.Process.Signal(syscall.SIGHUP); err != nil {
+			s.t.Fatal(err)
+		}
+		s.await(`"msg":"SIGHUP`)
+	}
+}
+
+// request sets n values.
+func (p *plantedSecrets) request(address string, n int) {
+	p.t.Helper()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.ca.Pool()}}}
+	defer client.CloseIdleConnections()
+	for i := range n {
+		r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPut, fmt.Sprintf("https://%s/sessions/v1/key-%d", address, i), strings.NewReader("value"))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+string(p.token))
+		r.Header.Set("TTL", "60")
+		response, err := client.Do(r)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode/100 != 2 {
+			p.t.Fatal(response.Status)
+		}
+	}
+}
+
+// maxCopies is how many copies of one secret a service may have. One is the service's own. The others are what crypto/tls,
+// crypto/x509, crypto/hkdf and crypto/hmac leave while a file is parsed.
+const maxCopies = 8
+
+// TestService_KeepsFewCopiesOfSecrets counts the copies of each secret in the memory of a service, also copies that the garbage
+// collector has not overwritten yet. Neither reloads nor requests may add copies.
+func TestService_KeepsFewCopiesOfSecrets(t *testing.T) {
+	p := newPlantedSecrets(t)
+	s := p.start("userinfo-memory")
+	address := s.await(`"msg":"serving".*"address":"([^"]+)"`)
+	check := func(after string) {
+		t.Helper()
+		copies := p.copies(s.command.Process.Pid)
+		for _, name := range p.files {
+			if n := copies[name]; n > maxCopies {
+				t.Errorf("%s: %d copies after %s; at most %d", name, n, after, maxCopies)
+			}
+		}
+		t.Logf("copies after %s: %v", after, copies)
+		if copies["seal.key"] == 0 || copies["server.key"] == 0 {
+			t.Errorf("after %s, not even the service's own copies are found", after)
+		}
+	}
+	check("the start")
+	s.reload(100)
+	check("100 reloads")
+	p.request(address, 200)
+	check("200 requests")
+}
