@@ -19,12 +19,19 @@ type Limits struct {
 	// worth may come in a burst. Beyond it, only get and touch are answered 429, until the rate allows another miss. Requests that are
 	// processed at the same time are not yet counted, so a client can exceed the limit by MaxInFlight.
 	MissesPerMinute int `yaml:"misses_per_minute"`
+	// MaxBytesInFlight is the memory, in bytes, for the client's values in flight. A set takes four times the size of its
+	// body, a get twice the size of its value.
+	MaxBytesInFlight int `yaml:"max_bytes_in_flight"`
+	// BytesPerSecond is the average rate at which the client may send and receive values. Up to one second's worth may come in
+	// a burst. Beyond it, only get, set and touch are answered 429.
+	BytesPerSecond int `yaml:"bytes_per_second"`
 }
 
 // WithDefaults returns l with every limit that is 0 replaced by the one in defaults.
 func (l Limits) WithDefaults(defaults Limits) Limits {
 	for _, f := range []struct{ limit, fallback *int }{
 		{&l.MaxInFlight, &defaults.MaxInFlight}, {&l.RequestsPerSecond, &defaults.RequestsPerSecond}, {&l.MissesPerMinute, &defaults.MissesPerMinute},
+		{&l.MaxBytesInFlight, &defaults.MaxBytesInFlight}, {&l.BytesPerSecond, &defaults.BytesPerSecond},
 	} {
 		if *f.limit == 0 {
 			*f.limit = *f.fallback
@@ -39,7 +46,10 @@ func (l Limits) Validate(path string) error {
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"max_in_flight", l.MaxInFlight}, {"requests_per_second", l.RequestsPerSecond}, {"misses_per_minute", l.MissesPerMinute}} {
+	}{
+		{"max_in_flight", l.MaxInFlight}, {"requests_per_second", l.RequestsPerSecond}, {"misses_per_minute", l.MissesPerMinute},
+		{"max_bytes_in_flight", l.MaxBytesInFlight}, {"bytes_per_second", l.BytesPerSecond},
+	} {
 		if f.value < 0 {
 			errs = append(errs, field.Errorf(path+"."+f.name, "must be at least 1; remove the line to set no limit here"))
 		}

@@ -80,7 +80,7 @@ type Collection struct {
 	MaxValueBytes int64
 }
 
-// Config configures an API. All fields are required, except ClientLimits and Panics.
+// Config configures an API. All fields are required, except ClientLimits, MaxBytesInFlight and Panics.
 type Config struct {
 	Collections []Collection
 	// Rules returns the rules in force. It is called once for each request and must be safe for concurrent use.
@@ -96,6 +96,9 @@ type Config struct {
 	// MaxInFlight is the maximum number of requests in flight, not counting health requests. The next request is answered
 	// 503.
 	MaxInFlight int
+	// MaxBytesInFlight is the largest memory, in bytes, for values of requests in flight. Beyond it, a request is answered
+	// 503. A set takes SetCopies times its body, a get GetCopies times its value. Zero means no limit.
+	MaxBytesInFlight int64
 	// RequestTimeout is the time from the start of a request until the store must have answered.
 	RequestTimeout time.Duration
 	Registry       *prometheus.Registry

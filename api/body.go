@@ -1,18 +1,21 @@
 package api
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"os"
 )
 
-// maxInitialBuffer is the largest buffer, in bytes, that is allocated for a body before any of the body has arrived. The
-// buffer grows with the bytes that arrive, so announcing a large body costs the service nothing.
-const maxInitialBuffer = 64 << 10
+// The largest buffers, in bytes, that are allocated for a body before any of the body has arrived. The buffer grows with the
+// bytes that arrive, so announcing a large body takes only its share of the budget.
+const (
+	maxInitialBuffer     = 64 << 10
+	initialChunkedBuffer = 8 << 10 // for a body of unknown length
+)
 
-// readBody reads a value of 1 to limit bytes. A body that is announced as larger is not read.
+// readBody reads a value of 1 to limit bytes. A body that is announced as larger is not read. The memory for the value is
+// reserved before the body is read: all of it if the length is announced, otherwise in steps.
 func (rs *requestState) readBody(limit int64) ([]byte, error) {
 	length := rs.r.ContentLength
 	if length > limit {
@@ -21,11 +24,14 @@ func (rs *requestState) readBody(limit int64) ([]byte, error) {
 	if length == 0 {
 		return nil, errEmptyValue
 	}
-	data, err := readAll(http.MaxBytesReader(rs.w, rs.r.Body, limit), length)
+	data, err := rs.readAll(http.MaxBytesReader(rs.w, rs.r.Body, limit), length, limit)
 	var tooLong *http.MaxBytesError
+	var refused *problemError
 	switch {
 	case errors.As(err, &tooLong):
 		return nil, tooLarge(limit)
+	case errors.As(err, &refused):
+		return nil, withoutBody(refused)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, errSlowBody
 	case err != nil:
@@ -36,12 +42,46 @@ func (rs *requestState) readBody(limit int64) ([]byte, error) {
 	return data, rs.checkBody(data)
 }
 
-// readAll reads a body to its end. length is the announced length in bytes, or -1.
-func readAll(body io.Reader, length int64) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(min(max(length, 0), maxInitialBuffer)) + bytes.MinRead)
-	_, err := b.ReadFrom(body)
-	return b.Bytes(), err
+// readAll reads a body of at most limit bytes to its end. length is the announced length in bytes, or -1. It allocates
+// nothing that is not reserved.
+func (rs *requestState) readAll(body io.Reader, length, limit int64) ([]byte, error) {
+	most, size := length, min(length, maxInitialBuffer)
+	if length < 0 {
+		most, size = limit, min(limit, initialChunkedBuffer)
+	}
+	reserved := size
+	if length >= 0 {
+		reserved = length
+	}
+	if err := rs.reserve(reserved, SetCopies); err != nil {
+		return nil, err
+	}
+	if length < 0 || length > paceBytes {
+		p := newBodyPace(rs.w, body, rs.api.config.Panics)
+		defer p.stop()
+		body = p
+	}
+	b := make([]byte, 0, size+1) // one byte more, so that the end can be read
+	for {
+		n, err := body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(b) < cap(b) {
+			continue
+		}
+		if size = min(2*size, most); size > reserved {
+			if err := rs.reserve(size-reserved, SetCopies); err != nil {
+				return nil, err
+			}
+			reserved = size
+		}
+		b = append(make([]byte, 0, size+1), b...)
+	}
 }
 
 // requireNoBody refuses a request that has a body. A chunked body without any byte is not a body.

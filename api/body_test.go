@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"time"
+
+	"userinfo/access"
 )
 
 func TestReadBody_Empty(t *testing.T) {
@@ -210,13 +213,15 @@ func TestReadBody_RefusedBodyIsNotARequest(t *testing.T) {
 }
 
 func TestReadAll_AllocatesAsBodyArrives(t *testing.T) {
+	a := newAPI(t, setup{}).api
+	limits := a.limiter.client(access.Identity{}, time.Now())
 	const rounds = 100 // makes other allocations insignificant
 	for _, sent := range []int{1, maxInitialBuffer} {
 		bodies := make([]requestState, rounds)
 		for i := range bodies {
 			r := httptest.NewRequest("PUT", "/sessions/v1/k", io.MultiReader(strings.NewReader(strings.Repeat("v", sent)), iotest.ErrReader(io.ErrUnexpectedEOF)))
 			r.ContentLength = testMaxValue
-			bodies[i] = requestState{w: httptest.NewRecorder(), r: r}
+			bodies[i] = requestState{api: a, w: httptest.NewRecorder(), r: r, limits: limits}
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

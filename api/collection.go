@@ -44,8 +44,16 @@ func (c *collection) authorize(rs *requestState, action access.Action) (access.C
 		}
 	}
 	caller, err := access.Authorize(rs.identity, c.grants[action], key)
-	rs.authorized = err == nil
-	return caller, key, err
+	if err != nil {
+		return access.Caller{}, "", err
+	}
+	rs.authorized = true
+	if action != access.Delete { // a logout must not wait
+		if err := rs.limits.checkBytes(rs.start); err != nil {
+			return access.Caller{}, "", withoutBody(err)
+		}
+	}
+	return caller, key, nil
 }
 
 // get sends the value with status 200, or 404.
@@ -63,6 +71,11 @@ func (c *collection) get(rs *requestState) error {
 	if err != nil {
 		return rs.countIfMiss(err)
 	}
+	// The size is known only now. A client that reads slowly holds the value until the response is written.
+	if err := rs.reserve(int64(len(value.Data)), GetCopies); err != nil {
+		return err
+	}
+	rs.limits.countBytes(rs.start, int64(len(value.Data)))
 	h := rs.w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -92,6 +105,7 @@ func (c *collection) set(rs *requestState) error {
 	if err != nil {
 		return err
 	}
+	rs.limits.countBytes(rs.start, int64(len(data)))
 	ctx, cancel := rs.storeContext(rs.r.Context())
 	defer cancel()
 	if err := c.Store.Set(ctx, caller, key, data, ttl); err != nil {

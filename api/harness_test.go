@@ -111,6 +111,7 @@ type setup struct {
 	forwarded                   func() *forwarded.Rules
 	signatureKeys               map[string]signature.Key
 	limits                      access.Limits
+	maxBytesInFlight            int64
 	auditKey                    access.AuditKey
 	now                         func() time.Time // of the API
 	idleTimeout                 time.Duration
@@ -181,17 +182,18 @@ func newAPI(t testing.TB, u setup) *service {
 		Rules: func() *Rules {
 			return &Rules{Policy: u.policy(), ClientCAs: u.clientCAs, Forwarded: u.forwarded(), SignatureKeys: u.signatureKeys, AuditKey: u.auditKey}
 		},
-		Signatures:     signature.NewVerifier(signature.Config{}),
-		ClientLimits:   u.limits,
-		Audit:          slog.New(slog.NewJSONHandler(s.audit, nil)),
-		Ready:          u.ready,
-		MaxInFlight:    orElse(u.maxInFlight, 1000),
-		RequestTimeout: orElse(u.requestTimeout, RequestTimeout),
-		Registry:       s.registry,
-		Panics:         panics.NewRecorder(s.registry, log),
-		Log:            log,
-		Now:            u.now,
-		Random:         u.random,
+		Signatures:       signature.NewVerifier(signature.Config{}),
+		ClientLimits:     u.limits,
+		Audit:            slog.New(slog.NewJSONHandler(s.audit, nil)),
+		Ready:            u.ready,
+		MaxInFlight:      orElse(u.maxInFlight, 1000),
+		MaxBytesInFlight: u.maxBytesInFlight,
+		RequestTimeout:   orElse(u.requestTimeout, RequestTimeout),
+		Registry:         s.registry,
+		Panics:           panics.NewRecorder(s.registry, log),
+		Log:              log,
+		Now:              u.now,
+		Random:           u.random,
 	})
 	return s
 }

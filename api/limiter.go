@@ -29,9 +29,10 @@ const (
 
 // The refusals with status 429. Each response has a Retry-After header, in seconds.
 var (
-	errTooManyInFlight = tooManyRequests("This client has too many requests in flight. Nothing was done.", 1)
-	errTooManyRequests = tooManyRequests("This client sends requests too fast. Nothing was done.", 1)
-	errTooManySigned   = tooManyRequests("Too many requests were signed with this key. Nothing was done.", 60)
+	errTooManyInFlight    = tooManyRequests("This client has too many requests in flight. Nothing was done.", 1)
+	errTooManyRequests    = tooManyRequests("This client sends requests too fast. Nothing was done.", 1)
+	errClientTooManyBytes = tooManyRequests("This client's requests in flight hold too many bytes. Nothing was done.", 1)
+	errTooManySigned      = tooManyRequests("Too many requests were signed with this key. Nothing was done.", 60)
 	// errTooManyMisses is only for errors.Is. missesError wraps it together with the problem and its Retry-After.
 	errTooManyMisses = errors.New("the client has missed too often")
 )
@@ -48,6 +49,12 @@ func missesError(retryAfter int) error {
 	return fmt.Errorf("%w: %w", errTooManyMisses, e)
 }
 
+// byteRateError returns the refusal of a client that sends and receives bytes too fast, with the time until it has paid for
+// what it used.
+func byteRateError(retryAfter int) *problemError {
+	return tooManyRequests("This client sends and receives values too fast. Nothing was done.", retryAfter)
+}
+
 // limiter enforces the limits of each client. It is safe for concurrent use. A reload of the rules does not reset it, except
 // that a client whose limits have changed starts with full buckets.
 //
@@ -55,10 +62,13 @@ func missesError(retryAfter int) error {
 //	MaxInFlight        clientLimits.enter          authenticated requests until they are finished, refused ones included
 //	RequestsPerSecond  clientLimits.enter          authenticated requests that MaxInFlight did not refuse
 //	MissesPerMinute    clientLimits.checkMisses    responses 404 and refusals other than 429; see clientLimits.miss
+//	MaxBytesInFlight   clientLimits.reserve        memory for values of authorized requests, until they are finished
+//	BytesPerSecond     clientLimits.checkBytes     bytes of values that were sent or received
 //
 // A request that is refused before it is authenticated and admitted does not count toward the first two limits.
 type limiter struct {
 	defaults       access.Limits // of a client that has none of its own
+	budget         *budget       // of all clients together
 	log            *slog.Logger
 	clients        sync.Map // client name → *clientLimits
 	misses         *prometheus.CounterVec
@@ -75,6 +85,7 @@ func newLimiter(c Config) *limiter {
 	}
 	return &limiter{
 		defaults:       c.ClientLimits,
+		budget:         newBudget(c.Registry, c.MaxBytesInFlight),
 		log:            c.Log,
 		misses:         counter("userinfo_client_misses_total", "Requests for keys that have no value, by client."),
 		refusals:       counter("userinfo_client_denials_total", "Refused requests, by client (empty if unauthenticated) and status.", "status"),
@@ -105,6 +116,7 @@ type clientLimits struct {
 	limiter      *limiter
 	name         string
 	inFlight     atomic.Int64
+	bytes        atomic.Int64                 // of memory reserved for values
 	buckets      atomic.Pointer[tokenBuckets] // replaced when the client's limits change
 	missCounter  prometheus.Counter
 	auditRecords *rate.Limiter
@@ -120,18 +132,23 @@ type clientLimits struct {
 type tokenBuckets struct {
 	configured access.Limits // without the defaults; they tell whether the client's limits have changed
 	inFlight   int64         // 0: no limit
+	bytes      int64         // of memory; 0: no limit
 	requests   *rate.Limiter // nil: no limit
 	misses     *rate.Limiter // nil: no limit
+	byteRate   *rate.Limiter // nil: no limit. Its tokens are negative while the client has to wait.
 }
 
 func newTokenBuckets(configured, defaults access.Limits) *tokenBuckets {
 	limits := configured.WithDefaults(defaults)
-	b := &tokenBuckets{configured: configured, inFlight: int64(limits.MaxInFlight)}
+	b := &tokenBuckets{configured: configured, inFlight: int64(limits.MaxInFlight), bytes: int64(limits.MaxBytesInFlight)}
 	if n := limits.RequestsPerSecond; n > 0 {
 		b.requests = rate.NewLimiter(rate.Limit(n), n)
 	}
 	if n := limits.MissesPerMinute; n > 0 {
 		b.misses = rate.NewLimiter(rate.Limit(n)/60, n)
+	}
+	if n := limits.BytesPerSecond; n > 0 {
+		b.byteRate = rate.NewLimiter(rate.Limit(n), n)
 	}
 	return b
 }
@@ -153,6 +170,55 @@ func (c *clientLimits) enter(now time.Time) error {
 
 // leave ends what enter began.
 func (c *clientLimits) leave() { c.inFlight.Add(-1) }
+
+// reserve reserves n bytes of memory from the client's share and from the budget of the process. It returns
+// errClientTooManyBytes or errTooManyBytes, and then reserves nothing. The caller must release what it has reserved.
+func (c *clientLimits) reserve(n int64) error {
+	b := c.buckets.Load()
+	if held := c.bytes.Add(n); b.bytes > 0 && held > b.bytes {
+		c.bytes.Add(-n)
+		c.limiter.limited.WithLabelValues(c.name, "bytes_in_flight").Inc()
+		return errClientTooManyBytes
+	}
+	if err := c.limiter.budget.take(n); err != nil {
+		c.bytes.Add(-n)
+		return err
+	}
+	return nil
+}
+
+// release ends the reservation of n bytes.
+func (c *clientLimits) release(n int64) {
+	c.bytes.Add(-n)
+	c.limiter.budget.release(n)
+}
+
+// checkBytes enforces the client's limit of bytes per second, before an operation that carries a value. The size of the value
+// is not known yet: see countBytes.
+func (c *clientLimits) checkBytes(now time.Time) *problemError {
+	b := c.buckets.Load()
+	if b.byteRate == nil {
+		return nil
+	}
+	tokens := b.byteRate.TokensAt(now)
+	if tokens >= 0 {
+		return nil
+	}
+	c.limiter.limited.WithLabelValues(c.name, "byte_rate").Inc()
+	return byteRateError(int(math.Ceil(-tokens / float64(b.byteRate.Limit()))))
+}
+
+// countBytes takes n bytes from the client's limit of bytes per second. The limit can become negative: then checkBytes refuses
+// requests until time has paid for it.
+func (c *clientLimits) countBytes(now time.Time, n int64) {
+	b := c.buckets.Load()
+	if b.byteRate == nil {
+		return
+	}
+	for burst := int64(b.byteRate.Burst()); n > 0; n -= burst {
+		b.byteRate.ReserveN(now, int(min(n, burst)))
+	}
+}
 
 // checkMisses enforces the client's limit of misses, before a get or a touch. It returns errTooManyMisses, with the time
 // until the next miss is allowed. Requests in flight at the same time pass together, so a client can exceed the limit by

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"userinfo/access"
+	"userinfo/store"
 )
 
 func TestLimiter_InFlight(t *testing.T) {
@@ -127,6 +131,45 @@ func TestLimiter_Misses(t *testing.T) {
 		if status, _ := s.status(requestFor("GET", "enwiki%3Anone", enwiki)); status != 429 {
 			t.Errorf("%s, immediately after that: status %d", name, status)
 		}
+	}
+}
+
+func TestLimiter_BytesPerSecond(t *testing.T) {
+	const size = 1000
+	value := store.Value{Data: make([]byte, size), TTL: time.Minute}
+	s, c := timed(t, setup{limits: access.Limits{BytesPerSecond: size}, store: stub(func(context.Context, call) (store.Value, error) { return value, nil })})
+	set := func() *http.Request {
+		r := requestFor("PUT", "k", wiki)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(value.Data)), size
+		return r
+	}
+	for name, ask := range map[string]func() *http.Request{"gets": func() *http.Request { return requestFor("GET", "k", wiki) }, "sets": set} {
+		c.advance(time.Hour)
+		good := 0
+		for range 10 {
+			switch status, after := s.status(ask()); {
+			case status == 200 || status == 204:
+				good++
+			case status != 429 || after != "1":
+				t.Errorf("%s: status %d, Retry-After %q", name, status, after)
+			}
+		}
+		if good != 2 { // the burst, and one that begins a debt
+			t.Errorf("%d %s at once; want 2", good, name)
+		}
+		if status, _ := s.status(requestFor("DELETE", "k", wiki)); status != 204 {
+			t.Errorf("%s, then a delete: %d", name, status)
+		}
+		if status, _ := s.status(requestFor("GET", "k", reader)); status != 200 {
+			t.Errorf("%s, then another client: %d", name, status)
+		}
+		c.advance(time.Second)
+		if status, _ := s.status(ask()); status >= 300 {
+			t.Errorf("%s, a second later: %d", name, status)
+		}
+	}
+	if n := testutil.ToFloat64(s.api.limiter.limited.WithLabelValues("wiki", "byte_rate")); n != 16 {
+		t.Errorf("the metric counts %v refusals; want 16", n)
 	}
 }
 

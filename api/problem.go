@@ -24,6 +24,7 @@ type problem struct {
 
 	retryAfter      int  // value of the Retry-After header in seconds; 0 means no header
 	closeConnection bool // because the body was not read
+	unreadBody      bool // the same, if the request has a body
 }
 
 // problemError is an error with its own problem document.
@@ -63,6 +64,14 @@ func malformedSignature(err error) error {
 		"The signature of the request cannot be used: "+err.Error()+".")
 }
 
+// withoutBody returns e for a request whose body, if it has one, is not read. Then the connection is closed over HTTP/1.1,
+// because net/http would otherwise wait for the body before it sends the response.
+func withoutBody(e *problemError) *problemError {
+	p := e.problem
+	p.unreadBody = true
+	return &problemError{p}
+}
+
 // Problems that this package finds. The problems with status 429 are in limiter.go.
 var (
 	errEmptyValue     = badRequest("The body is empty. A value has at least one byte. Use DELETE to remove a value.")
@@ -77,6 +86,8 @@ var (
 		Status: http.StatusRequestTimeout, Detail: "The body did not arrive in time.", closeConnection: true}}
 	errOverloaded = &problemError{problem{Type: problemBase + "overloaded", Title: "Overloaded",
 		Status: http.StatusServiceUnavailable, Detail: "Too many requests are in flight. Nothing was done.", retryAfter: 1}}
+	errTooManyBytes = &problemError{problem{Type: problemBase + "overloaded", Title: "Overloaded",
+		Status: http.StatusServiceUnavailable, Detail: "The requests in flight hold too many bytes. Nothing was done.", retryAfter: 1}}
 	errStopping  = notReady("This instance is shutting down.").asError()
 	errNotReady  = notReady("This instance cannot read the database.").asError()
 	errForwarded = newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",

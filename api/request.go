@@ -34,6 +34,7 @@ type requestState struct {
 	trustedProxy       bool            // the connection belongs to a trusted proxy, so other clients use it too
 	signed             signature.Verified
 	limits             *clientLimits // where the request counts as in flight; nil if it does not
+	reserved           int64         // memory of the client's share, in bytes; finish releases it
 	authorized         bool          // access.Authorize has allowed the request
 
 	status int   // of the response; 0 before it is sent
@@ -115,7 +116,7 @@ func (rs *requestState) fail(err error) {
 	if p.Status == http.StatusUnauthorized {
 		rs.w.Header().Set("WWW-Authenticate", challenge(rs.r))
 	}
-	if p.closeConnection || rs.losesConnection(err) {
+	if p.closeConnection || p.unreadBody && rs.r.ContentLength != 0 || rs.losesConnection(err) {
 		rs.closeConnection()
 	}
 	if rs.r.Context().Err() != nil {
@@ -127,7 +128,12 @@ func (rs *requestState) fail(err error) {
 
 // isFault reports whether err is logged as an error. Overload and readiness are not: clients could fill the log.
 func isFault(p problem, err error) bool {
-	return p.Status >= http.StatusInternalServerError && !errors.Is(err, errOverloaded) && p.Type != errNotReady.Type
+	return p.Status >= http.StatusInternalServerError && !isOverload(err) && p.Type != errNotReady.Type
+}
+
+// isOverload reports whether err means that the process has too much to do for all its clients.
+func isOverload(err error) bool {
+	return errors.Is(err, errOverloaded) || errors.Is(err, errTooManyBytes)
 }
 
 // losesConnection reports whether the connection is closed because the request is not authenticated. This keeps
@@ -135,7 +141,7 @@ func isFault(p problem, err error) bool {
 // it worse; a connection of a trusted proxy, because other clients use it too; and a request that was refused before it was
 // authenticated, for example because of an unknown path, if the connection has a verified client certificate.
 func (rs *requestState) losesConnection(err error) bool {
-	if rs.isAuthenticated() || rs.trustedProxy || errors.Is(err, errOverloaded) {
+	if rs.isAuthenticated() || rs.trustedProxy || isOverload(err) {
 		return false
 	}
 	return rs.authenticationDone || verifiedChains(rs.r) == nil
@@ -179,6 +185,7 @@ func (rs *requestState) finish() {
 		rs.fail(panics.ErrPanic)
 	}
 	if rs.limits != nil {
+		rs.limits.release(rs.reserved)
 		rs.limits.leave()
 	}
 	duration := rs.api.config.Now().Sub(rs.start)

@@ -33,6 +33,15 @@ const (
 	maxHeaderBytes      = 64 << 10
 )
 
+// Limits of an HTTP/2 connection. A connection keeps a buffer of the largest frame that it has received, and holds as many
+// bytes of bodies as its window allows until handlers read them.
+const (
+	maxStreams      = 100
+	maxFrameBytes   = 16 << 10 // the smallest that HTTP/2 allows
+	maxConnWindow   = 256 << 10
+	maxStreamWindow = 128 << 10
+)
+
 // ServerConfig configures a Server. All fields are required, except that Drain may be zero.
 type ServerConfig struct {
 	API *API
@@ -67,16 +76,15 @@ func NewServer(config ServerConfig) *Server {
 		config: config,
 		panics: config.API.config.Panics,
 		http: &http.Server{
-			Handler:           config.API,
-			ConnContext:       withConn,
-			TLSConfig:         withNextProtos(config.TLS),
-			ReadHeaderTimeout: headerTimeout,
-			ReadTimeout:       readTimeout,
-			WriteTimeout:      writeTimeout,
-			IdleTimeout:       config.IdleTimeout,
-			MaxHeaderBytes:    maxHeaderBytes,
-			// WriteTimeout does not end the handlers of an HTTP/2 client that stops reading.
-			HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},
+			Handler:                      config.API,
+			ConnContext:                  withConn,
+			TLSConfig:                    withNextProtos(config.TLS),
+			ReadHeaderTimeout:            headerTimeout,
+			ReadTimeout:                  readTimeout,
+			WriteTimeout:                 writeTimeout,
+			IdleTimeout:                  config.IdleTimeout,
+			MaxHeaderBytes:               maxHeaderBytes,
+			HTTP2:                        http2Config(),
 			DisableGeneralOptionsHandler: true,
 			ErrorLog:                     log.New(errorLog{log: config.Log, panics: config.API.config.Panics}, "", 0),
 		},
@@ -88,6 +96,19 @@ func NewServer(config ServerConfig) *Server {
 		Name: "userinfo_connections", Help: "Open connections.",
 	}, func() float64 { return float64(s.open.Load()) }))
 	return s
+}
+
+// http2Config returns limits of an HTTP/2 connection. Its peer need not be a client: nobody is authenticated before the first
+// request is complete.
+func http2Config() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams:          maxStreams,
+		MaxReadFrameSize:              maxFrameBytes,
+		MaxReceiveBufferPerConnection: maxConnWindow,
+		MaxReceiveBufferPerStream:     maxStreamWindow,
+		// WriteTimeout does not end the handlers of a client that stops reading.
+		WriteByteTimeout: writeTimeout,
+	}
 }
 
 // withNextProtos returns a copy of c that offers HTTP/2 and HTTP/1.1 if c names no protocol.

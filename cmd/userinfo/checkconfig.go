@@ -46,6 +46,7 @@ made by the functions that the service uses.`,
 			if *keyFile != "" {
 				return errors.New("--key-file needs --as and --may")
 			}
+			warnOfMemory(c.ErrOrStderr(), o)
 			fmt.Fprintf(c.OutOrStdout(), "%s is right; collections: %d, clients: %d\n\n", o.Name, len(o.Collections), len(o.Clients))
 			return failed(printPermissions(c.OutOrStdout(), policy))
 		}
@@ -62,6 +63,17 @@ made by the functions that the service uses.`,
 		return nil
 	}
 	return c
+}
+
+// warnOfMemory says if the memory limit that holds for this process is too small for the values in flight.
+func warnOfMemory(w io.Writer, o *config.Opened) {
+	limit, err := setMemoryLimit()
+	if err != nil {
+		limit = 0 // the service will log why
+	}
+	if text := o.ByteLimits(limit).TooSmall; text != "" {
+		fmt.Fprintf(w, "warning: %s: %s\n", o.Name, text)
+	}
 }
 
 // configError is an error in the configuration. Its text has the name of the file and the line.

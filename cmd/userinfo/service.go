@@ -113,21 +113,28 @@ func (s *service) logAddress(what string, l net.Listener) {
 func (s *service) serve(ctx context.Context, l net.Listener) error {
 	defer s.confirmations.Close() // after the last request, before the session with Cassandra is closed
 	setGCPercent()
-	s.limitMemory()
+	limits := s.config.ByteLimits(s.limitMemory())
+	s.log.Info("memory for values in flight, in bytes", "limit", limits.Total, "per_client", limits.PerClient)
+	if limits.TooSmall != "" {
+		s.log.Warn(limits.TooSmall)
+	}
+	perClient := s.config.Limits.PerClient
+	perClient.MaxBytesInFlight = limits.PerClient
 	handler := api.New(api.Config{
-		Collections:    s.apiCollections(),
-		Rules:          func() *api.Rules { return s.reloader.Current().Rules },
-		Signatures:     signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
-		ClientLimits:   s.config.Limits.PerClient,
-		Audit:          s.audit,
-		Ready:          s.backend.ready,
-		MaxInFlight:    s.config.Limits.MaxInFlight,
-		RequestTimeout: api.RequestTimeout,
-		Registry:       s.registry,
-		Panics:         s.panics,
-		Log:            s.log,
-		Now:            time.Now,
-		Random:         rand.Reader,
+		Collections:      s.apiCollections(),
+		Rules:            func() *api.Rules { return s.reloader.Current().Rules },
+		Signatures:       signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
+		ClientLimits:     perClient,
+		Audit:            s.audit,
+		Ready:            s.backend.ready,
+		MaxInFlight:      s.config.Limits.MaxInFlight,
+		MaxBytesInFlight: int64(limits.Total),
+		RequestTimeout:   api.RequestTimeout,
+		Registry:         s.registry,
+		Panics:           s.panics,
+		Log:              s.log,
+		Now:              time.Now,
+		Random:           rand.Reader,
 	})
 	server := api.NewServer(api.ServerConfig{
 		API:            handler,
@@ -153,17 +160,25 @@ func setGCPercent() {
 	}
 }
 
-// limitMemory sets Go's memory limit to a share of the cgroup's, unless GOMEMLIMIT is set. Near the limit, the garbage
-// collector runs more often, instead of the kernel ending the process.
-func (s *service) limitMemory() {
-	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare))
+// limitMemory sets and returns Go's memory limit in bytes, or 0 without a limit. Near the limit, the garbage collector runs
+// more often, instead of the kernel ending the process.
+func (s *service) limitMemory() int64 {
+	limit, err := setMemoryLimit()
 	if err != nil {
 		s.log.Warn("the memory limit of the cgroup cannot be read; no limit is set", "error", err.Error())
 	}
+	s.log.Info("memory limit in bytes; 0 is no limit", "limit", limit)
+	return limit
+}
+
+// setMemoryLimit sets Go's memory limit to a share of the cgroup's, unless GOMEMLIMIT is set. It returns the limit in bytes, or
+// 0 without a limit.
+func setMemoryLimit() (int64, error) {
+	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare))
 	if limit == math.MaxInt64 {
 		limit = 0
 	}
-	s.log.Info("memory limit in bytes; 0 is no limit", "limit", limit)
+	return limit, err
 }
 
 // apiCollections returns the collections of the API. Before openCollections is called, their operations fail.

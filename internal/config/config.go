@@ -82,6 +82,7 @@ func (c *Config) ApplyDefaults() {
 	setDefault(&c.Limits.MaxConnections, 20000)
 	setDefault(&c.Limits.IdleTimeout, api.DefaultIdleTimeout)
 	setDefault(&c.Limits.PerClient.MaxInFlight, (c.Limits.MaxInFlight+1)/2)
+	setDefault(&c.Limits.PerClient.BytesPerSecond, defaultBytesPerSecond)
 	setDefault(&c.Shutdown.Grace, 5*time.Second)
 	setDefault(&c.LogLevel, "info")
 	setDefaultPointer(&c.TLS.HTTP2, true)

@@ -15,7 +15,7 @@ func TestParse_AppliesDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := c.Collections[0]
-	if c.Cassandra.Port != 9042 || c.Cassandra.Keyspace != "userinfo" || c.Limits != (Limits{1024, 20000, 75 * time.Second, access.Limits{MaxInFlight: 512}}) || c.LogLevel != "info" ||
+	if c.Cassandra.Port != 9042 || c.Cassandra.Keyspace != "userinfo" || c.Limits != (Limits{MaxInFlight: 1024, MaxConnections: 20000, IdleTimeout: 75 * time.Second, PerClient: access.Limits{MaxInFlight: 512, BytesPerSecond: 128 << 20}}) || c.LogLevel != "info" ||
 		*c.Shutdown.Drain != 2*time.Second || c.Shutdown.Grace != 5*time.Second {
 		t.Errorf("the service's: %+v", c)
 	}

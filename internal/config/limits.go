@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/api"
 	"userinfo/internal/field"
 )
 
@@ -19,8 +20,13 @@ type Limits struct {
 	// IdleTimeout is how long a connection stays open between two requests. A proxy that keeps connections must close them
 	// earlier. From 5s to 24h. Default 75s.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
-	// PerClient are the limits of each client that does not set its own. PerClient.MaxInFlight is half of MaxInFlight by
-	// default, so that one client cannot use the whole service. The other limits have no default: they are off.
+	// MaxBytesInFlight is the largest memory, in bytes, for values of requests in flight. A set takes api.SetCopies times the
+	// size of its body, a get api.GetCopies times the size of its value. The next request is answered 503. Default: half of
+	// Go's memory limit, or 1 GiB without one; see Config.ByteLimits.
+	MaxBytesInFlight int `yaml:"max_bytes_in_flight"`
+	// PerClient are the limits of each client that does not set its own. PerClient.MaxInFlight and
+	// PerClient.MaxBytesInFlight are half of the limits above by default, so that one client cannot use the whole service.
+	// PerClient.BytesPerSecond is 128 MiB by default. The other limits have no default: they are off.
 	PerClient access.Limits `yaml:"per_client"`
 }
 
@@ -30,6 +36,71 @@ const (
 	minIdleTimeout = 5 * time.Second
 	maxIdleTimeout = 24 * time.Hour
 )
+
+// Defaults of limits in bytes.
+const (
+	defaultBytesInFlight  = 1 << 30   // without a memory limit
+	defaultBytesPerSecond = 128 << 20 // of each client
+)
+
+// ByteLimits are the limits of memory for values, after defaults.
+type ByteLimits struct {
+	Total, PerClient int
+	// TooSmall is the reason why Total is larger than the memory limit allows; empty if it is not.
+	TooSmall string
+}
+
+// ByteLimits returns the limits of memory for values of requests in flight. memory is Go's memory limit in bytes, or 0
+// without a limit. A default is never so small that a client cannot set the largest value of a collection.
+func (c *Config) ByteLimits(memory int64) ByteLimits {
+	l := ByteLimits{Total: c.Limits.MaxBytesInFlight, PerClient: c.Limits.PerClient.MaxBytesInFlight}
+	_, largest := c.largestSet()
+	if l.Total == 0 {
+		l.Total = defaultBytesInFlight
+		if memory > 0 {
+			l.Total = int(memory / 2)
+		}
+		l.Total = max(l.Total, 2*largest)
+	}
+	if l.PerClient == 0 {
+		l.PerClient = min(max(l.Total/2, largest), l.Total)
+	}
+	if memory > 0 && int64(l.Total) > memory/2 {
+		l.TooSmall = fmt.Sprintf("values in flight may take %d bytes, more than half of Go's memory limit of %d bytes: give the service more memory, or lower limits.max_bytes_in_flight or max_value_bytes",
+			l.Total, memory)
+	}
+	return l
+}
+
+// largestSet returns the largest max_value_bytes of a collection, and the memory in bytes that a set of such a value takes.
+func (c *Config) largestSet() (value, memory int) {
+	for _, k := range c.Collections {
+		value = max(value, int(k.MaxValueBytes))
+	}
+	return value, value * api.SetCopies
+}
+
+// validateBytesInFlight rejects a limit that cannot hold one largest value, or that is larger than the limit of the service.
+func (c *Config) validateBytesInFlight() error {
+	var errs []error
+	value, least := c.largestSet()
+	total := c.Limits.MaxBytesInFlight
+	check := func(path string, limit int) {
+		switch {
+		case limit == 0 || limit < 0 && limit != total: // a default, or reported already
+		case limit < least:
+			errs = append(errs, field.Errorf(path, "must be at least %d, %d times the largest max_value_bytes (%d): otherwise such a value cannot be set", least, api.SetCopies, value))
+		case total > 0 && limit > total:
+			errs = append(errs, field.Errorf(path, "must be at most limits.max_bytes_in_flight, which is %d", total))
+		}
+	}
+	check("limits.max_bytes_in_flight", total)
+	check("limits.per_client.max_bytes_in_flight", c.Limits.PerClient.MaxBytesInFlight)
+	for i, client := range c.Clients {
+		check(fmt.Sprintf("clients[%d].limits.max_bytes_in_flight", i), client.Limits.MaxBytesInFlight)
+	}
+	return errors.Join(errs...)
+}
 
 // validateLimits also rejects a client's limit that is larger than the service's: it would limit nothing.
 func (c *Config) validateLimits() error {
@@ -43,7 +114,7 @@ func (c *Config) validateLimits() error {
 	if t := c.Limits.IdleTimeout; t < minIdleTimeout || t > maxIdleTimeout {
 		errs = append(errs, field.Errorf("limits.idle_timeout", "must be from 5s to 24h"))
 	}
-	errs = append(errs, c.Limits.PerClient.Validate("limits.per_client"))
+	errs = append(errs, c.Limits.PerClient.Validate("limits.per_client"), c.validateBytesInFlight())
 	total := c.Limits.MaxInFlight
 	checkShare := func(path string, l access.Limits) {
 		if total > 0 && l.MaxInFlight > total {
