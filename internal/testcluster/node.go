@@ -34,7 +34,7 @@ var (
 const configDir = "/etc/cassandra/"
 
 // images are the names of Cassandra images, in the order of preference. internal/testenv/image.sh uses the same.
-var images = []string{"cassandra:5.0", "userinfo-cassandra:5.0"}
+var images = []string{"cassandra:5.0.9@sha256:c89d12282b69b38a78f23c37886fc35e732f33b7c18801016c0334e4c7cabf64", "userinfo-cassandra:5.0"}
 
 // Node is one Cassandra node. Its exported fields never change.
 type Node struct {

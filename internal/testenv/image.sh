@@ -1,12 +1,15 @@
 #!/bin/sh
-# Makes sure that the container engine has an image of Cassandra 5.0, and prints the name of the image.
+# Makes sure that the container engine has an image of Cassandra 5.0.9, and prints the name of the image.
 #
 # It prefers the official image, if the engine has it or can pull it. Otherwise it builds an image from Debian packages and
 # Cassandra's published jars. A build takes about a minute, and runs again when this script or a file of cassandra/ changes.
 # internal/testcluster looks for the same two names in the same order.
+#
+# Every input has one version. The engine checks the hash of the official image, jars.sha256 has the hashes of the jars, and
+# apt checks the Debian packages against the archive's signature. docs/development.md says how to change the version.
 set -eu
 
-official=cassandra:5.0
+official=cassandra:5.0.9@sha256:c89d12282b69b38a78f23c37886fc35e732f33b7c18801016c0334e4c7cabf64
 local=userinfo-cassandra:5.0
 pull_start_seconds=20 # how long a pull may take until its first layer
 here=$(cd "$(dirname "$0")" && pwd)
@@ -68,9 +71,11 @@ build_local() {
 	# bookworm, whatever this machine runs: it is the last Debian release with JDK 17.
 	step "building the Debian base" mmdebstrap --variant=minbase --include=openjdk-17-jre-headless \
 		bookworm "$build/context/base.tar"
-	step "fetching Cassandra's jars" mvn -B -q -f "$here/cassandra/pom.xml" dependency:copy-dependencies \
+	step "fetching Cassandra's jars" mvn -B -q --strict-checksums -f "$here/cassandra/pom.xml" dependency:copy-dependencies \
 		-DincludeScope=runtime -DoutputDirectory="$build/context/lib"
 	rm -f "$build"/context/lib/*-osx-* "$build"/context/lib/*-windows-*
+	(cd "$build/context/lib" && LC_ALL=C sha256sum -- *) >"$build/jars.sha256"
+	step "comparing the jars with $here/cassandra/jars.sha256" diff "$here/cassandra/jars.sha256" "$build/jars.sha256"
 	step "building the image" env DOCKER_BUILDKIT=0 docker build --label "userinfo.recipe=$recipe" -t "$local" "$build/context"
 	rm -rf "$build"
 }

@@ -19,8 +19,8 @@ import (
 const installTimeout = 5 * time.Minute
 
 // Install creates a virtual environment with the packages of the file requirements.txt in the current directory. It
-// returns the environment's directory of programs, which contains python. The environment stays in .build and is used
-// again until requirements.txt changes. The calling test must be two directories below internal.
+// returns the environment's directory of programs, which contains python. pip refuses a package whose hash is not in
+// that file. The environment stays in .build and is used again until requirements.txt changes. The calling test must be two directories below internal.
 func Install(t *testing.T, name string) (bin string) {
 	t.Helper()
 	requirements, err := os.ReadFile("requirements.txt")
@@ -42,7 +42,8 @@ func Install(t *testing.T, name string) (bin string) {
 	defer cancel()
 	for _, command := range [][]string{
 		{"python3", "-m", "venv", "--clear", venv},
-		{filepath.Join(bin, "pip"), "install", "--quiet", "--disable-pip-version-check", "--requirement", "requirements.txt"},
+		{filepath.Join(bin, "pip"), "install", "--quiet", "--disable-pip-version-check",
+			"--require-hashes", "--requirement", "requirements.txt"},
 	} {
 		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("installing %s: %s: %v (needs python3-venv and access to a package index)\n%s", name, strings.Join(command, " "), err, out)
