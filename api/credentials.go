@@ -77,13 +77,20 @@ var proxyPeers = map[access.ProxyHeader]forwarded.Peer{
 	access.XFCCHeader:       forwarded.XFCCProxy,
 }
 
-// verifiedChains returns the certificate chains that crypto/tls verified. It fails closed: if crypto/tls did not verify
-// the client's certificate, there are none.
+// verifiedChains returns the certificate chains that tlsconf or crypto/tls verified in the handshake. It fails closed: if
+// neither verified the client's certificate, there are none.
 func verifiedChains(r *http.Request) [][]*x509.Certificate {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.VerifiedChains[0]) == 0 {
+	if r.TLS == nil {
 		return nil
 	}
-	return r.TLS.VerifiedChains
+	chains := r.TLS.VerifiedChains
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok && chains == nil {
+		chains = tlsconf.VerifiedChains(c)
+	}
+	if len(chains) == 0 || len(chains[0]) == 0 {
+		return nil
+	}
+	return chains
 }
 
 func signatureRequest(r *http.Request) signature.Request {

@@ -18,6 +18,7 @@ import (
 	"userinfo/access"
 	"userinfo/access/forwarded"
 	"userinfo/access/signature"
+	"userinfo/internal/certchain"
 	"userinfo/internal/devca"
 	"userinfo/internal/panics"
 	"userinfo/store"
@@ -164,7 +165,7 @@ func newAPI(t testing.TB, u setup) *service {
 		u.clientCAs = func([][]*x509.Certificate) ([]string, error) { return []string{access.DefaultClientCA}, nil }
 	}
 	if u.forwarded == nil {
-		rules, err := forwarded.NewRules(testCA().Pool(), "X-Client-Dn")
+		rules, err := forwarded.NewRules(certchain.New(testCA().Certificate()), "X-Client-Dn")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package tlsconf_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/internal/devca"
 	"userinfo/tlsconf"
@@ -163,6 +166,18 @@ type seen struct {
 	Server  string // serial number of the server's certificate
 }
 
+// connKey is the context key of a request's connection.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// limited returns l with limited handshakes.
+func limited(l net.Listener) net.Listener {
+	return tlsconf.NewHandshakes(prometheus.NewRegistry()).Listener(l)
+}
+
 // serve runs an HTTPS server on loopback. It answers every request with what it saw.
 func serve(t *testing.T, config *tls.Config) (address string) {
 	t.Helper()
@@ -171,11 +186,12 @@ func serve(t *testing.T, config *tls.Config) (address string) {
 		t.Fatal(err)
 	}
 	server := &http.Server{
-		TLSConfig: config,
-		ErrorLog:  log.New(io.Discard, "", 0),
+		TLSConfig:   config,
+		ConnContext: withConn,
+		ErrorLog:    log.New(io.Discard, "", 0),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s := seen{Proto: r.Proto, Resumed: r.TLS.DidResume}
-			if len(r.TLS.VerifiedChains) > 0 {
+			if chains := tlsconf.VerifiedChains(r.Context().Value(connKey{}).(net.Conn)); len(chains) > 0 {
 				s.Peer = r.TLS.PeerCertificates[0].Subject.CommonName
 			}
 			_ = json.NewEncoder(w).Encode(s) // the client sees a failure
@@ -184,7 +200,7 @@ func serve(t *testing.T, config *tls.Config) (address string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.ServeTLS(limited(listener), "", ""); !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("test server: %v", err)
 			_ = listener.Close()
 		}

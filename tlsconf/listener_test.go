@@ -119,7 +119,7 @@ func TestListenerConfig_ClientCARotation(t *testing.T) {
 		}
 		for name, want := range step.accepted {
 			if !want {
-				wantRefused(t, address, of[name], "unknown certificate authority")
+				wantRefused(t, address, of[name], "bad certificate")
 			} else if got := mustRequest(t, address, of[name]); got.Peer != "wiki" {
 				t.Errorf("bundle %s: the client of the %s CA is %q, want wiki", step.bundle, name, got.Peer)
 			}
@@ -156,7 +156,7 @@ func TestListenerConfig_TicketsSurviveReloadButNotRemovalOfCA(t *testing.T) {
 
 	d.write("clients.pem", next.PEM())
 	server.mustReload(t)
-	wantRefused(t, address, authenticated, "unknown certificate authority")
+	wantRefused(t, address, authenticated, "bad certificate")
 	wantResumed("after the CA of another client was removed", anonymous, "")
 }
 
@@ -230,7 +230,7 @@ func TestListenerConfig_DoesNotResumeExpiredCertificate(t *testing.T) {
 		t.Fatal("the session of a valid certificate was not resumed")
 	}
 	clock.advance(2 * time.Hour)
-	wantRefused(t, address, config, "expired certificate")
+	wantRefused(t, address, config, "bad certificate")
 }
 
 func TestListenerConfig_FailsClosedWithoutServer(t *testing.T) {

@@ -74,7 +74,7 @@ func serveBehind(t *testing.T, current func() *tlsconf.Proxies, timeout time.Dur
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.ServeTLS(tlsconf.NewProxyListener(l, current, timeout), "", "") // it ends with the test
+		_ = server.ServeTLS(limited(tlsconf.NewProxyListener(l, current, timeout)), "", "") // it ends with the test
 	}()
 	t.Cleanup(func() {
 		_ = server.Close()

@@ -171,7 +171,7 @@ func TestTicketKey_CertificateOfResumedSessionIsVerified(t *testing.T) {
 	s.want("first connection", 0, false)
 	s.want("while the certificate is valid", 1, true)
 	s.clock.advance(40 * time.Minute) // stays within the hour of the ticket key
-	wantRefused(t, s.at[0], s.client, "expired certificate")
+	wantRefused(t, s.at[0], s.client, "bad certificate")
 }
 
 // TestTicketKey_RevokedCertificateOfResumedSessionIsRejected calls VerifyChains as the API does at each request.
@@ -187,9 +187,12 @@ func TestTicketKey_RevokedCertificateOfResumedSessionIsRejected(t *testing.T) {
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		c, err := inner(hello)
 		if err == nil {
-			c = c.Clone() // the clone keeps the ticket keys
+			verify := c.VerifyConnection
 			c.VerifyConnection = func(state tls.ConnectionState) error {
-				_, err := server.current.Load().VerifyChains(state.VerifiedChains)
+				if err := verify(state); err != nil {
+					return err
+				}
+				_, err := server.current.Load().VerifyChains(tlsconf.VerifiedChains(hello.Conn))
 				verified <- fmt.Errorf("resumed %v: %w", state.DidResume, err)
 				return nil
 			}

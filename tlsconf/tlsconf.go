@@ -1,8 +1,9 @@
-// Package tlsconf loads the TLS settings of the service's listener and of its connections to Cassandra. It also reads
-// the PROXY protocol header, which a load balancer sends in front of TLS.
+// Package tlsconf loads the TLS settings of the service's listener and of its connections to Cassandra. It limits what the
+// listener's handshakes cost. It also reads the PROXY protocol header, which a load balancer sends in front of TLS.
 //
 //	files ──LoadServer──▶ *Server ──ListenerConfig──▶ *tls.Config of the listener
 //	                         └─────VerifyChains─────▶ names of the client CAs, at each request
+//	TCP ──NewProxyListener──▶ client's address ──Handshakes.Listener──▶ TLS ──VerifiedChains──▶ chains of the client
 //	files ──LoadClient──▶ *Client ──Config──────────▶ *tls.Config of one connection to Cassandra
 //
 // A Server and a Client never change after they are loaded. To reload, call Changed; if it reports true, load again and
@@ -17,9 +18,13 @@
 //  3. A client's certificate is verified again at each request, by Server.VerifyChains, because it may have expired or
 //     been revoked, and its CA may have been removed, since the connection was made.
 //  4. TLS 1.2, if allowed, uses only ephemeral keys and AEAD cipher suites, and no session tickets.
-//  5. A resumed session is verified like a new one: crypto/tls checks the certificate in the ticket again.
+//  5. A resumed session is verified like a new one: its ticket contains the client's certificates.
 //  6. A private key is in memory only inside crypto/tls values. It is never part of an error.
 //  7. A PROXY protocol header is accepted only from the listed networks.
+//  8. A stranger's handshake costs at most a few times as much as a client's: internal/certchain bounds the signatures,
+//     maxHandshakeBytes the certificates that crypto/tls parses, and baseConfig the key exchanges.
+//  9. At most GOMAXPROCS handshakes compute at once. None of them waits for its peer meanwhile. The others wait in queues,
+//     one for each address, and a handshake's deadline also ends its waiting.
 //
 // The package does not defend against:
 //
@@ -27,6 +32,8 @@
 //     anybody can forge the session of any client that authenticates with a certificate;
 //   - a CA that stops publishing revocation lists. The last list stays in use, and Expiries shows when its next update
 //     was due;
+//   - many addresses that make cheap handshakes: each takes its turn. All clients behind a proxy that does not send their
+//     addresses share one queue;
 //   - a listed proxy that sends wrong addresses or passes on PROXY headers from its clients, and a host that can send
 //     packets from a listed address.
 package tlsconf

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"userinfo/internal/certchain"
 )
 
 // Reasons for rejecting a client's certificate.
@@ -21,7 +23,7 @@ var (
 
 // clientTrust verifies client certificates. It never changes.
 type clientTrust struct {
-	pool    *x509.CertPool
+	clients *certchain.Verifier
 	names   map[string][]string        // the name of each CA, by the DER of its certificate; each slice has one element
 	revoked map[string]map[serial]bool // revoked serial numbers, by the DER of the CA's certificate
 	denied  denied
@@ -45,7 +47,7 @@ type fingerprint [sha256.Size]byte
 
 // loadTrust checks the CA bundles, the deny list and the revocation lists. names are the names of the bundles in f.cas.
 func loadTrust(f files, names []string, now time.Time) (*clientTrust, []Expiry, error) {
-	t := &clientTrust{pool: x509.NewCertPool(), names: make(map[string][]string), revoked: make(map[string]map[serial]bool)}
+	t := &clientTrust{names: make(map[string][]string), revoked: make(map[string]map[serial]bool)}
 	var expiries []Expiry
 	var all []*x509.Certificate
 	for i, bundle := range f.cas {
@@ -57,12 +59,12 @@ func loadTrust(f files, names []string, now time.Time) (*clientTrust, []Expiry, 
 			if other := t.nameOfKey(ca, all); other != "" && other != names[i] {
 				return nil, nil, bundle.fail(fmt.Errorf("%s has the same key as a CA in %q, so clients of one would be accepted as clients of the other; remove it from one of them", ca.Subject, other))
 			}
-			t.pool.AddCert(ca)
 			t.names[string(ca.Raw)] = []string{names[i]}
 			all = append(all, ca)
 		}
 		expiries = append(expiries, Expiry{File: expiryName(names[i]), NotAfter: notAfter})
 	}
+	t.clients = certchain.New(all...)
 	var err error
 	if t.denied, err = parseDenied(f.denied.data); err != nil {
 		return nil, nil, f.denied.fail(err)
@@ -98,7 +100,7 @@ func (t *clientTrust) nameOfKey(ca *x509.Certificate, all []*x509.Certificate) s
 }
 
 // VerifyChains verifies a client's certificate at this moment and returns the names of the client CAs that signed it. Each
-// chain goes from the certificate to a root, as crypto/tls or BuildChains returned it when the connection was made.
+// chain goes from the certificate to a root, as VerifiedChains or BuildChains returned it when the connection was made.
 // The result has one name, unless several CAs have signed the certificate. The caller must not change it.
 //
 // It fails closed: a chain counts only if its root is one of the client CAs, every certificate in it is within its
@@ -168,13 +170,13 @@ func (s *Server) BuildChains(leaf *x509.Certificate, intermediates []*x509.Certi
 	if s.trust == nil || leaf == nil {
 		return nil, ErrUntrusted
 	}
-	options := x509.VerifyOptions{
-		Roots: s.trust.pool, Intermediates: x509.NewCertPool(), CurrentTime: s.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	for _, c := range intermediates {
-		options.Intermediates.AddCert(c)
-	}
-	chains, err := leaf.Verify(options)
+	return s.verifyClient(append([]*x509.Certificate{leaf}, intermediates...))
+}
+
+// verifyClient returns the chains from certs[0] to the client CAs. It fails closed, as certchain.Verifier.Verify does: the
+// error wraps ErrUntrusted.
+func (s *Server) verifyClient(certs []*x509.Certificate) ([][]*x509.Certificate, error) {
+	chains, err := s.ClientVerifier().Verify(certs, s.now())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}

@@ -128,7 +128,7 @@ func TestServer_VerifyChainsNamesTheSigningCA(t *testing.T) {
 	if _, err := none.current.Load().VerifyChains(w.chainA); !errors.Is(err, tlsconf.ErrUntrusted) {
 		t.Errorf("without client CAs: %v", err)
 	}
-	if _, err := none.current.Load().BuildChains(w.ofA.cert, nil); !errors.Is(err, tlsconf.ErrUntrusted) || none.current.Load().ClientPool() != nil {
+	if _, err := none.current.Load().BuildChains(w.ofA.cert, nil); !errors.Is(err, tlsconf.ErrUntrusted) || none.current.Load().ClientVerifier() != nil {
 		t.Errorf("BuildChains without client CAs: %v", err)
 	}
 }

@@ -1,22 +1,25 @@
 package forwarded
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/dunglas/httpsfv"
+
+	"userinfo/internal/certchain"
 )
 
 // Limits on the headers of a trusted proxy.
 const (
-	maxFieldBytes = 16 << 10 // in each of Client-Cert and Client-Cert-Chain
-	maxChain      = 4        // certificates in Client-Cert-Chain
+	maxFieldBytes = 16 << 10             // in each of Client-Cert and Client-Cert-Chain
+	maxChain      = certchain.MaxIssuers // certificates in Client-Cert-Chain
 )
 
 // verifyClientCert verifies the certificate in Client-Cert, with the intermediate certificates in Client-Cert-Chain, if it was
-// sent. It fails closed: without roots, and for anything but exactly one certificate, it returns an error.
+// sent. It fails closed: without client CAs, and for anything but exactly one certificate, it returns an error.
 func (r *Rules) verifyClientCert(cert, chain []string, now time.Time) ([][]*x509.Certificate, error) {
 	if err := checkSingle(cert, maxFieldBytes); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, CertField, err)
@@ -24,36 +27,42 @@ func (r *Rules) verifyClientCert(cert, chain []string, now time.Time) ([][]*x509
 	if err := checkSingle(chain, maxFieldBytes); err != nil && chain != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, ChainField, err)
 	}
-	return r.verify(newCacheKey(CertField, cert, chain), now, func() (*x509.Certificate, []*x509.Certificate, error) {
+	return r.verify(newKey(CertField, cert, chain), now, func() (*x509.Certificate, []*x509.Certificate, error) {
 		return parse(cert[0], chain)
 	})
 }
 
 // verify verifies the certificate leaf that parse returns, with chain as intermediate certificates. If the cache has chains
-// for key, verify returns them and does not call parse. It fails closed: without roots it returns an error.
-func (r *Rules) verify(key cacheKey, now time.Time, parse func() (leaf *x509.Certificate, chain []*x509.Certificate, err error)) ([][]*x509.Certificate, error) {
-	if r.roots == nil { // crypto/x509 would use the system's CAs
+// for key, verify returns them and does not call parse. It fails closed: without client CAs it returns an error.
+func (r *Rules) verify(key certchain.Key, now time.Time, parse func() (leaf *x509.Certificate, chain []*x509.Certificate, err error)) ([][]*x509.Certificate, error) {
+	if r.clients == nil {
 		return nil, fmt.Errorf("%w: no client CA is configured", ErrUnverified)
 	}
-	if chains := r.cache.get(key, now); chains != nil {
+	if chains := r.cache.Get(key, now); chains != nil {
 		return chains, nil
 	}
 	leaf, chain, err := parse()
 	if err != nil {
 		return nil, err
 	}
-	intermediates := x509.NewCertPool()
-	for _, c := range chain {
-		intermediates.AddCert(c)
-	}
-	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: r.roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
+	chains, err := r.clients.Verify(append([]*x509.Certificate{leaf}, chain...), now)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrUnverified, rejection(err))
 	}
-	r.cache.put(key, chains)
+	r.cache.Put(key, chains)
 	return chains, nil
+}
+
+// newKey returns the cache key of headers, each with at most one value. name is the name of the first header. A zero byte,
+// which no header contains, separates the values.
+func newKey(name string, headers ...[]string) certchain.Key {
+	text := name
+	for _, values := range headers {
+		if values != nil {
+			text += "\x00" + values[0]
+		}
+	}
+	return sha256.Sum256([]byte(text))
 }
 
 // parse parses the values of Client-Cert and Client-Cert-Chain. chain is nil if Client-Cert-Chain was not sent.
@@ -138,7 +147,7 @@ func rejection(err error) string {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	switch {
-	case errors.As(err, &unknown):
+	case errors.Is(err, certchain.ErrUnknownCA), errors.As(err, &unknown):
 		return "no client CA has issued it"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "it has expired or is not valid yet"

@@ -13,6 +13,8 @@
 //  3. What can be read in two ways is an error: a header that is sent twice, a header name that another program would treat as
 //     the same name (Client_Cert), a certificate together with a distinguished name, two common names, an escape, an XFCC with
 //     several elements or with fields that do not agree.
+//  4. A forwarded chain obeys the limits of a TLS handshake: at most certchain.MaxIssuers certificates beyond the client's
+//     own, verified from the CA down.
 //
 // The package does not defend against:
 //
@@ -28,6 +30,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"userinfo/internal/certchain"
 )
 
 // The headers with certificates, in canonical form.
@@ -61,24 +65,24 @@ const (
 // Rules verify what trusted proxies forward. They are safe for concurrent use. The zero Rules accept no certificate and no
 // distinguished name.
 type Rules struct {
-	roots   *x509.CertPool
+	clients *certchain.Verifier
 	dnField string
-	cache   chainCache
+	cache   certchain.Cache // by the exact bytes of the headers, so that a certificate is not parsed again
 }
 
-// NewRules returns rules that verify certificates against roots, the client CAs. Nil means that no certificate is accepted;
-// it does not mean the system's CAs. roots must not change: if a CA changes, make new Rules.
+// NewRules returns rules that verify certificates with clients, the Verifier of the client CAs. Nil means that no
+// certificate is accepted. If a CA changes, make new Rules.
 //
 // dnField is the name of the header with the distinguished name, such as X-Client-Dn. It begins with X- and contains only
 // letters, digits and hyphens, so that it is not a standard header. It must not be X-Forwarded-Client-Cert. If it is empty,
 // there is no such header. A distinguished name is weaker than a certificate, because only the proxy has verified it.
-func NewRules(roots *x509.CertPool, dnField string) (*Rules, error) {
+func NewRules(clients *certchain.Verifier, dnField string) (*Rules, error) {
 	name := http.CanonicalHeaderKey(dnField)
 	rest, ok := strings.CutPrefix(name, "X-")
 	if dnField != "" && (!ok || rest == "" || name == XFCCField || strings.Trim(strings.ToLower(rest), "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
 		return nil, errors.New("not allowed; write the name of a header such as X-Client-Dn, which begins with X- and contains only letters, digits and hyphens")
 	}
-	return &Rules{roots: roots, dnField: name}, nil
+	return &Rules{clients: clients, dnField: name}, nil
 }
 
 // Client is the client that a proxy forwards a request for. At most one field is set. If neither is set, the client is

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"userinfo/access/forwarded"
+	"userinfo/internal/certchain"
 )
 
 // issued is a certificate and its private key.
@@ -56,12 +57,12 @@ func isCA(c *x509.Certificate) {
 	c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
 }
 
-func pool(cas ...*issued) *x509.CertPool {
-	p := x509.NewCertPool()
+func pool(cas ...*issued) *certchain.Verifier {
+	var certs []*x509.Certificate
 	for _, ca := range cas {
-		p.AddCert(ca.cert)
+		certs = append(certs, ca.cert)
 	}
-	return p
+	return certchain.New(certs...)
 }
 
 // field returns the certificate as a header value of RFC 9440.
@@ -77,9 +78,9 @@ func fields(pairs ...string) http.Header {
 	return h
 }
 
-func rules(t testing.TB, roots *x509.CertPool, dnField string) *forwarded.Rules {
+func rules(t testing.TB, clients *certchain.Verifier, dnField string) *forwarded.Rules {
 	t.Helper()
-	r, err := forwarded.NewRules(roots, dnField)
+	r, err := forwarded.NewRules(clients, dnField)
 	if err != nil {
 		t.Fatal(err)
 	}

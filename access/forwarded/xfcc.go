@@ -23,13 +23,13 @@ type xfcc struct {
 	hash        string // SHA-256 of the client's certificate, in hexadecimal
 }
 
-// verifyXFCC verifies the certificate in X-Forwarded-Client-Cert. It fails closed: without roots, and for anything but exactly
+// verifyXFCC verifies the certificate in X-Forwarded-Client-Cert. It fails closed: without client CAs, and for anything but exactly
 // one element with a certificate, it returns an error.
 func (r *Rules) verifyXFCC(values []string, now time.Time) ([][]*x509.Certificate, error) {
 	if err := checkSingle(values, maxXFCCBytes); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, XFCCField, err)
 	}
-	return r.verify(newCacheKey(XFCCField, values), now, func() (*x509.Certificate, []*x509.Certificate, error) {
+	return r.verify(newKey(XFCCField, values), now, func() (*x509.Certificate, []*x509.Certificate, error) {
 		leaf, chain, err := parseXFCC(values[0])
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: %s: %w", ErrMalformed, XFCCField, err)
@@ -67,8 +67,6 @@ func parseXFCC(value string) (leaf *x509.Certificate, chain []*x509.Certificate,
 		return nil, nil, errors.New("has no certificate, only a description; configure Envoy with set_current_client_cert_details: {cert: true, chain: true}")
 	case len(certs) > 1:
 		return nil, nil, errors.New("has several certificates in Cert")
-	case len(all) > 1+maxChain:
-		return nil, nil, fmt.Errorf("has %d certificates in Chain; send at most %d", len(all), 1+maxChain)
 	case len(certs) == 0:
 		certs = all[:1] // Chain begins with the client's certificate
 	case len(all) > 0 && !all[0].Equal(certs[0]):
@@ -156,7 +154,7 @@ func cutQuoted(s string) (text, rest string, err error) {
 var errNotPEM = errors.New("not certificates in PEM, URL-encoded")
 
 // parsePEM parses URL-encoded certificates in PEM. It returns none for empty text. It fails closed: PEM that Envoy would write
-// in another way is an error.
+// in another way is an error, and so are more than 1 + maxChain certificates; the rest is not parsed.
 func parsePEM(encoded string) (certs []*x509.Certificate, err error) {
 	text, err := url.PathUnescape(encoded)
 	if err != nil {
@@ -170,6 +168,9 @@ func parsePEM(encoded string) (certs []*x509.Certificate, err error) {
 		var found bool
 		if rest, found = bytes.CutPrefix(rest, pem.EncodeToMemory(block)); !found {
 			return nil, errNotPEM
+		}
+		if len(certs) > maxChain {
+			return nil, fmt.Errorf("has more than %d certificates", 1+maxChain)
 		}
 		cert, err := parseDER(block.Bytes)
 		if err != nil {

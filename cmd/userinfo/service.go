@@ -148,7 +148,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 	})
 	s.reloader.LogSealKeys()
 	proxies := func() *tlsconf.Proxies { return s.reloader.Current().Proxies }
-	err := server.Serve(ctx, tlsconf.NewProxyListener(l, proxies, proxyTimeout))
+	err := server.Serve(ctx, tlsconf.NewHandshakes(s.registry).Listener(tlsconf.NewProxyListener(l, proxies, proxyTimeout)))
 	s.log.Info("stopped")
 	return err
 }

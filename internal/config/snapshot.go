@@ -62,7 +62,7 @@ func newClientRules(c *Config, now func() time.Time) (clientRules, error) {
 
 // snapshot combines the parts.
 func (p parts) snapshot() (*Snapshot, error) {
-	fwd, err := forwarded.NewRules(p.server.ClientPool(), p.clients.config.Proxies.ClientDN.Field)
+	fwd, err := forwarded.NewRules(p.server.ClientVerifier(), p.clients.config.Proxies.ClientDN.Field)
 	if err != nil {
 		return nil, &field.Error{Path: "proxies.client_dn.field", Err: err}
 	}

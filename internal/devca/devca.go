@@ -77,6 +77,9 @@ func (ca *CA) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.der})
 }
 
+// Certificate returns the CA's certificate. The caller must not change it.
+func (ca *CA) Certificate() *x509.Certificate { return ca.cert }
+
 // Pool returns a pool that contains the CA's certificate only.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()

@@ -130,7 +130,7 @@ func (env *environment) serve(t *testing.T, c serviceConfig) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := forwarded.NewRules(server.ClientPool(), c.dnField)
+	rules, err := forwarded.NewRules(server.ClientVerifier(), c.dnField)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func serveUntilEnd(t *testing.T, h *http.Server, l net.Listener, listed *tlsconf
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = h.ServeTLS(tlsconf.NewProxyListener(l, func() *tlsconf.Proxies { return listed }, 2*time.Second), "", "") // returns when the test closes h
+		_ = h.ServeTLS(tlsconf.NewHandshakes(prometheus.NewRegistry()).Listener(tlsconf.NewProxyListener(l, func() *tlsconf.Proxies { return listed }, 2*time.Second)), "", "") // returns when the test closes h
 	}()
 	t.Cleanup(func() {
 		_ = h.Close()
