@@ -9,6 +9,7 @@ import (
 )
 
 func main() {
+	_ = forbidCoreDumps() // a service logs it if this fails
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -120,6 +120,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 	}
 	perClient := s.config.Limits.PerClient
 	perClient.MaxBytesInFlight = limits.PerClient
+	logMissingProtection(s.log)
 	handler := api.New(api.Config{
 		Collections:      s.apiCollections(),
 		Rules:            func() *api.Rules { return s.reloader.Current().Rules },

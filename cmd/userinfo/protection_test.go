@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,8 +24,11 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"userinfo/access"
 	"userinfo/internal/devca"
+	"userinfo/internal/keyfile"
 )
 
 // plantedSecrets are the files with secrets of a service, and what to search its memory for.
@@ -35,6 +39,7 @@ type plantedSecrets struct {
 	token   access.Token
 	needles map[string][][]byte // by secret: all forms that it may have in memory
 	files   []string
+	user    uint32 // of the service; 0: the user of the test
 }
 
 const memoryConfig = `listen: 127.0.0.1:0
@@ -208,6 +213,9 @@ func (p *plantedSecrets) start(program string, args ...string) *startedService {
 	p.t.Helper()
 	s := &startedService{t: p.t, command: exec.Command(program, append(args, "--config", "userinfo.yaml")...), log: make(chan string, 100)}
 	s.command.Dir = p.dir
+	if p.user != 0 {
+		s.command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: p.user, Gid: p.user}}
+	}
 	stderr, err := s.command.StderrPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -262,27 +270,34 @@ func (s *startedService) reload(n int) {
 	}
 }
 
-// request sets n values.
-func (p *plantedSecrets) request(address string, n int) {
+// client returns a client that trusts the service.
+func (p *plantedSecrets) client() *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.ca.Pool()}}}
+}
+
+// send sends a request with the token, and returns the body of a successful response.
+func (p *plantedSecrets) send(client *http.Client, method, url string) string {
 	p.t.Helper()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.ca.Pool()}}}
-	defer client.CloseIdleConnections()
-	for i := range n {
-		r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPut, fmt.Sprintf("https://%s/sessions/v1/key-%d", address, i), strings.NewReader("value"))
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+string(p.token))
-		r.Header.Set("TTL", "60")
-		response, err := client.Do(r)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode/100 != 2 {
-			p.t.Fatal(response.Status)
-		}
+	r, err := http.NewRequestWithContext(p.t.Context(), method, url, strings.NewReader("value"))
+	if err != nil {
+		p.t.Fatal(err)
 	}
+	r.Header.Set("Authorization", "Bearer "+string(p.token))
+	if method == http.MethodGet {
+		r.Body, r.ContentLength = nil, 0
+	} else {
+		r.Header.Set("TTL", "60")
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode/100 != 2 {
+		p.t.Fatal(response.Status, err)
+	}
+	return string(body)
 }
 
 // maxCopies is how many copies of one secret a service may have. One is the service's own. The others are what crypto/tls,
@@ -311,6 +326,116 @@ func TestService_KeepsFewCopiesOfSecrets(t *testing.T) {
 	check("the start")
 	s.reload(100)
 	check("100 reloads")
-	p.request(address, 200)
+	client := p.client()
+	defer client.CloseIdleConnections()
+	for i := range 200 {
+		p.send(client, http.MethodPut, fmt.Sprintf("https://%s/sessions/v1/key-%d", address, i))
+	}
 	check("200 requests")
+}
+
+// giveTo makes another user the service's user, with everything that it needs. Only root can do this.
+func (p *plantedSecrets) giveTo(user uint32, program string) {
+	p.t.Helper()
+	for _, dir := range []string{p.dir, filepath.Dir(program)} {
+		for ; dir != filepath.Clean(os.TempDir()) && dir != "/"; dir = filepath.Dir(dir) {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+	}
+	files, err := os.ReadDir(p.dir)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, f := range files {
+		if err := os.Chown(filepath.Join(p.dir, f.Name()), int(user), int(user)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.user = user
+}
+
+// TestServe_ForbidsCoreDumps starts the real program as a user that is not root. The files of a process that is not dumpable
+// belong to root in /proc, so that the process's own user cannot read its memory. Metrics and the memory limit, which the
+// process reads there, must work all the same.
+func TestServe_ForbidsCoreDumps(t *testing.T) {
+	p := newPlantedSecrets(t)
+	program, err := exec.LookPath("userinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		p.giveTo(64001, program)
+	}
+	s := p.start(program, "serve")
+	address := s.await(`"msg":"listening.*"address":"([^"]+)"`)
+	line := s.await(`.*memory limit.*|.*cannot be read.*`)
+	if !strings.Contains(line, "memory limit in bytes") {
+		t.Error(line)
+	}
+	proc := fmt.Sprintf("/proc/%d/", s.command.Process.Pid)
+	info, err := os.Stat(proc + "environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != 0 {
+		t.Errorf("user %d can read the memory", owner)
+	}
+	limits, err := os.ReadFile(proc + "limits")
+	if err != nil || !regexp.MustCompile(`(?m)^Max core file size +0 +0 `).Match(limits) {
+		t.Errorf("%v\n%s", err, limits)
+	}
+	client := p.client()
+	defer client.CloseIdleConnections()
+	metrics := p.send(client, http.MethodGet, "https://"+address+"/metrics")
+	for _, name := range []string{"process_open_fds", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_max_fds", "process_start_time_seconds"} {
+		if !strings.Contains(metrics, "\n"+name+" ") {
+			t.Errorf("metric %s is missing", name)
+		}
+	}
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for line := range s.log {
+		if strings.Contains(line, "core dumps are possible") || strings.Contains(line, "not locked") {
+			t.Error(line)
+		}
+	}
+}
+
+func TestServe_SaysThatKeysAreNotLocked(t *testing.T) {
+	p := newPlantedSecrets(t)
+	program, err := exec.LookPath("userinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		p.giveTo(64001, program) // the limit does not apply to root
+	}
+	s := p.start("sh", "-c", `ulimit -l 0 && exec userinfo serve "$@"`, "sh")
+	s.await(`"level":"WARN".*keys are in memory that is not locked.*LimitMEMLOCK=64K.*cannot allocate memory|"level":"WARN".*not locked.*not permitted`)
+}
+
+func TestLogMissingProtection_SaysWhatToSet(t *testing.T) {
+	for _, dumpable := range []uintptr{1, 0} {
+		before, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, dumpable, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		logMissingProtection(slog.New(slog.NewTextHandler(&log, nil)))
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(before), 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(log.String(), "LimitCORE=0"); got != (dumpable != 0) {
+			t.Errorf("dumpable %d: %s", dumpable, &log)
+		}
+		if got := strings.Contains(log.String(), "LimitMEMLOCK="); got != (keyfile.MemoryLocked() != nil) {
+			t.Errorf("locked memory (%v): %s", keyfile.MemoryLocked(), &log)
+		}
+	}
 }
