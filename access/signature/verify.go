@@ -14,7 +14,7 @@ type Config struct {
 	// 0 means DefaultWindow.
 	Window time.Duration
 	// Nonces is the number of nonces that are remembered for one key. A key uses one for each request within one window, or
-	// within two windows if the client's clock is ahead. Each takes about 60 bytes. 0 means DefaultNonces. Beyond the limit,
+	// within two windows if the client's clock is ahead. Each takes about 70 bytes. 0 means DefaultNonces. Beyond the limit,
 	// requests with that key are ErrNoncesFull.
 	Nonces int
 	// Now returns the current time. Nil means time.Now.
@@ -26,7 +26,7 @@ type Config struct {
 type Verifier struct {
 	window int64 // seconds
 	now    func() time.Time
-	nonces nonces
+	nonces *nonces
 }
 
 // NewVerifier returns a Verifier that has seen no nonce.
@@ -40,7 +40,8 @@ func NewVerifier(c Config) *Verifier {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Verifier{window: int64(c.Window / time.Second), now: c.Now, nonces: nonces{limit: c.Nonces}}
+	window := int64(c.Window / time.Second)
+	return &Verifier{window: window, now: c.Now, nonces: newNonces(c.Nonces, window)}
 }
 
 // Verified proves that a request was signed with a key. The zero Verified proves nothing.

@@ -326,7 +326,7 @@ func TestVerifier_RejectsAnyChange(t *testing.T) {
 			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrRefused) {
 				t.Error("the error is neither ErrMalformed nor ErrRefused")
 			}
-			if len(v.nonces.byKey) > 0 {
+			if len(v.nonces.keys) > 0 {
 				t.Error("the nonce of a rejected request is remembered")
 			}
 		})
