@@ -9,6 +9,7 @@
 //	Policy.IsProxy        may the sender forward certificates of clients, and in which header
 //	Admit                 does the request satisfy the access rules of an audience
 //	Authorize             may the client do one operation on one key
+//	Authorities.Check     is the request for this service
 //	Caller.Check          is the Caller for this operation and key (the store calls it)
 //
 // # Terms
@@ -53,6 +54,8 @@ var (
 	ErrConflict = errors.New("credentials of different clients")
 	// ErrDenied means that the rules do not allow the request.
 	ErrDenied = errors.New("denied")
+	// ErrMisdirected means that the request is for another service.
+	ErrMisdirected = errors.New("misdirected request")
 )
 
 // Action is an operation on a resource.

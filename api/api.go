@@ -6,6 +6,7 @@
 //
 //	step          question                                                 refusal        file
 //	overload      are too many requests in flight in this process?         503            request.go
+//	authority     is the request for this service?                         400, 421       authority.go
 //	query         does the URL have a query string?                        400            request.go
 //	match         does the resource exist, and have the method?            404, 405       router.go
 //	authenticate  which client sent it? (access.Policy.Authenticate)       400, 401, 429  credentials.go
@@ -18,7 +19,8 @@
 //
 // Every refusal and every error of the store becomes a problem document (problem.go), and is counted and logged
 // (request.go). A refusal that depends on the client also becomes an audit record (audit.go). The health resources skip
-// the steps overload and limit. They also skip authenticate and admit if their access rule set is open to anybody.
+// the steps overload, authority and limit. They also skip authenticate and admit if their access rule set is open to anybody. A
+// signature is always for one of the service's authorities.
 //
 // Invariants:
 //

@@ -17,8 +17,8 @@ const (
 	decisionLimited = "limited" // 429
 )
 
-// auditedErrors are the errors that refuse a request because of who sent it.
-var auditedErrors = []error{access.ErrMalformed, access.ErrConflict, access.ErrUnauthenticated, access.ErrDenied,
+// auditedErrors are the errors that refuse a request because of who sent it, or for which service.
+var auditedErrors = []error{access.ErrMisdirected, access.ErrMalformed, access.ErrConflict, access.ErrUnauthenticated, access.ErrDenied,
 	errTooManyInFlight, errTooManyRequests, errTooManyMisses, errTooManySigned}
 
 // isRefusal reports whether err is one of auditedErrors.

@@ -32,7 +32,10 @@ func (rs *requestState) credentials() (access.Credentials, error) {
 	if !signature.HasSignature(rs.r.Header) {
 		return c, nil
 	}
-	var err error
+	err := rs.checkAuthority() // again, because health resources are served without it
+	if err != nil {
+		return access.Credentials{}, err
+	}
 	if rs.signed, err = rs.api.config.Signatures.Verify(signatureRequest(rs.r), rs.rules.signatureKey); err != nil {
 		return access.Credentials{}, signatureError(err)
 	}

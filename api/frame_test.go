@@ -14,6 +14,7 @@ import (
 const (
 	frameData     = 0x0
 	frameHeaders  = 0x1
+	frameReset    = 0x3
 	frameSettings = 0x4
 	framePing     = 0x6
 	frameGoAway   = 0x7
@@ -81,6 +82,12 @@ func (f *frames) ask(t testing.TB, a ask) {
 			header += fields(strings.ToLower(name), v)
 		}
 	}
+	f.exchange(t, header)
+}
+
+// exchange sends a header without a body, and reads until the stream ends or is reset.
+func (f *frames) exchange(t testing.TB, header string) {
+	t.Helper()
 	if _, err := io.WriteString(f, frame(frameHeaders, flagEndHeaders|flagEndStream, f.stream, header)); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +96,7 @@ func (f *frames) ask(t testing.TB, a ask) {
 		if err != nil {
 			t.Fatalf("reading a response: %v", err)
 		}
-		if stream == f.stream && (kind == frameHeaders || kind == frameData) && flags&flagEndStream != 0 {
+		if stream == f.stream && (kind == frameReset || (kind == frameHeaders || kind == frameData) && flags&flagEndStream != 0) {
 			f.stream += 2
 			return
 		}

@@ -108,6 +108,7 @@ type setup struct {
 	clientAuth                  tls.ClientAuthType
 	level                       slog.Level // 0: debug
 	random                      io.Reader
+	authorities                 access.Authorities                            // usually the certificate's, and the names in requests of the tests
 	clientCAs                   func([][]*x509.Certificate) ([]string, error) // usually the only one
 	forwarded                   func() *forwarded.Rules
 	signatureKeys               map[string]signature.Key
@@ -161,6 +162,12 @@ func newAPI(t testing.TB, u setup) *service {
 	if u.random == nil {
 		u.random = rand.Reader
 	}
+	if u.authorities.Texts() == nil {
+		var err error
+		if u.authorities, err = access.ParseAuthorities("", []string{"localhost", "127.0.0.1", "test", "h", "example.com"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if u.clientCAs == nil {
 		u.clientCAs = func([][]*x509.Certificate) ([]string, error) { return []string{access.DefaultClientCA}, nil }
 	}
@@ -181,7 +188,7 @@ func newAPI(t testing.TB, u setup) *service {
 			DefaultTTL: testDefaultTTL, MaxTTL: testMaxTTL, MaxValueBytes: testMaxValue,
 		}},
 		Rules: func() *Rules {
-			return &Rules{Policy: u.policy(), ClientCAs: u.clientCAs, Forwarded: u.forwarded(), SignatureKeys: u.signatureKeys, AuditKey: u.auditKey}
+			return &Rules{Authorities: u.authorities, Policy: u.policy(), ClientCAs: u.clientCAs, Forwarded: u.forwarded(), SignatureKeys: u.signatureKeys, AuditKey: u.auditKey}
 		},
 		Signatures:       signature.NewVerifier(signature.Config{}),
 		ClientLimits:     u.limits,

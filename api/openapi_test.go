@@ -277,7 +277,7 @@ func situations(method, path string) []situation {
 		guarded, closed := setup{policy: healthOf(access.Alternative{Token: new(true)})}, setup{policy: healthOf()}
 		all = append(all, situation{setup: guarded}, situation{setup: guarded, change: header("Authorization")},
 			situation{setup: guarded, change: header("Authorization", "Basic dTpw")}, situation{setup: guarded, change: withCanary},
-			situation{setup: closed})
+			situation{setup: closed}, situation{setup: guarded, change: func(r *http.Request) { header("Signature", "x")(r); r.Host = "elsewhere.example" }})
 	}
 	switch path {
 	case "/healthz":
@@ -288,6 +288,7 @@ func situations(method, path string) []situation {
 	}
 	all = append(all,
 		situation{setup: setup{maxInFlight: -1}},
+		situation{change: func(r *http.Request) { r.Host = "elsewhere.example" }},
 		situation{change: header("Authorization")},
 		situation{change: header("Authorization", "Bearer unknown")},
 		situation{change: header("Authorization", "Basic dTpw")},

@@ -57,7 +57,7 @@ func TestParseKey_Spellings(t *testing.T) {
 		for how, target := range map[string]string{
 			"origin form":              path,
 			"absolute form":            "https://" + s.addr + path,
-			"absolute form of another": "http://elsewhere.example" + path,
+			"absolute form of another": "http://localhost" + path,
 		} {
 			w.send(t, head("GET", target)+"\r\n")
 			check("HTTP/1.1, "+how, spelling.sent, spelling.key, w.answer(t, "GET"))

@@ -76,6 +76,7 @@ func withoutBody(e *problemError) *problemError {
 var (
 	errEmptyValue     = badRequest("The body is empty. A value has at least one byte. Use DELETE to remove a value.")
 	errIncompleteBody = badRequest("The body ended before it was complete.")
+	errAuthority      = badRequest("The Host header or :authority is missing, sent twice, or not a host name or IP address with an optional port.")
 	errNoResource     = newProblem(http.StatusNotFound, "no-such-resource", "No such resource",
 		"There is nothing at this path. A key is one path segment: write a slash in a key as %2F.")
 	errMethodNotAllowed = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed",
@@ -112,6 +113,8 @@ var sharedProblems = []struct {
 		Detail: "Send the certificate, the bearer token or the signature of a configured client."}},
 	{access.ErrDenied, problem{Type: "forbidden", Title: "Forbidden", Status: http.StatusForbidden,
 		Detail: "This client may not do this, not with these credentials, or not with this key."}},
+	{access.ErrMisdirected, problem{Type: "misdirected-request", Title: "Misdirected request", Status: http.StatusMisdirectedRequest,
+		Detail: "The Host header or :authority is not a name of this service. Use a name in its certificate, or ask its operators to add this name to authorities in their configuration."}},
 	{store.ErrNotFound, problem{Type: "not-found", Title: "Not found", Status: http.StatusNotFound,
 		Detail: "There is no value under this key."}},
 	{store.ErrDeleted, problem{Type: "deleted", Title: "Deleted recently", Status: http.StatusConflict,

@@ -66,6 +66,7 @@ var sentinels = []struct {
 	{"access.ErrConflict", access.ErrConflict, 400, "conflicting-credentials", ""},
 	{"access.ErrUnauthenticated", access.ErrUnauthenticated, 401, "unauthenticated", ""},
 	{"access.ErrDenied", access.ErrDenied, 403, "forbidden", ""},
+	{"access.ErrMisdirected", access.ErrMisdirected, 421, "misdirected-request", ""},
 	{"store.ErrNotFound", store.ErrNotFound, 404, "not-found", ""},
 	{"store.ErrDeleted", store.ErrDeleted, 409, "deleted", ""},
 	{"store.ErrNotEverywhere", store.ErrNotEverywhere, 503, "not-everywhere", "5"},

@@ -53,6 +53,9 @@ func (rs *requestState) serve() error {
 			a.metrics.shed.Inc()
 			return errOverloaded
 		}
+		if err := rs.checkAuthority(); err != nil {
+			return err
+		}
 	}
 	if rs.r.URL.RawQuery != "" || rs.r.URL.ForceQuery {
 		return badRequest("The URL has a query string. Remove it. Write a ? in a key as %3F.")

@@ -17,6 +17,8 @@ type Rules struct {
 	// certificate's chains, verified when the connection was made or by package forwarded. An error means that the
 	// certificate is not accepted any more, for example because it was revoked.
 	ClientCAs func(chains [][]*x509.Certificate) ([]string, error)
+	// Authorities are the names under which clients reach the service. Without one, every request is refused.
+	Authorities access.Authorities
 	// Forwarded reads the headers in which trusted proxies describe their clients. It must not be nil.
 	Forwarded *forwarded.Rules
 	// SignatureKeys are the keys that verify signed requests, by key id.

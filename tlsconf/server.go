@@ -223,6 +223,9 @@ func (s *Server) Files() []string { return s.files.paths() }
 // Expiries returns when the server's certificate, the client CAs and the revocation lists expire.
 func (s *Server) Expiries() []Expiry { return slices.Clone(s.expiries) }
 
+// Certificate returns the server's certificate. It must not be changed.
+func (s *Server) Certificate() *x509.Certificate { return s.tls13.Certificates[0].Leaf }
+
 // ClientVerifier returns the Verifier of the client CAs, or nil if there are none. It never changes.
 func (s *Server) ClientVerifier() *certchain.Verifier {
 	if s.trust == nil {

@@ -47,7 +47,8 @@ made by the functions that the service uses.`,
 				return errors.New("--key-file needs --as and --may")
 			}
 			warnOfMemory(c.ErrOrStderr(), o)
-			fmt.Fprintf(c.OutOrStdout(), "%s is right; collections: %d, clients: %d\n\n", o.Name, len(o.Collections), len(o.Clients))
+			fmt.Fprintf(c.OutOrStdout(), "%s is right; collections: %d, clients: %d\n", o.Name, len(o.Collections), len(o.Clients))
+			fmt.Fprintf(c.OutOrStdout(), "authorities: %s\n\n", strings.Join(o.Snapshot.Rules.Authorities.Texts(), ", "))
 			return failed(printPermissions(c.OutOrStdout(), policy))
 		}
 		q, err := newQuestion(*as, *may, *keyFile, o.Snapshot.Server)

@@ -148,6 +148,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		Log:            s.log,
 	})
 	s.reloader.LogSealKeys()
+	s.log.Info("requests for other hosts are refused", "authorities", s.reloader.Current().Rules.Authorities.Texts())
 	proxies := func() *tlsconf.Proxies { return s.reloader.Current().Proxies }
 	err := server.Serve(ctx, tlsconf.NewHandshakes(s.registry).Listener(tlsconf.NewProxyListener(l, proxies, proxyTimeout)))
 	s.log.Info("stopped")

@@ -33,6 +33,10 @@ func (f *File) Open(now func() time.Time) (*Opened, error) {
 	add(err)
 	o.parts.server, err = tlsconf.LoadServer(f.TLS, now)
 	add(fieldErrors("tls", err))
+	if err == nil {
+		o.parts.authorities, err = f.authorities(o.parts.server)
+		add(err)
+	}
 	if len(f.Cassandra.Hosts) > 0 {
 		o.parts.cassandra, err = tlsconf.LoadClient(f.Cassandra.TLS, now)
 		add(fieldErrors("cassandra.tls", err))

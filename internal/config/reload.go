@@ -30,8 +30,8 @@ type Options struct {
 
 // Reloader keeps the current Snapshot and replaces it when files change.
 //
-// It reloads six parts, in this order: tls, cassandra_tls, audit, clients (includes audiences, proxies and the names of key
-// files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged once, and sets
+// It reloads six parts, in this order: tls, cassandra_tls, audit, clients (includes audiences, authorities, proxies and the names
+// of key files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged once, and sets
 // userinfo_reload_failed{part} to 1 until its files are usable again. All parts that have changed come into force at the
 // same moment: one atomic pointer is swapped.
 //
@@ -181,7 +181,10 @@ func (r *Reloader) reloadServer(p *parts) (changed bool, err error) {
 	if changed, err = p.server.Changed(); err != nil || !changed {
 		return false, err
 	}
-	p.server, err = tlsconf.LoadServer(r.file.TLS, r.options.Now)
+	if p.server, err = tlsconf.LoadServer(r.file.TLS, r.options.Now); err != nil {
+		return false, err
+	}
+	p.authorities, err = p.clients.config.authorities(p.server)
 	return true, err
 }
 
@@ -220,12 +223,15 @@ func (r *Reloader) reloadClients(p *parts, force bool) (changed bool, err error)
 		return false, err
 	}
 	if !sameExceptReloadable(*f.Config, *r.file.Config) {
-		return false, errors.New("the configuration changed in other parts than clients, audiences, proxies and seal.keys: restart, or undo the other changes")
+		return false, errors.New("the configuration changed in other parts than clients, audiences, authorities, proxies and seal.keys: restart, or undo the other changes")
 	}
 	if p.clients, err = newClientRules(f.Config, r.options.Now); err != nil {
 		return false, f.Locate(err)
 	}
 	if p.signatureKeys, err = readSignatureKeys(f.Clients); err != nil {
+		return false, f.Locate(err)
+	}
+	if p.authorities, err = f.authorities(p.server); err != nil {
 		return false, f.Locate(err)
 	}
 	r.inForce = text
@@ -235,7 +241,7 @@ func (r *Reloader) reloadClients(p *parts, force bool) (changed bool, err error)
 // sameExceptReloadable reports whether a and b differ at most in settings that can be reloaded.
 func sameExceptReloadable(a, b Config) bool {
 	for _, c := range []*Config{&a, &b} {
-		c.Clients, c.Audiences, c.Proxies, c.Seal.Keys = nil, nil, Proxies{}, nil
+		c.Clients, c.Audiences, c.Authorities, c.Proxies, c.Seal.Keys = nil, nil, nil, Proxies{}, nil
 	}
 	return reflect.DeepEqual(a, b)
 }

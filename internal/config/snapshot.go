@@ -35,6 +35,7 @@ type parts struct {
 	signatureKeys map[string]signature.Key // by key id
 	auditKey      access.AuditKey          // zero without a key file
 	server        *tlsconf.Server
+	authorities   access.Authorities // from clients or server
 	cassandra     *tlsconf.Client
 	sealKeys      *seal.Keys
 }
@@ -69,6 +70,7 @@ func (p parts) snapshot() (*Snapshot, error) {
 	return &Snapshot{
 		Rules: &api.Rules{
 			Policy:        p.clients.policy,
+			Authorities:   p.authorities,
 			ClientCAs:     p.server.VerifyChains,
 			Forwarded:     fwd,
 			SignatureKeys: p.signatureKeys,

@@ -13,7 +13,7 @@ import (
 // must have been applied.
 func (c *Config) validate() error {
 	errs := []error{
-		c.validateListen(), c.validateLogLevel(), c.validateFileNames(), c.Cassandra.validate(), c.validateLimits(), c.Shutdown.validate(),
+		c.validateListen(), c.validateAuthorities(), c.validateLogLevel(), c.validateFileNames(), c.Cassandra.validate(), c.validateLimits(), c.Shutdown.validate(),
 		c.Signatures.validate(), c.Proxies.validate(), c.validateCollections(), c.validateSeal(),
 	}
 	_, err := c.Policy(time.Now)

@@ -138,7 +138,9 @@ func (env *environment) serve(t *testing.T, c serviceConfig) *service {
 	v := &service{address: l.Addr().String(), checks: make(chan record)}
 	v.api = api.New(api.Config{
 		Collections: []api.Collection{{Name: "sessions", Path: "/sessions/v1", Store: fullStore{}, DefaultTTL: time.Hour, MaxTTL: time.Hour, MaxValueBytes: 1 << 20}},
-		Rules:       func() *api.Rules { return &api.Rules{Policy: p, ClientCAs: server.VerifyChains, Forwarded: rules} },
+		Rules: func() *api.Rules {
+			return &api.Rules{Authorities: access.CertificateAuthorities(server.Certificate()), Policy: p, ClientCAs: server.VerifyChains, Forwarded: rules}
+		},
 		Ready:       func(context.Context) error { return nil },
 		Signatures:  signature.NewVerifier(signature.Config{}),
 		Audit:       slog.New(slog.DiscardHandler),
