@@ -15,12 +15,13 @@
 //	key           is the key valid?                                        400, 414       path.go
 //	misses        get, touch: has the client missed too often?             429            limiter.go
 //	authorize     may it do this with this key? (access.Authorize)         403            collection.go
+//	audit         delete: can its audit record be written?                 503            audit.go
 //	handle        read the header and the body, call the store             any            collection.go
 //
 // Every refusal and every error of the store becomes a problem document (problem.go), and is counted and logged
-// (request.go). A refusal that depends on the client also becomes an audit record (audit.go). The health resources skip
-// the steps overload, authority and limit. They also skip authenticate and admit if their access rule set is open to anybody. A
-// signature is always for one of the service's authorities.
+// (request.go). A refusal that depends on the client also becomes an audit record (audit.go). If records cannot be written, the
+// client gets 503 instead of the refusal. The health resources skip the steps overload, authority and limit. They also skip
+// authenticate and admit if their access rule set is open to anybody. A signature is always for one of the service's authorities.
 //
 // Invariants:
 //
@@ -36,6 +37,8 @@
 //     its timing reveals whether the key has a value.
 //  7. A request is authenticated at most once. Its signature's nonce is therefore used at most once.
 //  8. After a chunked request over HTTP/1.1, the connection is closed. See requestState.closeAfterChunkedBody.
+//  9. A delete is not begun unless there is room for its audit record, and an allowed delete's record is never dropped after
+//     that. If audit records are not required, a record may be dropped.
 //
 // This package does not decide who a client is or what it may do. Package access decides, using credentials that
 // crypto/tls, access/forwarded and access/signature have verified.
@@ -94,7 +97,7 @@ type Config struct {
 	// ClientLimits are the limits of a client that has none of its own. Zero means no limit.
 	ClientLimits access.Limits
 	// Audit receives the audit records.
-	Audit *slog.Logger
+	Audit AuditLog
 	// MaxInFlight is the maximum number of requests in flight, not counting health requests. The next request is answered
 	// 503.
 	MaxInFlight int

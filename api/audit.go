@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -26,8 +27,59 @@ func isRefusal(err error) bool {
 	return err != nil && slices.ContainsFunc(auditedErrors, func(e error) bool { return errors.Is(err, e) })
 }
 
-// audit counts the request if it was refused. It writes an audit record for a refusal, and for every delete that was
-// authorized, whether or not it succeeded. The fields are:
+// AuditLog writes audit records. Its methods never wait, and are safe for concurrent use.
+type AuditLog interface {
+	// Reserve makes room for the record of a request, before anything is done. It returns true if the caller must call
+	// Record or Release once. It returns an error if the request must not be served, because its record might be lost.
+	// Otherwise the record is dropped and counted.
+	Reserve(refusal bool) (reserved bool, err error)
+	// Record writes a record in the room that was reserved.
+	Record(context.Context, ...slog.Attr)
+	// Release gives back the room that was reserved.
+	Release()
+	// Check returns an error while records cannot be written.
+	Check() error
+}
+
+// reserveRecord makes room for the audit record of a request that is about to be served. It fails closed: it returns
+// errAuditUnavailable if the record might be lost, unless the configuration allows that.
+func (rs *requestState) reserveRecord() error {
+	reserved, err := rs.api.config.Audit.Reserve(false)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errAuditUnavailable, err)
+	}
+	rs.recordReserved = reserved
+	return nil
+}
+
+// auditRefusal counts a refusal and makes room for its audit record. It returns the error to answer: err, or
+// errAuditUnavailable if the record might be lost. So nobody can try credentials or keys without leaving records. It fails
+// closed.
+func (rs *requestState) auditRefusal(err error) error {
+	now := rs.api.config.Now()
+	client := rs.api.limiter.client(rs.identity, now)
+	client.refuse(now, problemFor(err).Status)
+	if rs.recordReserved { // the store has refused a delete
+		return err
+	}
+	reserved, unavailable := rs.api.config.Audit.Reserve(true)
+	if unavailable != nil {
+		return fmt.Errorf("%w: %w: %w", errAuditUnavailable, unavailable, err)
+	}
+	if !reserved {
+		return err
+	}
+	dropped, ok := client.allowAuditRecord(now)
+	if !ok {
+		rs.api.config.Audit.Release()
+		return err
+	}
+	rs.recordReserved, rs.recordsDropped = true, dropped
+	return err
+}
+
+// audit writes the audit record of the request if there is room for one. There is room for the record of each delete that
+// was authorized, whether or not it succeeded, and of each refusal, unless the client has caused too many. The fields are:
 //
 //	decision  allowed, denied or limited
 //	reason    of a refusal
@@ -39,27 +91,17 @@ func isRefusal(err error) bool {
 //	key       keyed hash of the session key; see access.AuditKey.Hash
 //	dropped   records of this client that were dropped since the last one, because there were too many
 func (rs *requestState) audit() {
-	decision, dropped := decisionAllowed, int64(0)
-	switch {
-	case isRefusal(rs.err):
-		now, status := rs.api.config.Now(), problemFor(rs.err).Status
-		client := rs.api.limiter.client(rs.identity, now)
-		client.refuse(now, status)
-		var ok bool
-		if dropped, ok = client.allowAuditRecord(now); !ok {
-			return
-		}
-		decision = decisionDenied
-		if status == http.StatusTooManyRequests {
-			decision = decisionLimited
-		}
-	case rs.route.method != http.MethodDelete || !rs.authorized:
+	if !rs.recordReserved {
 		return
 	}
-	rs.writeAuditRecord(decision, dropped)
-}
-
-func (rs *requestState) writeAuditRecord(decision string, dropped int64) {
+	decision := decisionAllowed
+	switch {
+	case !isRefusal(rs.err):
+	case problemFor(rs.err).Status == http.StatusTooManyRequests:
+		decision = decisionLimited
+	default:
+		decision = decisionDenied
+	}
 	attrs := []slog.Attr{
 		slog.String("decision", decision),
 		slog.String("client", rs.identity.Client()),
@@ -75,10 +117,10 @@ func (rs *requestState) writeAuditRecord(decision string, dropped int64) {
 	if hash := rs.rules.AuditKey.Hash(rs.auditedKey()); hash != "" {
 		attrs = append(attrs, slog.String("key", hash))
 	}
-	if dropped > 0 {
-		attrs = append(attrs, slog.Int64("dropped", dropped))
+	if rs.recordsDropped > 0 {
+		attrs = append(attrs, slog.Int64("dropped", rs.recordsDropped))
 	}
-	rs.api.config.Audit.LogAttrs(context.WithoutCancel(rs.r.Context()), slog.LevelInfo, "audit", attrs...)
+	rs.api.config.Audit.Record(context.WithoutCancel(rs.r.Context()), attrs...)
 }
 
 // auditedKey returns the key of the request. It decodes the key if the request was refused before that. The key is empty

@@ -1,8 +1,13 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,5 +133,91 @@ func TestAudit_NoSecrets(t *testing.T) {
 	}
 	if got := s.audit.String(); strings.Contains(got, "planted") || strings.Contains(got, string(enwiki)) || !strings.Contains(got, "denied") {
 		t.Errorf("the records are %s", got)
+	}
+}
+
+// errNoAudit is why the audit log of a test cannot be written.
+var errNoAudit = errors.New("the audit log cannot be written")
+
+func TestAudit_UnavailableRefusesWhatMustBeAudited(t *testing.T) {
+	with := func(r *http.Request, change func(*http.Request)) *http.Request {
+		change(r)
+		return r
+	}
+	for _, test := range []struct {
+		name     string
+		request  func() *http.Request
+		required int // status if records are required
+		optional int // status if they may be lost
+	}{
+		{"a delete", func() *http.Request { return requestFor("DELETE", "k", wiki) }, 503, 204},
+		{"a delete with a body", func() *http.Request {
+			return with(requestFor("DELETE", "k", wiki), body(io.NopCloser(strings.NewReader("x")), 1))
+		}, 503, 400},
+		{"a get", func() *http.Request { return requestFor("GET", "k", wiki) }, 200, 200},
+		{"a set", func() *http.Request { return requestFor("PUT", "k", wiki) }, 204, 204},
+		{"a touch without TTL", func() *http.Request {
+			return with(requestFor("PATCH", "k", wiki), func(r *http.Request) { r.Header.Del("TTL") })
+		}, 400, 400},
+		{"a get of a foreign key", func() *http.Request { return requestFor("GET", "dewiki%3A1", enwiki) }, 503, 403},
+		{"an unknown token", func() *http.Request { return requestFor("GET", "k", "userinfo_nobody") }, 503, 401},
+		{"no such resource", func() *http.Request { return httptest.NewRequest("GET", "/x", nil) }, 404, 404},
+	} {
+		for _, optional := range []bool{false, true} {
+			r := new(recorder)
+			s := newAPI(t, setup{store: r.store(), noAudit: errNoAudit, auditOptional: optional})
+			want := test.required
+			if optional {
+				want = test.optional
+			}
+			w := httptest.NewRecorder()
+			s.api.ServeHTTP(w, test.request())
+			if w.Code != want {
+				t.Errorf("%s, optional %t: status %d; want %d", test.name, optional, w.Code, want)
+			}
+			if calls := r.take(); want == 503 && len(calls) > 0 {
+				t.Errorf("%s: the store was called: %v", test.name, calls)
+			}
+			if want == 503 {
+				checkProblem(t, answer{status: w.Code, header: w.Header(), body: w.Body.String()}, 503, "audit-unavailable")
+			}
+			if got := s.records(t); len(got) > 0 || s.audit.reserved.Load() != 0 {
+				t.Errorf("%s: %d records, %d reserved", test.name, len(got), s.audit.reserved.Load())
+			}
+			if log := s.logs.String(); strings.Contains(log, `"level":"ERROR"`) {
+				t.Errorf("%s: clients can fill the log with errors: %s", test.name, log)
+			}
+		}
+	}
+}
+
+func TestAudit_EveryReservationIsUsedOnce(t *testing.T) {
+	panics := stub(func(context.Context, call) (store.Value, error) { panic("a fault") })
+	for name, st := range map[string]store.Store{"memory": nil, "refusing": failing(access.ErrDenied), "unavailable": failing(store.ErrUnavailable), "panicking": panics} {
+		s := newAPI(t, setup{store: st})
+		for _, method := range allMethods {
+			for _, token := range []access.Token{wiki, enwiki, reader, "userinfo_nobody"} {
+				for range auditBurst {
+					s.status(requestFor(method, "k", token))
+				}
+			}
+		}
+		if n := s.audit.reserved.Load(); n != 0 {
+			t.Errorf("%s: %d reservations are left", name, n)
+		}
+		if got := s.records(t); !slices.ContainsFunc(got, func(r record) bool { return r.Method == "DELETE" && r.Client == "wiki" }) {
+			t.Errorf("%s: no delete is recorded", name)
+		}
+	}
+}
+
+func TestAudit_ShownByReadiness(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{{nil, "ready\n"}, {errNoAudit, readyWithoutAudit}} {
+		if got := newAPI(t, setup{noAudit: test.err}).serve("GET", "/readyz", nil); got.status != 200 || got.body != test.want {
+			t.Errorf("%d %q; want 200 %q", got.status, got.body, test.want)
+		}
 	}
 }

@@ -145,10 +145,14 @@ func (c *collection) touch(rs *requestState) error {
 }
 
 // delete deletes the value. The status is 204, once a quorum of every datacentre has the delete. A delete continues after
-// its client has left, because a user who logs out wants the session to be gone.
+// its client has left, because a user who logs out wants the session to be gone. It does not begin before there is room for
+// its audit record.
 func (c *collection) delete(rs *requestState) error {
 	caller, key, err := c.authorize(rs, access.Delete)
 	if err != nil {
+		return err
+	}
+	if err := rs.reserveRecord(); err != nil {
 		return err
 	}
 	if err := rs.requireNoBody(); err != nil {

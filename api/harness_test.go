@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,6 +116,8 @@ type setup struct {
 	limits                      access.Limits
 	maxBytesInFlight            int64
 	auditKey                    access.AuditKey
+	noAudit                     error // of Reserve and Check, unless auditOptional
+	auditOptional               bool
 	now                         func() time.Time // of the API
 	idleTimeout                 time.Duration
 	listener                    func(net.Listener) net.Listener
@@ -129,7 +132,7 @@ type service struct {
 	server   *Server
 	registry *prometheus.Registry
 	logs     *buffer
-	audit    *buffer
+	audit    *auditLog
 	clock    *clock // of the memory store only
 	addr     string
 	stop     context.CancelFunc // starts the shutdown, as SIGTERM does
@@ -181,7 +184,7 @@ func newAPI(t testing.TB, u setup) *service {
 	if u.now == nil {
 		u.now = time.Now
 	}
-	s.audit = &buffer{}
+	s.audit = newAuditLog(u.noAudit, u.auditOptional)
 	s.api = New(Config{
 		Collections: []Collection{{
 			Name: "sessions", Path: "/sessions/v1", Store: u.store,
@@ -192,7 +195,7 @@ func newAPI(t testing.TB, u setup) *service {
 		},
 		Signatures:       signature.NewVerifier(signature.Config{}),
 		ClientLimits:     u.limits,
-		Audit:            slog.New(slog.NewJSONHandler(s.audit, nil)),
+		Audit:            s.audit,
 		Ready:            u.ready,
 		MaxInFlight:      orElse(u.maxInFlight, 1000),
 		MaxBytesInFlight: u.maxBytesInFlight,
@@ -276,6 +279,41 @@ func (b *buffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// auditLog is an AuditLog in memory. It counts the reservations that are open.
+type auditLog struct {
+	buffer
+	records     *slog.Logger
+	unavailable error
+	optional    bool
+	reserved    atomic.Int64
+}
+
+func newAuditLog(unavailable error, optional bool) *auditLog {
+	a := &auditLog{unavailable: unavailable, optional: optional}
+	a.records = slog.New(slog.NewJSONHandler(&a.buffer, nil))
+	return a
+}
+
+func (a *auditLog) Reserve(bool) (bool, error) {
+	switch {
+	case a.unavailable == nil:
+		a.reserved.Add(1)
+		return true, nil
+	case a.optional:
+		return false, nil
+	}
+	return false, a.unavailable
+}
+
+func (a *auditLog) Record(ctx context.Context, attrs ...slog.Attr) {
+	a.reserved.Add(-1)
+	a.records.LogAttrs(ctx, slog.LevelInfo, "audit", attrs...)
+}
+
+func (a *auditLog) Release() { a.reserved.Add(-1) }
+
+func (a *auditLog) Check() error { return a.unavailable }
 
 // clock is a clock that the test sets.
 type clock struct {

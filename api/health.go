@@ -36,6 +36,10 @@ type health struct {
 // alive handles /healthz. It answers 200 as long as the process serves requests.
 func (a *API) alive(rs *requestState) error { return rs.sendText("alive\n") }
 
+// readyWithoutAudit is the text of /readyz while audit records cannot be written. The status stays 200: gets and sets go on,
+// and the disks of all instances may fill at the same time.
+const readyWithoutAudit = "ready, but audit records cannot be written: see userinfo_audit_unavailable\n"
+
 // ready handles /readyz. It answers 200 if the store can be read and the process is not shutting down, otherwise 503. The
 // problem document says which of its four reasons applies. The text of the error goes to the log only.
 func (a *API) ready(rs *requestState) error {
@@ -46,6 +50,9 @@ func (a *API) ready(rs *requestState) error {
 		return err
 	} else if err != nil {
 		return fmt.Errorf("%w: %w", errNotReady, err)
+	}
+	if rs.api.config.Audit.Check() != nil {
+		return rs.sendText(readyWithoutAudit)
 	}
 	return rs.sendText("ready\n")
 }

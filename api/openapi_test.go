@@ -277,7 +277,8 @@ func situations(method, path string) []situation {
 		guarded, closed := setup{policy: healthOf(access.Alternative{Token: new(true)})}, setup{policy: healthOf()}
 		all = append(all, situation{setup: guarded}, situation{setup: guarded, change: header("Authorization")},
 			situation{setup: guarded, change: header("Authorization", "Basic dTpw")}, situation{setup: guarded, change: withCanary},
-			situation{setup: closed}, situation{setup: guarded, change: func(r *http.Request) { header("Signature", "x")(r); r.Host = "elsewhere.example" }})
+			situation{setup: closed}, situation{setup: guarded, change: func(r *http.Request) { header("Signature", "x")(r); r.Host = "elsewhere.example" }},
+			situation{setup: setup{policy: guarded.policy, noAudit: errNoAudit}, change: header("Authorization")})
 	}
 	switch path {
 	case "/healthz":
@@ -295,6 +296,7 @@ func situations(method, path string) []situation {
 		situation{change: header("Authorization", "Bearer "+string(elsewhere))},
 		situation{change: withCanary},
 		situation{setup: setup{limits: access.Limits{RequestsPerSecond: 1}}, again: true},
+		situation{setup: setup{noAudit: errNoAudit}, change: header("Authorization")},
 	)
 	if path == "/metrics" || path == "/openapi" {
 		return append(all, situation{change: header("Authorization", "Bearer "+string(wiki))})

@@ -89,6 +89,8 @@ var (
 		Status: http.StatusServiceUnavailable, Detail: "Too many requests are in flight. Nothing was done.", retryAfter: 1}}
 	errTooManyBytes = &problemError{problem{Type: problemBase + "overloaded", Title: "Overloaded",
 		Status: http.StatusServiceUnavailable, Detail: "The requests in flight hold too many bytes. Nothing was done.", retryAfter: 1}}
+	errAuditUnavailable = &problemError{problem{Type: problemBase + "audit-unavailable", Title: "Audit log unavailable",
+		Status: http.StatusServiceUnavailable, Detail: "This request must leave an audit record, and none can be written now. Nothing was done.", retryAfter: 5}}
 	errStopping  = notReady("This instance is shutting down.").asError()
 	errNotReady  = notReady("This instance cannot read the database.").asError()
 	errForwarded = newProblem(http.StatusBadRequest, "malformed-credentials", "Malformed credentials",

@@ -203,7 +203,7 @@ func TestProblem_SentWithoutRandomness(t *testing.T) {
 
 func TestProblem_TextsAndRetryAfter(t *testing.T) {
 	all := []problem{problemFor(errEmptyValue), problemFor(errIncompleteBody), errNoResource.problem, errMethodNotAllowed.problem, errKeyTooLong.problem,
-		errSlowBody.problem, errOverloaded.problem, errNotReady.problem, errStopping.problem, errInternal.problem,
+		errSlowBody.problem, errOverloaded.problem, errAuditUnavailable.problem, errNotReady.problem, errStopping.problem, errInternal.problem,
 		errTooManyInFlight.problem, errTooManyRequests.problem, errTooManySigned.problem, problemFor(missesError(7)),
 		problemFor(tooLarge(5)), problemFor(badTTL(testMaxTTL))}
 	for _, s := range sentinels {

@@ -36,6 +36,8 @@ type requestState struct {
 	limits             *clientLimits // where the request counts as in flight; nil if it does not
 	reserved           int64         // memory of the client's share, in bytes; finish releases it
 	authorized         bool          // access.Authorize has allowed the request
+	recordReserved     bool          // there is room for an audit record, which must be written
+	recordsDropped     int64         // records of this client that were dropped before this one
 
 	status int   // of the response; 0 before it is sent
 	err    error // why the response is a problem document
@@ -109,6 +111,9 @@ func (rs *requestState) respond(status int) {
 
 // fail sends the problem document for err, unless a response has begun.
 func (rs *requestState) fail(err error) {
+	if isRefusal(err) {
+		err = rs.auditRefusal(err)
+	}
 	rs.err = err
 	if rs.status != 0 {
 		return
@@ -129,9 +134,9 @@ func (rs *requestState) fail(err error) {
 	p.send(rs.w, rs.requestID())
 }
 
-// isFault reports whether err is logged as an error. Overload and readiness are not: clients could fill the log.
+// isFault reports whether err is logged as an error. Overload, readiness and the audit log are not: clients could fill the log.
 func isFault(p problem, err error) bool {
-	return p.Status >= http.StatusInternalServerError && !isOverload(err) && p.Type != errNotReady.Type
+	return p.Status >= http.StatusInternalServerError && !isOverload(err) && !errors.Is(err, errAuditUnavailable) && p.Type != errNotReady.Type
 }
 
 // isOverload reports whether err means that the process has too much to do for all its clients.

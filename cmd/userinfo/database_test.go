@@ -110,7 +110,7 @@ func (s *testService) awaitReadiness(status int, text string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("/readyz is %d %s; want %d %s\n%s", got, body, status, text, s.log.String())
+			s.t.Fatalf("/readyz is %d %s; want %d %s\n%s", got, body, status, text, s.logText())
 		}
 	}
 }
@@ -205,8 +205,8 @@ func TestService_IsReadyOnceDatabaseCanBeUsed(t *testing.T) {
 		`"msg":"serving"`: 1,
 		`"msg":"stopped"`: 1,
 	} {
-		if got := strings.Count(s.log.String(), text); got != count {
-			t.Errorf("the log has %d times %s; want %d:\n%s", got, text, count, s.log.String())
+		if got := strings.Count(s.logText(), text); got != count {
+			t.Errorf("the log has %d times %s; want %d:\n%s", got, text, count, s.logText())
 		}
 	}
 }
@@ -226,7 +226,7 @@ func TestService_StopsWhileItWaits(t *testing.T) {
 			s := startTestService(t, func(s *testService, ctx context.Context, l net.Listener) error { return s.serveDatabase(ctx, l, open) })
 			s.awaitReadiness(503, notReached)
 			s.stop()
-			if log := s.log.String(); !strings.Contains(log, `"msg":"stopped"`) {
+			if log := s.logText(); !strings.Contains(log, `"msg":"stopped"`) {
 				t.Error(log)
 			}
 		})
@@ -245,7 +245,7 @@ func TestService_EndsIfDatabaseCanNeverBeUsed(t *testing.T) {
 	if err := <-ended; !errors.Is(err, cassandra.ErrCannotLogIn) || s.exit(t.Context(), err) == nil {
 		t.Errorf("serving ended with %v; want what the database asks for", err)
 	}
-	if log := s.log.String(); !strings.Contains(log, `"level":"ERROR","msg":"cannot serve","error":"the service cannot log in to Cassandra: it asks for a ticket"`) {
+	if log := s.logText(); !strings.Contains(log, `"level":"ERROR","msg":"cannot serve","error":"the service cannot log in to Cassandra: it asks for a ticket"`) {
 		t.Error(log)
 	}
 }

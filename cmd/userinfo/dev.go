@@ -46,7 +46,7 @@ temporary directory, and prints commands to paste. It stops with Ctrl-C or when 
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGHUP) // the keys must not outlive the terminal
 			defer stop()
-			signal.Ignore(syscall.SIGPIPE) // so that the directory is removed even if nobody reads the output
+			ignoreBrokenPipe() // so that the directory is removed even if nobody reads the output
 			return failed(serveDev(ctx, o, c.OutOrStdout(), c.ErrOrStderr()))
 		},
 	}
@@ -78,8 +78,13 @@ func serveDev(ctx context.Context, o devOptions, stdout, stderr io.Writer) (err 
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	s, err := newService(opened, stderr)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer s.logs.closeLogs(&err)
 	printDev(stdout, dir, "https://"+l.Addr().String()+c.Collections[0].Path, programCommand(), o.keep)
-	return newService(opened, stderr).serveTables(ctx, l, memoryTables(devMemory))
+	return s.serveTables(ctx, l, memoryTables(devMemory))
 }
 
 // listenLoopback listens on an address that only this machine can reach.

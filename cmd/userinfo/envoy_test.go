@@ -138,7 +138,7 @@ func (s *testService) listProxy(header string) {
 	rules := s.rules("{sha256: "+s.token.Load().HashText()+"}", "127.0.0.0/8", "{id: s-1, file: "+s.dir+"/s-1.key}", "")
 	s.write("userinfo.yaml", []byte(strings.Replace(rules, "proxies: {", "proxies: {certificates: [{cn: envoy, header: "+header+"}], ", 1)))
 	s.reloader.Reload(true)
-	if log := s.log.String(); strings.Contains(log, "reload failed") {
+	if log := s.logText(); strings.Contains(log, "reload failed") {
 		s.t.Fatal(log)
 	}
 }
@@ -188,8 +188,8 @@ func TestService_KnowsClientsBehindEnvoy(t *testing.T) {
 		}
 	}
 	// c may not delete, so there is an audit record that names the client.
-	if status, _ := sanitizing.send(t, certain, "DELETE", nil); status != 403 || !strings.Contains(s.log.String(), `"decision":"denied","client":"c","method":"DELETE"`) {
-		t.Errorf("a delete: %d, log %s", status, s.log.String())
+	if status, _ := sanitizing.send(t, certain, "DELETE", nil); status != 403 || !strings.Contains(s.logText(), `"decision":"denied","client":"c","method":"DELETE"`) {
+		t.Errorf("a delete: %d, log %s", status, s.logText())
 	}
 
 	s.crl(certPEM)

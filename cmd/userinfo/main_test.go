@@ -37,15 +37,14 @@ func memoryMain() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitUsage)
 	}
-	s := newService(o, os.Stderr)
-	stopReloads := s.startReloads(ctx)
-	l, err := net.Listen("tcp", o.Listen)
-	if err == nil {
-		err = s.serveTables(ctx, l, memoryTables(1<<20))
-	}
-	stopReloads()
+	err = runService(ctx, o, os.Stderr, func(s *service, ctx context.Context) error {
+		l, err := net.Listen("tcp", o.Listen)
+		if err != nil {
+			return err
+		}
+		return s.serveTables(ctx, l, memoryTables(1<<20))
+	})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitFailed)
 	}
 }

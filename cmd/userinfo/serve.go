@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 
 	"github.com/spf13/cobra"
+
+	"userinfo/internal/config"
 )
 
 func serveCommand() *cobra.Command {
@@ -16,7 +20,10 @@ configuration needs, /readyz and requests on keys are 503, and /healthz is 200. 
 compares the schema again about every minute.
 
 It reloads clients, audiences, proxies, seal.keys, certificates and key files when they change, within 5 s, or at once on
-SIGHUP. Everything else in the configuration needs a restart.
+SIGHUP. Everything else in the configuration needs a restart. On SIGHUP it also opens audit.file again.
+
+A log that blocks or fails stops neither the process nor gets and sets. While audit records cannot be written, deletes are
+refused with 503, unless audit.required is false.
 
 It sets Go's memory limit to 80 % of the memory limit of its cgroup, if there is one and GOMEMLIMIT is not set. If GOGC is
 not set, it is 400: the heap is small, and with Go's default of 100 the garbage collector would run several times a second.`,
@@ -29,11 +36,22 @@ not set, it is 400: the heap is small, and with Go's default of 100 the garbage 
 		if err != nil {
 			return err
 		}
-		s := newService(o, c.ErrOrStderr())
-		defer s.startReloads(c.Context())()
-		return s.exit(c.Context(), s.serveCassandra(c.Context()))
+		return runService(c.Context(), o, c.ErrOrStderr(), (*service).serveCassandra)
 	}
 	return c
+}
+
+// runService runs serve, reloads files meanwhile, and writes what is left of the logs at the end.
+func runService(ctx context.Context, o *config.Opened, stderr io.Writer, serve func(*service, context.Context) error) (err error) {
+	ignoreBrokenPipe()
+	s, err := newService(o, stderr)
+	if err != nil {
+		return err
+	}
+	defer s.logs.closeLogs(&err)
+	slog.SetDefault(s.log) // what a library logs must not block either
+	defer s.startReloads(ctx)()
+	return s.exit(ctx, serve(s, ctx))
 }
 
 // exit logs why the service stopped, and returns nil if it was told to.

@@ -43,8 +43,8 @@ const gcPercent = 400
 type service struct {
 	config           *config.Opened
 	reloader         *config.Reloader
-	log              *slog.Logger
-	audit            *slog.Logger // writes to the same place as log, at every level
+	logs             *logs
+	log              *slog.Logger // of logs
 	registry         *prometheus.Registry
 	panics           *panics.Recorder
 	metrics          *store.Metrics
@@ -64,36 +64,46 @@ func memoryTables(maxBytes int64) tables {
 	return func(store.CollectionConfig) store.Rows { return store.NewMemory(maxBytes, time.Now) }
 }
 
-// newService returns a service that logs to w.
-func newService(o *config.Opened, w io.Writer) *service {
-	now := time.Now
+// newService returns a service that logs to stderr. The caller must close its logs at the end.
+func newService(o *config.Opened, stderr io.Writer) (*service, error) {
+	now, registry := time.Now, prometheus.NewRegistry()
+	logs, err := openLogs(o.Config, stderr, registry)
+	if err != nil {
+		return nil, configError{o.Locate(err)}
+	}
 	s := &service{
 		config:   o,
 		now:      now,
-		log:      slog.New(api.LogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level()}))),
-		audit:    slog.New(slog.NewJSONHandler(w, nil)),
-		registry: prometheus.NewRegistry(),
+		logs:     logs,
+		log:      logs.Logger,
+		panics:   logs.panics,
+		registry: registry,
 		backend:  newBackend(),
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.panics = panics.NewRecorder(s.registry, s.log)
 	s.metrics = store.NewMetrics(s.registry)
 	s.confirmations = store.NewConfirmations(time.Now, s.log, s.panics)
 	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
 	s.clockMetrics = clockskew.NewMetrics(s.registry)
 	s.reloader = config.NewReloader(o, config.Options{Now: now, Log: s.log, Registry: s.registry})
-	return s
+	return s, nil
 }
 
-// startReloads reloads changed files until ctx ends or stop is called. From its return on, SIGHUP means a reload.
+// startReloads reloads changed files until ctx ends or stop is called. From its return on, SIGHUP means a reload, and that
+// the audit file is opened again.
 func (s *service) startReloads(ctx context.Context) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	return s.inBackground(ctx, panics.Reload, func(ctx context.Context) {
+	stopReopening := s.reopenOnHangup(ctx)
+	stopReloading := s.inBackground(ctx, panics.Reload, func(ctx context.Context) {
 		s.reloader.Run(ctx, hangup)
 		signal.Stop(hangup)
 	})
+	return func() {
+		stopReloading()
+		stopReopening()
+	}
 }
 
 // serveTables serves the collections on l, in the tables that open returns, until ctx ends and every request that was accepted
@@ -126,7 +136,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		Rules:            func() *api.Rules { return s.reloader.Current().Rules },
 		Signatures:       signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
 		ClientLimits:     perClient,
-		Audit:            s.audit,
+		Audit:            s.logs.audit,
 		Ready:            s.backend.ready,
 		MaxInFlight:      s.config.Limits.MaxInFlight,
 		MaxBytesInFlight: int64(limits.Total),

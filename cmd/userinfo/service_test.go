@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -202,7 +203,8 @@ func startTestService(t *testing.T, serve func(*testService, context.Context, ne
 
 	o, err := openConfig(file)
 	s.must("configuration", err)
-	s.service = newService(o, &s.log)
+	s.service, err = newService(o, &s.log)
+	s.must("service", err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must("listen", err)
 	s.address = l.Addr().String()
@@ -211,12 +213,26 @@ func startTestService(t *testing.T, serve func(*testService, context.Context, ne
 	go func() { ended <- serve(s, ctx, l) }()
 	s.stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := errors.Join(<-ended, s.logs.close()); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Cleanup(s.stop)
 	return s
+}
+
+// logText returns everything that was logged before the call.
+func (s *testService) logText() string {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		n, _ := s.logs.standard.Unwritten()
+		if n+s.logs.audit.Unwritten() == 0 {
+			return s.log.String()
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%d records of the log are not written", n)
+		}
+	}
 }
 
 // transport returns a client with new connections and, optionally, a certificate.
@@ -304,7 +320,7 @@ func (s *testService) waitForWorker(l *requestCount, worker int) {
 func (s *testService) reload(step string) {
 	s.t.Helper()
 	s.reloader.Reload(true)
-	if log := s.log.String(); strings.Contains(log, "reload failed") {
+	if log := s.logText(); strings.Contains(log, "reload failed") {
 		s.t.Fatalf("%s: %s", step, log)
 	}
 	s.waitForRequests()
@@ -474,11 +490,11 @@ func TestService_TakesAddressFromProxyAndRecordsProxy(t *testing.T) {
 		if res.StatusCode != test.status {
 			t.Errorf("%s: %d; want %d", test.name, res.StatusCode, test.status)
 		}
-		if record := `"peer":"127.0.0.1","address":"` + test.address + `"`; test.address != "" && !strings.Contains(s.log.String(), record) {
-			t.Errorf("%s: there is no record with %s:\n%s", test.name, record, s.log.String())
+		if record := `"peer":"127.0.0.1","address":"` + test.address + `"`; test.address != "" && !strings.Contains(s.logText(), record) {
+			t.Errorf("%s: there is no record with %s:\n%s", test.name, record, s.logText())
 		}
 	}
-	if n := strings.Count(s.log.String(), `"msg":"audit"`); n != 2 {
+	if n := strings.Count(s.logText(), `"msg":"audit"`); n != 2 {
 		t.Errorf("%d audit records; want 2", n)
 	}
 }
@@ -537,7 +553,7 @@ func TestService_RequestNeverSeesHalfAReload(t *testing.T) {
 	all.Wait()
 
 	seen := make(map[string]int)
-	for line := range strings.Lines(s.log.String()) {
+	for line := range strings.Lines(s.logText()) {
 		var record struct{ Msg, Client, Key string }
 		if json.Unmarshal([]byte(line), &record) != nil || record.Msg != "audit" {
 			continue

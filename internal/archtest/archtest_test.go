@@ -28,9 +28,10 @@ const (
 // judge and report drills and benchmarks know recorded results and nothing of the service.
 var allowedImports = map[string][]string{
 	"cmd/userinfo": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
-		"access/forwarded", "schema", "tlsconf", "internal/config", "internal/devca", "internal/field", "internal/keyfile", "internal/panics"},
+		"access/forwarded", "schema", "tlsconf", "internal/config", "internal/devca", "internal/field", "internal/keyfile",
+		"internal/logqueue", "internal/panics"},
 	"internal/config": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
-		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile"},
+		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile", "internal/logqueue"},
 
 	"api": {"store", "access", "access/signature", "access/forwarded", "tlsconf", "internal/panics"},
 
@@ -54,6 +55,7 @@ var allowedImports = map[string][]string{
 	"internal/panics":    nil,
 	"internal/devca":     nil,
 	"deploy/cassandra":   nil,
+	"internal/logqueue":  {"internal/keyfile", "internal/panics"},
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},

@@ -69,20 +69,13 @@ type Config struct {
 	Dev bool `yaml:"-"`
 }
 
-// Audit configures the audit records of refused requests and of deletes. They are logged at every log level.
-type Audit struct {
-	// KeyFile holds a key made by `userinfo key new audit`. It is a secret file. With a key, a record contains a hash
-	// of the session key; only somebody who has both the audit key and a session key can match them. Without a key,
-	// records contain no hash.
-	KeyFile string `yaml:"key_file"`
-}
-
 // ApplyDefaults sets each field that is absent to its default.
 func (c *Config) ApplyDefaults() {
 	setDefault(&c.Cassandra.Port, 9042)
 	setDefault(&c.Cassandra.Keyspace, "userinfo")
 	setDefault(&c.Signatures.Window, signature.DefaultWindow)
 	setDefault(&c.Signatures.Nonces, signature.DefaultNonces)
+	c.Audit.applyDefaults()
 	setDefault(&c.Limits.MaxInFlight, 1024)
 	setDefault(&c.Limits.MaxConnections, 20000)
 	setDefault(&c.Limits.IdleTimeout, api.DefaultIdleTimeout)

@@ -23,7 +23,7 @@ func (c *Config) fileNames() []fileName {
 		{"cassandra.tls.ca", &c.Cassandra.TLS.CA}, {"cassandra.tls.certificate", &c.Cassandra.TLS.Certificate},
 		{"cassandra.tls.key", &c.Cassandra.TLS.Key}, {"cassandra.password_file", &c.Cassandra.PasswordFile},
 		{"cassandra.username_file", &c.Cassandra.UsernameFile},
-		{"seal.index_key", &c.Seal.IndexKey}, {"audit.key_file", &c.Audit.KeyFile},
+		{"seal.index_key", &c.Seal.IndexKey}, {"audit.key_file", &c.Audit.KeyFile}, {"audit.file", &c.Audit.File},
 	}
 	for i := range c.TLS.ClientCAs {
 		all = append(all, fileName{fmt.Sprintf("tls.client_cas[%d].file", i), &c.TLS.ClientCAs[i].File})

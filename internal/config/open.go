@@ -52,6 +52,7 @@ func (f *File) Open(now func() time.Time) (*Opened, error) {
 	add(err)
 	o.parts.auditKey, err = readAuditKey(f.Audit)
 	add(err)
+	add(f.Audit.checkFile())
 	if err := errors.Join(errs...); err != nil {
 		return nil, f.Locate(err)
 	}

@@ -148,7 +148,7 @@ func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
 		"username: userinfo", "username_file: username",
 		"tls: {ca: ca.crt}", "tls: {ca: nodes.crt, certificate: client.crt, key: client.key}",
 		"    keys: [\"*\"]", "    keys: [\"*\"]\n    signature_keys: [{id: s, file: sign.key}, {id: p, file: sign.pub}]",
-		"seal:", "audit: {key_file: audit.key}\nseal:",
+		"seal:", "audit: {key_file: audit.key, file: audit.log}\nseal:",
 	).Replace(minimal)
 	f, err := Parse(filepath.Join(dir, "u.yaml"), []byte(text))
 	if err != nil {
@@ -158,7 +158,7 @@ func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret := []string{"tls.key", "tls.session_ticket_key", "cassandra.username_file", "cassandra.password_file", "cassandra.tls.key", "seal.index_key", "seal.keys[0]",
-		"audit.key_file", "clients[0].signature_keys[0].file"}
+		"audit.key_file", "audit.file", "clients[0].signature_keys[0].file"}
 	for _, file := range f.fileNames() {
 		if *file.name == "" {
 			t.Errorf("%s is not tested", file.path)
@@ -200,7 +200,7 @@ func writeOptionalFiles(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string][]byte{
-		"ca-b.crt": ca.PEM(), "nodes.crt": ca.PEM(), "crl": crl, "denied": nil, "audit.key": []byte(audit.Text()), "ticket.key": []byte(ticket.Text()),
+		"ca-b.crt": ca.PEM(), "nodes.crt": ca.PEM(), "crl": crl, "denied": nil, "audit.log": nil, "audit.key": []byte(audit.Text()), "ticket.key": []byte(ticket.Text()),
 		"username": []byte("userinfo\n"), "sign.key": []byte(secret.Text()), "sign.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {

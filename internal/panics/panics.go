@@ -42,6 +42,7 @@ const (
 	Store       Place = "store"       // a part of a store operation that has a goroutine of its own
 	Coordinator Place = "coordinator" // an attempt on a node of Cassandra, or sending to it
 	Database    Place = "database"    // opening and closing the database
+	Log         Place = "log"         // writing the log and the audit records, opening the audit file again
 	Reload      Place = "reload"      // the loop that reloads files
 	Replay      Place = "replay"      // the loop that replays pending deletes
 	Clocks      Place = "clocks"      // the loop that compares clocks
@@ -49,7 +50,7 @@ const (
 	Keyspace    Place = "keyspace"    // the loop that reads the replication of the keyspace
 )
 
-var places = []Place{Request, Connection, Store, Coordinator, Database, Reload, Replay, Clocks, Schema, Keyspace}
+var places = []Place{Request, Connection, Store, Coordinator, Database, Log, Reload, Replay, Clocks, Schema, Keyspace}
 
 // Pause is the time after which Loop starts a loop again.
 const Pause = 5 * time.Second

@@ -21,6 +21,7 @@ import (
 	"userinfo/access/forwarded"
 	"userinfo/access/signature"
 	"userinfo/api"
+	"userinfo/internal/logqueue"
 	"userinfo/store"
 	"userinfo/tlsconf"
 )
@@ -135,6 +136,9 @@ func (env *environment) serve(t *testing.T, c serviceConfig) *service {
 		t.Fatal(err)
 	}
 	p := newPolicy(t, c)
+	audit := logqueue.NewAudit(logqueue.AuditConfig{To: io.Discard, Bytes: 1 << 20, Patience: time.Minute, Required: true, Now: time.Now,
+		Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() { audit.Close(time.Minute) })
 	v := &service{address: l.Addr().String(), checks: make(chan record)}
 	v.api = api.New(api.Config{
 		Collections: []api.Collection{{Name: "sessions", Path: "/sessions/v1", Store: fullStore{}, DefaultTTL: time.Hour, MaxTTL: time.Hour, MaxValueBytes: 1 << 20}},
@@ -143,7 +147,7 @@ func (env *environment) serve(t *testing.T, c serviceConfig) *service {
 		},
 		Ready:       func(context.Context) error { return nil },
 		Signatures:  signature.NewVerifier(signature.Config{}),
-		Audit:       slog.New(slog.DiscardHandler),
+		Audit:       audit,
 		MaxInFlight: 1000, RequestTimeout: api.RequestTimeout, Registry: prometheus.NewRegistry(), Log: slog.New(recordHandler{slog.DiscardHandler}), Now: time.Now, Random: rand.Reader,
 	})
 	h := &http.Server{

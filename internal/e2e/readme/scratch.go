@@ -40,6 +40,7 @@ var fileKinds = map[string]string{
 	"cassandra.password_file": "password", "cassandra.tls.ca": "other CA",
 	"cassandra.tls.certificate": "certificate", "cassandra.tls.key": "private key",
 	"seal.index_key": "index", "seal.keys": "seal", "clients.signature_keys.file": "signature", "audit.key_file": "audit",
+	"audit.file": "empty",
 }
 
 // writeConfig writes a configuration as userinfo.yaml and creates the files that it names. It moves absolute paths into the
