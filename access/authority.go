@@ -90,7 +90,8 @@ type Authorities struct {
 	// all contains each entry. The host of an entry may begin with "*.", which stands for one label. The port 0 stands for
 	// the default port and the port of the listener.
 	all   map[Authority]bool
-	texts []string // as in the configuration or in the certificate
+	hosts map[string]bool // of the entries
+	texts []string        // as in the configuration or in the certificate
 }
 
 // ParseAuthorities parses a list of authorities. path is the place of the list in the configuration. Each entry is what
@@ -134,9 +135,9 @@ func (a *Authorities) add(text string) error {
 		one.host = "*." + one.host
 	}
 	if a.all == nil {
-		a.all = make(map[Authority]bool)
+		a.all, a.hosts = make(map[Authority]bool), make(map[string]bool)
 	}
-	a.all[one] = true
+	a.all[one], a.hosts[one.host] = true, true
 	a.texts = append(a.texts, text)
 	return nil
 }
@@ -147,47 +148,63 @@ func (a Authorities) Texts() []string { return a.texts }
 // Check decides whether a request is for this service. sent is the authority of the request, and local the address at which
 // the service accepted its connection.
 //
-// A signed request must be for one of the authorities. Otherwise, somebody who sees it could use it at another service that
-// has the same key. Another request may also be for the local address. This is safe: a web page that was loaded from another
-// host, and whose name was then changed to this address in the DNS (DNS rebinding), sends its own name.
+// A signed request must be for one of the authorities, with its port. Otherwise, somebody who sees it could use it at another
+// service that has the same key. For another request the host is enough, because a proxy in front may listen at another port, and
+// the host may also be the local address. This stops DNS rebinding: a web page that was loaded from another host, and whose name
+// was then changed to the service's address, sends its own name.
 //
 // It fails closed: without authorities, and for the zero Authority, it returns ErrMisdirected.
 func (a Authorities) Check(sent Authority, local netip.AddrPort, signed bool) error {
 	switch {
-	case a.contains(sent, local.Port()):
-		return nil
-	case !signed && local.IsValid() && sent.isAt(addrAuthority(local.Addr(), 0).host, local.Port()):
-		return nil
+	case sent.host == "":
+		return errNoAuthority
+	case signed && !a.contains(sent, local.Port()):
+		return errSignedAuthority
+	case !signed && !a.containsHost(sent) && !sent.isAddr(local.Addr()):
+		return errNoAuthority
 	}
-	return fmt.Errorf("%w: the authority is not one of the service's; use one of these, or add it to authorities in the configuration", ErrMisdirected)
+	return nil
 }
 
-// contains reports whether an entry matches sent.
+var (
+	errNoAuthority     = fmt.Errorf("%w: its host is not one of the service's; use one of these, or add it to authorities in the configuration", ErrMisdirected)
+	errSignedAuthority = fmt.Errorf("%w: it is signed for a host or port that is not in authorities in the configuration; use one of these, or add host:port", ErrMisdirected)
+)
+
+// contains reports whether an entry matches the host and the port of sent.
 func (a Authorities) contains(sent Authority, listenerPort uint16) bool {
-	if sent.host == "" {
-		return false
-	}
-	if a.has(sent, sent.host, listenerPort) {
-		return true
-	}
-	_, domain, ok := strings.Cut(sent.host, ".")
-	return ok && !sent.isIP && a.has(sent, "*."+domain, listenerPort)
-}
-
-// has reports whether there is an entry with this host and the port of sent.
-func (a Authorities) has(sent Authority, host string, listenerPort uint16) bool {
-	entry := Authority{host: host, port: sent.port, isIP: sent.isIP}
 	if sent.port == 0 {
-		entry.port = httpsPort
+		sent.port = httpsPort
 	}
-	if a.all[entry] {
-		return true
+	for _, host := range []string{sent.host, sent.wildcard()} {
+		entry := Authority{host: host, port: sent.port, isIP: sent.isIP}
+		if a.all[entry] {
+			return true
+		}
+		entry.port = 0 // an entry without a port
+		if a.all[entry] && (sent.port == httpsPort || sent.port == listenerPort) {
+			return true
+		}
 	}
-	entry.port = 0
-	return a.all[entry] && sent.isAt(sent.host, listenerPort)
+	return false
 }
 
-// isAt reports whether sent has this host, and the default port or the port of the listener.
-func (sent Authority) isAt(host string, listenerPort uint16) bool {
-	return sent.host == host && (sent.port == 0 || sent.port == httpsPort || sent.port == listenerPort)
+// containsHost reports whether an entry matches the host of sent.
+func (a Authorities) containsHost(sent Authority) bool {
+	return a.hosts[sent.host] || a.hosts[sent.wildcard()]
+}
+
+// wildcard returns the host with "*" for its first label, or "" if there is no such entry: for an address and for a host with one
+// label.
+func (sent Authority) wildcard() string {
+	_, domain, ok := strings.Cut(sent.host, ".")
+	if !ok || sent.isIP {
+		return ""
+	}
+	return "*." + domain
+}
+
+// isAddr reports whether the host is this address. No host is the zero Addr.
+func (sent Authority) isAddr(addr netip.Addr) bool {
+	return sent.isIP && addr.IsValid() && sent.host == addr.Unmap().WithZone("").String()
 }

@@ -116,7 +116,7 @@ var sharedProblems = []struct {
 	{access.ErrDenied, problem{Type: "forbidden", Title: "Forbidden", Status: http.StatusForbidden,
 		Detail: "This client may not do this, not with these credentials, or not with this key."}},
 	{access.ErrMisdirected, problem{Type: "misdirected-request", Title: "Misdirected request", Status: http.StatusMisdirectedRequest,
-		Detail: "The Host header or :authority is not a name of this service. Use a name in its certificate, or ask its operators to add this name to authorities in their configuration."}},
+		Detail: "The Host header or :authority is not a name of this service. Use a name in its certificate, or let its operators add this name, and for signed requests its port, to authorities in the configuration."}},
 	{store.ErrNotFound, problem{Type: "not-found", Title: "Not found", Status: http.StatusNotFound,
 		Detail: "There is no value under this key."}},
 	{store.ErrDeleted, problem{Type: "deleted", Title: "Deleted recently", Status: http.StatusConflict,

@@ -37,10 +37,10 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// TLS names the files of the service's certificate and of its clients' CAs.
 	TLS tlsconf.ServerFiles `yaml:"tls"`
-	// Authorities are the names under which clients reach the service: the host and port in the Host header or :authority.
-	// A request for another one is answered 421, except for /healthz and /readyz. A name without a port is good with the
-	// default port and with the port of the listener; *.wiki.example stands for each host of a domain. Default: the DNS names
-	// and IP addresses in the server's certificate.
+	// Authorities are the names under which clients reach the service: the host in the Host header or :authority. A request
+	// for another host is answered 421, except for /healthz and /readyz. Signed requests need a listed port too: a name without
+	// a port is good with the default port and with the port of the listener. *.wiki.example stands for each host of a domain.
+	// Default: the DNS names and IP addresses in the server's certificate.
 	Authorities []string `yaml:"authorities"`
 	// Cassandra is the cluster that stores the values.
 	Cassandra Cassandra `yaml:"cassandra"`

@@ -86,7 +86,7 @@ func (env *environment) http2(t *testing.T, address, cert string, header http.He
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header = header
+	request.Header, request.Host = header, "userinfo.example"
 	response, err := (&http.Client{Transport: transport, Timeout: 15 * time.Second}).Do(request)
 	if err != nil {
 		t.Fatal(err)
