@@ -19,26 +19,37 @@ const (
 	framePing     = 0x6
 	frameGoAway   = 0x7
 
+	frameWindowUpdate = 0x8
+
 	flagEndStream  = 0x1
 	flagEndHeaders = 0x4
 )
 
-// preface is the connection preface of a client (RFC 9113, section 3.4).
-var preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(frameSettings, 0, 0, "")
+// preface is the connection preface of a client (RFC 9113, section 3.4). The setting forbids the server a dynamic table for
+// headers, so that a test can read a header without the ones before it.
+var preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(frameSettings, 0, 0, "\x00\x01\x00\x00\x00\x00")
 
 func frame(kind, flags byte, stream uint32, payload string) string {
 	length := binary.BigEndian.AppendUint32(nil, uint32(len(payload)))
 	return string(length[1:]) + string([]byte{kind, flags}) + string(binary.BigEndian.AppendUint32(nil, stream)) + payload
 }
 
-// fields encodes a header in HPACK, without compression. Names and values must be shorter than 127 bytes.
+// fields encodes a header in HPACK, without compression.
 func fields(namesAndValues ...string) string {
 	var b []byte
 	for pair := range slices.Chunk(namesAndValues, 2) {
-		b = append(append(b, 0, byte(len(pair[0]))), pair[0]...)
-		b = append(append(b, byte(len(pair[1]))), pair[1]...)
+		b = append(appendLength(append(b, 0), len(pair[0])), pair[0]...)
+		b = append(appendLength(b, len(pair[1])), pair[1]...)
 	}
 	return string(b)
+}
+
+// appendLength appends the length of a string (RFC 7541, section 5.1, with a prefix of 7 bits).
+func appendLength(b []byte, n int) []byte {
+	if n < 127 {
+		return append(b, byte(n))
+	}
+	return binary.AppendUvarint(append(b, 127), uint64(n-127))
 }
 
 // frames is an HTTP/2 connection. Unlike the client of net/http, it shows when the server closes the connection.
@@ -51,15 +62,21 @@ type frames struct {
 
 func (s *service) frames(t testing.TB) *frames {
 	t.Helper()
-	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
+	f, err := s.dialFrames()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.NetConn().Close() })
-	if _, err := io.WriteString(c, preface); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { _ = f.NetConn().Close() })
+	return f
+}
+
+// dialFrames is frames for callers that close the connection themselves.
+func (s *service) dialFrames() (*frames, error) {
+	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
+	if err == nil {
+		_, err = io.WriteString(c, preface)
 	}
-	return &frames{Conn: c, r: bufio.NewReader(c), stream: 1}
+	return &frames{Conn: c, r: bufio.NewReader(c), stream: 1}, err
 }
 
 // next reads the header of the next frame and discards the payload.

@@ -12,13 +12,20 @@ import (
 // client did not encode a byte that must be encoded, EscapedPath encodes the decoded path again, and %2F becomes a slash.
 //
 //	/sessions/v1/a%2Fb?query               origin form: HTTP/1.1, and :path of HTTP/2
-//	https://host:port/sessions/v1/a%2Fb    absolute form (RFC 9112, section 3.2.2)
+//	https://host:port/sessions/v1/a%2Fb    absolute form (RFC 9112, section 3.2.2), HTTP/1.1 only
 //
-// For any other form, such as *, it returns /, which has no route.
+// For any other form, such as *, it returns /, which has no route. net/http accepts a space and the absolute form in :path of
+// HTTP/2 (RFC 9113, section 8.3.1, forbids both). A proxy that compares :path with its rules would see another path.
 func sentPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if strings.Contains(path, " ") {
+		return "/"
+	}
 	if strings.HasPrefix(path, "/") {
 		return path
+	}
+	if r.ProtoMajor > 1 {
+		return "/"
 	}
 	if _, rest, found := strings.Cut(path, "://"); found {
 		if slash := strings.IndexByte(rest, '/'); slash >= 0 {

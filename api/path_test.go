@@ -145,6 +145,7 @@ func TestSentPath_Forms(t *testing.T) {
 		"https://host/":                          "/",
 		"*":                                      "/",
 		"host:443":                               "/",
+		"/sessions/v1/a b":                       "/",
 		"":                                       "/",
 		"/sessions/v1/https://host/sessions/v1/": "/sessions/v1/https://host/sessions/v1/",
 	} {

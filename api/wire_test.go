@@ -45,12 +45,18 @@ type wire struct {
 
 func (s *service) wire(t testing.TB) *wire {
 	t.Helper()
-	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"http/1.1"}})
+	w, err := s.dialWire()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.NetConn().Close() })
-	return &wire{c, bufio.NewReader(c)}
+	t.Cleanup(func() { _ = w.NetConn().Close() })
+	return w
+}
+
+// dialWire is wire for callers that close the connection themselves.
+func (s *service) dialWire() (*wire, error) {
+	c, err := s.handshake(&tls.Config{RootCAs: testCA().Pool(), ServerName: "localhost", NextProtos: []string{"http/1.1"}})
+	return &wire{c, bufio.NewReader(c)}, err
 }
 
 // deadline returns the time by which an operation that starts now must end.
