@@ -15,10 +15,11 @@ import (
 	"userinfo/internal/certchain"
 )
 
-// maxHandshakeBytes is how many bytes a client may send until its certificates are verified. A ClientHello with a session
-// ticket and 1 + certchain.MaxIssuers certificates with RSA keys of 4,096 bits fit. After that, crypto/tls accepts a
-// signature and a Finished message of at most 64 KiB each, which cost next to nothing.
-const maxHandshakeBytes = 32 << 10
+// maxHandshakeBytes is how many bytes a client may send until its certificates are verified, because crypto/tls parses all
+// of them first. A ClientHello with 1 + certchain.MaxIssuers certificates with RSA keys of 4,096 bits fits, and so does one
+// with a session ticket of maxTicketCertificates. After that, crypto/tls accepts a signature and a Finished message of at
+// most 64 KiB each, which cost next to nothing.
+const maxHandshakeBytes = 16 << 10
 
 // errHandshakeBytes is the error of a handshake with more than maxHandshakeBytes.
 var errHandshakeBytes = fmt.Errorf("the client sent more than %d bytes in its handshake", maxHandshakeBytes)

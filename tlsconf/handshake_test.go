@@ -63,8 +63,10 @@ func newGuarded(t *testing.T, deadline time.Duration) *guarded {
 func (g *guarded) handle(c *tls.Conn) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(g.deadline))
-	g.results <- c.Handshake()
+	err := c.Handshake()
+	g.results <- err
 	g.received <- c.NetConn().(interface{ NetConn() net.Conn }).NetConn().(*countingConn).received
+	_, _ = io.WriteString(c, "x")
 	_, _ = io.Copy(io.Discard, c)
 }
 
@@ -152,6 +154,23 @@ func waitForSlots(g *guarded) {
 	}
 }
 
+// TestHandshakes_RefuseStrangers makes each attack once. BenchmarkHandshakeCost measures them.
+func TestHandshakes_RefuseStrangers(t *testing.T) {
+	g := newGuarded(t, time.Minute)
+	var reasons []string
+	for _, s := range (forge{t, g.ca}).strangers() {
+		err := s.play(g.address)
+		if (<-g.results == nil) != s.Served || (s.Served || s.Raw != nil) && err != nil {
+			t.Errorf("%s: error %v; want served: %v", s.Name, err, s.Served)
+		}
+		if s.Refuse != "" {
+			reasons = append(reasons, s.Refuse)
+		}
+	}
+	g.wantRefusedFor(t, reasons...)
+	waitForSlots(g)
+}
+
 func TestHandshakes_BoundBytes(t *testing.T) {
 	g := newGuarded(t, 10*time.Second)
 	good := pair(t, g.ca, wiki())
@@ -160,7 +179,7 @@ func TestHandshakes_BoundBytes(t *testing.T) {
 		padding int
 		refused bool
 	}{
-		{"a large chain", tlsconf.MaxHandshakeBytes - 4000, false},
+		{"a large chain", 10 << 10, false},
 		{"a larger one", 45 << 10, true},
 		{"the largest of crypto/tls", 250 << 10, true},
 	} {
@@ -175,6 +194,31 @@ func TestHandshakes_BoundBytes(t *testing.T) {
 	}
 	g.wantRefusedFor(t, "bytes", "bytes")
 	waitForSlots(g)
+}
+
+// TestHandshakes_LargeCertificatesGetNoTicket connects twice with certificates that do not fit twice.
+func TestHandshakes_LargeCertificatesGetNoTicket(t *testing.T) {
+	g := newGuarded(t, 10*time.Second)
+	for _, test := range []struct {
+		padding int
+		resumed bool
+	}{{3 << 10, true}, {9 << 10, false}} {
+		config := cached(named(client(g.ca, with(pair(t, g.ca, wiki()), padded(t, test.padding)))))
+		for again := range 2 {
+			c, err := tls.Dial("tcp", g.address, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := <-g.results; err != nil {
+				t.Errorf("%d bytes, connection %d: %v", test.padding, again+1, err)
+			}
+			_, _ = c.Read(make([]byte, 1)) // the ticket, and then the byte
+			if c.ConnectionState().DidResume != (test.resumed && again == 1) {
+				t.Errorf("%d bytes, connection %d: resumed %v", test.padding, again+1, !test.resumed)
+			}
+			_ = c.Close()
+		}
+	}
 }
 
 // padded returns a certificate of about n bytes, which no client CA has signed.

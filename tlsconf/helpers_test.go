@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -292,4 +293,10 @@ func wiki() devca.Leaf { return devca.Leaf{CommonName: "wiki", Client: true} }
 func cached(config *tls.Config) *tls.Config {
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	return config
+}
+
+// pemDER returns the DER of the first certificate in text.
+func pemDER(text []byte) []byte {
+	block, _ := pem.Decode(text)
+	return block.Bytes
 }

@@ -81,12 +81,22 @@ func (s *Server) forConn(config *tls.Config, conn *handshakeConn) *tls.Config {
 	return config
 }
 
+// maxTicketCertificates is how many bytes of certificates a session ticket may contain. A ticket contains them twice: once
+// in a form that only crypto/tls reads. With larger ones, a ClientHello with the ticket and the certificates of a full
+// handshake could exceed maxHandshakeBytes.
+const maxTicketCertificates = 4 << 10
+
 // withTickets adds the client's certificates to the session tickets of config, which the ticket keys of keys encrypt, and
 // returns config. It fails closed: a session is resumed only if its certificates verify now.
 func (s *Server) withTickets(config, keys *tls.Config) *tls.Config {
 	config.WrapSession = func(state tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
+		size := 0
 		for _, c := range state.PeerCertificates {
+			size += len(c.Raw)
 			session.Extra = append(session.Extra, c.Raw)
+		}
+		if size > maxTicketCertificates {
+			return []byte{0}, nil // not a ticket, so the next handshake is a full one
 		}
 		return keys.EncryptTicket(state, session)
 	}
