@@ -19,6 +19,7 @@ import (
 	"userinfo/drill/history"
 	"userinfo/drill/load"
 	"userinfo/drill/report"
+	"userinfo/internal/keyfile"
 )
 
 // watchSettings are the flags of drill watch.
@@ -104,11 +105,10 @@ func (w *watchSettings) load() (roots *x509.CertPool, token string, err error) {
 	if w.tokenFile == "" {
 		return nil, "", errors.New("--token-file is missing")
 	}
-	text, err := os.ReadFile(w.tokenFile)
+	token, err = keyfile.Read(w.tokenFile, func(text []byte) (string, error) { return strings.TrimSpace(string(text)), nil })
 	if err != nil {
 		return nil, "", fmt.Errorf("--token-file: %w", err)
 	}
-	token = strings.TrimSpace(string(text))
 	if w.caFile == "" {
 		roots, err = x509.SystemCertPool()
 		return roots, token, err

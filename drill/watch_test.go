@@ -42,7 +42,7 @@ func TestWatch_ReportsMissingFlags(t *testing.T) {
 		"one datacentre":  {"--token-file x --target dc1=https://a/s/v1", "two"},
 		"no token":        {"--target dc1=https://a/s/v1 --target dc2=https://b/s/v1", "--token-file"},
 		"not https":       {"--token-file x --target dc1=http://a/s/v1", "https"},
-		"no such file":    {"--token-file /none --target dc1=https://a/s/v1 --target dc2=https://b/s/v1", "/none"},
+		"no such file":    {"--token-file /none --target dc1=https://a/s/v1 --target dc2=https://b/s/v1", "cannot be opened"},
 		"an unknown flag": {"--targets x", "targets"},
 	} {
 		var out, errs bytes.Buffer

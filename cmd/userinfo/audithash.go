@@ -39,17 +39,21 @@ records of a session can be found. A line end after the session key is ignored.`
 	return c
 }
 
-// readSessionKey returns the session key in a file, or on standard input if name is "-". Its errors do not contain the name
-// of the file, which may be the session key itself in the wrong place.
+// readSessionKey returns the session key in a secret file, or on standard input if name is "-". Its errors do not contain the
+// name of the file, which may be the session key itself in the wrong place.
 func readSessionKey(name string) (access.Key, error) {
-	read := func() ([]byte, error) { return os.ReadFile(name) }
-	if name == "-" {
-		read = func() ([]byte, error) { return io.ReadAll(os.Stdin) }
+	if name != "-" {
+		return keyfile.Read(name, parseSessionKey)
 	}
-	text, err := read()
+	text, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %w", keyfile.WithoutName(err))
 	}
+	return parseSessionKey(text)
+}
+
+// parseSessionKey returns a session key without the line end.
+func parseSessionKey(text []byte) (access.Key, error) {
 	key := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	if key == "" {
 		return "", errors.New("holds no session key")

@@ -24,10 +24,20 @@ func TestReadSessionKey_RejectsEmptyAndHidesName(t *testing.T) {
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{empty, "enwiki:secret"} {
+	for _, name := range []string{empty, "enwiki:planted"} {
 		key, err := readSessionKey(name)
-		if err == nil || key != "" || strings.Contains(err.Error(), "secret") {
+		if err == nil || key != "" || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%s: error %v", name, err)
 		}
+	}
+}
+
+func TestReadSessionKey_RejectsFileThatOthersCanRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("enwiki:1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if key, err := readSessionKey(file); err == nil || key != "" || !strings.Contains(err.Error(), "chmod") {
+		t.Errorf("error %v", err)
 	}
 }

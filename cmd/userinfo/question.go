@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"strings"
 
 	"userinfo/access"
@@ -78,24 +77,25 @@ func (q *question) checkGrant(p *access.Policy) error {
 	return nil
 }
 
-// readToken reads a file that holds a token. Its errors do not contain the name of the file, which may be the token itself
+// readToken reads a secret file that holds a token. Its errors do not contain the name of the file, which may be the token itself
 // in the wrong place.
 func (q *question) readToken(name string) error {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return fmt.Errorf("cannot be read: %w; name a file that holds the token, never the token itself", keyfile.WithoutName(err))
+	credentials, err := keyfile.Read(name, func(text []byte) (string, error) {
+		token := strings.TrimRight(string(text), "\r\n")
+		if token == "" || strings.ContainsAny(token, " \r\n") {
+			return "", errors.New("the file must hold the token alone, in one line")
+		}
+		return "Bearer " + token, nil
+	})
+	if err == nil {
+		q.credentials.Authorization = append(q.credentials.Authorization, credentials)
 	}
-	token := strings.TrimRight(string(text), "\r\n")
-	if token == "" || strings.ContainsAny(token, " \r\n") {
-		return errors.New("the file must hold the token alone, in one line")
-	}
-	q.credentials.Authorization = append(q.credentials.Authorization, "Bearer "+token)
-	return nil
+	return err
 }
 
 // readCertificate reads a certificate chain in PEM, leaf first, and verifies it as the service does.
 func (q *question) readCertificate(name string, server *tlsconf.Server) error {
-	text, err := os.ReadFile(name)
+	text, err := keyfile.ReadPublic(name)
 	if err != nil {
 		return err
 	}

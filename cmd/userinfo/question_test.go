@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +49,20 @@ func TestQuestion_AnswerAllowsHealthWhateverTheCredentials(t *testing.T) {
 	q := question{grant: healthGrant, untrusted: errors.New("untrusted")}
 	if !q.answer(testPolicy(t), &out) || out.String() != "allowed, as anybody\n" {
 		t.Errorf("%s", &out)
+	}
+}
+
+func TestQuestion_ReadTokenRejectsFileThatOthersCanRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	for mode, good := range map[os.FileMode]bool{0o600: true, 0o644: false, 0o602: false} {
+		if err := errors.Join(os.WriteFile(file, []byte("planted-token\n"), 0o600), os.Chmod(file, mode)); err != nil {
+			t.Fatal(err)
+		}
+		var q question
+		err := q.readToken(file)
+		if good != (err == nil) || good != slices.Equal(q.credentials.Authorization, []string{"Bearer planted-token"}) {
+			t.Errorf("mode %04o: %v", mode, err)
+		}
 	}
 }
 

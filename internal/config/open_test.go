@@ -6,12 +6,18 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
 	"userinfo/access/signature"
@@ -137,8 +143,33 @@ seal:`, 1)
 	}
 }
 
-// TestFile_Open_ChecksPermissionsOfEveryFile makes each file that a configuration can name readable and writable by everybody.
-func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
+// fileKind says who may use a file.
+type fileKind int
+
+const (
+	secretFile  fileKind = iota + 1 // read through keyfile.Read
+	publicFile                      // everybody may read it
+	writtenFile                     // the service only appends to it; others may not use it
+)
+
+// fileKinds says of each setting that names a file which kind it is.
+var fileKinds = map[string]fileKind{
+	"tls.key": secretFile, "tls.session_ticket_key": secretFile,
+	"cassandra.username_file": secretFile, "cassandra.password_file": secretFile, "cassandra.tls.key": secretFile,
+	"seal.index_key": secretFile, "seal.keys[0]": secretFile,
+	"audit.key_file":                    secretFile,
+	"clients[0].signature_keys[0].file": secretFile,
+
+	"tls.certificate": publicFile, "tls.client_ca": publicFile, "tls.client_cas[0].file": publicFile, "tls.crls[0]": publicFile,
+	"tls.denied_certificates": publicFile, "cassandra.tls.ca": publicFile, "cassandra.tls.certificate": publicFile,
+	"clients[0].signature_keys[1].file": publicFile, // a public key
+
+	"audit.file": writtenFile,
+}
+
+// openEverything returns a configuration with every setting that names a file. Each setting has a file of its own.
+func openEverything(t *testing.T) *Opened {
+	t.Helper()
 	dir := t.TempDir()
 	writeMinimalFiles(t, dir)
 	writeOptionalFiles(t, dir)
@@ -150,34 +181,90 @@ func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
 		"    keys: [\"*\"]", "    keys: [\"*\"]\n    signature_keys: [{id: s, file: sign.key}, {id: p, file: sign.pub}]",
 		"seal:", "audit: {key_file: audit.key, file: audit.log}\nseal:",
 	).Replace(minimal)
-	f, err := Parse(filepath.Join(dir, "u.yaml"), []byte(text))
+	name := filepath.Join(dir, "u.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Load(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Open(time.Now); err != nil {
+	o, err := f.Open(time.Now)
+	if err != nil {
 		t.Fatal(err)
 	}
-	secret := []string{"tls.key", "tls.session_ticket_key", "cassandra.username_file", "cassandra.password_file", "cassandra.tls.key", "seal.index_key", "seal.keys[0]",
-		"audit.key_file", "audit.file", "clients[0].signature_keys[0].file"}
-	for _, file := range f.fileNames() {
-		if *file.name == "" {
-			t.Errorf("%s is not tested", file.path)
-			continue
+	for _, file := range o.fileNames() {
+		if fileKinds[file.path] == 0 || *file.name == "" {
+			t.Fatalf("%s is not tested: add it to fileKinds and to the configuration", file.path)
 		}
-		for mode, refused := range map[os.FileMode]bool{0o644: slices.Contains(secret, file.path), 0o646: true, 0o600: false} {
-			if err := os.Chmod(*file.name, mode); err != nil {
+	}
+	return o
+}
+
+// forEachMode calls do with each setting that names a file and several modes of the file, and says whether the service must refuse
+// the file. The last mode is good.
+func forEachMode(t *testing.T, o *Opened, do func(path string, mode os.FileMode, refused bool)) {
+	t.Helper()
+	for _, file := range o.fileNames() {
+		private := fileKinds[file.path] != publicFile
+		for _, m := range []struct {
+			mode    os.FileMode
+			refused bool
+		}{{0o644, private}, {0o604, private}, {0o646, true}, {0o602, true}, {0o600, false}} {
+			if err := os.Chmod(*file.name, m.mode); err != nil {
 				t.Fatal(err)
 			}
-			_, err := f.Open(time.Now)
-			if (err != nil) != refused {
-				t.Errorf("%s of mode %04o: %v", file.path, mode, err)
-			}
-			if err != nil && !(strings.Contains(err.Error(), ": "+file.path+": ") && strings.Contains(err.Error(), "chmod")) {
-				t.Errorf("%s of mode %04o: the error does not name the setting and what to do: %v", file.path, mode, err)
-			}
+			do(file.path, m.mode, m.refused)
 		}
-		if err := os.Chmod(*file.name, 0o600); err != nil {
-			t.Fatal(err)
+	}
+}
+
+func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
+	o := openEverything(t)
+	forEachMode(t, o, func(path string, mode os.FileMode, refused bool) {
+		_, err := o.Open(time.Now)
+		if (err != nil) != refused {
+			t.Errorf("%s of mode %04o: %v", path, mode, err)
+		}
+		if err != nil && !(strings.Contains(err.Error(), ": "+path+": ") && strings.Contains(err.Error(), "chmod")) {
+			t.Errorf("%s of mode %04o: the error does not name the setting and what to do: %v", path, mode, err)
+		}
+	})
+}
+
+// TestReloader_ChecksPermissionsOfEveryFile changes only modes, so that no content has changed. The files of Cassandra's password are
+// not reloaded: Credentials reads and checks them for each connection. A reload does not look at files that are only written.
+func TestReloader_ChecksPermissionsOfEveryFile(t *testing.T) {
+	o := openEverything(t)
+	r := NewReloader(o, Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	r.Reload(false)
+	forEachMode(t, o, func(path string, mode os.FileMode, refused bool) {
+		if fileKinds[path] == writtenFile {
+			return
+		}
+		r.Reload(false)
+		failures := fmt.Sprint(slices.Collect(maps.Values(r.logged)))
+		if _, _, err := o.Cassandra.Credentials(); err != nil {
+			failures += err.Error()
+		}
+		if got := failures != "[]"; got != refused {
+			t.Errorf("%s of mode %04o: %s", path, mode, failures)
+		}
+	})
+}
+
+// TestDocs_ListEverySecretFile compares the list of secret files in docs/operations.md with the settings.
+func TestDocs_ListEverySecretFile(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "## Secret files\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for path, kind := range fileKinds {
+		name := regexp.MustCompile(`\[\d+\]|^clients\[0\]\.`).ReplaceAllString(path, "")
+		if kind == secretFile && !strings.Contains(section, "`"+name+"`") {
+			t.Errorf("the section on secret files does not list %s", name)
 		}
 	}
 }
