@@ -131,6 +131,8 @@ var sharedProblems = []struct {
 		Detail: "The database does not accept a value of this size, although the collection allows it. Nothing was stored."}},
 	{store.ErrFull, problem{Type: "full", Title: "Store is full", Status: http.StatusServiceUnavailable,
 		Detail: "There is no room for another value. Nothing was stored.", retryAfter: 5}},
+	{store.ErrOverloaded, problem{Type: "overloaded", Title: "Overloaded", Status: http.StatusServiceUnavailable,
+		Detail: "Too many large values are being read or written. Nothing was done.", retryAfter: 1}},
 	{store.ErrSchemaDiffers, notReady("The schema of the database differs from what this instance needs. Nothing was done.")},
 	{store.ErrNotConnected, notReady("This instance has not reached its database yet. Nothing was done.")},
 	{store.ErrNotReady, notReady("This instance is starting. Nothing was done.")},

@@ -76,6 +76,7 @@ var sentinels = []struct {
 	{"store.ErrKey", store.ErrKey, 400, "bad-request", ""},
 	{"store.ErrTTL", store.ErrTTL, 400, "bad-request", ""},
 	{"store.ErrTooLarge", store.ErrTooLarge, 413, "value-too-large", ""},
+	{"store.ErrOverloaded", store.ErrOverloaded, 503, "overloaded", "1"},
 	{"store.ErrFull", store.ErrFull, 503, "full", "5"},
 	{"store.ErrSealed", store.ErrSealed, 500, "internal", ""},
 	{"store.ErrUnavailable", store.ErrUnavailable, 503, "unavailable", "1"},

@@ -11,6 +11,7 @@ import (
 	"userinfo/access"
 	"userinfo/access/signature"
 	"userinfo/internal/panics"
+	"userinfo/store"
 )
 
 // statusClientGone is the status in metrics and logs if the client left before the response. No client receives it.
@@ -141,7 +142,7 @@ func isFault(p problem, err error) bool {
 
 // isOverload reports whether err means that the process has too much to do for all its clients.
 func isOverload(err error) bool {
-	return errors.Is(err, errOverloaded) || errors.Is(err, errTooManyBytes)
+	return errors.Is(err, errOverloaded) || errors.Is(err, errTooManyBytes) || errors.Is(err, store.ErrOverloaded)
 }
 
 // losesConnection reports whether the connection is closed because the request is not authenticated. This keeps

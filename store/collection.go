@@ -41,6 +41,8 @@ type Options struct {
 	Metrics *Metrics
 	// Confirmations is shared by all collections of a cluster. If it is nil, the collection makes one for itself.
 	Confirmations *Confirmations
+	// LargeValues is shared by all collections of a cluster. If it is nil, the collection makes one for itself.
+	LargeValues *LargeValues
 	// BeforeWrite is a hook for tests. If it is not nil, Set and Touch call it after they have read and before they write.
 	BeforeWrite func()
 	// Panics recovers from panics in the goroutines of deletes.
@@ -53,6 +55,7 @@ type Collection struct {
 	config        CollectionConfig
 	timestamps    timestamps
 	confirmations *Confirmations
+	largeValues   *LargeValues
 	log           *slog.Logger
 	metrics       collectionMetrics
 	beforeWrite   func()
@@ -77,11 +80,16 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 	if confirmations == nil {
 		confirmations = NewConfirmations(options.Now, options.Log, options.Panics)
 	}
+	largeValues := options.LargeValues
+	if largeValues == nil {
+		largeValues = NewLargeValues(options.Metrics)
+	}
 	return &Collection{
 		rows:          rows,
 		config:        config,
 		timestamps:    timestamps{now: options.Now},
 		confirmations: confirmations,
+		largeValues:   largeValues,
 		log:           options.Log.With("collection", config.Name),
 		metrics:       options.Metrics.collection(config.Name),
 		beforeWrite:   beforeWrite,
@@ -99,7 +107,7 @@ func (c *Collection) Get(ctx context.Context, caller access.Caller, key access.K
 	if err := c.authorize(caller, c.getGrant, key); err != nil {
 		return Value{}, err
 	}
-	row, err := c.rows.Read(ctx, key)
+	row, err := c.read(ctx, caller, key)
 	if err != nil {
 		return Value{}, fmt.Errorf("reading a value: %w", err)
 	}
@@ -135,7 +143,7 @@ func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.K
 		}
 	}
 	c.beforeWrite()
-	if err := c.rows.Write(ctx, key, data, timestamp, ttl); err != nil {
+	if err := c.write(ctx, caller, key, data, timestamp, ttl); err != nil {
 		return fmt.Errorf("writing a value: %w", err)
 	}
 	return nil
@@ -150,7 +158,7 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 	if err := c.checkTTL(ttl); err != nil {
 		return err
 	}
-	row, err := c.rows.Read(ctx, key)
+	row, err := c.read(ctx, caller, key)
 	if err != nil {
 		return fmt.Errorf("reading a value to touch: %w", err)
 	}
@@ -164,10 +172,30 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 	}
 	// Do not write with the same timestamp: on a replica that misses this write, the value expires and becomes a tombstone
 	// at the old timestamp, and of two cells with the same timestamp the tombstone wins.
-	if err := c.rows.Write(ctx, key, row.Data, row.Timestamp+1, ttl); err != nil {
+	if err := c.write(ctx, caller, key, row.Data, row.Timestamp+1, ttl); err != nil {
 		return fmt.Errorf("writing a touched value: %w", err)
 	}
 	return nil
+}
+
+// read reads a row. If the value is expected to be large, it first waits for its turn.
+func (c *Collection) read(ctx context.Context, caller access.Caller, key access.Key) (row Row, err error) {
+	ctx, done, err := c.largeValues.beginRead(ctx, caller.Client())
+	if err != nil {
+		return Row{}, err
+	}
+	defer func() { done(len(row.Data)) }()
+	return c.rows.Read(ctx, key)
+}
+
+// write writes a value. If the value is large, it first waits for its turn.
+func (c *Collection) write(ctx context.Context, caller access.Caller, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
+	ctx, done, err := c.largeValues.beginWrite(ctx, caller.Client(), len(data))
+	if err != nil {
+		return err
+	}
+	defer done()
+	return c.rows.Write(ctx, key, data, timestamp, ttl)
 }
 
 // Ready returns nil if a read at LOCAL_QUORUM works. It reads no value.

@@ -38,7 +38,7 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 	if err := c.authorize(caller, c.deleteGrant, key); err != nil {
 		return err
 	}
-	d := c.newDeletion(now, c.valueTimestamp(ctx, key), c.fence(key))
+	d := c.newDeletion(now, c.valueTimestamp(ctx, caller, key), c.fence(key))
 	everywhere := c.confirmations.start(ctx, func(ctx context.Context) error { return c.rows.Delete(ctx, key, d, EachQuorum) })
 	if everywhere.await(ctx) == nil {
 		return nil
@@ -101,10 +101,10 @@ func (c *Collection) newDeletion(now, written int64, fence time.Duration) Deleti
 // valueTimestamp returns the timestamp of the value that is going to be deleted. A clock that is ahead may have written
 // it, and the tombstone must be later. If there is no answer in time, valueTimestamp returns 0, and only the fence helps
 // against such a clock. A value that cannot be opened can still be deleted.
-func (c *Collection) valueTimestamp(ctx context.Context, key access.Key) int64 {
+func (c *Collection) valueTimestamp(ctx context.Context, caller access.Caller, key access.Key) int64 {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	row, err := c.rows.Read(ctx, key)
+	row, err := c.read(ctx, caller, key)
 	if errors.Is(err, ErrSealed) {
 		c.log.WarnContext(ctx, "deleting a value that cannot be opened", "cause", err.Error())
 	} else if err != nil {

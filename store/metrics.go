@@ -25,6 +25,7 @@ var outcomes = [...]struct {
 	{ErrTTL, "invalid"},
 	{ErrTooLarge, "too_large"},
 	{ErrFull, "full"},
+	{ErrOverloaded, "overloaded"},
 	{ErrSealed, "unopened"},
 	{ErrUnavailable, "unavailable"},
 }
@@ -48,6 +49,8 @@ type Metrics struct {
 	touchesSkipped *prometheus.CounterVec
 	unrecorded     prometheus.Counter
 	hurried        prometheus.Counter
+	largeInFlight  prometheus.Gauge
+	largeWaiting   prometheus.Gauge
 	replay         replayMetrics
 }
 
@@ -71,9 +74,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_deletes_hurried_total",
 			Help: "Deletes that were answered as not confirmed everywhere while their attempt to reach every datacentre still ran, because deletes before them were not confirmed either.",
 		}),
+		largeInFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "userinfo_large_values_in_flight_bytes",
+			Help: "Bytes of large values that are being read or written. A value is large from 16 KiB. A read counts with the size of the largest value that its client has had recently.",
+		}),
+		largeWaiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "userinfo_large_values_waiting",
+			Help: "Operations that wait until they may read or write a large value.",
+		}),
 		replay: newReplayMetrics(),
 	}
-	reg.MustRegister(m.operations, m.touchesSkipped, m.unrecorded, m.hurried,
+	reg.MustRegister(m.operations, m.touchesSkipped, m.unrecorded, m.hurried, m.largeInFlight, m.largeWaiting,
 		m.replay.pending, m.replay.oldest, m.replay.unreadable, m.replay.unknown, m.replay.done, m.replay.failed)
 	return m
 }

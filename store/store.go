@@ -34,6 +34,8 @@
 //     recording fails, too, the failure is logged and counted in userinfo_pending_deletes_unrecorded_total. Then only
 //     another Delete finishes it.
 //  8. A collection of LayoutUserInfo is sealed: no key and no value leaves this process in clear. See package store/seal.
+//  9. Operations on small values do not wait for large values, and one client's large values do not hold up those of another
+//     client. See LargeValues for what it does not prevent.
 //
 // # Limits
 //
@@ -83,6 +85,8 @@ var (
 	ErrNotConnected = fmt.Errorf("%w: no connection to the database yet", ErrNotReady)
 	// ErrSchemaDiffers wraps ErrNotReady. It means that the tables in the database cannot be used as they are.
 	ErrSchemaDiffers = fmt.Errorf("%w: the schema of the database differs from what is needed", ErrNotReady)
+	// ErrOverloaded means that too many large values are being read or written. Nothing was done.
+	ErrOverloaded = errors.New("overloaded")
 	// ErrFull means that a Memory has no space left.
 	ErrFull = errors.New("store is full")
 )
@@ -106,7 +110,7 @@ func (Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) 
 //
 // All methods are safe for concurrent use, and return ErrUnavailable when ctx ends. caller must be authorized for the
 // operation and the key, otherwise the error is access.ErrDenied. All methods may also return ErrKey, ErrUnavailable and
-// ErrNotReady.
+// ErrNotReady. All except Delete may return ErrOverloaded.
 type Store interface {
 	// Get returns a value, at LOCAL_QUORUM. Further errors: ErrNotFound, ErrSealed.
 	Get(ctx context.Context, caller access.Caller, key access.Key) (Value, error)

@@ -49,6 +49,7 @@ type service struct {
 	panics           *panics.Recorder
 	metrics          *store.Metrics
 	confirmations    *store.Confirmations // of deletes in all collections
+	largeValues      *store.LargeValues   // of all collections
 	sealMetrics      *seal.Metrics
 	cassandraMetrics *cassandra.Metrics
 	clockMetrics     *clockskew.Metrics
@@ -83,6 +84,7 @@ func newService(o *config.Opened, stderr io.Writer) (*service, error) {
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.metrics = store.NewMetrics(s.registry)
 	s.confirmations = store.NewConfirmations(time.Now, s.log, s.panics)
+	s.largeValues = store.NewLargeValues(s.metrics)
 	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
 	s.clockMetrics = clockskew.NewMetrics(s.registry)
@@ -214,7 +216,9 @@ func (s *service) openCollections(open tables) {
 			rows = seal.NewRows(rows, seal.Config{Collection: k.Name, Keys: s.sealKeys, Random: rand.Reader, Metrics: s.sealMetrics})
 		}
 		names = append(names, k.Name)
-		all = append(all, store.NewCollection(rows, c, store.Options{Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations, Panics: s.panics}))
+		all = append(all, store.NewCollection(rows, c, store.Options{
+			Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations, LargeValues: s.largeValues, Panics: s.panics,
+		}))
 	}
 	s.backend.open(names, all)
 }
