@@ -46,19 +46,7 @@ func newTestCollection(t *testing.T, rows Rows, fence, ahead time.Duration) *Col
 // newCaller returns a Caller who may do something with a key of the collection sessions.
 func newCaller(t testing.TB, action access.Action, key access.Key) access.Caller {
 	t.Helper()
-	const token access.Token = "a-token-of-this-test"
-	policy, err := accesstest.Policy([]access.Client{{
-		Name: "test", Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Keys: []string{"*"},
-		Grants: []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"},
-	}}, []string{"sessions"}, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := policy.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(token)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	caller, err := access.Authorize(id, access.GrantOn("sessions", action), key)
+	caller, err := accesstest.Caller("test", "sessions", action, key)
 	if err != nil {
 		t.Fatal(err)
 	}

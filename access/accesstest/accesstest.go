@@ -20,3 +20,23 @@ func Policy(clients []access.Client, collections []string, now func() time.Time)
 		Clients: clients, Audiences: audiences, Collections: collections, ClientCAs: []string{access.DefaultClientCA}, Now: now,
 	})
 }
+
+// Caller returns a Caller of a client that may do everything in a collection.
+func Caller(client, collection string, action access.Action, key access.Key) (access.Caller, error) {
+	const token access.Token = "a-token-of-this-test"
+	var grants []access.Grant
+	for _, each := range []access.Action{access.Get, access.Set, access.Touch, access.Delete} {
+		grants = append(grants, access.GrantOn(collection, each))
+	}
+	policy, err := Policy([]access.Client{{
+		Name: client, Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Keys: []string{"*"}, Grants: grants,
+	}}, []string{collection}, time.Now)
+	if err != nil {
+		return access.Caller{}, err
+	}
+	id, err := policy.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(token)}})
+	if err != nil {
+		return access.Caller{}, err
+	}
+	return access.Authorize(id, access.GrantOn(collection, action), key)
+}

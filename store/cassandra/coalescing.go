@@ -13,13 +13,16 @@ import (
 )
 
 const (
-	maxBuffered = 1 << 20 // bytes that may wait to be sent, before a write waits too
-	maxWait     = coordinator.SlowAfter
+	// maxBuffered is how many bytes may wait to be sent, before a write fails. It is twice what store.LargeValues lets in at
+	// once, so that only frames fail it that wait for a node which does not read.
+	maxBuffered = 8 << 20
+	// keptBuffer is the size of a buffer whose memory is used again.
+	keptBuffer = 1 << 20
 )
 
-// errBufferFull is the error of a write that found no room in time. It wraps context.DeadlineExceeded, so that the
-// driver keeps the connection: nothing of the frame was written.
-var errBufferFull = fmt.Errorf("%d bytes wait to be sent to Cassandra: %w", maxBuffered, context.DeadlineExceeded)
+// errBufferFull is the error of a write that found no room. It wraps context.DeadlineExceeded, so that the driver keeps the
+// connection: nothing of the frame was written.
+var errBufferFull = fmt.Errorf("%w: %d bytes (%w)", coordinator.ErrUnsent, maxBuffered, context.DeadlineExceeded)
 
 // coalescingConn is a connection that sends several frames with one system call and in one TLS record.
 //
@@ -38,7 +41,6 @@ type coalescingConn struct {
 	panics   *panics.Recorder
 
 	mu      sync.Mutex // guards the fields below
-	changed sync.Cond  // there is room in the buffer, or an error
 	buffer  []byte     // not being sent yet
 	spare   []byte     // memory for the next buffer
 	sending bool       // the goroutine runs
@@ -46,19 +48,14 @@ type coalescingConn struct {
 }
 
 func newCoalescingConn(c net.Conn, timeout time.Duration) *coalescingConn {
-	conn := &coalescingConn{Conn: c, timeout: timeout}
-	conn.changed.L = &conn.mu
-	return conn
+	return &coalescingConn{Conn: c, timeout: timeout}
 }
 
-// Write implements net.Conn. It takes all of p or nothing. If the buffer is full it waits, and returns errBufferFull
-// after 200 ms.
+// Write implements net.Conn. It takes all of p or nothing, and does not wait: if the buffer is full, it returns errBufferFull.
+// The driver holds a lock meanwhile, so all later statements on this node would wait as well, and count as slow.
 func (c *coalescingConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.buffer) >= maxBuffered {
-		c.waitForRoom()
-	}
 	switch {
 	case c.err != nil:
 		return 0, c.err
@@ -74,22 +71,6 @@ func (c *coalescingConn) Write(p []byte) (int, error) {
 		}()
 	}
 	return len(p), nil
-}
-
-// waitForRoom returns when there is room, when there is an error, or after maxWait. The caller holds mu.
-func (c *coalescingConn) waitForRoom() {
-	late := false
-	timer := time.AfterFunc(maxWait, func() {
-		defer c.panics.Recover(panics.Coordinator, nil)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		late = true
-		c.changed.Broadcast()
-	})
-	defer timer.Stop()
-	for len(c.buffer) >= maxBuffered && c.err == nil && !late {
-		c.changed.Wait()
-	}
 }
 
 // send sends until the buffer is empty. It yields first, so that goroutines which are about to write can do so.
@@ -126,7 +107,7 @@ func (c *coalescingConn) write(p []byte) (err error) {
 func (c *coalescingConn) takeBuffer(sent []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cap(sent) <= maxBuffered && sent != nil {
+	if cap(sent) <= keptBuffer && sent != nil {
 		c.spare = sent[:0]
 	}
 	if len(c.buffer) == 0 || c.err != nil {
@@ -135,7 +116,6 @@ func (c *coalescingConn) takeBuffer(sent []byte) []byte {
 	}
 	next := c.buffer
 	c.buffer, c.spare = c.spare, nil
-	c.changed.Broadcast()
 	return next
 }
 
@@ -146,7 +126,6 @@ func (c *coalescingConn) fail(err error) {
 		c.err = err
 	}
 	c.buffer, c.spare, c.sending = nil, nil, false
-	c.changed.Broadcast()
 	c.mu.Unlock()
 	_ = c.Conn.Close() // ends Read, which returns c.err
 }
@@ -160,7 +139,6 @@ func (c *coalescingConn) Close() error {
 	if c.err == nil {
 		c.err = net.ErrClosed
 	}
-	c.changed.Broadcast()
 	c.mu.Unlock()
 	return c.Conn.Close()
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"userinfo/internal/panics"
+	"userinfo/store/cassandra/coordinator"
 )
 
 // stepConn is a connection whose every Write waits until the test lets it end. It records what each Write sends.
@@ -116,33 +117,13 @@ func newFullConn(t *testing.T) (conn *coalescingConn, raw *stepConn, buffered st
 	return conn, raw, buffered
 }
 
-func TestCoalescingConn_WriteWaitsForRoom(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		conn, raw, buffered := newFullConn(t)
-		written := false
-		go func() {
-			mustWrite(t, conn, "c")
-			written = true
-		}()
-		if raw.sent(); written {
-			t.Error("Write did not wait although the buffer is full")
-		}
-		if raw.finishWrite(); !written {
-			t.Error("Write still waits although there is room")
-		}
-		raw.finishWrite()
-		raw.finishWrite()
-		raw.wantSent(t, "a", buffered, "c")
-	})
-}
-
 func TestCoalescingConn_WriteFailsWithoutRoomAndLaterWritesWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn, raw, buffered := newFullConn(t)
 		start := time.Now()
 		n, err := conn.Write([]byte("c"))
-		if took := time.Since(start); n != 0 || !errors.Is(err, context.DeadlineExceeded) || took != maxWait {
-			t.Errorf("wrote %d bytes, error %v, after %v; want 0 bytes and DeadlineExceeded after %v", n, err, took, maxWait)
+		if took := time.Since(start); n != 0 || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, coordinator.ErrUnsent) || took != 0 {
+			t.Errorf("wrote %d bytes, error %v, after %v; want 0 bytes, DeadlineExceeded and ErrUnsent at once", n, err, took)
 		}
 		raw.finishWrite()
 		mustWrite(t, conn, "d")
@@ -164,14 +145,13 @@ func TestCoalescingConn_FailureEndsReadAndWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				conn, raw, _ := newFullConn(t)
-				var readErr, waitingErr error
+				var readErr error
 				go func() { _, readErr = conn.Read(make([]byte, 1)) }()
-				go func() { _, waitingErr = conn.Write([]byte("b")) }()
 				raw.sent()
 				c.end(conn, raw)
 				raw.wantSent(t, "a")
 				_, laterErr := conn.Write([]byte("c"))
-				for what, err := range map[string]error{"Read": readErr, "the waiting Write": waitingErr, "a later Write": laterErr} {
+				for what, err := range map[string]error{"Read": readErr, "a later Write": laterErr} {
 					if !errors.Is(err, c.want) {
 						t.Errorf("%s returned %v, want %v", what, err, c.want)
 					}

@@ -31,19 +31,17 @@ const replicationCQL = "SELECT replication FROM system_schema.keyspaces WHERE ke
 //
 // While the replication is wrong, the Runner sends no statement at EACH_QUORUM, and tries others on each node only once.
 type keyspaceWatch struct {
-	driver     *gocql.Session
-	runner     *coordinator.Runner
+	twoConnections
 	keyspace   string
 	datacentre string
 	metrics    *Metrics
 	log        *slog.Logger
-	panics     *panics.Recorder
 	lastRead   string // the problem at the last read; empty if there was none
 	logged     string // the problem that was logged last; empty after it was solved
 }
 
-func newKeyspaceWatch(driver *gocql.Session, r *coordinator.Runner, c Config, m *Metrics, log *slog.Logger) *keyspaceWatch {
-	return &keyspaceWatch{driver: driver, runner: r, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, metrics: m, log: log, panics: c.Panics}
+func newKeyspaceWatch(two twoConnections, c Config, m *Metrics, log *slog.Logger) *keyspaceWatch {
+	return &keyspaceWatch{twoConnections: two, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, metrics: m, log: log}
 }
 
 // start calls read, which is w.read except in tests, once a second until stop is called. stop returns at once.
@@ -90,7 +88,7 @@ func (w *keyspaceWatch) read(ctx context.Context) {
 	if !w.confirmed(problem) {
 		return
 	}
-	w.runner.SetKeyspace(replicas, problem)
+	w.setKeyspace(replicas, problem)
 	w.metrics.localReplicas.Set(float64(replicas))
 	w.logChange(problem)
 }

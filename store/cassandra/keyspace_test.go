@@ -171,7 +171,8 @@ func TestKeyspaceWatch_ProblemCountsAfterTwoEqualReads(t *testing.T) {
 func TestKeyspaceWatch_GoesOnAfterPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reads := 0
-		w := keyspaceWatch{panics: panics.NewRecorder(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))}
+		var w keyspaceWatch
+		w.panics = panics.NewRecorder(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 		stop := w.start(func(context.Context) {
 			if reads++; reads == 1 {
 				panic("once")

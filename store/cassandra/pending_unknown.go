@@ -13,7 +13,7 @@ const maxUnknown = 100
 // UnknownPendingLists returns the pending deletes of collections that are not in known, at most 100 collections. It skips the
 // rows of known collections, so that it does not cross their tombstones.
 func (s *Session) UnknownPendingLists(ctx context.Context, known []string) ([]store.PendingList, error) {
-	t := newTable(s.driver, s.runner, s.keyspace, store.CollectionConfig{})
+	t := newTable(s.twoConnections, s.keyspace, store.CollectionConfig{})
 	statements := []string{t.cql.nextCollection}
 	exists, err := t.tableExists(ctx, oldPendingTable)
 	if err != nil {

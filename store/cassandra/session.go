@@ -17,12 +17,10 @@ const closeTimeout = 3 * time.Second
 
 // Session is a set of connections to the nodes of the local datacentre. All methods are safe for concurrent use.
 type Session struct {
-	driver     *gocql.Session
-	runner     *coordinator.Runner
+	twoConnections
 	keyspace   string
 	datacentre string
 	stopWatch  func()
-	panics     *panics.Recorder
 }
 
 // Open connects to a cluster. It tries once, and does not retry. Statements fail while the keyspace does not exist or has no
@@ -34,27 +32,19 @@ func Open(ctx context.Context, c Config, m *Metrics, log *slog.Logger, now func(
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	runner := coordinator.NewRunner(now, m.coordinator, c.Panics)
-	streams := newStreamCounter(m.inFlight)
-	l := newLogin(c, m.passwordRefused, log, now)
-	d := driverConfig(c, l, log)
-	d.PoolConfig.HostSelectionPolicy = runner.HostPolicy()
-	d.ConvictionPolicy = runner.ConvictionPolicy()
-	d.StreamObserver = streams
-	d.HostDialer = dialer{tls: c.TLS, port: c.Port, timeout: c.Timeout, streams: streams, panics: c.Panics}
-	session, err := d.CreateSession()
+	two, err := connectTwice(c, m, log, now)
 	if err != nil {
-		return nil, connectError(c, l, err)
+		return nil, err
 	}
-	watch := newKeyspaceWatch(session, runner, c, m, log)
+	watch := newKeyspaceWatch(two, c, m, log)
 	watch.read(context.WithoutCancel(ctx))
-	return &Session{driver: session, runner: runner, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, stopWatch: watch.start(watch.read), panics: c.Panics}, nil
+	return &Session{twoConnections: two, keyspace: c.Keyspace, datacentre: c.LocalDatacentre, stopWatch: watch.start(watch.read)}, nil
 }
 
 // Close closes all connections. Statements that still run fail. Close returns after at most 3 s.
 func (s *Session) Close() {
 	s.stopWatch()
-	closeDriver(s.driver, s.panics)
+	s.close()
 }
 
 // LocalDatacentre returns the name of the datacentre whose nodes the session asks.
@@ -70,7 +60,7 @@ func (s *Session) Query(ctx context.Context, cql string, args ...any) ([]map[str
 
 // Table returns the table of a collection. The table must exist.
 func (s *Session) Table(c store.CollectionConfig) *Table {
-	return newTable(s.driver, s.runner, s.keyspace, c)
+	return newTable(s.twoConnections, s.keyspace, c)
 }
 
 // ClockTable returns the table of heartbeats.

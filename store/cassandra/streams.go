@@ -17,8 +17,8 @@ import (
 // does not go back means a leak, or a node that has stopped answering.
 //
 // The driver does not report the streams of a connection that it closes itself. Therefore connections report when they
-// are closed, and then all streams of their node are forgotten. One node has two connections, because it also has the
-// driver's control connection. If one of the two ends, the count misses the streams of the other.
+// are closed, and then all streams of their node are forgotten. A driver session may have two connections to a node,
+// because of its control connection. If one of the two ends, the count misses the streams of the other.
 type streamCounter struct {
 	gauge  prometheus.Gauge
 	epochs sync.Map // *gocql.HostInfo → *streamEpoch

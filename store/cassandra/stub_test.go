@@ -67,6 +67,7 @@ type stub struct {
 	port int
 
 	peersRead atomic.Int64 // how often the list of nodes was read
+	stopped   atomic.Int64 // frames that have become stuck
 
 	mu sync.Mutex // guards the fields below
 	stubState
@@ -84,6 +85,30 @@ type stubState struct {
 	challenge     string // sent once before a password is checked
 	unprepared    bool   // every EXECUTE and BATCH is answered UNPREPARED
 	unavailable   bool   // every EXECUTE and BATCH of the keyspace's tables is answered Unavailable
+	largeValue    []byte // the value of the key "large"; nil: it has no value
+
+	stuck chan struct{} // if set, no frame of 64 KiB or more is read or written as a whole before stuck is closed
+}
+
+// stick makes large frames stop half-way on their connections, and everything behind them wait, until release is called.
+// The field stopped counts these frames.
+func (s *stub) stick() (release func()) {
+	stuck := make(chan struct{})
+	release = sync.OnceFunc(func() { close(stuck) })
+	s.set(func(s *stubState) { s.stuck = stuck })
+	s.t.Cleanup(release)
+	return release
+}
+
+// waitIfLarge waits in a frame of a size while large frames are stuck.
+func (s *stub) waitIfLarge(size int) {
+	if size < 64<<10 {
+		return
+	}
+	if stuck := s.state().stuck; stuck != nil {
+		s.stopped.Add(1)
+		<-stuck
+	}
 }
 
 // stubNode is one node.
@@ -268,6 +293,7 @@ func (c *stubConn) serve() {
 			return
 		}
 		body := make([]byte, binary.BigEndian.Uint32(header[5:]))
+		s.waitIfLarge(len(body))
 		if _, err := io.ReadFull(c.Conn, body); err != nil {
 			return
 		}
@@ -283,7 +309,10 @@ func (c *stubConn) write(stream int16, op byte, body []byte) {
 	frame = binary.BigEndian.AppendUint32(frame, uint32(len(body)))
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	_, _ = c.Write(append(frame, body...))
+	frame = append(frame, body...)
+	_, _ = c.Write(frame[:len(frame)/2])
+	c.stub.waitIfLarge(len(frame))
+	_, _ = c.Write(frame[len(frame)/2:])
 }
 
 // answer returns the response to a request.
@@ -315,6 +344,9 @@ func (c *stubConn) answer(op byte, body []byte) (byte, []byte) {
 		id := string(body[2 : 2+binary.BigEndian.Uint16(body)])
 		if !strings.Contains(s.prepared[id], "system_schema") {
 			s.executed[c.address]++
+		}
+		if s.largeValue != nil && strings.HasPrefix(s.prepared[id], "SELECT value") && bytes.Contains(body, []byte("large")) {
+			return s.largeRow(s.prepared[id])
 		}
 		return s.execute(s.prepared[id], id)
 	case opBatch:
@@ -377,6 +409,8 @@ func bound(cql string) (binds, result []column) {
 		return []column{{"key", typeBlob}}, []column{{"key", typeBlob}}
 	case strings.HasPrefix(cql, "SELECT value"):
 		return []column{{"key", typeBlob}}, []column{{"value", typeBlob}, {"ttl(value)", typeInt}, {"writetime(value)", typeBigint}, {"gone", typeBoolean}}
+	case strings.HasPrefix(cql, "UPDATE"):
+		return []column{{"[timestamp]", typeBigint}, {"[ttl]", typeInt}, {"value", typeBlob}, {"key", typeBlob}}, nil
 	case strings.HasPrefix(cql, "DELETE value"):
 		return []column{{"[timestamp]", typeBigint}, {"key", typeBlob}}, nil
 	}
@@ -414,6 +448,13 @@ func (s *stub) execute(cql, id string) (byte, []byte) {
 		return opResult, append(integer(2), append(metadata(result, 5)[:8], rowsOf(nil)...)...)
 	}
 	return opResult, integer(1) // void
+}
+
+// largeRow returns the row of the key "large".
+func (s *stub) largeRow(cql string) (byte, []byte) {
+	_, result := bound(cql)
+	cells := [][]byte{s.largeValue, integer(3600), binary.BigEndian.AppendUint64(nil, 1), nil}
+	return opResult, append(integer(2), append(metadata(result, 5)[:8], rowsOf([][][]byte{cells})...)...)
 }
 
 // The functions below encode values as the protocol wants them.

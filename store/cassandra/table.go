@@ -30,8 +30,7 @@ import (
 //
 // All methods are safe for concurrent use. All errors wrap store.ErrUnavailable or store.ErrTooLarge.
 type Table struct {
-	driver     *gocql.Session
-	runner     *coordinator.Runner
+	twoConnections
 	keyspace   string
 	collection string
 	textKeys   bool // the key column is text
@@ -47,10 +46,10 @@ var (
 	_ store.PendingDeletes = (*Table)(nil)
 )
 
-func newTable(driver *gocql.Session, r *coordinator.Runner, keyspace string, c store.CollectionConfig) *Table {
+func newTable(two twoConnections, keyspace string, c store.CollectionConfig) *Table {
 	hasMarker := c.Layout.HasMarker(c.Fence)
 	return &Table{
-		driver: driver, runner: r, keyspace: keyspace, collection: c.Name,
+		twoConnections: two, keyspace: keyspace, collection: c.Name,
 		textKeys: c.Layout == store.LayoutKask, hasMarker: hasMarker,
 		cql: newStatements(keyspace, c.Table, hasMarker),
 	}
@@ -61,7 +60,7 @@ func (*Table) Sealed() bool { return false }
 
 // Read implements store.Rows.
 func (t *Table) Read(ctx context.Context, key access.Key) (store.Row, error) {
-	return run(ctx, t.runner, readPolicy(key), func(ctx context.Context) (store.Row, error) {
+	return run(ctx, t.of(ctx).runner, readPolicy(key), func(ctx context.Context) (store.Row, error) {
 		var c cells
 		columns := []any{&c.value, &c.ttl, &c.timestamp, &c.gone}
 		if !t.hasMarker {
@@ -157,7 +156,7 @@ func (t *Table) keyColumn(key access.Key) any {
 
 // exec runs a statement at LOCAL_QUORUM that returns no rows, or none that matter.
 func (t *Table) exec(ctx context.Context, p coordinator.CallPolicy, cql string, args ...any) error {
-	_, err := run(ctx, t.runner, p, func(ctx context.Context) (struct{}, error) {
+	_, err := run(ctx, t.of(ctx).runner, p, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, t.query(ctx, cql, args...).Exec()
 	})
 	return err
@@ -165,7 +164,7 @@ func (t *Table) exec(ctx context.Context, p coordinator.CallPolicy, cql string, 
 
 // query returns a query at LOCAL_QUORUM. It has no pages, which saves Cassandra work.
 func (t *Table) query(ctx context.Context, cql string, args ...any) *gocql.Query {
-	q := t.driver.Query(cql, args...)
+	q := t.of(ctx).driver.Query(cql, args...)
 	defer q.Release() // WithContext returns a copy
 	return q.WithContext(ctx).Consistency(gocql.LocalQuorum).PageSize(0)
 }

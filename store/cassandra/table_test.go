@@ -17,7 +17,7 @@ import (
 // offlineTable returns a table without a cluster. Its methods can run only with a context that has ended.
 func offlineTable(layout store.Layout, fence time.Duration) *Table {
 	r := coordinator.NewRunner(time.Now, coordinator.NewMetrics(prometheus.NewRegistry()), nil)
-	return newTable(nil, r, "ks", store.CollectionConfig{Name: "sessions", Table: "sessions", Layout: layout, Fence: fence})
+	return newTable(twoConnections{connections: connections{runner: r}}, "ks", store.CollectionConfig{Name: "sessions", Table: "sessions", Layout: layout, Fence: fence})
 }
 
 func TestTable_ErrorsAreUnavailable(t *testing.T) {

@@ -101,7 +101,7 @@ func (a *attempt) record(err error) {
 		if n.breaker.recordSuperseded(now) {
 			a.runner.delays[kind].observe(kind, time.Since(a.began))
 		}
-	case err != nil && !isPermanent(err):
+	case err != nil && !isPermanent(err) && !errors.Is(err, ErrUnsent):
 		n.breaker.recordFailure(now)
 	case err == nil && !a.slow:
 		n.breaker.recordSuccess()

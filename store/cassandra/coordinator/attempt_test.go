@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +19,17 @@ func TestAttempt_SupersededOnceLeavesBreakerClosed(t *testing.T) {
 			time.Sleep(SlowAfter)
 			c.set("a", quick)
 			wantAsked(t, c.read(t, "a"), "a")
+		}
+		c.wantFailures(t, "a", 0)
+	})
+}
+
+func TestAttempt_UnsentLeavesBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := usualReads()
+		c.set("a", reply{err: fmt.Errorf("no room: %w: %w", ErrUnsent, context.DeadlineExceeded)})
+		for range 5 * maxFailures {
+			wantAsked(t, c.read(t, "b"), "a", "b")
 		}
 		c.wantFailures(t, "a", 0)
 	})

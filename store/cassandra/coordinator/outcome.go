@@ -9,6 +9,11 @@ import (
 	"userinfo/internal/panics"
 )
 
+// ErrUnsent is part of the error of a statement that was not sent, because too much waits to be sent to the node. The statement
+// had no effect. The error says nothing about the node, so it does not count in the node's circuit breaker. If the node does not
+// read, the attempts that wait there become slow, and count.
+var ErrUnsent = errors.New("too much waits to be sent to the Cassandra node")
+
 // errSlow is recorded for an attempt that is slow and has no answer yet. errSuperseded is recorded for an attempt that is not
 // slow, has no answer yet, and is not needed any more.
 var (
@@ -28,10 +33,11 @@ const (
 	outcomeRefused             // any other error of Cassandra's
 	outcomeNoResponse          // no answer within the driver's timeout
 	outcomeConnection          // no connection, or it was lost
+	outcomeUnsent              // not sent; see ErrUnsent
 )
 
 // outcomeNames are the label values of the metric, by outcome.
-var outcomeNames = [...]string{"ok", "slow", "superseded", "unavailable", "timeout", "refused", "no_response", "connection"}
+var outcomeNames = [...]string{"ok", "slow", "superseded", "unavailable", "timeout", "refused", "no_response", "connection", "unsent"}
 
 // outcomeOf returns the outcome of an attempt that ended with err.
 func outcomeOf(err error) outcome {
@@ -46,6 +52,8 @@ func outcomeOf(err error) outcome {
 		return outcomeSuperseded
 	case errors.Is(err, ErrUnprepared):
 		return outcomeRefused
+	case errors.Is(err, ErrUnsent):
+		return outcomeUnsent
 	case errors.As(err, &refused):
 		switch refused.Code() {
 		case gocql.ErrCodeUnavailable:

@@ -28,6 +28,7 @@ func TestOutcome_OfErrors(t *testing.T) {
 		{codeError(gocql.ErrCodeCredentials), "refused", true},
 		{gocql.ErrTimeoutNoResponse, "no_response", false},
 		{fmt.Errorf("no room: %w", context.DeadlineExceeded), "no_response", false},
+		{fmt.Errorf("no room: %w: %w", ErrUnsent, context.DeadlineExceeded), "unsent", false},
 		{gocql.ErrConnectionClosed, "connection", false},
 		{errors.New("anything else"), "connection", false},
 	} {
