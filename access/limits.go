@@ -12,6 +12,9 @@ import (
 type Limits struct {
 	// MaxInFlight is the number of the client's requests that are processed at the same time.
 	MaxInFlight int `yaml:"max_in_flight"`
+	// MaxConnections is the number of the client's open connections. If a further one brings a request of the client, the
+	// longest idle one is closed. Only if none is idle, the request is answered 429.
+	MaxConnections int `yaml:"max_connections"`
 	// RequestsPerSecond is the client's average rate of requests. Up to one second's worth of requests may come in a burst.
 	RequestsPerSecond int `yaml:"requests_per_second"`
 	// MissesPerMinute is the client's average rate of misses: requests for keys without a value (404), and requests that
@@ -30,7 +33,7 @@ type Limits struct {
 // WithDefaults returns l with every limit that is 0 replaced by the one in defaults.
 func (l Limits) WithDefaults(defaults Limits) Limits {
 	for _, f := range []struct{ limit, fallback *int }{
-		{&l.MaxInFlight, &defaults.MaxInFlight}, {&l.RequestsPerSecond, &defaults.RequestsPerSecond}, {&l.MissesPerMinute, &defaults.MissesPerMinute},
+		{&l.MaxInFlight, &defaults.MaxInFlight}, {&l.MaxConnections, &defaults.MaxConnections}, {&l.RequestsPerSecond, &defaults.RequestsPerSecond}, {&l.MissesPerMinute, &defaults.MissesPerMinute},
 		{&l.MaxBytesInFlight, &defaults.MaxBytesInFlight}, {&l.BytesPerSecond, &defaults.BytesPerSecond},
 	} {
 		if *f.limit == 0 {
@@ -47,7 +50,7 @@ func (l Limits) Validate(path string) error {
 		name  string
 		value int
 	}{
-		{"max_in_flight", l.MaxInFlight}, {"requests_per_second", l.RequestsPerSecond}, {"misses_per_minute", l.MissesPerMinute},
+		{"max_in_flight", l.MaxInFlight}, {"max_connections", l.MaxConnections}, {"requests_per_second", l.RequestsPerSecond}, {"misses_per_minute", l.MissesPerMinute},
 		{"max_bytes_in_flight", l.MaxBytesInFlight}, {"bytes_per_second", l.BytesPerSecond},
 	} {
 		if f.value < 0 {

@@ -11,7 +11,7 @@
 //	match         does the resource exist, and have the method?            404, 405       router.go
 //	authenticate  which client sent it? (access.Policy.Authenticate)       400, 401, 429  credentials.go
 //	admit         do the access rules accept these credentials? (Admit)    401, 403       request.go
-//	limit         does the client send too many requests?                  429            limiter.go
+//	limit         has the client too many connections or requests?         429            limiter.go
 //	key           is the key valid?                                        400, 414       path.go
 //	misses        get, touch: has the client missed too often?             429            limiter.go
 //	authorize     may it do this with this key? (access.Authorize)         403            collection.go
@@ -147,7 +147,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *API) serve(rt *route, segment string, w http.ResponseWriter, r *http.Request) {
 	rs := &requestState{api: a, rules: a.config.Rules(), route: rt, segment: segment, w: w, r: r, start: a.config.Now()}
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-		c.requestReceived()
+		c.beginRequest()
+		defer c.endRequest()
 		rs.conn = c
 	}
 	defer rs.finish()

@@ -104,6 +104,8 @@ type setup struct {
 	ready                       func(context.Context) error
 	policy                      func() *access.Policy
 	maxInFlight, maxConnections int
+	maxUnauthenticated          int // 0: no bound
+	maxPerAddress               int // 0: no bound
 	drain, grace                time.Duration
 	requestTimeout              time.Duration
 	clientAuth                  tls.ClientAuthType
@@ -225,12 +227,14 @@ func start(t testing.TB, u setup) *service {
 			GetConfigForClient:          u.configForClient,
 			DynamicRecordSizingDisabled: true, // as in tlsconf
 		},
-		MaxConnections: orElse(u.maxConnections, 20_000),
-		IdleTimeout:    orElse(u.idleTimeout, DefaultIdleTimeout),
-		Drain:          u.drain,
-		Grace:          orElse(u.grace, patience),
-		Registry:       s.registry,
-		Log:            s.api.config.Log,
+		MaxConnections:                orElse(u.maxConnections, 20_000),
+		MaxUnauthenticatedConnections: u.maxUnauthenticated,
+		MaxConnectionsPerAddress:      u.maxPerAddress,
+		IdleTimeout:                   orElse(u.idleTimeout, DefaultIdleTimeout),
+		Drain:                         u.drain,
+		Grace:                         orElse(u.grace, patience),
+		Registry:                      s.registry,
+		Log:                           s.api.config.Log,
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -32,6 +32,7 @@ var (
 	errTooManyInFlight    = tooManyRequests("This client has too many requests in flight. Nothing was done.", 1)
 	errTooManyRequests    = tooManyRequests("This client sends requests too fast. Nothing was done.", 1)
 	errClientTooManyBytes = tooManyRequests("This client's requests in flight hold too many bytes. Nothing was done.", 1)
+	errTooManyConnections = tooManyRequests("This client has too many connections. Nothing was done.", 1)
 	errTooManySigned      = tooManyRequests("Too many requests were signed with this key. Nothing was done.", 60)
 	// errTooManyMisses is only for errors.Is. missesError wraps it together with the problem and its Retry-After.
 	errTooManyMisses = errors.New("the client has missed too often")
@@ -130,17 +131,18 @@ type clientLimits struct {
 
 // tokenBuckets are a client's limits, with token buckets for the limits that are rates.
 type tokenBuckets struct {
-	configured access.Limits // without the defaults; they tell whether the client's limits have changed
-	inFlight   int64         // 0: no limit
-	bytes      int64         // of memory; 0: no limit
-	requests   *rate.Limiter // nil: no limit
-	misses     *rate.Limiter // nil: no limit
-	byteRate   *rate.Limiter // nil: no limit. Its tokens are negative while the client has to wait.
+	configured  access.Limits // without the defaults; they tell whether the client's limits have changed
+	inFlight    int64         // 0: no limit
+	bytes       int64         // of memory; 0: no limit
+	connections int           // 0: no limit
+	requests    *rate.Limiter // nil: no limit
+	misses      *rate.Limiter // nil: no limit
+	byteRate    *rate.Limiter // nil: no limit. Its tokens are negative while the client has to wait.
 }
 
 func newTokenBuckets(configured, defaults access.Limits) *tokenBuckets {
 	limits := configured.WithDefaults(defaults)
-	b := &tokenBuckets{configured: configured, inFlight: int64(limits.MaxInFlight), bytes: int64(limits.MaxBytesInFlight)}
+	b := &tokenBuckets{configured: configured, inFlight: int64(limits.MaxInFlight), bytes: int64(limits.MaxBytesInFlight), connections: limits.MaxConnections}
 	if n := limits.RequestsPerSecond; n > 0 {
 		b.requests = rate.NewLimiter(rate.Limit(n), n)
 	}
@@ -167,6 +169,9 @@ func (c *clientLimits) enter(now time.Time) error {
 	}
 	return nil
 }
+
+// maxConnections returns how many connections the client may have; 0 means no limit.
+func (c *clientLimits) maxConnections() int { return c.buckets.Load().connections }
 
 // leave ends what enter began.
 func (c *clientLimits) leave() { c.inFlight.Add(-1) }

@@ -81,6 +81,9 @@ func (rs *requestState) enter(resource string) error {
 func (rs *requestState) authenticate(resource string) error {
 	rs.authenticationDone = true
 	credentials, err := rs.credentials()
+	if rs.trustedProxy && rs.conn != nil {
+		rs.conn.setTrustedProxy()
+	}
 	if err != nil {
 		return err
 	}
@@ -88,7 +91,24 @@ func (rs *requestState) authenticate(resource string) error {
 		return err
 	}
 	rs.adoptTrace()
-	return access.Admit(rs.identity, resource)
+	if err := access.Admit(rs.identity, resource); err != nil {
+		return err
+	}
+	return rs.claimConnection()
+}
+
+// claimConnection counts the connection as one of the client's, if this is its first authenticated request.
+func (rs *requestState) claimConnection() error {
+	if rs.conn == nil || rs.trustedProxy || !rs.isAuthenticated() {
+		return nil
+	}
+	limits := rs.api.limiter.client(rs.identity, rs.start)
+	if !rs.conn.setClient(rs.identity.Client(), limits.maxConnections()) {
+		limits.limiter.limited.WithLabelValues(limits.name, "connections").Inc()
+		rs.closeConnection()
+		return errTooManyConnections
+	}
+	return nil
 }
 
 // isAuthenticated reports whether the request is known to come from a client. A request that was refused before it was

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,13 +41,17 @@ const (
 	maxStreamWindow = 128 << 10
 )
 
-// ServerConfig configures a Server. All fields are required, except that Drain may be zero.
+// ServerConfig configures a Server. All fields are required, except Drain and the bounds that may be zero.
 type ServerConfig struct {
 	API *API
 	// TLS is the configuration of the listener. If NextProtos is empty, the server offers HTTP/2 and HTTP/1.1.
 	TLS *tls.Config
-	// MaxConnections is the maximum number of open connections. The next one is closed at once.
+	// MaxConnections is the maximum number of open connections. For the next one, an idle one is closed: see connTable.
 	MaxConnections int
+	// MaxUnauthenticatedConnections is the maximum number of connections without an authenticated request. Zero: no bound.
+	MaxUnauthenticatedConnections int
+	// MaxConnectionsPerAddress is the maximum number of connections of one address. Zero: no bound.
+	MaxConnectionsPerAddress int
 	// IdleTimeout is how long a connection may stay open between two requests. Then the server closes it.
 	IdleTimeout time.Duration
 	// Drain is how long the server keeps accepting connections after it has started to shut down.
@@ -61,19 +64,22 @@ type ServerConfig struct {
 
 // Server serves an API over TLS, with net/http. It limits the number of connections, and how long a client can take.
 type Server struct {
-	config  ServerConfig
-	http    *http.Server
-	open    atomic.Int64 // connections
-	refused prometheus.Counter
-	panics  *panics.Recorder
+	config ServerConfig
+	http   *http.Server
+	table  *connTable
+	limits *connLimits
+	panics *panics.Recorder
 	// awaitingRequest counts the connections whose first request has not reached the handler.
 	awaitingRequest sync.WaitGroup
 }
 
 // NewServer returns a Server and registers its metrics with config.Registry.
 func NewServer(config ServerConfig) *Server {
+	table := newConnTable(config)
 	s := &Server{
 		config: config,
+		table:  table,
+		limits: newConnLimits(table, config.Registry, config.Log),
 		panics: config.API.config.Panics,
 		http: &http.Server{
 			Handler:                      config.API,
@@ -88,13 +94,8 @@ func NewServer(config ServerConfig) *Server {
 			DisableGeneralOptionsHandler: true,
 			ErrorLog:                     log.New(errorLog{log: config.Log, panics: config.API.config.Panics}, "", 0),
 		},
-		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "userinfo_connections_refused_total", Help: "Connections closed at once because too many were open.",
-		}),
 	}
-	config.Registry.MustRegister(s.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "userinfo_connections", Help: "Open connections.",
-	}, func() float64 { return float64(s.open.Load()) }))
+	s.http.ConnState = s.connState
 	return s
 }
 
@@ -130,7 +131,7 @@ func withNextProtos(c *tls.Config) *tls.Config {
 // Serve returns nil if every request was answered. It returns an error if l fails, or if requests were still in flight after
 // Grace; their connections are then closed. It always closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	l = &connListener{Listener: l, server: s}
+	l = newConnListener(l, s)
 	failed := make(chan error, 1)
 	go func() {
 		defer s.panics.Recover(panics.Connection, nil)

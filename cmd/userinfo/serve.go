@@ -25,6 +25,9 @@ SIGHUP. Everything else in the configuration needs a restart. On SIGHUP it also 
 A log that blocks or fails stops neither the process nor gets and sets. While audit records cannot be written, deletes are
 refused with 503, unless audit.required is false.
 
+It raises its limit of open files (RLIMIT_NOFILE) to the hard limit, and does not start if that is below
+limits.max_connections + 1024.
+
 It sets Go's memory limit to 80 % of the memory limit of its cgroup, if there is one and GOMEMLIMIT is not set. If GOGC is
 not set, it is 400: the heap is small, and with Go's default of 100 the garbage collector would run several times a second.`,
 		Example: "  userinfo serve --config /etc/userinfo/userinfo.yaml",
@@ -34,6 +37,10 @@ not set, it is 400: the heap is small, and with Go's default of 100 the garbage 
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := openConfig(*file)
 		if err != nil {
+			return err
+		}
+		limit, err := raiseFileLimit()
+		if err := errors.Join(err, checkFileLimit(limit, o.Limits.MaxConnections)); err != nil {
 			return err
 		}
 		return runService(c.Context(), o, c.ErrOrStderr(), (*service).serveCassandra)

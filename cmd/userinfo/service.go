@@ -150,14 +150,16 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		Random:           rand.Reader,
 	})
 	server := api.NewServer(api.ServerConfig{
-		API:            handler,
-		TLS:            tlsconf.ListenerConfig(func() *tlsconf.Server { return s.reloader.Current().Server }),
-		MaxConnections: s.config.Limits.MaxConnections,
-		IdleTimeout:    s.config.Limits.IdleTimeout,
-		Drain:          *s.config.Shutdown.Drain,
-		Grace:          s.config.Shutdown.Grace,
-		Registry:       s.registry,
-		Log:            s.log,
+		API:                           handler,
+		TLS:                           tlsconf.ListenerConfig(func() *tlsconf.Server { return s.reloader.Current().Server }),
+		MaxConnections:                s.config.Limits.MaxConnections,
+		MaxUnauthenticatedConnections: s.config.Limits.MaxUnauthenticatedConnections,
+		MaxConnectionsPerAddress:      s.config.Limits.MaxConnectionsPerAddress,
+		IdleTimeout:                   s.config.Limits.IdleTimeout,
+		Drain:                         *s.config.Shutdown.Drain,
+		Grace:                         s.config.Shutdown.Grace,
+		Registry:                      s.registry,
+		Log:                           s.log,
 	})
 	s.reloader.LogSealKeys()
 	s.log.Info("requests for other hosts are refused", "authorities", s.reloader.Current().Rules.Authorities.Texts())

@@ -15,8 +15,15 @@ type Limits struct {
 	// MaxInFlight is the largest number of requests in flight, not counting health requests. The next request is answered
 	// 503. Default 1024.
 	MaxInFlight int `yaml:"max_in_flight"`
-	// MaxConnections is the largest number of open connections. The next connection is closed at once. Default 20000.
+	// MaxConnections is the largest number of open connections. For the next one, the longest idle one is closed: an
+	// unauthenticated one, if there is one. Default 16384.
 	MaxConnections int `yaml:"max_connections"`
+	// MaxUnauthenticatedConnections is the largest number of connections that have brought no request of a client so far.
+	// Default: half of MaxConnections.
+	MaxUnauthenticatedConnections int `yaml:"max_unauthenticated_connections"`
+	// MaxConnectionsPerAddress is the largest number of connections of one IPv4 address or IPv6 /64 network. Trusted proxies
+	// have no such limit, but the clients behind a PROXY protocol have. Default: half of MaxConnections.
+	MaxConnectionsPerAddress int `yaml:"max_connections_per_address"`
 	// IdleTimeout is how long a connection stays open between two requests. A proxy that keeps connections must close them
 	// earlier. From 5s to 24h. Default 75s.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
@@ -24,8 +31,9 @@ type Limits struct {
 	// size of its body, a get api.GetCopies times the size of its value. The next request is answered 503. Default: half of
 	// Go's memory limit, or 1 GiB without one; see Config.ByteLimits.
 	MaxBytesInFlight int `yaml:"max_bytes_in_flight"`
-	// PerClient are the limits of each client that does not set its own. PerClient.MaxInFlight and
-	// PerClient.MaxBytesInFlight are half of the limits above by default, so that one client cannot use the whole service.
+	// PerClient are the limits of each client that does not set its own. PerClient.MaxInFlight,
+	// PerClient.MaxConnections and PerClient.MaxBytesInFlight are half of the limits above by default, so that one client
+	// cannot use the whole service.
 	// PerClient.BytesPerSecond is 128 MiB by default. The other limits have no default: they are off.
 	PerClient access.Limits `yaml:"per_client"`
 }
@@ -111,6 +119,12 @@ func (c *Config) validateLimits() error {
 	if c.Limits.MaxConnections < 1 {
 		errs = append(errs, field.Errorf("limits.max_connections", "must be at least 1"))
 	}
+	for name, n := range map[string]int{"max_unauthenticated_connections": c.Limits.MaxUnauthenticatedConnections,
+		"max_connections_per_address": c.Limits.MaxConnectionsPerAddress} {
+		if c.Limits.MaxConnections > 0 && (n < 1 || n > c.Limits.MaxConnections) {
+			errs = append(errs, field.Errorf("limits."+name, "must be from 1 to limits.max_connections, which is %d", c.Limits.MaxConnections))
+		}
+	}
 	if t := c.Limits.IdleTimeout; t < minIdleTimeout || t > maxIdleTimeout {
 		errs = append(errs, field.Errorf("limits.idle_timeout", "must be from 5s to 24h"))
 	}
@@ -119,6 +133,9 @@ func (c *Config) validateLimits() error {
 	checkShare := func(path string, l access.Limits) {
 		if total > 0 && l.MaxInFlight > total {
 			errs = append(errs, field.Errorf(path+".max_in_flight", "must be at most limits.max_in_flight, which is %d", total))
+		}
+		if open := c.Limits.MaxConnections; open > 0 && l.MaxConnections > open {
+			errs = append(errs, field.Errorf(path+".max_connections", "must be at most limits.max_connections, which is %d", open))
 		}
 	}
 	checkShare("limits.per_client", c.Limits.PerClient)
