@@ -15,6 +15,7 @@
 //	key           is the key valid?                                        400, 414       path.go
 //	misses        get, touch: has the client missed too often?             429            limiter.go
 //	authorize     may it do this with this key? (access.Authorize)         403            collection.go
+//	bytes         does the client hold or move too many bytes of values?   429, 503       limiter.go, budget.go
 //	audit         delete: can its audit record be written?                 503            audit.go
 //	handle        read the header and the body, call the store             any            collection.go
 //
@@ -39,6 +40,8 @@
 //  8. After a chunked request over HTTP/1.1, the connection is closed. See requestState.closeAfterChunkedBody.
 //  9. A delete is not begun unless there is room for its audit record, and an allowed delete's record is never dropped after
 //     that. If audit records are not required, a record may be dropped.
+//  10. The memory for values of requests in flight is bounded, in all and for each client. Nothing of a body is read before
+//     its sender is authenticated and memory for it is reserved.
 //
 // This package does not decide who a client is or what it may do. Package access decides, using credentials that
 // crypto/tls, access/forwarded and access/signature have verified.

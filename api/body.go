@@ -43,17 +43,13 @@ func (rs *requestState) readBody(limit int64) ([]byte, error) {
 }
 
 // readAll reads a body of at most limit bytes to its end. length is the announced length in bytes, or -1. It allocates
-// nothing that is not reserved.
+// nothing that the request does not hold.
 func (rs *requestState) readAll(body io.Reader, length, limit int64) ([]byte, error) {
 	most, size := length, min(length, maxInitialBuffer)
 	if length < 0 {
 		most, size = limit, min(limit, initialChunkedBuffer)
 	}
-	reserved := size
-	if length >= 0 {
-		reserved = length
-	}
-	if err := rs.reserve(reserved, SetCopies); err != nil {
+	if err := rs.hold(SetCopies * max(size, length)); err != nil {
 		return nil, err
 	}
 	if length < 0 || length > paceBytes {
@@ -74,11 +70,9 @@ func (rs *requestState) readAll(body io.Reader, length, limit int64) ([]byte, er
 		if len(b) < cap(b) {
 			continue
 		}
-		if size = min(2*size, most); size > reserved {
-			if err := rs.reserve(size-reserved, SetCopies); err != nil {
-				return nil, err
-			}
-			reserved = size
+		size = min(2*size, most)
+		if err := rs.hold(SetCopies * max(size, length)); err != nil {
+			return nil, err
 		}
 		b = append(make([]byte, 0, size+1), b...)
 	}

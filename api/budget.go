@@ -51,13 +51,15 @@ func (b *budget) take(n int64) error {
 // release ends the reservation of n bytes.
 func (b *budget) release(n int64) { b.held.Add(-n) }
 
-// reserve reserves memory for copies of n bytes of a value, before that memory is allocated where that is possible. finish
-// releases it. The error is errClientTooManyBytes or errTooManyBytes; then nothing is reserved.
-func (rs *requestState) reserve(n, copies int64) error {
-	n *= copies
-	if err := rs.limits.reserve(n); err != nil {
+// hold makes the request hold n bytes of memory: it reserves more, or releases what is too much. It must be called before the
+// memory is allocated where that is possible. finish releases all of it. The error is errClientTooManyBytes or
+// errTooManyBytes; then nothing changes.
+func (rs *requestState) hold(n int64) error {
+	if more := n - rs.held; more <= 0 {
+		rs.limits.release(-more)
+	} else if err := rs.limits.reserve(more); err != nil {
 		return err
 	}
-	rs.reserved += n
+	rs.held = n
 	return nil
 }

@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,6 +136,85 @@ func TestBudget_SlowReader(t *testing.T) {
 	}
 }
 
+// TestBudget_RefusesLargeGetsBeforeStore gets large values until their average is known. Then a get beyond the client's share
+// does not ask the store.
+func TestBudget_RefusesLargeGetsBeforeStore(t *testing.T) {
+	const size = 1 << 20
+	value := store.Value{Data: make([]byte, size)}
+	var asked atomic.Int64
+	s := newAPI(t, setup{limits: access.Limits{MaxBytesInFlight: GetCopies*size + size/2}, store: stub(func(context.Context, call) (store.Value, error) {
+		asked.Add(1)
+		return value, nil
+	})})
+	for range 100 {
+		if status, _ := s.status(requestFor("GET", "k", wiki)); status != 200 {
+			t.Fatalf("status %d", status)
+		}
+	}
+	limits := s.api.limiter.client(wikiIdentity(t), time.Now())
+	if err := limits.reserve(GetCopies * size); err != nil { // as another get in flight does
+		t.Fatal(err)
+	}
+	asked.Store(0)
+	if status, after := s.status(requestFor("GET", "k", wiki)); status != 429 || after != "1" || asked.Load() != 0 {
+		t.Errorf("status %d, Retry-After %q, %d calls of the store", status, after, asked.Load())
+	}
+	limits.release(GetCopies * size)
+	value.Data = value.Data[:1]
+	for range 100 {
+		s.status(requestFor("GET", "k", wiki))
+	}
+	if n := limits.expectGet(); n > size/100 {
+		t.Errorf("after 100 gets of 1 byte, %d bytes are expected", n)
+	}
+	if n := gauge(t, s, "userinfo_in_flight_bytes"); n != 0 {
+		t.Errorf("%v bytes are reserved afterwards", n)
+	}
+}
+
+// TestBudget_Touch touches a value whose rewriting takes more memory than the client has.
+func TestBudget_Touch(t *testing.T) {
+	s := newAPI(t, share(1, 1))
+	r := requestFor("PUT", "k", wiki)
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(make([]byte, testMaxValue))), testMaxValue
+	if status, _ := s.status(r); status != 204 {
+		t.Fatalf("setting: %d", status)
+	}
+	if status, _ := s.status(requestFor("PATCH", "k", wiki)); status != 204 {
+		t.Errorf("a touch that fits: %d", status)
+	}
+	limits := s.api.limiter.client(wikiIdentity(t), time.Now())
+	if err := limits.reserve(1); err != nil {
+		t.Fatal(err)
+	}
+	touch := requestFor("PATCH", "k", wiki)
+	touch.Header.Set("TTL", "600")
+	if status, after := s.status(touch); status != 429 || after != "1" {
+		t.Errorf("a touch that does not fit: status %d, Retry-After %q", status, after)
+	}
+	limits.release(1)
+	if status, _ := s.status(touch.Clone(t.Context())); status != 204 {
+		t.Errorf("the touch afterwards: %d", status)
+	}
+	if n := gauge(t, s, "userinfo_in_flight_bytes"); n != 0 {
+		t.Errorf("%v bytes are reserved afterwards", n)
+	}
+}
+
+// wikiIdentity returns the identity of the client wiki.
+func wikiIdentity(t testing.TB) access.Identity {
+	t.Helper()
+	policy, err := testPolicy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := policy.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(wiki)}, Remote: netip.MustParseAddr("127.0.0.1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 // TestBudget_Unauthenticated sends bodies without a credential. Nothing is reserved for them, and nothing of them is read.
 func TestBudget_Unauthenticated(t *testing.T) {
 	s := start(t, share(1, 1))
@@ -172,8 +253,8 @@ func (h heldRows) Write(_ context.Context, _ access.Key, data []byte, _ int64, _
 	return nil
 }
 
-// TestReserve_CoversCopies compares the memory of sets in flight, without their frames to Cassandra, with what they reserve.
-func TestReserve_CoversCopies(t *testing.T) {
+// TestHold_CoversCopies compares the memory of sets in flight, without their frames to Cassandra, with what they reserve.
+func TestHold_CoversCopies(t *testing.T) {
 	const sets, size = 16, testMaxValue
 	rows := heldRows{store.NewMemory(1<<20, time.Now), make(chan struct{}, sets), make(chan struct{})}
 	s := newAPI(t, setup{store: store.NewCollection(storetest.NewSealedRows(t, rows, "sessions"),

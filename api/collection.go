@@ -65,17 +65,22 @@ func (c *collection) get(rs *requestState) error {
 	if err := rs.requireNoBody(); err != nil {
 		return err
 	}
+	if err := rs.hold(GetCopies * rs.limits.expectGet()); err != nil {
+		return err
+	}
 	ctx, cancel := rs.storeContext(rs.r.Context())
 	defer cancel()
 	value, err := c.Store.Get(ctx, caller, key)
 	if err != nil {
 		return rs.countIfMiss(err)
 	}
-	// The size is known only now. A client that reads slowly holds the value until the response is written.
-	if err := rs.reserve(int64(len(value.Data)), GetCopies); err != nil {
+	size := int64(len(value.Data))
+	rs.limits.learnGet(size)
+	// A client that reads slowly holds the value until the response is written.
+	if err := rs.hold(GetCopies * size); err != nil {
 		return err
 	}
-	rs.limits.countBytes(rs.start, int64(len(value.Data)))
+	rs.limits.countBytes(rs.start, size)
 	h := rs.w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -137,6 +142,10 @@ func (c *collection) touch(rs *requestState) error {
 	}
 	ctx, cancel := rs.storeContext(rs.r.Context())
 	defer cancel()
+	ctx = store.WithRewrite(ctx, func(size int) error {
+		rs.limits.countBytes(rs.start, int64(size))
+		return rs.hold(SetCopies * int64(size))
+	})
 	if err := c.Store.Touch(ctx, caller, key, ttl); err != nil {
 		return rs.countIfMiss(err)
 	}

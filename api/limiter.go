@@ -118,6 +118,7 @@ type clientLimits struct {
 	name         string
 	inFlight     atomic.Int64
 	bytes        atomic.Int64                 // of memory reserved for values
+	getBytes     atomic.Int64                 // moving average of the sizes of values that the client got; see expectGet
 	buckets      atomic.Pointer[tokenBuckets] // replaced when the client's limits change
 	missCounter  prometheus.Counter
 	auditRecords *rate.Limiter
@@ -190,6 +191,16 @@ func (c *clientLimits) reserve(n int64) error {
 		return err
 	}
 	return nil
+}
+
+// expectGet returns how large the value of the client's next get is on average, in bytes. Nobody knows the size before the value
+// is in memory. So the first gets of large values are refused only then, and later ones before the store is asked.
+func (c *clientLimits) expectGet() int64 { return c.getBytes.Load() }
+
+// learnGet updates the average of expectGet. Two updates at the same time may become one.
+func (c *clientLimits) learnGet(n int64) {
+	average := c.getBytes.Load()
+	c.getBytes.Store(average + (n-average)/8)
 }
 
 // release ends the reservation of n bytes.

@@ -35,7 +35,7 @@ type requestState struct {
 	trustedProxy       bool            // the connection belongs to a trusted proxy, so other clients use it too
 	signed             signature.Verified
 	limits             *clientLimits // where the request counts as in flight; nil if it does not
-	reserved           int64         // memory of the client's share, in bytes; finish releases it
+	held               int64         // memory of the client's share, in bytes; see hold
 	authorized         bool          // access.Authorize has allowed the request
 	recordReserved     bool          // there is room for an audit record, which must be written
 	recordsDropped     int64         // records of this client that were dropped before this one
@@ -214,7 +214,7 @@ func (rs *requestState) finish() {
 		rs.fail(panics.ErrPanic)
 	}
 	if rs.limits != nil {
-		rs.limits.release(rs.reserved)
+		rs.limits.release(rs.held)
 		rs.limits.leave()
 	}
 	duration := rs.api.config.Now().Sub(rs.start)

@@ -149,6 +149,15 @@ func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.K
 	return nil
 }
 
+// rewriteKey is the context key of WithRewrite.
+type rewriteKey struct{}
+
+// WithRewrite returns a context for Touch. Before Touch writes a value again, it calls allow with the size of the value in bytes.
+// If allow returns an error, Touch writes nothing and returns that error.
+func WithRewrite(ctx context.Context, allow func(size int) error) context.Context {
+	return context.WithValue(ctx, rewriteKey{}, allow)
+}
+
 // Touch implements Store.
 func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) (err error) {
 	defer c.metrics.touch.observe(time.Now(), &err)
@@ -169,6 +178,11 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 	if c.ttlCloseEnough(row, ttl) {
 		c.metrics.touchesSkipped.Inc()
 		return nil
+	}
+	if allow, ok := ctx.Value(rewriteKey{}).(func(int) error); ok {
+		if err := allow(len(row.Data)); err != nil {
+			return err
+		}
 	}
 	// Do not write with the same timestamp: on a replica that misses this write, the value expires and becomes a tombstone
 	// at the old timestamp, and of two cells with the same timestamp the tombstone wins.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -23,6 +24,28 @@ func TestNewCollection_PanicsIfRowsAreNotSealed(t *testing.T) {
 				Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
 			})
 		})
+	}
+}
+
+func TestCollection_Touch_AsksBeforeRewrite(t *testing.T) {
+	c := newTestCollection(t, NewMemory(1<<20, time.Now), time.Minute, 0)
+	if err := c.Set(t.Context(), newCaller(t, access.Set, testKey), testKey, []byte("value"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("refused")
+	for _, want := range []error{refused, nil} {
+		size := 0
+		ctx := WithRewrite(t.Context(), func(n int) error {
+			size = n
+			return want
+		})
+		if err := c.Touch(ctx, newCaller(t, access.Touch, testKey), testKey, 24*time.Hour); !errors.Is(err, want) || size != len("value") {
+			t.Errorf("got %v for %d bytes; want %v", err, size, want)
+		}
+		v, err := c.Get(t.Context(), newCaller(t, access.Get, testKey), testKey)
+		if err != nil || (v.TTL > time.Hour) != (want == nil) {
+			t.Errorf("after %v, the TTL is %v, %v", want, v.TTL, err)
+		}
 	}
 }
 

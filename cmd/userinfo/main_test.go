@@ -42,7 +42,7 @@ func memoryMain() {
 		if err != nil {
 			return err
 		}
-		return s.serveTables(ctx, l, memoryTables(1<<20))
+		return s.serveTables(ctx, l, memoryTables(64<<20))
 	})
 	if err != nil {
 		os.Exit(exitFailed)
