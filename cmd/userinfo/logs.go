@@ -27,7 +27,7 @@ const (
 )
 
 // flushTimeout is how long each queue may take to be written at the end.
-const flushTimeout = 2 * time.Second
+const flushTimeout = time.Second
 
 // logs are the places that the service logs to. Nothing that writes to them waits for a slow place.
 type logs struct {
