@@ -47,19 +47,20 @@ type loggingProcess struct {
 const plantedKey = "planted-"
 
 // startLoggingProcess starts the program and reads its standard error until it serves.
-func startLoggingProcess(t *testing.T, audit string) *loggingProcess {
+func startLoggingProcess(t *testing.T, level, audit string) *loggingProcess {
 	t.Helper()
 	p := &loggingProcess{t: t, dir: t.TempDir(), token: freshToken(t), ended: make(chan error, 1)}
 	ca, err := devca.New("test")
 	p.must(err)
 	_, _, err = ca.Write(p.dir, "server", devca.Loopback())
 	p.must(err)
-	config := strings.NewReplacer("DIR", p.dir, "AUDIT", audit, "HASH", p.token.HashText()).Replace(`listen: 127.0.0.1:0
+	config := strings.NewReplacer("DIR", p.dir, "AUDIT", audit, "LEVEL", level, "HASH", p.token.HashText()).Replace(`listen: 127.0.0.1:0
 tls: {certificate: DIR/server.crt, key: DIR/server.key}
 cassandra: {hosts: [127.0.0.1], local_datacentre: dc1, username: userinfo, password_file: password, tls: {ca: ca.crt}}
 collections: [{name: sessions, layout: kask}]
 shutdown: {drain: 0s}
 audit: {AUDIT}
+log_level: LEVEL
 audiences: {health: [{allow: true}], metrics: [{token: true}], sessions: [{token: true}]}
 clients: [{name: t, grants: [metrics:get, sessions:get, sessions:set, sessions:delete], keys: ["*"], tokens: [{sha256: HASH}]}]
 `)
@@ -231,7 +232,7 @@ func TestLogs_FullPipe(t *testing.T) {
 	for name, required := range map[string]bool{"required": true, "not required": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startLoggingProcess(t, fmt.Sprintf("required: %t, patience: 1s", required))
+			p := startLoggingProcess(t, "info", fmt.Sprintf("required: %t, patience: 1s", required))
 			for _, key := range []string{"1", "2", "3"} {
 				p.want(204, "PUT", key)
 			}
@@ -277,7 +278,7 @@ func TestLogs_FullPipe(t *testing.T) {
 
 func TestLogs_ClosedPipe(t *testing.T) {
 	t.Parallel()
-	p := startLoggingProcess(t, "patience: 1s")
+	p := startLoggingProcess(t, "info", "patience: 1s")
 	p.want(204, "PUT", "1")
 	p.must(errors.Join(p.pipe.Close(), p.writer.Close()))
 	p.want(204, "DELETE", "1")
@@ -294,7 +295,7 @@ func TestLogs_ClosedPipe(t *testing.T) {
 
 func TestLogs_AuditFile(t *testing.T) {
 	t.Parallel()
-	p := startLoggingProcess(t, "patience: 1s, file: audit.log")
+	p := startLoggingProcess(t, "info", "patience: 1s, file: audit.log")
 	p.readAll()
 	file := filepath.Join(p.dir, "audit.log")
 	read := func(name string) string {
@@ -331,6 +332,34 @@ func TestLogs_AuditFile(t *testing.T) {
 	checkRecords(t, "the moved file", read(file+".1"), 1)
 	checkRecords(t, "the new file", read(file), 3)
 	checkRecords(t, "the copy on standard error", p.logged(), 4)
+}
+
+// TestLogs_EveryRequestIsLogged counts as the drills do: clients, metrics and log must agree.
+func TestLogs_EveryRequestIsLogged(t *testing.T) {
+	t.Parallel()
+	const workers, requests = 4, 250
+	p := startLoggingProcess(t, "debug", "")
+	p.readAll()
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for range requests {
+				if status, _ := p.ask("GET", "/sessions/v1/"+plantedKey, "", p.token); status != 404 {
+					t.Errorf("status %d", status)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := p.metric("userinfo_log_dropped_total"); n != 0 {
+		t.Errorf("%v log records were dropped", n)
+	}
+	p.terminate()
+	p.must(p.writer.Close())
+	p.eventually("the end of the log is read", func() bool { return strings.Contains(p.logged(), `"msg":"stopped"`) })
+	if n := strings.Count(p.logged(), `"msg":"request"`); n != workers*requests+1 { // and the one for the metrics
+		t.Errorf("%d requests are in the log; want %d", n, workers*requests+1)
+	}
 }
 
 // TestLogs_FullDisk has a standard error that is on a full disk.
