@@ -197,7 +197,7 @@ func startNode(t *testing.T) *node {
 }
 
 // startCluster starts a cluster for the time of the test, and returns the settings of a session in its datacentre dc1.
-func startCluster(t *testing.T, ctx context.Context, options testcluster.Options) (*testcluster.Cluster, cassandra.Config) {
+func startCluster(t testing.TB, ctx context.Context, options testcluster.Options) (*testcluster.Cluster, cassandra.Config) {
 	t.Helper()
 	cluster, err := testcluster.Start(ctx, options)
 	if err != nil {
@@ -216,7 +216,7 @@ func startCluster(t *testing.T, ctx context.Context, options testcluster.Options
 	}
 }
 
-func createTables(t *testing.T, ctx context.Context, config cassandra.Config, log *slog.Logger) *cassandra.Admin {
+func createTables(t testing.TB, ctx context.Context, config cassandra.Config, log *slog.Logger) *cassandra.Admin {
 	admin, err := cassandra.OpenAdmin(ctx, config, log)
 	if err != nil {
 		t.Fatal(err)
