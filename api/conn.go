@@ -33,8 +33,7 @@ type conn struct {
 // ServerConfig.IdleTimeout without sending a request.
 func (s *Server) newConn(c net.Conn) *conn {
 	s.awaitingRequest.Add(1)
-	_, proxied := c.(interface{ NetConn() net.Conn })
-	conn := &conn{Conn: c, server: s, proxied: proxied}
+	conn := &conn{Conn: c, server: s, proxied: tlsconf.IsProxied(c)}
 	conn.timer = time.AfterFunc(firstRequestTimeout, func() {
 		defer s.panics.Recover(panics.Connection, nil)
 		_ = c.Close() // net/http notices the close when it reads
@@ -46,7 +45,7 @@ func (s *Server) newConn(c net.Conn) *conn {
 func (c *conn) admit() bool {
 	var address netip.Prefix
 	if !c.proxied { // otherwise RemoteAddr would wait for the header
-		address = addressShare(c.Conn.RemoteAddr())
+		address = addressShare(tlsconf.PeerAddr(c.Conn))
 	}
 	evicted, refused := c.server.table.add(c, address)
 	if c.server.limits.enforce(evicted, refused, address.String()) {

@@ -198,3 +198,18 @@ func PeerAddr(c net.Conn) net.Addr {
 		c = inner.NetConn()
 	}
 }
+
+// IsProxied reports whether c, or a connection below it, is a listed proxy's, so that its RemoteAddr waits for a PROXY protocol
+// header. It unwraps connections as PeerAddr does.
+func IsProxied(c net.Conn) bool {
+	for {
+		if _, ok := c.(*proxiedConn); ok {
+			return true
+		}
+		inner, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return false
+		}
+		c = inner.NetConn()
+	}
+}

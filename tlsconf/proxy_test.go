@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"userinfo/internal/devca"
 	"userinfo/tlsconf"
 )
@@ -385,4 +387,20 @@ func FuzzProxyHeader(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestIsProxied_LooksBelowOtherConnections(t *testing.T) {
+	proxies, err := tlsconf.NewProxies(listed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := func() *tlsconf.Proxies { return proxies }
+	for from, want := range map[string]bool{requiredProxy: true, unlisted: false} {
+		l := tlsconf.NewProxyListener(feed(from, ""), current, time.Minute)
+		c := accept(tlsconf.NewHandshakes(prometheus.NewRegistry()).Listener(l))
+		if got := tlsconf.IsProxied(c); got != want {
+			t.Errorf("%s: %v; want %v", from, got, want)
+		}
+		_ = c.Close()
+	}
 }

@@ -591,3 +591,44 @@ func TestService_ReloadsAfterPanic(t *testing.T) {
 		}
 	})
 }
+
+// TestService_SilentConnectionsDisplaceNoClient is an attack on the whole service: 2,000 TCP connections that send nothing, from
+// 20 addresses. The shares of addresses and of unauthenticated connections hold, and clients are served on new connections.
+func TestService_SilentConnectionsDisplaceNoClient(t *testing.T) {
+	const total, unauthenticated, perAddress, addresses, each = 40, 20, 10, 20, 100
+	s := startTestService(t, func(s *testService, ctx context.Context, l net.Listener) error {
+		c := &s.config.Limits
+		c.MaxConnections, c.MaxUnauthenticatedConnections, c.MaxConnectionsPerAddress = total, unauthenticated, perAddress
+		return s.serveTables(ctx, l, memoryTables(1<<20))
+	})
+	for n := range addresses {
+		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 5, byte(n+1))}}
+		for range each {
+			c, err := from.Dial("tcp", s.address)
+			s.must("dial", err)
+			t.Cleanup(func() { _ = c.Close() })
+		}
+	}
+	evicted := func() map[string]float64 {
+		families, err := s.registry.Gather()
+		s.must("metrics", err)
+		counts := make(map[string]float64)
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				if f.GetName() == "userinfo_connections_evicted_total" {
+					counts[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+				}
+			}
+		}
+		return counts
+	}
+	for range 20 {
+		if status, body, _ := s.ask("GET", "/sessions/v1/k", false); status != http.StatusNotFound {
+			t.Errorf("a client on a new connection: %d %s", status, body)
+		}
+	}
+	// Not all silent connections are evicted: each is closed after some seconds anyway.
+	if n := evicted(); n["address"] == 0 || n["unauthenticated"] == 0 || n["total"] > 0 || n["client"] > 0 {
+		t.Errorf("evicted: %v", n)
+	}
+}
