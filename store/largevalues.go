@@ -20,6 +20,8 @@ const (
 	largeBytes = 4 << 20
 	// largePatience is how long an operation waits for its turn. It leaves the operation some of a request's 2.8 s.
 	largePatience = 2 * time.Second
+	// recentReads is about how many reads of a client the average of their sizes remembers.
+	recentReads = 64
 )
 
 // LargeValues limits how many bytes of large values are read and written at once, so that they do not delay small values.
@@ -27,9 +29,10 @@ const (
 // for its turn. Clients take turns: the next turn goes to the client that has had the fewest bytes since it began to wait, so
 // a client with one large value does not wait for the hundreds of another client.
 //
-// The size of a value that is read is not known before it is read. LargeValues therefore remembers for 10 to 20 minutes how
-// large the largest value of each client was. While that is large, each read of the client waits for its turn and counts as
-// a value of that size. Reads of a client whose values were small until now do not wait.
+// The size of a value that is read is not known before it is read. LargeValues therefore expects the average size of the
+// client's recent reads. While that is large, each read of the client waits for its turn and counts as a value of that size.
+// So the reads of a client count as many bytes as they have on average, and a few large values among many small ones do not
+// slow the client down.
 //
 // A context of an operation whose value is large, or is expected to be, makes IsLarge true. A table then uses connections on
 // which small values do not wait.
@@ -49,7 +52,7 @@ type LargeValues struct {
 
 // largeClient is one client. LargeValues.mu guards it.
 type largeClient struct {
-	largest recentMax    // size of its values
+	average float64      // size of its recent reads, in bytes
 	bytes   int64        // that were let in, and what the client missed while it did not wait
 	waiting []*largeTurn // in the order in which they came
 }
@@ -74,7 +77,6 @@ func IsLarge(ctx context.Context) bool { return ctx.Value(largeKey{}) != nil }
 // beginWrite waits until a client may write a value of a size. The write must use the context that it returns, and then call
 // done. The error is ErrOverloaded.
 func (l *LargeValues) beginWrite(ctx context.Context, client string, size int) (_ context.Context, done func(), err error) {
-	l.observe(client, size) // the client may read it soon
 	return l.begin(ctx, client, size)
 }
 
@@ -180,17 +182,15 @@ func (l *LargeValues) remove(c *largeClient, i int) {
 func (l *LargeValues) expected(client string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.client(client).largest.get(time.Now())
+	return int(l.client(client).average)
 }
 
-// observe records the size of a value that a client has read or is going to write.
+// observe records the size of a value that a client has read.
 func (l *LargeValues) observe(client string, size int) {
-	if size < LargeValue {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.client(client).largest.add(size, time.Now())
+	c := l.client(client)
+	c.average += (float64(size) - c.average) / recentReads
 }
 
 // client returns a client, and creates it on first use. The caller holds mu.
@@ -201,30 +201,4 @@ func (l *LargeValues) client(name string) *largeClient {
 		l.clients[name] = c
 	}
 	return c
-}
-
-// recentPeriod is how long recentMax remembers a number at least, and half of how long at most.
-const recentPeriod = 10 * time.Minute
-
-// recentMax is the largest of some recent numbers. The zero recentMax has seen none.
-type recentMax struct {
-	began          time.Time // of the current period
-	current, older int       // the largest in the current period, and in the one before
-}
-
-// get returns the largest number of the current period and the one before, or 0.
-func (m *recentMax) get(now time.Time) int {
-	switch age := now.Sub(m.began); {
-	case age >= 2*recentPeriod:
-		*m = recentMax{began: now}
-	case age >= recentPeriod:
-		*m = recentMax{began: now, older: m.current}
-	}
-	return max(m.current, m.older)
-}
-
-// add adds a number.
-func (m *recentMax) add(n int, now time.Time) {
-	m.get(now)
-	m.current = max(m.current, n)
 }

@@ -76,7 +76,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		largeInFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_large_values_in_flight_bytes",
-			Help: "Bytes of large values that are being read or written. A value is large from 16 KiB. A read counts with the size of the largest value that its client has had recently.",
+			Help: "Bytes of large values that are being read or written. A value is large from 16 KiB. A read counts with the average size of the values that its client has read recently.",
 		}),
 		largeWaiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_large_values_waiting",
