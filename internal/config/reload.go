@@ -21,6 +21,10 @@ import (
 // ReloadInterval is the time between two looks at the files.
 const ReloadInterval = 2 * time.Second
 
+// retryInterval is the time after which a part that failed is tried again although its files stay the same: a certificate may
+// have become valid. Trying more often would leave more copies of private keys in memory.
+const retryInterval = time.Minute
+
 // Options are what a Reloader needs. All fields are required.
 type Options struct {
 	Now      func() time.Time
@@ -46,7 +50,8 @@ type Reloader struct {
 	inForce []byte // the text of the configuration file in force
 	seen    []byte // the text at the last look, if it was not in force
 	parts   parts
-	logged  map[string]string // last logged failure by part
+	logged  map[string]string    // last logged failure by part
+	tried   map[string]time.Time // last time that a part was read
 	watch   *keyfile.Watch
 
 	failed   *prometheus.GaugeVec
@@ -62,6 +67,7 @@ func NewReloader(o *Opened, options Options) *Reloader {
 		inForce: o.Text,
 		parts:   o.parts,
 		logged:  make(map[string]string),
+		tried:   make(map[string]time.Time),
 		watch:   keyfile.NewWatch(options.Now),
 		failed: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "userinfo_reload_failed",
 			Help: "1 while changed files of this part cannot be used, and the old ones are still in force."}, []string{"part"}),
@@ -97,15 +103,16 @@ func (r *Reloader) Run(ctx context.Context, force <-chan os.Signal) {
 }
 
 // Reload compares the files with what is in force and puts changes into force. Without force, it reads only the parts with a
-// file that may have changed, and the parts that failed before. A changed configuration file is then used only when its text
+// file that may have changed, and a part that failed again after retryInterval. A changed configuration file is then used only when its text
 // was the same at two successive calls, because it may be half written. Reload must not be called concurrently.
 func (r *Reloader) Reload(force bool) {
 	next := r.parts
 	var changed []string
 	load := func(part string, files []string, reload func(*parts) (bool, error)) {
-		if mayHaveChanged := r.watch.Changed(files...); !mayHaveChanged && !force && r.logged[part] == "" {
+		if mayHaveChanged := r.watch.Changed(files...); !mayHaveChanged && !force && !r.mustRetry(part) {
 			return
 		}
+		r.tried[part] = r.options.Now()
 		before := next
 		isChanged, err := reload(&next)
 		if err != nil {
@@ -132,6 +139,11 @@ func (r *Reloader) Reload(force bool) {
 	}
 	r.replace(next, changed)
 	r.measureExpiry()
+}
+
+// mustRetry reports whether a part failed long enough ago to try it again.
+func (r *Reloader) mustRetry(part string) bool {
+	return r.logged[part] != "" && r.options.Now().Sub(r.tried[part]) >= retryInterval
 }
 
 // replace puts the next parts into force, if any have changed.

@@ -302,8 +302,9 @@ func TestReloader_Current_NeverMixesTwoReloads(t *testing.T) {
 	})
 }
 
-// opened returns the names of the files in dir that were opened since the last call.
-func opened(t *testing.T, inotify int) (names []string) {
+// opens returns the name of a file in the directory of inotify for each time that it was opened since the last call; of all files
+// without names.
+func opens(t *testing.T, inotify int, of ...string) (names []string) {
 	t.Helper()
 	events := make([]byte, 64<<10)
 	n, err := unix.Read(inotify, events)
@@ -316,13 +317,33 @@ func opened(t *testing.T, inotify int) (names []string) {
 	for rest := events[:n]; len(rest) > 0; {
 		size := binary.NativeEndian.Uint32(rest[12:])
 		name := string(bytes.TrimRight(rest[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+size], "\x00"))
-		if !slices.Contains(names, name) {
+		if of == nil || slices.Contains(of, name) {
 			names = append(names, name)
 		}
 		rest = rest[unix.SizeofInotifyEvent+size:]
 	}
-	slices.Sort(names)
 	return names
+}
+
+// opened returns the names of the files that were opened since the last call, each once.
+func opened(t *testing.T, inotify int) []string {
+	names := opens(t, inotify)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// watchOpens returns a file from which opened reads.
+func (r *testReloader) watchOpens() (inotify int) {
+	r.t.Helper()
+	inotify, err := unix.InotifyInit1(unix.IN_NONBLOCK)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { unix.Close(inotify) })
+	if _, err := unix.InotifyAddWatch(inotify, r.dir, unix.IN_OPEN); err != nil {
+		r.t.Fatal(err)
+	}
+	return inotify
 }
 
 func TestReloader_ReadsOnlyWhatMayHaveChanged(t *testing.T) {
@@ -330,14 +351,7 @@ func TestReloader_ReadsOnlyWhatMayHaveChanged(t *testing.T) {
 	now := time.Now()
 	r.watch = keyfile.NewWatch(func() time.Time { return now })
 	tick := func() { r.tick(false); now = now.Add(ReloadInterval) }
-	inotify, err := unix.InotifyInit1(unix.IN_NONBLOCK)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(inotify)
-	if _, err := unix.InotifyAddWatch(inotify, r.dir, unix.IN_OPEN); err != nil {
-		t.Fatal(err)
-	}
+	inotify := r.watchOpens()
 	all := []string{"ca.crt", "index.key", "seal.key", "server.crt", "server.key", "userinfo.yaml"}
 	for range 2 {
 		tick()
@@ -382,12 +396,16 @@ func TestReloader_TriesFailedPartAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := r.Current().Server
-	for range 5 {
+	inotify := r.watchOpens()
+	for range 25 { // 50 s
 		r.Reload(false)
 		now = now.Add(ReloadInterval)
 		if testutil.ToFloat64(r.failed.WithLabelValues("tls")) != 1 || r.Current().Server != before {
 			t.Fatal("a certificate that is not valid yet is in force")
 		}
+	}
+	if n := len(opens(t, inotify, "server.key")); n > 6 { // three looks, each compares and loads
+		t.Errorf("the key of a certificate that is not valid yet was read %d times", n)
 	}
 	now = now.Add(time.Hour)
 	r.Reload(false)
