@@ -22,10 +22,16 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"userinfo":        main,
-		"userinfo-memory": memoryMain,
-		"gocurl":          gocurlMain,
+		"userinfo":          main,
+		"userinfo-dumpable": dumpableMain,
+		"userinfo-memory":   memoryMain,
+		"gocurl":            gocurlMain,
 	})
+}
+
+// dumpableMain is main without the protection of its memory, so that a test need not be root to search it.
+func dumpableMain() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // memoryMain is `userinfo serve` with tables in memory. Its configuration, files, reloads and end are the real ones.

@@ -10,10 +10,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +25,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -332,6 +335,88 @@ func TestService_KeepsFewCopiesOfSecrets(t *testing.T) {
 		p.send(client, http.MethodPut, fmt.Sprintf("https://%s/sessions/v1/key-%d", address, i))
 	}
 	check("200 requests")
+}
+
+// refuseLogins is a node of Cassandra that asks for a password, refuses it, and then sends on the channel.
+func (p *plantedSecrets) refuseLogins() (port int, refused <-chan struct{}) {
+	p.t.Helper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(p.dir, "server.crt"), filepath.Join(p.dir, "server.key"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { l.Close() })
+	logins := make(chan struct{}, 1000)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go refuseLogin(c, logins)
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port, logins
+}
+
+// refuseLogin answers the frames of the native protocol, version 4, that a driver sends until it has logged in.
+func refuseLogin(c net.Conn, refused chan<- struct{}) {
+	defer c.Close()
+	const class = "org.apache.cassandra.auth.PasswordAuthenticator"
+	answers := map[byte]struct {
+		opcode byte
+		body   []byte
+	}{
+		0x05: {0x06, []byte{0, 0}},                                  // OPTIONS: SUPPORTED, nothing
+		0x01: {0x03, append([]byte{0, byte(len(class))}, class...)}, // STARTUP: AUTHENTICATE
+		0x0F: {0x00, []byte{0, 0, 1, 0, 0, 3, 'b', 'a', 'd'}},       // AUTH_RESPONSE: ERROR, bad credentials
+	}
+	for {
+		header := make([]byte, 9)
+		if _, err := io.ReadFull(c, header); err != nil {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(header[5:]))); err != nil {
+			return
+		}
+		answer := answers[header[4]]
+		frame := append([]byte{0x84, 0, header[2], header[3], answer.opcode}, binary.BigEndian.AppendUint32(nil, uint32(len(answer.body)))...)
+		if _, err := c.Write(append(frame, answer.body...)); err != nil {
+			return
+		}
+		if header[4] == 0x0F {
+			refused <- struct{}{}
+		}
+	}
+}
+
+// copiesPerLogin is how many copies of the password a refused login may leave, until their memory is used again: the answer to the
+// node, and the buffers of the driver and of the connection. If the node accepts the password, the answer is overwritten.
+const copiesPerLogin = 3
+
+// TestServe_KeepsFewCopiesOfPassword counts copies of Cassandra's password while each login is refused, which is when the service
+// logs in most often.
+func TestServe_KeepsFewCopiesOfPassword(t *testing.T) {
+	p := newPlantedSecrets(t)
+	port, refused := p.refuseLogins()
+	p.write("userinfo.yaml", []byte(strings.NewReplacer("HASH", p.token.HashText(), "hosts: [127.0.0.1]", fmt.Sprintf("hosts: [127.0.0.1], port: %d", port)).Replace(memoryConfig)))
+	s := p.start("userinfo-dumpable", "serve")
+	for range 3 {
+		select {
+		case <-refused:
+		case <-time.After(patience):
+			t.Fatal("the service does not log in")
+		}
+	}
+	copies := p.copies(s.command.Process.Pid)["password"]
+	logins := 3 + len(refused) + 1 // those that came while the memory was searched, and one under way
+	t.Logf("%d copies of the password after %d logins", copies, logins-1)
+	if copies > logins*copiesPerLogin {
+		t.Errorf("%d copies of the password; at most %d", copies, logins*copiesPerLogin)
+	}
 }
 
 // giveTo makes another user the service's user, with everything that it needs. Only root can do this.
