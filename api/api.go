@@ -154,6 +154,7 @@ func (a *API) serve(rt *route, segment string, w http.ResponseWriter, r *http.Re
 		defer c.endRequest()
 		rs.conn = c
 	}
+	defer rs.holdLargeHeader()
 	defer rs.finish()
 	if a.health.draining.Load() {
 		rs.closeConnection()
