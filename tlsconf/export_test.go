@@ -25,6 +25,9 @@ func NodeVerifier(names []string) func(tls.ConnectionState) error {
 	return nodeNames(names).verifier(x509.NewCertPool(), "", time.Now)
 }
 
+// HandshakeSlots is how many handshakes may use the CPU at once.
+var HandshakeSlots = handshakeSlots
+
 // MaxHandshakeBytes is maxHandshakeBytes.
 const MaxHandshakeBytes = maxHandshakeBytes
 

@@ -27,17 +27,21 @@ var errHandshakeBytes = fmt.Errorf("the client sent more than %d bytes in its ha
 // Handshakes limits what the handshakes of a listener may cost:
 //
 //   - a client sends at most maxHandshakeBytes;
-//   - about as many handshakes as there are processors use the CPU at once. The others wait, each for its deadline at
-//     most. A handshake that waits for its peer does not count: it holds a slot from a Read to the next Read or Write.
+//   - at most handshakeSlots handshakes use the CPU at once. The others wait, each for its deadline at most. A handshake
+//     that waits for its peer does not count: it holds a slot from a Read to the next Read or Write.
 type Handshakes struct {
 	gate    *gate
 	refused *prometheus.CounterVec
 }
 
+// handshakeSlots returns how many handshakes may use the CPU at once: all processors except one, which stays free for the
+// requests of kept connections.
+func handshakeSlots() int { return max(1, runtime.GOMAXPROCS(0)-1) }
+
 // NewHandshakes returns a Handshakes and registers its metrics.
 func NewHandshakes(registry prometheus.Registerer) *Handshakes {
 	h := &Handshakes{
-		gate: newGate(runtime.GOMAXPROCS(0)),
+		gate: newGate(handshakeSlots()),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "userinfo_handshakes_refused_total",
 			Help: "TLS handshakes that were refused, by reason: bytes, busy, chain_length, unknown_ca, expired, certificate.",

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -47,18 +48,75 @@ func BenchmarkHandshakeCost(b *testing.B) {
 	}
 }
 
-// cost returns the CPU time of this process for one of n handshakes.
-func (s stranger) cost(b *testing.B, address string, n int) time.Duration {
+// BenchmarkKeptClient measures a kept connection of an honest client, and its new connections, while strangers make
+// handshakes on 100 connections at once. All processes share the machine, so the strangers' own CPU time counts as well.
+func BenchmarkKeptClient(b *testing.B) {
+	ca, err := devca.New("ca")
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := forge{b, ca}
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	addresses := map[string]string{"now": startLimited(b, ca), "bare": startBare(b, ca)}
+	honest := f.honest()
+	attacks := append([]stranger{{Name: "nobody"}, {Name: "no certificate"}, honest}, f.strangers()...)
+	for _, s := range attacks {
+		for _, server := range []string{"now", "bare"} {
+			b.Run(s.Name+"/"+server, func(b *testing.B) {
+				var all latencies
+				for b.Loop() {
+					parallel := 100
+					if s.Name == "nobody" {
+						parallel = 0
+					}
+					flood := part{Stranger: s, Parallel: parallel, Times: 1 << 30}.start(b, addresses[server], nil)
+					var out bytes.Buffer
+					if err := (part{Stranger: honest, Kept: true, Times: 500}).start(b, addresses[server], &out).Wait(); err != nil {
+						b.Fatal(err)
+					}
+					_ = flood.Process.Kill() // it may have ended
+					_ = flood.Wait()
+					var l latencies
+					if err := json.Unmarshal(out.Bytes(), &l); err != nil {
+						b.Fatal(err)
+					}
+					all.Requests, all.Handshakes = append(all.Requests, l.Requests...), append(all.Handshakes, l.Handshakes...)
+					all.Failed += l.Failed
+				}
+				ms := func(all []time.Duration, percent int) float64 {
+					slices.Sort(all)
+					return float64(all[(len(all)-1)*percent/100].Microseconds()) / 1000
+				}
+				b.ReportMetric(ms(all.Requests, 50), "p50-ms")
+				b.ReportMetric(ms(all.Requests, 99), "p99-ms")
+				b.ReportMetric(ms(all.Handshakes, 50), "new-p50-ms")
+				b.ReportMetric(ms(all.Handshakes, 99), "new-p99-ms")
+				b.ReportMetric(float64(all.Failed), "new-failed")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// start starts a process that plays p.
+func (p part) start(b *testing.B, address string, out io.Writer) *exec.Cmd {
 	b.Helper()
-	input, err := json.Marshal(map[string]any{"Stranger": s, "Times": n})
+	input, err := json.Marshal(p)
 	if err != nil {
 		b.Fatal(err)
 	}
 	c := exec.Command(os.Args[0])
-	c.Env, c.Stdin, c.Stderr = append(os.Environ(), playEnv+"="+address), bytes.NewReader(input), os.Stderr
+	c.Env, c.Stdin, c.Stdout, c.Stderr = append(os.Environ(), playEnv+"="+address, "GOMAXPROCS=1"), bytes.NewReader(input), out, os.Stderr
 	if err := c.Start(); err != nil {
 		b.Fatal(err)
 	}
+	return c
+}
+
+// cost returns the CPU time of this process for one of n handshakes.
+func (s stranger) cost(b *testing.B, address string, n int) time.Duration {
+	b.Helper()
+	c := part{Stranger: s, Parallel: 1, Times: n}.start(b, address, nil)
 	before := cpuTime(b)
 	if err := c.Wait(); err != nil {
 		b.Fatal(err)
@@ -129,8 +187,8 @@ func startHandshakes(b *testing.B, limit func(net.Listener) net.Listener, config
 			}
 			conns.Go(func() {
 				defer c.Close()
-				if c.(*tls.Conn).Handshake() == nil {
-					_, _ = io.WriteString(c, "x")
+				if _, err := io.WriteString(c, "x"); err == nil {
+					_, _ = io.Copy(c, c)
 				}
 			})
 		}

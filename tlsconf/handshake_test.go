@@ -149,7 +149,7 @@ func TestHandshakes_CountRefusalsByReason(t *testing.T) {
 
 // waitForSlots waits until every slot is free again.
 func waitForSlots(g *guarded) {
-	for g.Slots() != runtime.GOMAXPROCS(0) {
+	for g.Slots() != tlsconf.HandshakeSlots() {
 		runtime.Gosched()
 	}
 }
@@ -242,7 +242,7 @@ func (c *deaf) Read([]byte) (int, error) {
 // TestHandshakes_SilentPeersHoldNoSlot opens many connections that stop in the middle of a handshake.
 func TestHandshakes_SilentPeersHoldNoSlot(t *testing.T) {
 	g := newGuarded(t, time.Minute)
-	for i := range 20 * runtime.GOMAXPROCS(0) {
+	for i := range 20 * tlsconf.HandshakeSlots() {
 		c, err := net.Dial("tcp", g.address)
 		if err != nil {
 			t.Fatal(err)
@@ -272,7 +272,7 @@ func TestHandshakes_SilentPeersHoldNoSlot(t *testing.T) {
 func TestHandshakes_DeadlineEndsQueue(t *testing.T) {
 	g := newGuarded(t, 50*time.Millisecond)
 	var leave []func()
-	for range runtime.GOMAXPROCS(0) {
+	for range tlsconf.HandshakeSlots() {
 		leave = append(leave, g.TakeSlot())
 	}
 	if c, err := tls.Dial("tcp", g.address, named(client(g.ca, nil))); err == nil {

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,11 +59,10 @@ func (s stranger) play(address string) error {
 	}
 	config := &tls.Config{InsecureSkipVerify: true, CurvePreferences: s.Curves, MaxVersion: s.Max}
 	if s.Chain != nil {
-		key, err := x509.ParsePKCS8PrivateKey(s.Key)
+		pair, err := s.pair()
 		if err != nil {
 			return err
 		}
-		pair := &tls.Certificate{Certificate: s.Chain, PrivateKey: key}
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
 	}
 	t := tls.Client(c, config)
@@ -71,6 +71,12 @@ func (s stranger) play(address string) error {
 	}
 	_, err = t.Read(make([]byte, 1)) // the server refuses a certificate after the client's handshake
 	return err
+}
+
+// pair returns the stranger's certificates and key.
+func (s stranger) pair() (*tls.Certificate, error) {
+	key, err := x509.ParsePKCS8PrivateKey(s.Key)
+	return &tls.Certificate{Certificate: s.Chain, PrivateKey: key}, err
 }
 
 // playEnv names the environment variable that makes the test's process a stranger.
@@ -83,16 +89,92 @@ func TestMain(m *testing.M) {
 	if address == "" {
 		os.Exit(m.Run())
 	}
-	var played struct {
-		Stranger stranger
-		Times    int
-	}
-	if err := json.NewDecoder(os.Stdin).Decode(&played); err != nil {
+	var p part
+	if err := json.NewDecoder(os.Stdin).Decode(&p); err != nil {
 		panic(err)
 	}
-	for range played.Times {
-		_ = played.Stranger.play(address) // a stranger is refused
+	if p.Kept {
+		if err := p.keep(address); err != nil {
+			panic(err)
+		}
+		return
 	}
+	var all sync.WaitGroup
+	for range p.Parallel {
+		all.Go(func() {
+			for range p.Times {
+				_ = p.Stranger.play(address) // a stranger is refused
+			}
+		})
+	}
+	all.Wait()
+}
+
+// part is what a process of clients does.
+type part struct {
+	Stranger        stranger
+	Parallel, Times int  // handshakes
+	Kept            bool // instead: requests on a kept connection, and a new connection after every 20
+}
+
+// latencies are what a kept client measured.
+type latencies struct {
+	Requests, Handshakes []time.Duration
+	Failed               int // handshakes
+}
+
+// keep prints the latencies of p.Times requests.
+func (p part) keep(address string) error {
+	pair, err := p.Stranger.pair()
+	if err != nil {
+		return err
+	}
+	config := &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{*pair}}
+	c, err := greet(address, config)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var l latencies
+	begin := time.Now()
+	for i := 0; i < p.Times && time.Since(begin) < 5*time.Second; i++ {
+		start := time.Now()
+		if err := ping(c); err != nil {
+			return err
+		}
+		l.Requests = append(l.Requests, time.Since(start))
+		if i%20 == 0 {
+			start = time.Now()
+			if fresh, err := greet(address, config); err != nil {
+				l.Failed++
+			} else {
+				l.Handshakes = append(l.Handshakes, time.Since(start))
+				_ = fresh.Close()
+			}
+		}
+		time.Sleep(2 * time.Millisecond) // between requests, as a user does
+	}
+	return json.NewEncoder(os.Stdout).Encode(l)
+}
+
+// greet makes a connection, from another address than strangers have, and waits for the server's first byte, but at most for 2 s, as the service does.
+func greet(address string, config *tls.Config) (net.Conn, error) {
+	d := &net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}} // not the strangers'
+	c, err := tls.DialWithDialer(d, "tcp", address, config)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.ReadFull(c, make([]byte, 1))
+	return c, err
+}
+
+// ping sends a byte, which the server sends back.
+func ping(c net.Conn) error {
+	if _, err := c.Write([]byte("p")); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c, make([]byte, 1))
+	return err
 }
 
 // forge is a maker of certificates.

@@ -23,7 +23,7 @@
 //  7. A PROXY protocol header is accepted only from the listed networks.
 //  8. A stranger's handshake costs at most a few times as much as a client's: internal/certchain bounds the signatures,
 //     maxHandshakeBytes the certificates that crypto/tls parses, and baseConfig the key exchanges.
-//  9. At most GOMAXPROCS handshakes compute at once. None of them waits for its peer meanwhile. The others wait in queues,
+//  9. At most handshakeSlots handshakes compute at once. None of them waits for its peer meanwhile. The others wait in queues,
 //     one for each address, and a handshake's deadline also ends its waiting.
 //
 // The package does not defend against:
