@@ -91,7 +91,7 @@ func mutantFaults() []fault {
 var (
 	//go:embed clock.go.txt
 	clockSource []byte
-	clockEdit   = fleet.Edit{File: "cmd/userinfo/service.go", Old: "\tnow := time.Now\n", New: "\tnow := drillClock()\n"}
+	clockEdit   = fleet.Edit{File: "cmd/userinfo/service.go", Old: "now, registry := time.Now, ", New: "now, registry := drillClock(), "}
 
 	//go:embed mutant_rows.go.txt
 	mutantRowsSource string
