@@ -82,7 +82,7 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 	}
 	largeValues := options.LargeValues
 	if largeValues == nil {
-		largeValues = NewLargeValues(options.Metrics)
+		largeValues = NewLargeValues(LargeBytes, options.Metrics)
 	}
 	return &Collection{
 		rows:          rows,

@@ -15,9 +15,9 @@ const (
 	// LargeValue is the size from which a value is large, in bytes. It is eight times a usual session. Values just below it
 	// cannot delay others for long: 512 of them are 8 MiB.
 	LargeValue = 16 << 10
-	// largeBytes is how many bytes of large values may be read and written at once. Cassandra stops reading from an
+	// LargeBytes is how many bytes of large values may be read and written at once. Cassandra stops reading from an
 	// instance whose unanswered requests are more than 1/40 of the node's heap, which is 12 MiB with a heap of 512 MiB.
-	largeBytes = 4 << 20
+	LargeBytes = 4 << 20
 	// largePatience is how long an operation waits for its turn. It leaves the operation some of a request's 2.8 s.
 	largePatience = 2 * time.Second
 	// recentReads is about how many reads of a client the average of their sizes remembers.
@@ -63,9 +63,9 @@ type largeTurn struct {
 	let   chan struct{} // closed when the operation may go on
 }
 
-// NewLargeValues returns LargeValues for the collections of one cluster.
-func NewLargeValues(m *Metrics) *LargeValues {
-	return &LargeValues{limit: largeBytes, inFlight: m.largeInFlight, waiting: m.largeWaiting, clients: make(map[string]*largeClient)}
+// NewLargeValues returns LargeValues for the collections of one cluster. limit is usually LargeBytes.
+func NewLargeValues(limit int, m *Metrics) *LargeValues {
+	return &LargeValues{limit: limit, inFlight: m.largeInFlight, waiting: m.largeWaiting, clients: make(map[string]*largeClient)}
 }
 
 // largeKey is the context key of operations whose value is large, or expected to be.

@@ -34,7 +34,7 @@ type operation struct {
 }
 
 func newLargeQueue(t *testing.T) *largeQueue {
-	return &largeQueue{LargeValues: NewLargeValues(NewMetrics(prometheus.NewRegistry())), t: t}
+	return &largeQueue{LargeValues: NewLargeValues(LargeBytes, NewMetrics(prometheus.NewRegistry())), t: t}
 }
 
 // write begins a write in a goroutine.
@@ -93,7 +93,7 @@ func TestLargeValues_LetInFewBytesAtOnce(t *testing.T) {
 			q.write(t.Context(), "a", mega)
 		}
 		q.want("at first", "a", "a", "a", "a")
-		if waiting, bytes := testutil.ToFloat64(q.waiting), testutil.ToFloat64(q.inFlight); waiting != 6 || bytes != largeBytes {
+		if waiting, bytes := testutil.ToFloat64(q.waiting), testutil.ToFloat64(q.inFlight); waiting != 6 || bytes != LargeBytes {
 			t.Errorf("%v wait, %v bytes are in flight", waiting, bytes)
 		}
 		q.write(t.Context(), "b", LargeValue-1)
@@ -146,10 +146,10 @@ func TestLargeValues_TurnsAreFairByBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newLargeQueue(t)
 		for range 8 {
-			q.write(t.Context(), "big", largeBytes)
+			q.write(t.Context(), "big", LargeBytes)
 		}
 		for range 1000 {
-			q.write(t.Context(), "less big", largeBytes/4)
+			q.write(t.Context(), "less big", LargeBytes/4)
 		}
 		had := make(map[string]int)
 		for range 20 {
@@ -327,7 +327,7 @@ func TestCollection_SmallValuesDoNotWaitForLargeOnes(t *testing.T) {
 			err := <-results
 			got[fmt.Sprintf("unavailable %v, overloaded %v", errors.Is(err, ErrUnavailable), errors.Is(err, ErrOverloaded))]++
 		}
-		if got["unavailable true, overloaded false"] != largeBytes/mega || got["unavailable false, overloaded true"] != 20-largeBytes/mega {
+		if got["unavailable true, overloaded false"] != LargeBytes/mega || got["unavailable false, overloaded true"] != 20-LargeBytes/mega {
 			t.Errorf("results of the large sets: %v", got)
 		}
 		if err := c.Delete(t.Context(), newCaller(t, access.Delete, testKey), testKey); err != nil {

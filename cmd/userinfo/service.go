@@ -84,7 +84,7 @@ func newService(o *config.Opened, stderr io.Writer) (*service, error) {
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.metrics = store.NewMetrics(s.registry)
 	s.confirmations = store.NewConfirmations(time.Now, s.log, s.panics)
-	s.largeValues = store.NewLargeValues(s.metrics)
+	s.largeValues = store.NewLargeValues(store.LargeBytes, s.metrics)
 	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
 	s.clockMetrics = clockskew.NewMetrics(s.registry)

@@ -33,7 +33,7 @@ const (
 
 // BenchmarkSession_LargeValues measures the gets of a client b at a fixed rate, alone and while a client a keeps 512 sets or gets
 // of 1 MB in flight. The sub-benchmarks compare what keeps a from slowing b: nothing, connections of their own for large
-// values, a limit of the bytes in flight, and both, as the service has it.
+// values, a limit of the bytes in flight, both (as the service has it), and both with other limits.
 //
 //	go test -tags integration ./store/cassandra -run '^$' -bench LargeValues -benchtime 1x -timeout 20m
 func BenchmarkSession_LargeValues(b *testing.B) {
@@ -50,7 +50,9 @@ func BenchmarkSession_LargeValues(b *testing.B) {
 	b.Cleanup(session.Close)
 	table := store.CollectionConfig{Name: "sessions", Table: storetest.TableName, MaxTTL: storetest.MaxTTL, Fence: time.Minute}
 	sharedTable := session.TableOnSharedConnections(table)
-	shared, separate := newSealedCollection(b, sharedTable), newSealedCollection(b, session.Table(table))
+	shared := newSealedCollection(b, sharedTable, store.LargeBytes)
+	limit := func(bytes int) *store.Collection { return newSealedCollection(b, session.Table(table), bytes) }
+	less, separate, more := limit(store.LargeBytes/4), limit(store.LargeBytes), limit(store.LargeBytes*4)
 	variants := []struct {
 		name string
 		a, b largeClient
@@ -59,6 +61,8 @@ func BenchmarkSession_LargeValues(b *testing.B) {
 		{"connections", unlimited(b, session.TableOnLargeConnections(table)), limited("b", separate)},
 		{"limit", limited("a", shared), limited("b", shared)},
 		{"both", limited("a", separate), limited("b", separate)},
+		{"both, a quarter of the limit", limited("a", less), limited("b", less)},
+		{"both, four times the limit", limited("a", more), limited("b", more)},
 	}
 	measureGets(b, limited("b", separate), largeWarmUp)
 	for _, v := range variants {
@@ -169,10 +173,11 @@ func (c largeClient) do(ctx context.Context, action access.Action, key access.Ke
 }
 
 // newSealedCollection returns a collection in a table. Its clients share the limit of large values.
-func newSealedCollection(b *testing.B, table store.Rows) *store.Collection {
+func newSealedCollection(b *testing.B, table store.Rows, limit int) *store.Collection {
 	config := store.CollectionConfig{Name: "sessions", Table: storetest.TableName, MaxTTL: storetest.MaxTTL, Fence: time.Minute}
+	metrics := store.NewMetrics(prometheus.NewRegistry())
 	return store.NewCollection(storetest.NewSealedRows(b, table, "sessions"), config, store.Options{
-		Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry()),
+		Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: metrics, LargeValues: store.NewLargeValues(limit, metrics),
 	})
 }
 
