@@ -198,8 +198,12 @@ func (c *Collection) read(ctx context.Context, caller access.Caller, key access.
 	if err != nil {
 		return Row{}, err
 	}
-	defer func() { done(len(row.Data)) }()
-	return c.rows.Read(ctx, key)
+	size := unknownSize
+	defer func() { done(size) }()
+	if row, err = c.rows.Read(ctx, key); err == nil {
+		size = len(row.Data)
+	}
+	return row, err
 }
 
 // write writes a value. If the value is large, it first waits for its turn.

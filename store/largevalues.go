@@ -22,6 +22,8 @@ const (
 	largePatience = 2 * time.Second
 	// recentReads is about how many reads of a client the average of their sizes remembers.
 	recentReads = 64
+	// smallestTurn is how many bytes a read counts at least, if it waits for its turn.
+	smallestTurn = 4 << 10
 )
 
 // LargeValues limits how many bytes of large values are read and written at once, so that they do not delay small values.
@@ -29,10 +31,10 @@ const (
 // for its turn. Clients take turns: the next turn goes to the client that has had the fewest bytes since it began to wait, so
 // a client with one large value does not wait for the hundreds of another client.
 //
-// The size of a value that is read is not known before it is read. LargeValues therefore expects the average size of the
-// client's recent reads. While that is large, each read of the client waits for its turn and counts as a value of that size.
-// So the reads of a client count as many bytes as they have on average, and a few large values among many small ones do not
-// slow the client down.
+// The size of a value that is read is not known before it is read. LargeValues therefore remembers for 10 to 20 minutes how
+// large the largest value was that a client has read or set. While that is large, any read of the client may be: each waits for
+// its turn, and counts as the average size of the client's recent reads. So a few large values among many small ones do not
+// slow the client down. Reads of a client whose values were small until now do not wait.
 //
 // A context of an operation whose value is large, or is expected to be, makes IsLarge true. A table then uses connections on
 // which small values do not wait.
@@ -52,6 +54,8 @@ type LargeValues struct {
 
 // largeClient is one client. LargeValues.mu guards it.
 type largeClient struct {
+	largest recentMax // size of the values that it has read or set
+	hasRead bool
 	average float64      // size of its recent reads, in bytes
 	bytes   int64        // that were let in, and what the client missed while it did not wait
 	waiting []*largeTurn // in the order in which they came
@@ -77,20 +81,27 @@ func IsLarge(ctx context.Context) bool { return ctx.Value(largeKey{}) != nil }
 // beginWrite waits until a client may write a value of a size. The write must use the context that it returns, and then call
 // done. The error is ErrOverloaded.
 func (l *LargeValues) beginWrite(ctx context.Context, client string, size int) (_ context.Context, done func(), err error) {
+	if size < LargeValue {
+		return ctx, func() {}, nil
+	}
+	l.mu.Lock()
+	l.client(client).largest.add(size, time.Now()) // the client may read it soon
+	l.mu.Unlock()
 	return l.begin(ctx, client, size)
 }
 
 // beginRead waits until a client may read a value. The read must use the context that it returns, and then call done with the
-// size of the value. The error is ErrOverloaded.
+// size of the value, or with unknownSize if the read failed. The error is ErrOverloaded.
 func (l *LargeValues) beginRead(ctx context.Context, client string) (_ context.Context, done func(size int), err error) {
-	ctx, leave, err := l.begin(ctx, client, l.expected(client))
+	expected, large := l.expected(client)
+	if !large {
+		return ctx, func(size int) { l.observe(client, size) }, nil
+	}
+	ctx, leave, err := l.begin(ctx, client, max(expected, smallestTurn))
 	return ctx, func(size int) { l.observe(client, size); leave() }, err
 }
 
 func (l *LargeValues) begin(ctx context.Context, client string, size int) (_ context.Context, done func(), err error) {
-	if size < LargeValue {
-		return ctx, func() {}, nil
-	}
 	turn := &largeTurn{bytes: min(size, l.limit), let: make(chan struct{})}
 	if err := l.wait(ctx, client, turn); err != nil {
 		return ctx, nil, err
@@ -178,19 +189,37 @@ func (l *LargeValues) remove(c *largeClient, i int) {
 	}
 }
 
-// expected returns the size of the value that a client is expected to read.
-func (l *LargeValues) expected(client string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return int(l.client(client).average)
-}
-
-// observe records the size of a value that a client has read.
-func (l *LargeValues) observe(client string, size int) {
+// expected returns the size of the value that a client is expected to read, and whether the value may be large. Before the
+// client's first read, it expects the largest value that the client has set.
+func (l *LargeValues) expected(client string) (size int, large bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.client(client)
+	size = c.largest.get(time.Now())
+	large = size >= LargeValue
+	if c.hasRead {
+		size = int(c.average)
+	}
+	return size, large
+}
+
+// unknownSize is the size of a value that could not be read. It does not count: when large reads fail because there are too
+// many, the client would be expected to read small values, and could begin more.
+const unknownSize = -1
+
+// observe records the size of a value that a client has read.
+func (l *LargeValues) observe(client string, size int) {
+	if size == unknownSize {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.client(client)
+	if !c.hasRead {
+		c.hasRead, c.average = true, float64(size)
+	}
 	c.average += (float64(size) - c.average) / recentReads
+	c.largest.add(size, time.Now())
 }
 
 // client returns a client, and creates it on first use. The caller holds mu.
@@ -201,4 +230,30 @@ func (l *LargeValues) client(name string) *largeClient {
 		l.clients[name] = c
 	}
 	return c
+}
+
+// recentPeriod is how long recentMax remembers a number at least, and half of how long at most.
+const recentPeriod = 10 * time.Minute
+
+// recentMax is the largest of some recent numbers. The zero recentMax has seen none.
+type recentMax struct {
+	began          time.Time // of the current period
+	current, older int       // the largest in the current period, and in the one before
+}
+
+// get returns the largest number of the current period and the one before, or 0.
+func (m *recentMax) get(now time.Time) int {
+	switch age := now.Sub(m.began); {
+	case age >= 2*recentPeriod:
+		*m = recentMax{began: now}
+	case age >= recentPeriod:
+		*m = recentMax{began: now, older: m.current}
+	}
+	return max(m.current, m.older)
+}
+
+// add adds a number.
+func (m *recentMax) add(n int, now time.Time) {
+	m.get(now)
+	m.current = max(m.current, n)
 }

@@ -231,57 +231,71 @@ func TestLargeValues_ThoseBehindGoOnWhenOneGivesUp(t *testing.T) {
 	})
 }
 
-func TestLargeValues_ExpectsAverageSizeOfRecentReads(t *testing.T) {
-	q := newLargeQueue(t)
-	// read reads values of a size and returns the size that was expected for the last one.
-	read := func(client string, size, times int) (expected int) {
-		for range times {
-			expected = q.expected(client)
+func TestLargeValues_ReadsWaitWhileTheClientHasLargeValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLargeQueue(t)
+		// read reads a value, and checks whether a large one was expected.
+		read := func(when, client string, size int, large bool) {
+			t.Helper()
 			ctx, done, err := q.beginRead(t.Context(), client)
-			if err != nil || IsLarge(ctx) != (expected >= LargeValue) {
-				t.Fatalf("a large value is expected: %v (error %v), although %d bytes are", IsLarge(ctx), err, expected)
+			if err != nil || IsLarge(ctx) != large {
+				t.Errorf("%s: client %s, a large value is expected: %v (error %v), want %v", when, client, IsLarge(ctx), err, large)
 			}
 			done(size)
 		}
-		return expected
-	}
-	for _, c := range []struct {
-		when            string
-		size, times     int
-		atLeast, atMost int
-	}{
-		{"before the first read", mega, 1, 0, 0},
-		{"after one large value", 1 << 10, 1, mega / recentReads, mega / recentReads},
-		{"after many small values", 1 << 10, 1000, 1 << 10, 2 << 10},
-		{"after many large values", mega, 1000, mega * 9 / 10, mega},
-	} {
-		if got := read("a", c.size, c.times); got < c.atLeast || got > c.atMost {
-			t.Errorf("%s: %d bytes are expected, want %d to %d", c.when, got, c.atLeast, c.atMost)
+		read("at first", "a", mega, false)
+		read("after a large value", "a", 1, true)
+		for range 1000 {
+			read("after a small one", "a", 1, true)
 		}
-	}
-	if got := read("b", 1, 1); got != 0 {
-		t.Errorf("another client: %d bytes are expected, want 0", got)
-	}
-	q.wantIdle()
+		read("another client", "b", 1, false)
+		time.Sleep(recentPeriod)
+		read("after ten minutes", "a", 1, true)
+		time.Sleep(recentPeriod)
+		read("after twenty minutes", "a", 1, false)
+		q.write(t.Context(), "b", mega)
+		q.finish()
+		read("after it has set a large value", "b", 1, true)
+		q.wantIdle()
+	})
 }
 
-func TestLargeValues_FewLargeValuesDoNotSlowManySmallOnes(t *testing.T) {
-	q := newLargeQueue(t)
-	for n := range 1000 {
-		size := 1 << 10
-		if n%100 == 0 {
-			size = mega
+func TestLargeValues_ReadsCountAsTheirAverage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLargeQueue(t)
+		expect := func(when string, atLeast, atMost int) {
+			t.Helper()
+			if got, _ := q.expected("a"); got < atLeast || got > atMost {
+				t.Errorf("%s: %d bytes are expected, want %d to %d", when, got, atLeast, atMost)
+			}
 		}
-		_, done, err := q.beginRead(t.Context(), "a")
-		if err != nil {
-			t.Fatal(err)
+		read := func(size, times int) {
+			for range times {
+				_, done, err := q.beginRead(t.Context(), "a")
+				if err != nil {
+					t.Fatal(err)
+				}
+				done(size)
+			}
 		}
-		done(size)
-	}
-	if together := q.limit / max(q.expected("a"), 1); together < 100 {
-		t.Errorf("%d reads of a client run at once, although one value in 100 is large", together)
-	}
-	q.wantIdle()
+		expect("at first", 0, 0)
+		q.write(t.Context(), "a", mega)
+		expect("after a large set", mega, mega)
+		read(1<<10, 1)
+		expect("after a small get", 1<<10, 1<<10)
+		read(mega, 1000)
+		expect("after many large values", mega*9/10, mega)
+		read(unknownSize, 1000)
+		expect("after many that failed", mega*9/10, mega)
+		read(1<<10, 1000)
+		expect("after many small values", 1<<10, 2<<10)
+		for range 10 {
+			read(1<<10, 99)
+			read(mega, 1)
+		}
+		expect("if one in 100 is large", mega/200, q.limit/100) // so that 100 run at once
+		q.wantIdle()
+	})
 }
 
 // stuckRows is a table whose operations on large values wait until their context ends.
