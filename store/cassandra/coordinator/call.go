@@ -238,29 +238,39 @@ func (c *hedgedCall[T]) act() time.Duration {
 	action := c.onTimer
 	c.onTimer = checkSlow
 	switch {
-	case c.exhausted():
-		return c.policy.Kind.slowAfter()
-	case action == retry:
-		c.start(false)
-		return c.policy.Kind.slowAfter()
 	case action == hedgeEarly:
 		rest := c.untilSlow(c.attempts[0])
 		if !c.startEarlyHedge() {
 			return rest
 		}
 		return c.untilHedge(rest)
+	case c.exhausted():
+		return c.policy.Kind.slowAfter()
+	case action == retry:
+		c.start(false)
+		return c.policy.Kind.slowAfter()
 	}
 	return c.actOnSlow()
 }
 
 // startEarlyHedge starts a hedged attempt before the first attempt is slow. It returns false if none is allowed.
 func (c *hedgedCall[T]) startEarlyHedge() bool {
-	if c.roundIsFull() || (c.policy.Kind != EachQuorum && !c.runner.budget.take()) {
+	if !c.mayHedgeEarly() {
 		return false
 	}
 	c.hedgedEarly = true
 	c.startHedge()
 	return true
+}
+
+// mayHedgeEarly reports whether a hedged attempt may start before the first attempt is slow. At EACH_QUORUM, each node may be
+// asked twice: it sends the statement to a random node of each other datacentre, which passes it on there. If that node is
+// lost, another attempt on the same node can succeed.
+func (c *hedgedCall[T]) mayHedgeEarly() bool {
+	if c.policy.Kind == EachQuorum {
+		return len(c.attempts) < 2*c.nodes
+	}
+	return !c.roundIsFull() && c.runner.budget.take()
 }
 
 // actOnSlow marks the attempts that have become slow. It starts a hedged attempt when the newest attempt is slow and
@@ -295,7 +305,7 @@ func (c *hedgedCall[T]) untilSlow(a *attempt) time.Duration {
 	return c.policy.Kind.slowAfter() - time.Since(a.began)
 }
 
-// exhausted reports whether an EACH_QUORUM call has tried every node.
+// exhausted reports whether an EACH_QUORUM call has tried every node, so that it makes no further attempt after a failure.
 func (c *hedgedCall[T]) exhausted() bool {
 	return c.policy.Kind == EachQuorum && len(c.attempts) >= c.nodes
 }
