@@ -11,7 +11,7 @@ import (
 func TestAudience_NetworkAloneOpensResourceWithoutKeys(t *testing.T) {
 	only := []access.Alternative{{Network: []string{"10.0.0.0/8"}}}
 	p, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Audiences: access.Audiences{"metrics": only, "health": only}, Collections: []string{"sessions"},
-		ClientCAs: theCA, Now: now})
+		ClientCAs: theCA, CNVerifiers: theCA, Now: now})
 
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestAudience_NetworkAloneOpensResourceWithoutKeys(t *testing.T) {
 
 func TestAudience_OnlyDevOpensToEverybody(t *testing.T) {
 	open := access.Audiences{"sessions": {{Allow: yes}}, "health": {{Allow: yes}}}
-	rules := access.PolicyConfig{Clients: clients(), Audiences: open, Collections: []string{"sessions"}, ClientCAs: theCA, Now: now, Dev: true}
+	rules := access.PolicyConfig{Clients: clients(), Audiences: open, Collections: []string{"sessions"}, ClientCAs: theCA, CNVerifiers: theCA, Now: now, Dev: true}
 	p, err := access.NewPolicy(rules)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestNewPolicy_NamesFieldOfBadAudience(t *testing.T) {
 	} {
 		with := clients()
 		with[0].Groups = []string{"farm"}
-		p, err := access.NewPolicy(access.PolicyConfig{Clients: with, Audiences: test.in, Collections: []string{"sessions"}, ClientCAs: theCA, Now: now})
+		p, err := access.NewPolicy(access.PolicyConfig{Clients: with, Audiences: test.in, Collections: []string{"sessions"}, ClientCAs: theCA, CNVerifiers: theCA, Now: now})
 		if got := mistakes(err); p != nil || len(got) != 1 || !strings.Contains(got[test.path], test.says) {
 			t.Errorf("%s: %v; want %s: … %s", test.name, err, test.path, test.says)
 		}
@@ -98,7 +98,7 @@ func TestNewPolicy_NamesFieldOfBadAudience(t *testing.T) {
 
 func TestAdmit_MissingCredentialIsUnauthenticated(t *testing.T) {
 	audiences := access.Audiences{"sessions": {{Certificate: yes, Network: []string{"10.0.0.0/8"}}}, "metrics": {{Allow: no}}}
-	p, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Audiences: audiences, Collections: []string{"sessions"}, ClientCAs: theCA, Now: now})
+	p, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Audiences: audiences, Collections: []string{"sessions"}, ClientCAs: theCA, CNVerifiers: theCA, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,15 +137,16 @@ func (p *Policy) authenticateCertificate(id *Identity, c Credentials) error {
 }
 
 // tokenOwner returns the client that t belongs to. It fails closed: an unknown token and a token from outside its networks
-// are the same ErrUnauthenticated, so that a thief does not learn that a token is valid elsewhere. It compares t with every
+// are the same ErrUnauthenticated, so that a thief does not learn that a token is valid elsewhere. So is a token that is not of the
+// form of NewToken, if its rule requires it. It compares t with every
 // token in constant time, so that the response time does not reveal a token.
 func (p *Policy) tokenOwner(t Token, remote netip.Addr) (*client, error) {
-	hash := t.Hash()
+	hash, generated := t.Hash(), t.isGenerated()
 	var owner *client
 	for _, c := range p.clients {
 		for i := range c.tokens {
 			rule := &c.tokens[i]
-			if subtle.ConstantTimeCompare(hash[:], rule.hash[:]) == 1 && (len(rule.networks) == 0 || contains(rule.networks, remote)) {
+			if subtle.ConstantTimeCompare(hash[:], rule.hash[:]) == 1 && (generated || !rule.generated) && (len(rule.networks) == 0 || contains(rule.networks, remote)) {
 				owner = c
 			}
 		}

@@ -365,7 +365,7 @@ func BenchmarkAuthorize(b *testing.B) {
 		for n := range many {
 			name := fmt.Sprintf("tool-%d", n)
 			all = append(all, access.Client{Name: name, Certificates: []access.CertificateName{{CN: name}},
-				Tokens: []access.TokenRule{{SHA256: access.Token(name).HashText()}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"{cn}:*"}})
+				Tokens: []access.TokenRule{{SHA256: access.Token(name + "-token").HashText()}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"{cn}:*"}})
 		}
 		p := newPolicy(b, all...)
 		for _, by := range []struct {

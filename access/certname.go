@@ -40,6 +40,7 @@ const maxStars = 9
 type certificateName struct {
 	ca       string
 	isCN     bool // otherwise it is a subject alternative name
+	givesCN  bool // {cn} has a value for a client with this name
 	text     string
 	stars    int
 	shortest *regexp.Regexp // matches with stars that match as little as possible; nil without stars

@@ -29,7 +29,8 @@ type Client struct {
 	// openapi:get.
 	Grants []Grant `yaml:"grants"`
 	// Keys are patterns of the session keys that the client may use. A pattern is literal text, with * for any number of
-	// bytes, {cn} for the common name of the client's certificate and {1} for the text that the first star in its
+	// bytes, {cn} for the common name of the client's certificate (only if all of its Certificates are common names, or of CAs
+	// that verify common names) and {1} for the text that the first star in its
 	// CertificateName matched. Required for grants on a collection. ["*"] allows every key.
 	Keys []string `yaml:"keys"`
 	// Limits are the client's limits. A limit of 0 is not set: the one in limits.per_client applies.
@@ -40,6 +41,9 @@ type Client struct {
 type TokenRule struct {
 	// SHA256 is the SHA-256 of the token in hexadecimal. `userinfo token new` prints a token and its SHA-256.
 	SHA256 string `yaml:"sha256"`
+	// Generated says that `userinfo token new` made the token. Then a token of another form is never accepted, so that a weak
+	// one cannot be used. Without it, nobody can tell from the hash how hard the token is to guess.
+	Generated bool `yaml:"generated"`
 	// Networks are the networks from which the token is accepted, such as 10.0.0.0/8. Without the field it is accepted from
 	// every address.
 	Networks []string `yaml:"networks"`
@@ -66,8 +70,9 @@ type client struct {
 }
 
 type tokenRule struct {
-	hash     [sha256.Size]byte
-	networks []netip.Prefix // empty: every address
+	hash      [sha256.Size]byte
+	generated bool           // only tokens of the form of NewToken
+	networks  []netip.Prefix // empty: every address
 }
 
 // mayUse decides whether key matches one of the client's patterns. names are the names in its certificate. It fails closed:
@@ -85,7 +90,8 @@ func (c *client) mayUse(key Key, names names) bool {
 }
 
 // hasCertificate decides whether cert belongs to the client, and returns its names for key patterns. clientCAs are the CAs
-// that signed cert. It fails closed: a name counts only in certificates from the name's own CA.
+// that signed cert. It fails closed: a name counts only in certificates from the name's own CA, and the common name counts only
+// if the client is known by it or if that CA verifies common names.
 func (c *client) hasCertificate(cert *x509.Certificate, clientCAs []string) (names, bool) {
 	for i := range c.certificates {
 		n := &c.certificates[i]
@@ -93,7 +99,11 @@ func (c *client) hasCertificate(cert *x509.Certificate, clientCAs []string) (nam
 			continue
 		}
 		if stars, ok := n.find(cert); ok {
-			return names{common: cert.Subject.CommonName, stars: stars}, true
+			found := names{stars: stars}
+			if n.givesCN {
+				found.common = cert.Subject.CommonName
+			}
+			return found, true
 		}
 	}
 	return names{}, false
@@ -118,7 +128,7 @@ func (config PolicyConfig) compileClient(path string, in Client, resources map[G
 		errs = append(errs, field.Errorf(path, "client %q cannot authenticate; add certificates, tokens or signature_keys", in.Name))
 	}
 	errs = append(errs,
-		c.addCertificates(path+".certificates", in.Certificates, config.ClientCAs),
+		c.addCertificates(path+".certificates", in.Certificates, config),
 		c.addTokens(path+".tokens", in.Tokens),
 		c.addSignatureKeys(path+".signature_keys", in.SignatureKeys),
 		c.addGrants(path+".grants", in.Grants, resources),
@@ -127,14 +137,15 @@ func (config PolicyConfig) compileClient(path string, in Client, resources map[G
 	return c, errors.Join(errs...)
 }
 
-func (c *client) addCertificates(path string, all []CertificateName, clientCAs []string) error {
+func (c *client) addCertificates(path string, all []CertificateName, config PolicyConfig) error {
 	var errs []error
 	for i, in := range all {
-		n, err := compileName(fmt.Sprintf("%s[%d]", path, i), in, clientCAs)
+		n, err := compileName(fmt.Sprintf("%s[%d]", path, i), in, config.ClientCAs)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		n.givesCN = n.isCN || slices.Contains(config.CNVerifiers, n.ca)
 		c.certificates = append(c.certificates, n)
 	}
 	return errors.Join(errs...)
@@ -149,10 +160,13 @@ func (c *client) addTokens(path string, rules []TokenRule) error {
 			errs = append(errs, field.Errorf(at+".sha256", "not a SHA-256 in hexadecimal (64 digits), as `userinfo token new` prints it. Never write the token itself here"))
 			continue
 		}
+		if isGuessable([sha256.Size]byte(hash), c.name) {
+			errs = append(errs, field.Errorf(at+".sha256", "is the hash of a token that is easy to guess; make one with `userinfo token new`"))
+		}
 		if rule.Networks != nil && len(rule.Networks) == 0 {
 			errs = append(errs, field.Errorf(at+".networks", "empty; name a network, or remove the line to accept the token from every address"))
 		}
-		t := tokenRule{hash: [sha256.Size]byte(hash)}
+		t := tokenRule{hash: [sha256.Size]byte(hash), generated: rule.Generated}
 		if t.networks, err = parseNetworks(at+".networks", rule.Networks); err != nil {
 			errs = append(errs, err)
 		}
@@ -207,6 +221,10 @@ func (c *client) addKeys(path string, keys []string, resources map[Grant]resourc
 		if p.needsCommonName() && len(c.certificates) == 0 {
 			errs = append(errs, field.Errorf(at, "{cn} needs a certificate, and client %q has none", c.name))
 		}
+		if n := c.nameWithoutCN(); n != nil && p.needsCommonName() {
+			errs = append(errs, field.Errorf(at, "{cn} is the common name, which a CA need not verify, and client %q is known by %s; write cn: in its certificates, "+
+				"or {1} for a star in the san, or, if the CA verifies common names, list it in tls.client_cas with verifies_cn: true", c.name, n))
+		}
 		if err := p.checkBoundary(unboundedCommonName); err != nil && !c.hasOneCommonName() {
 			errs = append(errs, &field.Error{Path: at, Err: err})
 		}
@@ -222,6 +240,16 @@ func (c *client) addKeys(path string, keys []string, resources map[Grant]resourc
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// nameWithoutCN returns a certificate name for which {cn} has no value, or nil.
+func (c *client) nameWithoutCN() *certificateName {
+	for i := range c.certificates {
+		if !c.certificates[i].givesCN {
+			return &c.certificates[i]
+		}
+	}
+	return nil
 }
 
 // hasOneCommonName reports whether all certificates of the client have the same common name.

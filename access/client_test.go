@@ -72,3 +72,45 @@ func TestNewPolicy_NamesFieldOfBadClient(t *testing.T) {
 		})
 	}
 }
+
+// TestClient_CommonNameNeedsVerifier gives clients key patterns with {cn}. The common name of a certificate counts only if the
+// client is known by it, or if the CA verifies common names. Otherwise, who gets a certificate for tool.example from a CA that
+// verifies alternative names only could write enwiki into it.
+func TestClient_CommonNameNeedsVerifier(t *testing.T) {
+	both := []string{"a", "b"}
+	forged := cert("enwiki", dns("tool.example"))
+	for _, test := range []struct {
+		name      string
+		names     []access.CertificateName
+		verifiers []string
+		keys      string
+		says      string // empty: accepted
+		allowed   bool   // the key enwiki:1
+	}{
+		{"a common name", []access.CertificateName{{CA: "a", CN: "enwiki"}}, nil, "{cn}:*", "", true},
+		{"an alternative name", []access.CertificateName{{CA: "a", SAN: "tool.example"}}, nil, "{cn}:*", "is known by a san=tool.example", false},
+		{"one of two names", []access.CertificateName{{CA: "a", CN: "x"}, {CA: "a", SAN: "tool.example"}}, nil, "{cn}:*", "is known by a san=tool.example", false},
+		{"a CA that verifies", []access.CertificateName{{CA: "a", SAN: "tool.example"}}, []string{"a"}, "{cn}:*", "", true},
+		{"another CA that verifies", []access.CertificateName{{CA: "a", SAN: "tool.example"}}, []string{"b"}, "{cn}:*", "is known by a san=tool.example", false},
+		{"one of two CAs verifies", []access.CertificateName{{CA: "a", SAN: "tool.example"}, {CA: "b", SAN: "tool.example"}}, []string{"a"}, "{cn}:*", "is known by b san=tool.example", false},
+		{"the pattern does not use it", []access.CertificateName{{CA: "a", SAN: "tool.example"}}, nil, "dewiki:*", "", false},
+		{"a star of the alternative name", []access.CertificateName{{CA: "a", SAN: "*.example"}}, nil, "{1}:*", "", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, err := access.NewPolicy(access.PolicyConfig{
+				Clients:     []access.Client{{Name: "c", Certificates: test.names, Grants: []access.Grant{"sessions:get"}, Keys: []string{test.keys}}},
+				Collections: []string{"sessions"}, ClientCAs: both, CNVerifiers: test.verifiers, Now: now, Audiences: access.Audiences{"sessions": {{Certificate: yes}}},
+			})
+			if got := mistakes(err); test.says == "" && err != nil || test.says != "" && (len(got) != 1 || !strings.Contains(got["clients[0].keys[0]"], test.says)) {
+				t.Fatalf("%v; want %q", err, test.says)
+			}
+			if err != nil {
+				return
+			}
+			id := authenticate(t, p, access.Credentials{Certificate: forged, ClientCAs: []string{"a"}})
+			if _, err := access.Authorize(id, "sessions:get", "enwiki:1"); (err == nil) != test.allowed {
+				t.Errorf("%v; want allowed: %v", err, test.allowed)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package access
 
 // Internals, exported for tests.
 var (
+	IsGenerated = Token.isGenerated
 	ParseBearer = parseBearer
 	Contains    = contains
 )

@@ -42,7 +42,7 @@ var theCA = []string{access.DefaultClientCA}
 const (
 	wikiToken    access.Token = "userinfo_wiki-s-first"
 	wikiNewToken access.Token = "userinfo_wiki-s-second"
-	opsToken     access.Token = "userinfo_ops"
+	opsToken     access.Token = "userinfo_ops-s-only"
 	unknownToken access.Token = "userinfo_q7x3z9-of-no-client"
 )
 

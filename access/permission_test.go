@@ -10,7 +10,7 @@ import (
 func TestPolicy_Permissions(t *testing.T) {
 	all := clients()
 	all[0].Groups = []string{"farm"}
-	p, err := access.NewPolicy(access.PolicyConfig{Clients: all, Collections: []string{"sessions"}, ClientCAs: theCA, Now: now, Audiences: access.Audiences{
+	p, err := access.NewPolicy(access.PolicyConfig{Clients: all, Collections: []string{"sessions"}, ClientCAs: theCA, CNVerifiers: theCA, Now: now, Audiences: access.Audiences{
 		"sessions": {{Certificate: yes, Group: "farm"}, {Token: yes, Network: []string{"10.0.0.0/8"}}, {Signed: yes}},
 		"metrics":  {{Network: []string{"10.0.0.0/8"}}, {Signed: yes}},
 		"health":   {{Allow: yes}},

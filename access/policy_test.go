@@ -65,7 +65,7 @@ func TestPolicy_DoesNotChangeWithItsConfig(t *testing.T) {
 }
 
 func TestPolicy_IsOpen(t *testing.T) {
-	p, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Collections: []string{"sessions"}, ClientCAs: theCA, Now: now, Audiences: access.Audiences{
+	p, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Collections: []string{"sessions"}, ClientCAs: theCA, CNVerifiers: theCA, Now: now, Audiences: access.Audiences{
 		"health": {{Token: yes}, {Allow: yes}}, "metrics": {{Network: []string{"10.0.0.0/8"}}}, "sessions": {{Token: yes}}, "openapi": {{Allow: no}},
 	}})
 	if err != nil {

@@ -43,7 +43,7 @@ func TestNewPolicy_RejectsProxyThatIsClient(t *testing.T) {
 	} {
 		all := append(clients(), access.Client{Name: "tool", Certificates: []access.CertificateName{{CN: "tool-*"}}, Grants: []access.Grant{"metrics:get"}})
 		_, err := access.NewPolicy(access.PolicyConfig{Clients: all, Audiences: access.Audiences{"sessions": {{Token: yes}}}, Collections: []string{"sessions"},
-			ClientCAs: theCA, Proxies: []access.Proxy{proxy}, Now: now})
+			ClientCAs: theCA, CNVerifiers: theCA, Proxies: []access.Proxy{proxy}, Now: now})
 		if got := mistakes(err); len(got) != 1 || !strings.Contains(got["proxies.certificates[0]"], "a proxy cannot be a client") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -52,7 +52,7 @@ func TestNewPolicy_RejectsProxyThatIsClient(t *testing.T) {
 
 func TestNewPolicy_RejectsUnknownProxyHeader(t *testing.T) {
 	_, err := access.NewPolicy(access.PolicyConfig{Clients: clients(), Audiences: access.Audiences{"sessions": {{Token: yes}}}, Collections: []string{"sessions"},
-		ClientCAs: theCA, Proxies: []access.Proxy{{CN: "edge", Header: "XFCC"}}, Now: now})
+		ClientCAs: theCA, CNVerifiers: theCA, Proxies: []access.Proxy{{CN: "edge", Header: "XFCC"}}, Now: now})
 	if got := mistakes(err); len(got) != 1 || !strings.Contains(got["proxies.certificates[0].header"], "write client-cert (RFC 9440), or xfcc") {
 		t.Errorf("%v", err)
 	}

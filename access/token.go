@@ -28,6 +28,42 @@ func NewToken(random io.Reader) (Token, error) {
 	return Token(TokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])), nil
 }
 
+// minDistinctBytes is the least number of different bytes in a token that counts as random. 32 random bytes have about 30. That
+// they have fewer than 16 is less likely than guessing a key of 64 bits.
+const minDistinctBytes = 16
+
+// isGenerated reports whether the token can come from NewToken. It fails closed: another length, another spelling of the same
+// bytes and bytes that are not random are rejected.
+func (t Token) isGenerated() bool {
+	encoded, ok := strings.CutPrefix(string(t), TokenPrefix)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if !ok || err != nil || len(b) != tokenBytes || len(encoded) != base64.RawURLEncoding.EncodedLen(tokenBytes) { // the decoder skips newlines
+		return false
+	}
+	var seen [256]bool
+	distinct := 0
+	for _, c := range b {
+		if !seen[c] {
+			seen[c] = true
+			distinct++
+		}
+	}
+	return distinct >= minDistinctBytes
+}
+
+// guessable are tokens that somebody could try first.
+var guessable = []string{"", "admin", "bearer", "changeme", "default", "example", "mediawiki", "password", "root", "secret", "session", "sessions", "test", "token", "userinfo", "wiki", "123456", "12345678"}
+
+// isGuessable reports whether hash is the SHA-256 of the client's name or of another token that somebody could try first.
+func isGuessable(hash [sha256.Size]byte, client string) bool {
+	for _, word := range append([]string{client}, guessable...) {
+		if hash == Token(word).Hash() || hash == Token(TokenPrefix+word).Hash() {
+			return true
+		}
+	}
+	return false
+}
+
 // Hash returns the SHA-256 of the token. The configuration contains only this hash.
 func (t Token) Hash() [sha256.Size]byte { return sha256.Sum256([]byte(t)) }
 

@@ -2,7 +2,9 @@ package access_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 )
 
 func TestNewToken_Format(t *testing.T) {
@@ -112,4 +115,70 @@ func FuzzParseBearer(f *testing.F) {
 			t.Fatalf("%q has a character outside RFC 6750's alphabet", header)
 		}
 	})
+}
+
+func TestToken_IsGenerated(t *testing.T) {
+	for range 100 {
+		if token, err := access.NewToken(rand.Reader); err != nil || !access.IsGenerated(token) {
+			t.Fatalf("%s: %v", string(token), err)
+		}
+	}
+	const good access.Token = "userinfo_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+	if !access.IsGenerated(good) {
+		t.Fatal("the token is refused")
+	}
+	for _, token := range []access.Token{
+		"", "userinfo_", "secret", good + "=", good + "A", good[:len(good)-1], good[9:], "Userinfo_" + good[9:], "userinfo-" + good[9:], " " + good, good + " ", good + "\n",
+		good[:len(good)-1] + "9", // the same bytes, spelled differently
+		"userinfo_" + access.Token(strings.Repeat("A", 43)), "userinfo_passwordpasswordpasswordpasswordpasswordpas",
+		"userinfo_" + access.Token(strings.Repeat("+", 43)),
+	} {
+		if access.IsGenerated(token) {
+			t.Errorf("%q is taken for generated", string(token))
+		}
+	}
+}
+
+func FuzzToken_IsGenerated(f *testing.F) {
+	for _, seed := range []string{"", "userinfo_", "userinfo_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "userinfo_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9", "userinfo_" + strings.Repeat("A", 43)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !access.IsGenerated(access.Token(text)) {
+			return
+		}
+		random, err := base64.RawURLEncoding.DecodeString(text[len(access.TokenPrefix):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := access.NewToken(bytes.NewReader(random)); err != nil || string(same) != text {
+			t.Errorf("NewToken does not make %q", text)
+		}
+	})
+}
+
+func TestPolicy_AuthenticateRefusesWeakToken(t *testing.T) {
+	const strong, weak access.Token = "userinfo_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "userinfo_winter-2026"
+	for _, test := range []struct {
+		token     access.Token
+		generated bool
+		want      bool
+	}{{strong, true, true}, {strong, false, true}, {weak, true, false}, {weak, false, true}} { // configurations without generated go on working
+		p := newPolicy(t, access.Client{Name: "c", Tokens: []access.TokenRule{{SHA256: test.token.HashText(), Generated: test.generated}},
+			Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"}})
+		id, err := p.Authenticate(access.Credentials{Authorization: bearer(test.token)})
+		if (err == nil) != test.want || (id.Client() == "c") != test.want || err != nil && !errors.Is(err, access.ErrUnauthenticated) {
+			t.Errorf("%s, generated %v: client %q, %v", string(test.token), test.generated, id.Client(), err)
+		}
+	}
+}
+
+func TestNewPolicy_RejectsGuessableToken(t *testing.T) {
+	for _, token := range []access.Token{"", "password", "userinfo_password", "tools", "userinfo_tools", "userinfo_", "changeme"} {
+		_, err := accesstest.Policy([]access.Client{{Name: "tools", Tokens: []access.TokenRule{{SHA256: token.HashText()}},
+			Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"}}}, []string{"sessions"}, now)
+		if got := mistakes(err); len(got) != 1 || !strings.Contains(got["clients[0].tokens[0].sha256"], "easy to guess") {
+			t.Errorf("%q: %v", string(token), err)
+		}
+	}
 }

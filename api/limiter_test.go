@@ -174,7 +174,7 @@ func TestLimiter_BytesPerSecond(t *testing.T) {
 }
 
 func TestLimiter_ClientsOwnLimits(t *testing.T) {
-	own := access.Client{Name: "own", Tokens: []access.TokenRule{{SHA256: access.Token("own").HashText()}}, Grants: []access.Grant{"sessions:get"},
+	own := access.Client{Name: "own", Tokens: []access.TokenRule{{SHA256: access.Token("own-token").HashText()}}, Grants: []access.Grant{"sessions:get"},
 		Keys: []string{"*"}, Limits: access.Limits{RequestsPerSecond: 2}}
 	first, err := access.NewPolicy(testRules(own))
 	if err != nil {
@@ -194,7 +194,7 @@ func TestLimiter_ClientsOwnLimits(t *testing.T) {
 		policy, c.now = step.policy, c.now.Add(time.Minute)
 		good := 0
 		for range 10 {
-			if status, _ := s.status(requestFor("GET", "k", "own")); status == 200 {
+			if status, _ := s.status(requestFor("GET", "k", "own-token")); status == 200 {
 				good++
 			}
 		}

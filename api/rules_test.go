@@ -50,7 +50,7 @@ func TestRules_ReloadAppliesToNextRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	other, err := accesstest.Policy([]access.Client{{
-		Name: "other", Tokens: []access.TokenRule{{SHA256: access.Token("other").HashText()}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"},
+		Name: "other", Tokens: []access.TokenRule{{SHA256: access.Token("other-token").HashText()}}, Grants: []access.Grant{"sessions:get"}, Keys: []string{"*"},
 	}}, []string{"sessions"}, time.Now)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestRules_ReloadAppliesToNextRequest(t *testing.T) {
 			rules  *access.Policy
 			token  access.Token
 			status int
-		}{{first, wiki, 200}, {first, "other", 401}, {other, wiki, 401}, {other, "other", 200}} {
+		}{{first, wiki, 200}, {first, "other-token", 401}, {other, wiki, 401}, {other, "other-token", 200}} {
 			policy.Store(step.rules)
 			if got := s.must(t, c, ask{method: "GET", path: "/sessions/v1/k", header: as(step.token)}); got.status != step.status {
 				t.Errorf("%s: %d; want %d", protocol, got.status, step.status)

@@ -46,6 +46,9 @@ type ServerFiles struct {
 type ClientCA struct {
 	Name string `yaml:"name"` // the name used in certificates: ca:
 	File string `yaml:"file"` // PEM bundle
+	// VerifiesCN says that the CA signs only common names that belong to the holder of the certificate. Many CAs verify
+	// alternative names only. The key patterns of a client with an alternative name need it for {cn}. Default: false.
+	VerifiesCN bool `yaml:"verifies_cn"`
 }
 
 // DefaultClientCA is the name of the bundle in ServerFiles.ClientCA.

@@ -8,7 +8,7 @@ import (
 )
 
 // Policy returns a policy whose audiences admit a client with any of its credentials. Client certificates are from
-// access.DefaultClientCA. Health is open to everybody. now is the clock for certificates.
+// access.DefaultClientCA, which verifies common names. Health is open to everybody. now is the clock for certificates.
 func Policy(clients []access.Client, collections []string, now func() time.Time) (*access.Policy, error) {
 	yes := true
 	anyCredential := []access.Alternative{{Certificate: &yes}, {Token: &yes}, {Signed: &yes}}
@@ -17,7 +17,7 @@ func Policy(clients []access.Client, collections []string, now func() time.Time)
 		audiences[name] = anyCredential
 	}
 	return access.NewPolicy(access.PolicyConfig{
-		Clients: clients, Audiences: audiences, Collections: collections, ClientCAs: []string{access.DefaultClientCA}, Now: now,
+		Clients: clients, Audiences: audiences, Collections: collections, ClientCAs: []string{access.DefaultClientCA}, CNVerifiers: []string{access.DefaultClientCA}, Now: now,
 	})
 }
 

@@ -47,6 +47,9 @@ made by the functions that the service uses.`,
 				return errors.New("--key-file needs --as and --may")
 			}
 			warnOfMemory(c.ErrOrStderr(), o)
+			for _, w := range o.Warnings() {
+				fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", w)
+			}
 			fmt.Fprintf(c.OutOrStdout(), "%s is right; collections: %d, clients: %d\n", o.Name, len(o.Collections), len(o.Clients))
 			fmt.Fprintf(c.OutOrStdout(), "authorities: %s\n\n", strings.Join(o.Snapshot.Rules.Authorities.Texts(), ", "))
 			return failed(printPermissions(c.OutOrStdout(), policy))

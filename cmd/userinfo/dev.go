@@ -117,7 +117,7 @@ func devConfig(dir string, o devOptions) (*config.Config, error) {
 		Clients: []access.Client{{
 			Name:          "dev",
 			Certificates:  []access.CertificateName{{CN: "dev"}},
-			Tokens:        []access.TokenRule{{SHA256: token.HashText()}},
+			Tokens:        []access.TokenRule{{SHA256: token.HashText(), Generated: true}},
 			SignatureKeys: []access.SignatureKey{{ID: "dev", File: in("signature.key")}},
 			Grants:        []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get"},
 			Keys:          []string{"*"},

@@ -17,7 +17,7 @@ func tokenCommand() *cobra.Command {
 	}, &cobra.Command{
 		Use:   "new",
 		Short: "Make a bearer token and the hash for the configuration",
-		Long: `New prints a bearer token for a client, and the line for the client's tokens: in the configuration, which has only the
+		Long: `New prints a bearer token for a client, and the lines for the client's tokens: in the configuration, which has only the
 token's SHA-256. The token is shown once and stored nowhere.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -25,7 +25,7 @@ token's SHA-256. The token is shown once and stored nowhere.`,
 			if err != nil {
 				return failed(err)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "# for the client, as Authorization: Bearer TOKEN; it is shown only now\n%s\n# for the configuration\n- sha256: %s\n",
+			_, err = fmt.Fprintf(c.OutOrStdout(), "# for the client, as Authorization: Bearer TOKEN; it is shown only now\n%s\n# for the configuration\n- sha256: %s\n  generated: true\n",
 				string(t), t.HashText())
 			return failed(err)
 		},

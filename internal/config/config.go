@@ -125,6 +125,11 @@ func (c *Config) PolicyConfig(now func() time.Time) access.PolicyConfig {
 		ClientDNCA: c.Proxies.ClientDN.CA,
 		Dev:        c.Dev,
 	}
+	for _, ca := range c.TLS.ClientCAs {
+		if ca.VerifiesCN {
+			p.CNVerifiers = append(p.CNVerifiers, ca.Name)
+		}
+	}
 	for _, k := range c.Collections {
 		p.Collections = append(p.Collections, k.Name)
 	}
