@@ -186,8 +186,8 @@ func (s *service) idle() (n int) {
 	table := s.server.table
 	table.mu.Lock()
 	defer table.mu.Unlock()
-	for _, share := range []*connShare{&table.unauthenticated, &table.authenticated} {
-		for c := share.first; c != nil; c = c.entry.memberships[byAuthentication].next {
+	for _, l := range []*idleList{&table.all.unauthenticated, &table.all.authenticated} {
+		for c := l.first; c != nil; c = c.entry.memberships[inTotal].next {
 			n++
 		}
 	}
@@ -237,10 +237,33 @@ func TestConn_BusyConnectionsStay(t *testing.T) {
 // connections of clients stay, and new ones are served. Without shares, every further connection was refused.
 func TestConn_SilentConnectionsDisplaceNoClient(t *testing.T) {
 	t.Parallel()
-	const total, share, attack = 80, 30, 2000
-	s := start(t, setup{maxConnections: total, maxUnauthenticated: share})
+	for reason, u := range map[string]setup{
+		"unauthenticated": {maxConnections: 80, maxUnauthenticated: 30},
+		"address":         {maxConnections: 80, maxPerAddress: 45}, // the clients have the same address
+	} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, u)
+			silentAttack(t, s)
+			if n := labelled(t, s, refusedTotal, "total") + labelled(t, s, refusedTotal, reason); n != 0 {
+				t.Errorf("%v connections were refused", n)
+			}
+			if labelled(t, s, evictedTotal, reason) == 0 || labelled(t, s, evictedTotal, "total") > 0 {
+				t.Error("silent connections were not evicted because of their share") // each is closed after some seconds anyway
+			}
+			if log := s.logs.String(); strings.Count(log, logEvicted) > 5 {
+				t.Errorf("the log has %d records about it", strings.Count(log, logEvicted))
+			}
+		})
+	}
+}
+
+// silentAttack opens 2,000 silent connections, while clients have 20 connections and then open 20 more.
+func silentAttack(t *testing.T, s *service) {
+	t.Helper()
+	const clients, attack = 20, 2000
 	var kept []dialogue
-	for n := range 20 {
+	for n := range clients {
 		d := s.dialogue(t, protocols[n%2])
 		isServed(t, d)
 		kept = append(kept, d)
@@ -248,31 +271,23 @@ func TestConn_SilentConnectionsDisplaceNoClient(t *testing.T) {
 	var silent []net.Conn
 	for n := range attack {
 		silent = append(silent, s.dial(t))
-		if n%200 == 0 {
-			if open := gauge(t, s, "userinfo_connections"); open > total {
-				t.Errorf("%v connections are open; the bound is %d", open, total)
-			}
+		if n%200 != 0 {
+			continue
+		}
+		if open := gauge(t, s, "userinfo_connections"); open > float64(s.server.config.MaxConnections) {
+			t.Errorf("%v connections are open", open)
 		}
 	}
-	for n := range 20 {
+	for n := range clients {
 		isServed(t, s.dialogue(t, protocols[n%2]))
 	}
 	for _, d := range kept {
 		isServed(t, d)
 	}
-	for _, c := range silent[:attack-share] {
+	for _, c := range silent[:attack-s.server.config.MaxConnections] {
 		if !closes(t, c) {
 			t.Error("a silent connection was answered")
 		}
-	}
-	if n := labelled(t, s, refusedTotal, "total") + labelled(t, s, refusedTotal, "unauthenticated"); n != 0 {
-		t.Errorf("%v connections were refused", n)
-	}
-	if labelled(t, s, evictedTotal, "unauthenticated") == 0 || labelled(t, s, evictedTotal, "total") > 0 {
-		t.Error("silent connections were not evicted because of their share") // each is closed after some seconds anyway
-	}
-	if log := s.logs.String(); strings.Count(log, logEvicted) > 5 {
-		t.Errorf("the log has %d records about it", strings.Count(log, logEvicted))
 	}
 }
 

@@ -25,9 +25,9 @@ const (
 //	address          those of one peer address: an IPv4 address or an IPv6 /64  ServerConfig.MaxConnectionsPerAddress
 //	client           those whose first authenticated request was this client's  access.Limits.MaxConnections
 //
-// If a share is full, its longest idle connection is closed, and the new one stays. If all is full, the longest idle
-// unauthenticated connection is closed, or else the longest idle one. A connection is idle if it carries no request. Only
-// if none is idle, the new connection is refused.
+// If a share is full, or all is full, the longest idle connection there is closed, and the new one stays. Unauthenticated
+// connections are closed first. A connection is idle if it carries no request. Only if none is idle, the new connection is
+// refused.
 //
 // A connection that comes through the PROXY protocol counts for the address in its header. The proxy's own address has no
 // share, because all clients behind the proxy have this address. A trusted proxy that terminates TLS has neither a share of
@@ -41,11 +41,11 @@ const (
 type connTable struct {
 	maxTotal, maxUnauthenticated, maxPerAddress int
 
-	mu                             sync.Mutex // guards the fields below, and conn.entry of all connections
-	total                          int
-	unauthenticated, authenticated connShare
-	addresses                      map[netip.Prefix]*connShare
-	clients                        map[string]*connShare
+	mu              sync.Mutex // guards the fields below, and conn.entry of all connections
+	all             connShare
+	unauthenticated int
+	addresses       map[netip.Prefix]*connShare
+	clients         map[string]*connShare
 }
 
 func newConnTable(c ServerConfig) *connTable {
@@ -55,17 +55,37 @@ func newConnTable(c ServerConfig) *connTable {
 	}
 }
 
-// connShare is a set of connections. It knows how many there are, and lists the idle ones, the longest idle one first.
+// connShare is a set of connections. It knows how many there are, and lists the idle ones: the unauthenticated ones, and the
+// others.
 type connShare struct {
-	open        int
-	first, last *conn // idle
+	open                           int
+	unauthenticated, authenticated idleList
+}
+
+// idleList lists connections, the longest idle one first.
+type idleList struct{ first, last *conn }
+
+// longestIdle returns the connection that is given up next, or nil if none is idle.
+func (s *connShare) longestIdle() *conn {
+	if s.unauthenticated.first != nil {
+		return s.unauthenticated.first
+	}
+	return s.authenticated.first
+}
+
+// list returns the list of s that c belongs to while it is idle.
+func (s *connShare) list(c *conn) *idleList {
+	if c.entry.authenticated {
+		return &s.authenticated
+	}
+	return &s.unauthenticated
 }
 
 // shareKind is one of the shares that a connection belongs to.
 type shareKind int
 
 const (
-	byAuthentication shareKind = iota // unauthenticated or authenticated
+	inTotal shareKind = iota // all connections
 	byAddress
 	byClient
 	shareKinds
@@ -73,10 +93,11 @@ const (
 
 // connEntry is what a connTable knows about a connection.
 type connEntry struct {
-	open     bool // the table counts the connection
-	requests int  // that handlers are serving
-	active   bool // net/http has not sent the last response completely
-	idle     bool // the connection is in the lists of its shares
+	open          bool // the table counts the connection
+	authenticated bool
+	requests      int  // that handlers are serving
+	active        bool // net/http has not sent the last response completely
+	idle          bool // the connection is in the lists of its shares
 
 	address     netip.Prefix
 	client      string
@@ -103,23 +124,20 @@ func (t *connTable) add(c *conn, address netip.Prefix) (evicted []eviction, refu
 	if evicted, refused = t.makeRoom(evicted, boundAddress, t.addresses[address], t.maxPerAddress); refused != "" {
 		return evicted, refused
 	}
-	if evicted, refused = t.makeRoom(evicted, boundUnauthenticated, &t.unauthenticated, t.maxUnauthenticated); refused != "" {
-		return evicted, refused
-	}
-	if t.total >= t.maxTotal && t.maxTotal > 0 {
-		longest := t.unauthenticated.first
+	if t.maxUnauthenticated > 0 && t.unauthenticated >= t.maxUnauthenticated {
+		longest := t.all.unauthenticated.first
 		if longest == nil {
-			longest = t.authenticated.first
-		}
-		if longest == nil {
-			return evicted, boundTotal
+			return evicted, boundUnauthenticated
 		}
 		t.forget(longest)
-		evicted = append(evicted, eviction{longest, boundTotal})
+		evicted = append(evicted, eviction{longest, boundUnauthenticated})
 	}
-	t.total++
+	if evicted, refused = t.makeRoom(evicted, boundTotal, &t.all, t.maxTotal); refused != "" {
+		return evicted, refused
+	}
+	t.unauthenticated++
 	c.entry.open, c.entry.idle = true, true
-	t.join(c, byAuthentication, &t.unauthenticated)
+	t.join(c, inTotal, &t.all)
 	t.joinAddress(c, address)
 	return evicted, ""
 }
@@ -129,10 +147,10 @@ func (t *connTable) makeRoom(evicted []eviction, bound connBound, s *connShare, 
 	switch {
 	case s == nil || limit <= 0 || s.open < limit:
 		return evicted, ""
-	case s.first == nil:
+	case s.longestIdle() == nil:
 		return evicted, bound
 	}
-	longest := s.first
+	longest := s.longestIdle()
 	t.forget(longest)
 	return append(evicted, eviction{longest, bound}), ""
 }
@@ -182,8 +200,14 @@ func (t *connTable) setTrustedProxy(c *conn) {
 
 // authenticate makes a connection authenticated. The caller holds mu.
 func (t *connTable) authenticate(c *conn) {
-	t.leave(c, byAuthentication)
-	t.join(c, byAuthentication, &t.authenticated)
+	if c.entry.authenticated {
+		return
+	}
+	idle := c.entry.idle
+	c.setIdle(false) // it moves to other lists
+	c.entry.authenticated = true
+	t.unauthenticated--
+	c.setIdle(idle)
 }
 
 // beginRequest notes that a handler serves a request of a connection.
@@ -252,14 +276,16 @@ func (t *connTable) forget(c *conn) {
 		t.leave(c, kind)
 	}
 	c.entry.open = false
-	t.total--
+	if !c.entry.authenticated {
+		t.unauthenticated--
+	}
 }
 
 // counts returns how many connections are open, and how many of them are unauthenticated.
 func (t *connTable) counts() (total, unauthenticated int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.total, t.unauthenticated.open
+	return t.all.open, t.unauthenticated
 }
 
 // joinAddress adds c to the share of an address, if there is one. The caller holds mu.
@@ -307,25 +333,27 @@ func (t *connTable) leave(c *conn, kind shareKind) {
 // link appends c to the list of its share. The caller holds mu.
 func (c *conn) link(kind shareKind) {
 	m := &c.entry.memberships[kind]
-	m.previous, m.next = m.share.last, nil
+	list := m.share.list(c)
+	m.previous, m.next = list.last, nil
 	if m.previous == nil {
-		m.share.first = c
+		list.first = c
 	} else {
 		m.previous.entry.memberships[kind].next = c
 	}
-	m.share.last = c
+	list.last = c
 }
 
 // unlink removes c from the list of its share. The caller holds mu.
 func (c *conn) unlink(kind shareKind) {
 	m := &c.entry.memberships[kind]
+	list := m.share.list(c)
 	if m.previous == nil {
-		m.share.first = m.next
+		list.first = m.next
 	} else {
 		m.previous.entry.memberships[kind].next = m.next
 	}
 	if m.next == nil {
-		m.share.last = m.previous
+		list.last = m.previous
 	} else {
 		m.next.entry.memberships[kind].previous = m.previous
 	}

@@ -32,12 +32,14 @@ func (t *connTable) check(all []*conn) error {
 	defer t.mu.Unlock()
 	open := make(map[*connShare]int)
 	idle := make(map[*connShare]map[*conn]bool)
-	total := 0
+	unauthenticated := 0
 	for _, c := range all {
 		if !c.entry.open {
 			continue
 		}
-		total++
+		if !c.entry.authenticated {
+			unauthenticated++
+		}
 		for _, m := range c.entry.memberships {
 			if m.share == nil {
 				continue
@@ -51,17 +53,19 @@ func (t *connTable) check(all []*conn) error {
 			}
 		}
 	}
-	if total != t.total || total > testTotal {
-		return fmt.Errorf("%d connections are open, and %d are counted; the bound is %d", total, t.total, testTotal)
+	if unauthenticated != t.unauthenticated || unauthenticated > testUnauthenticated {
+		return fmt.Errorf("%d unauthenticated connections are open, and %d are counted; the bound is %d", unauthenticated, t.unauthenticated, testUnauthenticated)
 	}
 	checkShare := func(name string, kind shareKind, s *connShare, limit int) error {
 		if s.open != open[s] || s.open > limit {
 			return fmt.Errorf("%s: %d connections are open, and %d are counted; the bound is %d", name, open[s], s.open, limit)
 		}
 		listed := 0
-		for c := s.first; c != nil; c = c.entry.memberships[kind].next {
-			if listed++; !idle[s][c] {
-				return fmt.Errorf("%s: a connection that is not idle is listed", name)
+		for _, l := range []*idleList{&s.unauthenticated, &s.authenticated} {
+			for c := l.first; c != nil; c = c.entry.memberships[kind].next {
+				if listed++; !idle[s][c] || s.list(c) != l {
+					return fmt.Errorf("%s: a connection that is not idle is listed, or one is in the wrong list", name)
+				}
 			}
 		}
 		if listed != len(idle[s]) {
@@ -69,10 +73,7 @@ func (t *connTable) check(all []*conn) error {
 		}
 		return nil
 	}
-	errs := []error{
-		checkShare("unauthenticated", byAuthentication, &t.unauthenticated, testUnauthenticated),
-		checkShare("authenticated", byAuthentication, &t.authenticated, testTotal),
-	}
+	errs := []error{checkShare("all", inTotal, &t.all, testTotal)}
 	for a, s := range t.addresses {
 		errs = append(errs, checkShare(a.String(), byAddress, s, testPerAddress))
 	}
@@ -154,7 +155,7 @@ func TestConnTable_BoundsHoldInRaces(t *testing.T) {
 		table.remove(c)
 		table.remove(c) // again
 	}
-	if table.total != 0 || len(table.addresses) != 0 || len(table.clients) != 0 || table.unauthenticated.first != nil || table.authenticated.last != nil {
+	if table.all != (connShare{}) || table.unauthenticated != 0 || len(table.addresses) != 0 || len(table.clients) != 0 {
 		t.Errorf("something is left: %+v", table)
 	}
 }
@@ -205,9 +206,12 @@ func TestConnTable_EvictsLongestIdleOfTheFullShare(t *testing.T) {
 		}
 		other, evicted := mustAdd(t, table, testAddress(2))
 		wantEvicted(t, "another address", evicted)
-		mustAuthenticate(t, table, first, "client") // it is idle for a shorter time than second now
+		mustAuthenticate(t, table, first, "client")
 		_, evicted = mustAdd(t, table, testAddress(1))
 		wantEvicted(t, "the same address", evicted, second)
+		for range 2 * testPerAddress {
+			mustAdd(t, table, testAddress(1)) // displaces unauthenticated connections only
+		}
 		if !other.entry.open || !first.entry.open {
 			t.Error("another connection was given up")
 		}
@@ -312,8 +316,8 @@ func TestConnTable_TrustedProxyHasNoShares(t *testing.T) {
 		table.setActive(c, false)
 	}
 	c, evicted := mustAdd(t, table, testAddress(1))
-	if len(evicted) != 1 || table.total != testTotal {
-		t.Errorf("beyond the total, %d were evicted; %d are open", len(evicted), table.total)
+	if len(evicted) != 1 || table.all.open != testTotal {
+		t.Errorf("beyond the total, %d were evicted; %d are open", len(evicted), table.all.open)
 	}
 	table.setActive(c, true) // the first byte of a request
 	_, evicted = mustAdd(t, table, testAddress(2))
