@@ -84,9 +84,7 @@ func (l *LargeValues) beginWrite(ctx context.Context, client string, size int) (
 	if size < LargeValue {
 		return ctx, func() {}, nil
 	}
-	l.mu.Lock()
-	l.client(client).largest.add(size, time.Now()) // the client may read it soon
-	l.mu.Unlock()
+	l.observeWrite(client, size)
 	return l.begin(ctx, client, size)
 }
 
@@ -95,10 +93,10 @@ func (l *LargeValues) beginWrite(ctx context.Context, client string, size int) (
 func (l *LargeValues) beginRead(ctx context.Context, client string) (_ context.Context, done func(size int), err error) {
 	expected, large := l.expected(client)
 	if !large {
-		return ctx, func(size int) { l.observe(client, size) }, nil
+		return ctx, func(size int) { l.observeRead(client, size) }, nil
 	}
 	ctx, leave, err := l.begin(ctx, client, max(expected, smallestTurn))
-	return ctx, func(size int) { l.observe(client, size); leave() }, err
+	return ctx, func(size int) { l.observeRead(client, size); leave() }, err
 }
 
 func (l *LargeValues) begin(ctx context.Context, client string, size int) (_ context.Context, done func(), err error) {
@@ -203,12 +201,19 @@ func (l *LargeValues) expected(client string) (size int, large bool) {
 	return size, large
 }
 
+// observeWrite records the size of a value that a client is going to write. The client may read it soon.
+func (l *LargeValues) observeWrite(client string, size int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client(client).largest.add(size, time.Now())
+}
+
 // unknownSize is the size of a value that could not be read. It does not count: when large reads fail because there are too
 // many, the client would be expected to read small values, and could begin more.
 const unknownSize = -1
 
-// observe records the size of a value that a client has read.
-func (l *LargeValues) observe(client string, size int) {
+// observeRead records the size of a value that a client has read.
+func (l *LargeValues) observeRead(client string, size int) {
 	if size == unknownSize {
 		return
 	}
