@@ -26,6 +26,7 @@ type inFlightTest struct {
 	service *startedService
 	address string
 	other   access.Token
+	kept    *http.Transport // of the other client. It keeps its connection, because attackers at its address delay new ones.
 }
 
 // startWithMemory starts a service with a memory limit in MiB for collections with this max_value_bytes.
@@ -38,6 +39,8 @@ func startWithMemory(t *testing.T, mib, maxValueBytes int) *inFlightTest {
 	a.write("userinfo.yaml", []byte(text+`  - {name: other, grants: [sessions:get, sessions:set], keys: ["*"], tokens: [{sha256: `+a.other.HashText()+"}]}\nlimits: {per_client: {bytes_per_second: 17179869184}}\n"))
 	a.service = a.start("userinfo-memory")
 	a.address = a.service.await(`"msg":"serving".*"address":"([^"]+)"`)
+	a.kept = a.transport(true)
+	a.otherIsServed("before the attack")
 	return a
 }
 
@@ -105,14 +108,13 @@ func (a *inFlightTest) send(ctx context.Context, t *http.Transport, token access
 // otherIsServed sets and gets a small value as the other client.
 func (a *inFlightTest) otherIsServed(when string) {
 	a.t.Helper()
-	t := a.transport(true)
 	for _, method := range []string{http.MethodPut, http.MethodGet} {
 		var body io.Reader
 		length := 0
 		if method == http.MethodPut {
 			body, length = strings.NewReader("small"), len("small")
 		}
-		response := a.send(a.t.Context(), t, a.other, method, "other", body, length)
+		response := a.send(a.t.Context(), a.kept, a.other, method, "other", body, length)
 		if response == nil || response.StatusCode/100 != 2 {
 			a.t.Errorf("%s, %s of another client: %+v", when, method, response)
 			continue

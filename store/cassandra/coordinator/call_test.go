@@ -350,29 +350,29 @@ func TestHedgedCall_PanicIsError(t *testing.T) {
 		<-ctx.Done()
 		return "", ctx.Err()
 	}
-	for name, statement := range map[string]func(attempt int64, c *fakeCluster) func(context.Context) (string, error){
-		"first attempt": func(int64, *fakeCluster) func(context.Context) (string, error) {
+	for name, statement := range map[string]func(attempt int64) func(context.Context) (string, error){
+		"first attempt": func(int64) func(context.Context) (string, error) {
 			return func(context.Context) (string, error) { panic("first") }
 		},
-		"hedged attempt": func(n int64, _ *fakeCluster) func(context.Context) (string, error) {
+		"hedged attempt": func(n int64) func(context.Context) (string, error) {
 			if n == 1 {
 				return wait
 			}
 			return func(context.Context) (string, error) { panic("hedged") }
 		},
-		"decision": func(_ int64, c *fakeCluster) func(context.Context) (string, error) {
-			c.metrics.hedges = nil // the hedged attempt cannot be counted
-			return wait
-		},
+		"decision": func(int64) func(context.Context) (string, error) { return wait },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newFakeCluster(nil)
 				registry := prometheus.NewRegistry()
 				c.panics = panics.NewRecorder(registry, slog.New(slog.DiscardHandler))
+				if name == "decision" {
+					c.metrics.hedges = nil // the hedged attempt cannot be counted
+				}
 				var attempts atomic.Int64
 				_, err := Run(t.Context(), c.Runner, CallPolicy{}, func(ctx context.Context) (string, error) {
-					return statement(attempts.Add(1), c)(ctx)
+					return statement(attempts.Add(1))(ctx)
 				})
 				if !errors.Is(err, panics.ErrPanic) {
 					t.Errorf("got error %v, want panics.ErrPanic", err)
