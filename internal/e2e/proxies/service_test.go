@@ -59,7 +59,7 @@ type service struct {
 }
 
 type (
-	peerKey   struct{}
+	connKey   struct{}
 	recordKey struct{}
 )
 
@@ -154,7 +154,7 @@ func (env *environment) serve(t *testing.T, c serviceConfig) *service {
 		Handler: v, TLSConfig: tlsconf.ListenerConfig(func() *tlsconf.Server { return server }), ErrorLog: log.New(io.Discard, "", 0),
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			v.connections.Add(1)
-			return context.WithValue(ctx, peerKey{}, tlsconf.PeerAddr(conn).String())
+			return context.WithValue(ctx, connKey{}, conn)
 		},
 	}
 	serveUntilEnd(t, h, l, listed)
@@ -199,7 +199,9 @@ func (v *service) all() []record {
 
 // ServeHTTP implements http.Handler.
 func (v *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	seen := record{Address: host(r.RemoteAddr), Peer: host(r.Context().Value(peerKey{}).(string)), Path: r.RequestURI}
+	conn := r.Context().Value(connKey{}).(net.Conn)
+	seen := record{Address: host(r.RemoteAddr), Peer: host(tlsconf.PeerAddr(conn).String()), Path: r.RequestURI}
+	r.TLS.VerifiedChains = tlsconf.VerifiedChains(conn) // api.Server passes them on in another way
 	if r.URL.Path == "/readyz" {
 		select {
 		case v.checks <- seen:
