@@ -29,9 +29,9 @@ type Client struct {
 	// openapi:get.
 	Grants []Grant `yaml:"grants"`
 	// Keys are patterns of the session keys that the client may use. A pattern is literal text, with * for any number of
-	// bytes, {cn} for the common name of the client's certificate (only if all of its Certificates are common names, or of CAs
-	// that verify common names) and {1} for the text that the first star in its
-	// CertificateName matched. Required for grants on a collection. ["*"] allows every key.
+	// bytes, {cn} for the common name of the client's certificate (only if all of the client's Certificates are common
+	// names, or belong to CAs that verify common names) and {1} for the text that the first star in its CertificateName
+	// matched. Required for grants on a collection. ["*"] allows every key.
 	Keys []string `yaml:"keys"`
 	// Limits are the client's limits. A limit of 0 is not set: the one in limits.per_client applies.
 	Limits Limits `yaml:"limits"`

@@ -20,7 +20,7 @@ type PolicyConfig struct {
 	// ClientCAs are the names of the CAs that sign client certificates. CertificateName.CA and Credentials.ClientCAs are
 	// such names.
 	ClientCAs []string
-	// CNVerifiers are those of ClientCAs that sign only common names that belong to the holder of the certificate.
+	// CNVerifiers are the ClientCAs that check that a common name belongs to the holder of the certificate.
 	CNVerifiers []string
 	// Proxies are the trusted proxies, which forward the certificates of their clients.
 	Proxies []Proxy

@@ -45,7 +45,7 @@ func (s *Server) newConn(c net.Conn) *conn {
 func (c *conn) admit() bool {
 	var address netip.Prefix
 	if !c.proxied { // otherwise RemoteAddr would wait for the header
-		address = addressShare(tlsconf.PeerAddr(c.Conn))
+		address = tlsconf.HostPrefix(tlsconf.PeerAddr(c.Conn))
 	}
 	evicted, refused := c.server.table.add(c, address)
 	if c.server.limits.enforce(evicted, refused, address.String()) {
@@ -77,7 +77,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 // has no share of an address. It returns false if there is no room.
 func (c *conn) locate() bool {
 	client := c.Conn.RemoteAddr()
-	address := addressShare(client)
+	address := tlsconf.HostPrefix(client)
 	if !address.IsValid() || client.String() == tlsconf.PeerAddr(c.Conn).String() {
 		return true
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net"
 	"net/netip"
 	"sync"
 )
@@ -358,23 +357,4 @@ func (c *conn) unlink(kind shareKind) {
 		m.next.entry.memberships[kind].previous = m.previous
 	}
 	m.previous, m.next = nil, nil
-}
-
-// addressShare returns which share an address belongs to: an IPv4 address has its own, and an IPv6 network of 64 bits has
-// one, because a host can use all of its addresses. An address that is no IP address has none.
-func addressShare(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -322,21 +321,6 @@ func TestConnTable_TrustedProxyHasNoShares(t *testing.T) {
 	table.setActive(c, true) // the first byte of a request
 	_, evicted = mustAdd(t, table, testAddress(2))
 	wantEvicted(t, "a slow header", evicted, c)
-}
-
-func TestAddressShare_OneForAHost(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.1:1": "192.0.2.1/32", "[::ffff:192.0.2.1]:1": "192.0.2.1/32", "[2001:db8:1:2:3::4]:1": "2001:db8:1:2::/64", "[fe80::1%lo]:1": "fe80::/64",
-	} {
-		if got := addressShare(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))); got.String() != want {
-			t.Errorf("%s: %s; want %s", address, got, want)
-		}
-	}
-	for _, a := range []net.Addr{nil, &net.UnixAddr{}, &net.TCPAddr{}} {
-		if got := addressShare(a); got.IsValid() {
-			t.Errorf("%v: %v; want none", a, got)
-		}
-	}
 }
 
 // BenchmarkConnTable measures a request, and a connection that makes another one go, in a full table of 20,000.

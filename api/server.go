@@ -36,7 +36,7 @@ const (
 // bytes of bodies as its window allows until handlers read them.
 const (
 	maxStreams      = 100
-	maxFrameBytes   = 16 << 10 // the smallest that HTTP/2 allows
+	maxFrameBytes   = 16 << 10 // HTTP/2 allows no smaller limit
 	maxConnWindow   = 256 << 10
 	maxStreamWindow = 128 << 10
 )

@@ -220,10 +220,11 @@ func (l *LargeValues) observeRead(client string, size int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.client(client)
-	if !c.hasRead {
+	if c.hasRead {
+		c.average += (float64(size) - c.average) / recentReads
+	} else {
 		c.hasRead, c.average = true, float64(size)
 	}
-	c.average += (float64(size) - c.average) / recentReads
 	c.largest.add(size, time.Now())
 }
 
@@ -237,7 +238,7 @@ func (l *LargeValues) client(name string) *largeClient {
 	return c
 }
 
-// recentPeriod is how long recentMax remembers a number at least, and half of how long at most.
+// recentPeriod is the shortest time for which recentMax remembers a number. The longest is twice as long.
 const recentPeriod = 10 * time.Minute
 
 // recentMax is the largest of some recent numbers. The zero recentMax has seen none.

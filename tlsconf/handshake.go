@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -125,7 +124,7 @@ func (c *handshakeConn) Read(b []byte) (int, error) {
 	if n == 0 {
 		return n, err
 	}
-	if err := c.handshakes.gate.enter(c.address(), c.readDeadline()); err != nil {
+	if err := c.handshakes.gate.enter(HostPrefix(c.RemoteAddr()), c.readDeadline()); err != nil {
 		return 0, c.refuse(reasonBusy, err)
 	}
 	c.holds.Store(true)
@@ -193,25 +192,6 @@ func (c *handshakeConn) verified(chains [][]*x509.Certificate) {
 func (c *handshakeConn) refuse(reason string, err error) error {
 	c.handshakes.refused.WithLabelValues(reason).Inc()
 	return err
-}
-
-// address returns the client's address, or its /64 network for IPv6, where a host has many addresses. All clients without
-// an address share the zero Prefix.
-func (c *handshakeConn) address() netip.Prefix {
-	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := 64
-	if addr.Is4() {
-		bits = 32
-	}
-	prefix, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
 }
 
 // VerifiedChains returns the chains of the client's certificate that were verified in the handshake of c, or nil if the

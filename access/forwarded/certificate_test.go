@@ -10,19 +10,20 @@ import (
 	"time"
 
 	"userinfo/access/forwarded"
+	"userinfo/internal/certchain/certchaintest"
 )
 
 func TestRules_ClientVerifiesCertificateOfTrustedProxy(t *testing.T) {
-	ca, other := issue(t, "CA", nil, isCA), issue(t, "other CA", nil, isCA)
-	between := issue(t, "between", ca, isCA)
-	alice, bob := issue(t, "alice", ca, nil), issue(t, "bob", between, nil)
-	foreign := issue(t, "alice", other, nil)
-	late := issue(t, "late", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })
-	early := issue(t, "early", ca, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) })
-	server := issue(t, "server", ca, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
-	self := issue(t, "alice", nil, nil)
+	ca, other := certchaintest.Issue(t, "CA", nil, certchaintest.IsCA), certchaintest.Issue(t, "other CA", nil, certchaintest.IsCA)
+	between := certchaintest.Issue(t, "between", ca, certchaintest.IsCA)
+	alice, bob := certchaintest.Issue(t, "alice", ca, nil), certchaintest.Issue(t, "bob", between, nil)
+	foreign := certchaintest.Issue(t, "alice", other, nil)
+	late := certchaintest.Issue(t, "late", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })
+	early := certchaintest.Issue(t, "early", ca, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) })
+	server := certchaintest.Issue(t, "server", ca, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+	self := certchaintest.Issue(t, "alice", nil, nil)
 	long := ":" + strings.Repeat("A", 16<<10) + ":"
-	a, b, mid := alice.field(), bob.field(), between.field()
+	a, b, mid := fieldOf(alice), fieldOf(bob), fieldOf(between)
 
 	trusted := forwarded.TrustedProxy
 	for _, test := range []struct {
@@ -35,7 +36,7 @@ func TestRules_ClientVerifiesCertificateOfTrustedProxy(t *testing.T) {
 		{"alice", trusted, fields("Client-Cert", a), "alice", nil},
 		{"spaces around the value", trusted, fields("Client-Cert", " "+a+" "), "alice", nil},
 		{"bob with his issuer", trusted, fields("Client-Cert", b, "Client-Cert-Chain", mid), "bob", nil},
-		{"bob with the whole chain", trusted, fields("Client-Cert", b, "Client-Cert-Chain", mid+", "+ca.field()), "bob", nil},
+		{"bob with the whole chain", trusted, fields("Client-Cert", b, "Client-Cert-Chain", mid+", "+fieldOf(ca)), "bob", nil},
 		{"alice with a chain that is not needed", trusted, fields("Client-Cert", a, "Client-Cert-Chain", mid), "alice", nil},
 		{"no headers", trusted, fields(), "", nil},
 		{"no headers, untrusted", forwarded.UntrustedPeer, fields("Authorization", "Bearer x"), "", nil},
@@ -47,12 +48,12 @@ func TestRules_ClientVerifiesCertificateOfTrustedProxy(t *testing.T) {
 		{"a chain, untrusted", forwarded.UntrustedPeer, fields("Client-Cert-Chain", mid), "", forwarded.ErrUntrustedPeer},
 
 		{"bob without his issuer", trusted, fields("Client-Cert", b), "", forwarded.ErrUnverified},
-		{"alice of another CA", trusted, fields("Client-Cert", foreign.field()), "", forwarded.ErrUnverified},
-		{"alice of another CA with that CA", trusted, fields("Client-Cert", foreign.field(), "Client-Cert-Chain", other.field()), "", forwarded.ErrUnverified},
-		{"self-signed alice", trusted, fields("Client-Cert", self.field()), "", forwarded.ErrUnverified},
-		{"expired", trusted, fields("Client-Cert", late.field()), "", forwarded.ErrUnverified},
-		{"not yet valid", trusted, fields("Client-Cert", early.field()), "", forwarded.ErrUnverified},
-		{"a server certificate", trusted, fields("Client-Cert", server.field()), "", forwarded.ErrUnverified},
+		{"alice of another CA", trusted, fields("Client-Cert", fieldOf(foreign)), "", forwarded.ErrUnverified},
+		{"alice of another CA with that CA", trusted, fields("Client-Cert", fieldOf(foreign), "Client-Cert-Chain", fieldOf(other)), "", forwarded.ErrUnverified},
+		{"self-signed alice", trusted, fields("Client-Cert", fieldOf(self)), "", forwarded.ErrUnverified},
+		{"expired", trusted, fields("Client-Cert", fieldOf(late)), "", forwarded.ErrUnverified},
+		{"not yet valid", trusted, fields("Client-Cert", fieldOf(early)), "", forwarded.ErrUnverified},
+		{"a server certificate", trusted, fields("Client-Cert", fieldOf(server)), "", forwarded.ErrUnverified},
 
 		{"a chain alone", trusted, fields("Client-Cert-Chain", mid), "", forwarded.ErrMalformed},
 		{"two headers", trusted, fields("Client-Cert", a, "Client-Cert", a), "", forwarded.ErrMalformed},
@@ -66,7 +67,7 @@ func TestRules_ClientVerifiesCertificateOfTrustedProxy(t *testing.T) {
 		{"a String", trusted, fields("Client-Cert", `"`+strings.Trim(a, ":")+`"`), "", forwarded.ErrMalformed},
 		{"no colons", trusted, fields("Client-Cert", strings.Trim(a, ":")), "", forwarded.ErrMalformed},
 		{"PEM", trusted, fields("Client-Cert", "-----BEGIN CERTIFICATE-----"), "", forwarded.ErrMalformed},
-		{"a byte after the DER", trusted, fields("Client-Cert", ":"+base64.StdEncoding.EncodeToString(append(alice.cert.Raw, 0))+":"), "", forwarded.ErrMalformed},
+		{"a byte after the DER", trusted, fields("Client-Cert", ":"+base64.StdEncoding.EncodeToString(append(alice.Cert.Raw, 0))+":"), "", forwarded.ErrMalformed},
 		{"too long", trusted, fields("Client-Cert", long), "", forwarded.ErrMalformed},
 		{"a chain that is too long", trusted, fields("Client-Cert", b, "Client-Cert-Chain", long), "", forwarded.ErrMalformed},
 		{"a chain of five", trusted, fields("Client-Cert", b, "Client-Cert-Chain", strings.Join([]string{mid, mid, mid, mid, mid}, ", ")), "", forwarded.ErrMalformed},
@@ -92,7 +93,7 @@ func TestRules_ClientVerifiesCertificateOfTrustedProxy(t *testing.T) {
 				return
 			}
 			last := c.Chains[0][len(c.Chains[0])-1]
-			if leaf := c.Chains[0][0]; leaf.Subject.CommonName != test.want || !last.Equal(ca.cert) {
+			if leaf := c.Chains[0][0]; leaf.Subject.CommonName != test.want || !last.Equal(ca.Cert) {
 				t.Errorf("client %s of CA %s; want %s of the client CA", leaf.Subject, last.Subject, test.want)
 			}
 		})
@@ -100,8 +101,8 @@ func TestRules_ClientVerifiesCertificateOfTrustedProxy(t *testing.T) {
 }
 
 func TestRules_ClientFailsClosedWithoutRoots(t *testing.T) {
-	ca := issue(t, "CA", nil, isCA)
-	h := fields("Client-Cert", issue(t, "alice", ca, nil).field())
+	ca := certchaintest.Issue(t, "CA", nil, certchaintest.IsCA)
+	h := fields("Client-Cert", fieldOf(certchaintest.Issue(t, "alice", ca, nil)))
 	for name, r := range map[string]*forwarded.Rules{"zero": {}, "nil": rules(t, nil, ""), "an empty pool": rules(t, pool(), "")} {
 		_, err := r.Client(h, forwarded.TrustedProxy, now)
 		if !errors.Is(err, forwarded.ErrUnverified) {
@@ -115,12 +116,12 @@ func TestRules_ClientFailsClosedWithoutRoots(t *testing.T) {
 }
 
 func TestRules_ClientCachesCertificateWhileValid(t *testing.T) {
-	ca := issue(t, "CA", nil, isCA)
-	ca.cert.NotAfter = now.Add(3 * time.Hour)
-	brief := issue(t, "brief", ca, func(c *x509.Certificate) { isCA(c); c.NotAfter = now.Add(time.Minute) })
-	long := issue(t, "long", brief, nil)
+	ca := certchaintest.Issue(t, "CA", nil, certchaintest.IsCA)
+	ca.Cert.NotAfter = now.Add(3 * time.Hour)
+	brief := certchaintest.Issue(t, "brief", ca, func(c *x509.Certificate) { certchaintest.IsCA(c); c.NotAfter = now.Add(time.Minute) })
+	long := certchaintest.Issue(t, "long", brief, nil)
 	r := rules(t, pool(ca), "")
-	h := fields("Client-Cert", long.field(), "Client-Cert-Chain", brief.field())
+	h := fields("Client-Cert", fieldOf(long), "Client-Cert-Chain", fieldOf(brief))
 	client := func(h http.Header, at time.Time) error {
 		_, err := r.Client(h, forwarded.TrustedProxy, at)
 		return err
@@ -136,7 +137,7 @@ func TestRules_ClientCachesCertificateWhileValid(t *testing.T) {
 			}
 		}
 	}
-	if err := client(fields("Client-Cert", long.field()), now); !errors.Is(err, forwarded.ErrUnverified) {
+	if err := client(fields("Client-Cert", fieldOf(long)), now); !errors.Is(err, forwarded.ErrUnverified) {
 		t.Errorf("without the chain: %v", err)
 	}
 	if _, err := r.Client(h, forwarded.UntrustedPeer, now); !errors.Is(err, forwarded.ErrUntrustedPeer) {
@@ -149,11 +150,11 @@ func TestRules_ClientCachesCertificateWhileValid(t *testing.T) {
 
 // FuzzClientCert checks that an accepted certificate is exactly the one in the header.
 func FuzzClientCert(f *testing.F) {
-	ca := issue(f, "CA", nil, isCA)
-	between := issue(f, "between", ca, isCA)
-	alice, bob := issue(f, "alice", ca, nil).field(), issue(f, "bob", between, nil).field()
+	ca := certchaintest.Issue(f, "CA", nil, certchaintest.IsCA)
+	between := certchaintest.Issue(f, "between", ca, certchaintest.IsCA)
+	alice, bob := fieldOf(certchaintest.Issue(f, "alice", ca, nil)), fieldOf(certchaintest.Issue(f, "bob", between, nil))
 	for _, seed := range [][2]string{
-		{alice, ""}, {bob, between.field()}, {bob, between.field() + ", " + ca.field()}, {alice + ";a=1", ""}, {"(" + alice + ")", ""}, {"::", "::"}, {":AAAA:", ""},
+		{alice, ""}, {bob, fieldOf(between)}, {bob, fieldOf(between) + ", " + fieldOf(ca)}, {alice + ";a=1", ""}, {"(" + alice + ")", ""}, {"::", "::"}, {":AAAA:", ""},
 		{alice + ", " + bob, ""}, {`"x"`, "?1"}, {"", ","}, {":", ":"}, {"@1", "%\"x\""}, {" " + alice, " "},
 	} {
 		f.Add(seed[0], seed[1])
@@ -186,15 +187,15 @@ func FuzzClientCert(f *testing.F) {
 
 // TestRules_ErrorsQuoteNoNameOfACertificate is about names that anybody may choose: errors are logged.
 func TestRules_ErrorsQuoteNoNameOfACertificate(t *testing.T) {
-	ca, other := issue(t, "CA", nil, isCA), issue(t, "planted CA", nil, isCA)
-	for name, c := range map[string]*issued{
-		"of another CA": issue(t, "planted", other, nil),
-		"expired":       issue(t, "planted", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }),
-		"of a server": issue(t, "planted", ca, func(c *x509.Certificate) {
+	ca, other := certchaintest.Issue(t, "CA", nil, certchaintest.IsCA), certchaintest.Issue(t, "planted CA", nil, certchaintest.IsCA)
+	for name, c := range map[string]*certchaintest.Entity{
+		"of another CA": certchaintest.Issue(t, "planted", other, nil),
+		"expired":       certchaintest.Issue(t, "planted", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }),
+		"of a server": certchaintest.Issue(t, "planted", ca, func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		}),
 	} {
-		_, err := rules(t, pool(ca), "").Client(fields("Client-Cert", c.field(), "Client-Cert-Chain", other.field()), forwarded.TrustedProxy, now)
+		_, err := rules(t, pool(ca), "").Client(fields("Client-Cert", fieldOf(c), "Client-Cert-Chain", fieldOf(other)), forwarded.TrustedProxy, now)
 		if !errors.Is(err, forwarded.ErrUnverified) || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"userinfo/access/forwarded"
+	"userinfo/internal/certchain/certchaintest"
 )
 
 func TestRules_ClientReadsConfiguredDN(t *testing.T) {
-	cert := issue(t, "alice", nil, nil).field()
+	cert := fieldOf(certchaintest.Issue(t, "alice", nil, nil))
 	r := rules(t, nil, "x-client-dn")
 	for _, test := range []struct {
 		name   string

@@ -12,33 +12,34 @@ import (
 	"time"
 
 	"userinfo/access/forwarded"
+	"userinfo/internal/certchain/certchaintest"
 )
 
 // envoyEscapes are the bytes of PEM that Envoy escapes.
 var envoyEscapes = strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D")
 
 // encoded returns certificates as Envoy writes them into Cert and Chain: URL-encoded PEM, in quotes.
-func encoded(certs ...*issued) string {
+func encoded(certs ...*certchaintest.Entity) string {
 	var text strings.Builder
 	for _, c := range certs {
-		text.WriteString(envoyEscapes.Replace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.cert.Raw}))))
+		text.WriteString(envoyEscapes.Replace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Cert.Raw}))))
 	}
 	return `"` + text.String() + `"`
 }
 
-func (i *issued) hash() string {
-	sum := sha256.Sum256(i.cert.Raw)
+func hashOf(i *certchaintest.Entity) string {
+	sum := sha256.Sum256(i.Cert.Raw)
 	return hex.EncodeToString(sum[:])
 }
 
 func TestRules_ClientVerifiesXFCCOfEnvoy(t *testing.T) {
-	ca, other := issue(t, "CA", nil, isCA), issue(t, "other CA", nil, isCA)
-	between := issue(t, "between", ca, isCA)
-	alice, bob := issue(t, "alice", ca, nil), issue(t, "bob", between, nil)
-	late := issue(t, "late", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })
-	server := issue(t, "server", ca, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
-	foreign := issue(t, "alice", other, nil)
-	a, b := "Hash="+alice.hash()+";Cert="+encoded(alice), "Hash="+bob.hash()+";Cert="+encoded(bob)
+	ca, other := certchaintest.Issue(t, "CA", nil, certchaintest.IsCA), certchaintest.Issue(t, "other CA", nil, certchaintest.IsCA)
+	between := certchaintest.Issue(t, "between", ca, certchaintest.IsCA)
+	alice, bob := certchaintest.Issue(t, "alice", ca, nil), certchaintest.Issue(t, "bob", between, nil)
+	late := certchaintest.Issue(t, "late", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })
+	server := certchaintest.Issue(t, "server", ca, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+	foreign := certchaintest.Issue(t, "alice", other, nil)
+	a, b := "Hash="+hashOf(alice)+";Cert="+encoded(alice), "Hash="+hashOf(bob)+";Cert="+encoded(bob)
 	by, described := "By=spiffe://example.org/edge;", `;Subject="CN=alice,O=a\"b\\,c; d=e";URI=spiffe://example.org/alice?a=b;DNS=alice.example;DNS=www.alice.example`
 	unquoted := strings.ReplaceAll(a, `"`, "")
 
@@ -49,29 +50,29 @@ func TestRules_ClientVerifiesXFCCOfEnvoy(t *testing.T) {
 	}{
 		{"alice", a, "alice", nil},
 		{"alice, with everything that Envoy can write", by + a + ";Chain=" + encoded(alice, ca) + described, "alice", nil},
-		{"alice, Chain alone", "Hash=" + alice.hash() + ";Chain=" + encoded(alice), "alice", nil},
+		{"alice, Chain alone", "Hash=" + hashOf(alice) + ";Chain=" + encoded(alice), "alice", nil},
 		{"names in small letters", strings.NewReplacer("Hash=", "hash=", "Cert=", "CERT=").Replace(a), "alice", nil},
-		{"a hash in capitals", "Hash=" + strings.ToUpper(alice.hash()) + ";Cert=" + encoded(alice), "alice", nil},
+		{"a hash in capitals", "Hash=" + strings.ToUpper(hashOf(alice)) + ";Cert=" + encoded(alice), "alice", nil},
 		{"not quoted", unquoted, "alice", nil},
 		{"escapes in small letters", strings.NewReplacer("%0A", "%0a", "%2F", "%2f", "%3D", "%3d", "%2B", "%2b").Replace(a), "alice", nil},
 		{"a field of a later Envoy", a + ";Next=1", "alice", nil},
 		{"empty fields that are not used", "By=;" + a + ";Subject=\"\";URI=", "alice", nil},
 		{"bob with his issuer", b + ";Chain=" + encoded(bob, between), "bob", nil},
 		{"bob with the whole chain", b + ";Chain=" + encoded(bob, between, ca), "bob", nil},
-		{"bob, Chain alone", "Hash=" + bob.hash() + ";Chain=" + encoded(bob, between), "bob", nil},
+		{"bob, Chain alone", "Hash=" + hashOf(bob) + ";Chain=" + encoded(bob, between), "bob", nil},
 
 		{"bob without his issuer", b, "", forwarded.ErrUnverified},
-		{"alice of another CA", "Hash=" + foreign.hash() + ";Cert=" + encoded(foreign), "", forwarded.ErrUnverified},
-		{"alice of another CA with that CA", "Hash=" + foreign.hash() + ";Cert=" + encoded(foreign) + ";Chain=" + encoded(foreign, other), "", forwarded.ErrUnverified},
-		{"expired", "Hash=" + late.hash() + ";Cert=" + encoded(late), "", forwarded.ErrUnverified},
-		{"a server certificate", "Hash=" + server.hash() + ";Cert=" + encoded(server), "", forwarded.ErrUnverified},
+		{"alice of another CA", "Hash=" + hashOf(foreign) + ";Cert=" + encoded(foreign), "", forwarded.ErrUnverified},
+		{"alice of another CA with that CA", "Hash=" + hashOf(foreign) + ";Cert=" + encoded(foreign) + ";Chain=" + encoded(foreign, other), "", forwarded.ErrUnverified},
+		{"expired", "Hash=" + hashOf(late) + ";Cert=" + encoded(late), "", forwarded.ErrUnverified},
+		{"a server certificate", "Hash=" + hashOf(server) + ";Cert=" + encoded(server), "", forwarded.ErrUnverified},
 
 		{"empty", "", "", forwarded.ErrMalformed},
 		{"no hash", "Cert=" + encoded(alice), "", forwarded.ErrMalformed},
 		{"an empty hash", "Hash=;Cert=" + encoded(alice), "", forwarded.ErrMalformed},
-		{"a hash alone", "Hash=" + alice.hash(), "", forwarded.ErrMalformed},
-		{"a description alone", by + "Hash=" + alice.hash() + described, "", forwarded.ErrMalformed},
-		{"an empty Cert", "Cert=\"\";Hash=" + alice.hash(), "", forwarded.ErrMalformed},
+		{"a hash alone", "Hash=" + hashOf(alice), "", forwarded.ErrMalformed},
+		{"a description alone", by + "Hash=" + hashOf(alice) + described, "", forwarded.ErrMalformed},
+		{"an empty Cert", "Cert=\"\";Hash=" + hashOf(alice), "", forwarded.ErrMalformed},
 		{"an empty Cert and a Chain", "Cert=;Chain=" + encoded(alice), "", forwarded.ErrMalformed},
 		{"two elements", a + "," + b, "", forwarded.ErrMalformed},
 		{"two elements, the second without a certificate", a + ",By=x", "", forwarded.ErrMalformed},
@@ -80,16 +81,16 @@ func TestRules_ClientVerifiesXFCCOfEnvoy(t *testing.T) {
 		{"two certificates in Cert", "Cert=" + encoded(alice, ca), "", forwarded.ErrMalformed},
 		{"Cert twice", a + ";Cert=" + encoded(bob), "", forwarded.ErrMalformed},
 		{"the same Cert twice", a + ";cert=" + encoded(alice), "", forwarded.ErrMalformed},
-		{"Hash twice", a + ";Hash=" + alice.hash(), "", forwarded.ErrMalformed},
+		{"Hash twice", a + ";Hash=" + hashOf(alice), "", forwarded.ErrMalformed},
 		{"Chain twice", a + ";Chain=" + encoded(alice) + ";Chain=" + encoded(alice), "", forwarded.ErrMalformed},
 		{"a Chain that begins with another certificate", a + ";Chain=" + encoded(bob, between), "", forwarded.ErrMalformed},
 		{"a Chain of six", a + ";Chain=" + encoded(alice, ca, ca, ca, ca, ca), "", forwarded.ErrMalformed},
-		{"another hash", "Hash=" + bob.hash() + ";Cert=" + encoded(alice), "", forwarded.ErrMalformed},
+		{"another hash", "Hash=" + hashOf(bob) + ";Cert=" + encoded(alice), "", forwarded.ErrMalformed},
 
 		// mallory's certificate names a URI that contains fields. Envoy writes it unchanged, after mallory's own hash.
-		{"a Cert in the URI of a client", "Hash=" + bob.hash() + ";URI=spiffe://x;Cert=" + encoded(alice), "", forwarded.ErrMalformed},
-		{"a Chain in the URI of a client", "Hash=" + bob.hash() + ";URI=spiffe://x;Chain=" + encoded(alice), "", forwarded.ErrMalformed},
-		{"a Cert and a Hash in the URI of a client", "Hash=" + bob.hash() + ";URI=spiffe://x;Cert=" + encoded(alice) + ";Hash=" + alice.hash(), "", forwarded.ErrMalformed},
+		{"a Cert in the URI of a client", "Hash=" + hashOf(bob) + ";URI=spiffe://x;Cert=" + encoded(alice), "", forwarded.ErrMalformed},
+		{"a Chain in the URI of a client", "Hash=" + hashOf(bob) + ";URI=spiffe://x;Chain=" + encoded(alice), "", forwarded.ErrMalformed},
+		{"a Cert and a Hash in the URI of a client", "Hash=" + hashOf(bob) + ";URI=spiffe://x;Cert=" + encoded(alice) + ";Hash=" + hashOf(alice), "", forwarded.ErrMalformed},
 		{"an element in the URI of a client", b + ";URI=spiffe://x," + a, "", forwarded.ErrMalformed},
 		{"a quote in the subject of a client", b + `;Subject="CN=x";` + a + `;X=""`, "", forwarded.ErrMalformed},
 
@@ -111,7 +112,7 @@ func TestRules_ClientVerifiesXFCCOfEnvoy(t *testing.T) {
 		{"a quote that ends with a backslash", a + `;Subject="\`, "", forwarded.ErrMalformed},
 		{"text after a quote", a + "x", "", forwarded.ErrMalformed},
 		{"a quote in a plain value", unquoted + `;By=x"y"`, "", forwarded.ErrMalformed},
-		{"RFC 9440", alice.field(), "", forwarded.ErrMalformed},
+		{"RFC 9440", fieldOf(alice), "", forwarded.ErrMalformed},
 		{"too long", a + ";By=" + strings.Repeat("x", 32<<10), "", forwarded.ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -127,9 +128,9 @@ func TestRules_ClientVerifiesXFCCOfEnvoy(t *testing.T) {
 }
 
 func TestRules_ClientAcceptsXFCCFromItsProxyOnly(t *testing.T) {
-	ca := issue(t, "CA", nil, isCA)
-	alice := issue(t, "alice", ca, nil)
-	xfcc, rfc := "Hash="+alice.hash()+";Cert="+encoded(alice), alice.field()
+	ca := certchaintest.Issue(t, "CA", nil, certchaintest.IsCA)
+	alice := certchaintest.Issue(t, "alice", ca, nil)
+	xfcc, rfc := "Hash="+hashOf(alice)+";Cert="+encoded(alice), fieldOf(alice)
 	r := rules(t, pool(ca), "X-Client-Dn")
 	for _, test := range []struct {
 		name   string
@@ -165,10 +166,10 @@ func TestRules_ClientAcceptsXFCCFromItsProxyOnly(t *testing.T) {
 }
 
 func TestRules_ClientCachesXFCCWhileValid(t *testing.T) {
-	ca := issue(t, "CA", nil, isCA)
-	brief := issue(t, "brief", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(time.Minute) })
+	ca := certchaintest.Issue(t, "CA", nil, certchaintest.IsCA)
+	brief := certchaintest.Issue(t, "brief", ca, func(c *x509.Certificate) { c.NotAfter = now.Add(time.Minute) })
 	r := rules(t, pool(ca), "")
-	h := fields("X-Forwarded-Client-Cert", "Hash="+brief.hash()+";Cert="+encoded(brief))
+	h := fields("X-Forwarded-Client-Cert", "Hash="+hashOf(brief)+";Cert="+encoded(brief))
 	for range 2 {
 		if _, err := r.Client(h, forwarded.XFCCProxy, now); err != nil {
 			t.Error(err)
@@ -184,13 +185,13 @@ func TestRules_ClientCachesXFCCWhileValid(t *testing.T) {
 
 // FuzzXFCC checks that an accepted certificate is in the header, that there is one element, and that Hash agrees.
 func FuzzXFCC(f *testing.F) {
-	ca := issue(f, "CA", nil, isCA)
-	alice := issue(f, "alice", ca, nil)
+	ca := certchaintest.Issue(f, "CA", nil, certchaintest.IsCA)
+	alice := certchaintest.Issue(f, "alice", ca, nil)
 	cert, chain := encoded(alice), encoded(alice, ca)
 	for _, seed := range []string{
-		"Hash=" + alice.hash() + ";Cert=" + cert, "By=spiffe://a/b;Hash=" + alice.hash() + ";Cert=" + cert + ";Chain=" + chain + `;Subject="CN=a\"b";URI=;DNS=a`,
+		"Hash=" + hashOf(alice) + ";Cert=" + cert, "By=spiffe://a/b;Hash=" + hashOf(alice) + ";Cert=" + cert + ";Chain=" + chain + `;Subject="CN=a\"b";URI=;DNS=a`,
 		"Chain=" + chain, "Cert=" + cert + ",Cert=" + cert, "cert=" + strings.Trim(cert, `"`), `Subject="a\\";Cert=` + cert, `Subject="a\";Cert=` + cert, "Hash=00;Cert=" + cert,
-		"", "=", ";", ",", `"`, `Cert="`, `Cert="\`, "Cert=%", "Hash=" + alice.hash(), "Cert=" + cert + ";Cert=" + cert, "Cert=\"\"",
+		"", "=", ";", ",", `"`, `Cert="`, `Cert="\`, "Cert=%", "Hash=" + hashOf(alice), "Cert=" + cert + ";Cert=" + cert, "Cert=\"\"",
 	} {
 		f.Add(seed)
 	}
@@ -213,7 +214,7 @@ func FuzzXFCC(f *testing.F) {
 			return
 		}
 		lower := strings.ToLower(value)
-		if !c.Chains[0][0].Equal(alice.cert) && !c.Chains[0][0].Equal(ca.cert) || !strings.Contains(lower, "cert=") && !strings.Contains(lower, "chain=") {
+		if !c.Chains[0][0].Equal(alice.Cert) && !c.Chains[0][0].Equal(ca.Cert) || !strings.Contains(lower, "cert=") && !strings.Contains(lower, "chain=") {
 			t.Fatalf("%q: accepted %s", value, c.Chains[0][0].Subject)
 		}
 	})

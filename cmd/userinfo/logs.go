@@ -115,7 +115,7 @@ func (l *logs) close() error {
 	return nil
 }
 
-// closeLogs is close, for a deferred call after a function with the error *err.
+// closeLogs closes the logs in a deferred call, and adds its error to *err.
 func (l *logs) closeLogs(err *error) {
 	if e := l.close(); e != nil {
 		*err = failed(errors.Join(*err, e))

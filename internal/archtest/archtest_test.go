@@ -50,12 +50,15 @@ var allowedImports = map[string][]string{
 	"tlsconf":            {"internal/certchain", "internal/keyfile"},
 	"schema":             {"store"},
 	"internal/certchain": nil,
-	"internal/field":     nil,
-	"internal/keyfile":   nil,
-	"internal/panics":    nil,
-	"internal/devca":     nil,
-	"deploy/cassandra":   nil,
-	"internal/logqueue":  {"internal/keyfile", "internal/panics"},
+
+	"internal/certchain/certchaintest": nil,
+
+	"internal/field":    nil,
+	"internal/keyfile":  nil,
+	"internal/panics":   nil,
+	"internal/devca":    nil,
+	"deploy/cassandra":  nil,
+	"internal/logqueue": {"internal/keyfile", "internal/panics"},
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
@@ -71,7 +74,7 @@ var allowedImports = map[string][]string{
 var testTools = []string{"internal/attack", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "bench", "drill"}
 
 // testOnly are the packages that only tests and testTools may import, except where allowedImports names one.
-var testOnly = []string{"internal/attack", "internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest",
+var testOnly = []string{"internal/attack", "internal/certchain/certchaintest", "internal/devca", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest",
 	"store/storetest", "access/accesstest", "bench", "drill"}
 
 // drivers are the Cassandra drivers.

@@ -185,6 +185,18 @@ func (t *Target) dialTLS(ctx context.Context, from string, certificates ...tls.C
 	return secured, nil
 }
 
+// exchange makes a connection, sends text, and returns the status of the response, or "closed". The service may answer before it
+// has read everything.
+func (t *Target) exchange(ctx context.Context, from, text string, certificates ...tls.Certificate) string {
+	c, err := t.dialTLS(ctx, from, certificates...)
+	if err != nil {
+		return "closed"
+	}
+	defer func() { _ = c.NetConn().Close() }()
+	_, _ = io.WriteString(c, text)
+	return status(c)
+}
+
 // client returns an HTTP client that keeps connections.
 func (t *Target) client(from string, certificates ...tls.Certificate) *http.Client {
 	return &http.Client{Transport: &http.Transport{

@@ -31,14 +31,7 @@ func withholdBodies(ctx context.Context, t *Target, o *Outcome) {
 		t.Path, string(t.Token), t.Size)
 	body := strings.Repeat("x", t.Size-1)
 	for pause(ctx, step) {
-		c, err := t.dialTLS(ctx, malloryAddress)
-		if err != nil {
-			o.add("closed")
-			continue
-		}
-		_, _ = io.WriteString(c, head+body) // the service may answer before it has read everything
-		o.add(status(c))
-		_ = c.NetConn().Close()
+		o.add(t.exchange(ctx, malloryAddress, head+body))
 	}
 }
 

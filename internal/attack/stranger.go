@@ -2,7 +2,6 @@ package attack
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net/http"
 	"strings"
@@ -72,27 +71,13 @@ func shakeHandsSlowly(ctx context.Context, t *Target, o *Outcome) {
 func sendChains(ctx context.Context, t *Target, o *Outcome) {
 	for pause(ctx, step) {
 		// With TLS 1.3 the handshake ends for the client before the service has verified the certificate.
-		c, err := t.dialTLS(ctx, strangerAddress, t.Chain)
-		if err != nil {
-			o.add("closed")
-			continue
-		}
-		_, _ = io.WriteString(c, "GET "+t.Path+"/"+t.Victim+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		o.addRefusal(status(c))
-		_ = c.NetConn().Close()
+		o.addRefusal(t.exchange(ctx, strangerAddress, "GET "+t.Path+"/"+t.Victim+" HTTP/1.1\r\nHost: localhost\r\n\r\n", t.Chain))
 	}
 }
 
 func withholdHeader(ctx context.Context, t *Target, o *Outcome) {
 	for pause(ctx, step) {
-		c, err := t.dialTLS(ctx, strangerCrowdAddress)
-		if err != nil {
-			o.add("closed")
-			continue
-		}
-		_, _ = io.WriteString(c, "GET "+t.Path+"/"+t.Victim+" HTTP/1.1\r\nHost: localhost\r\nX: ")
-		o.addRefusal(status(c))
-		_ = c.NetConn().Close()
+		o.addRefusal(t.exchange(ctx, strangerCrowdAddress, "GET "+t.Path+"/"+t.Victim+" HTTP/1.1\r\nHost: localhost\r\nX: "))
 	}
 }
 
@@ -115,7 +100,7 @@ func sendBodies(ctx context.Context, t *Target, o *Outcome) {
 
 func forgeCertificates(ctx context.Context, t *Target, o *Outcome) {
 	for pause(ctx, step) {
-		c := t.client(strangerAddress, []tls.Certificate{t.Forged}...)
+		c := t.client(strangerAddress, t.Forged)
 		o.addRefusal(send(c, t.request(ctx, http.MethodDelete, t.Victim, "", "")))
 		c.CloseIdleConnections()
 	}

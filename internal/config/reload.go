@@ -102,9 +102,10 @@ func (r *Reloader) Run(ctx context.Context, force <-chan os.Signal) {
 	}
 }
 
-// Reload compares the files with what is in force and puts changes into force. Without force, it reads only the parts with a
-// file that may have changed, and a part that failed again after retryInterval. A changed configuration file is then used only when its text
-// was the same at two successive calls, because it may be half written. Reload must not be called concurrently.
+// Reload compares the files with what is in force and puts changes into force. Without force, it reads only parts
+// with a file that may have changed, and parts that failed at least retryInterval ago; and it uses a changed configuration file
+// only when the text was the same at two successive calls, because the file may be half written. Reload must not be called
+// concurrently.
 func (r *Reloader) Reload(force bool) {
 	next := r.parts
 	var changed []string

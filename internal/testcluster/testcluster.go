@@ -4,8 +4,9 @@
 //
 // The package needs a container engine and a Cassandra image on this machine. internal/testenv/engine.sh starts the
 // engine and internal/testenv/image.sh provides the image: the official one, or one that the script builds. The files of
-// conf/ are the whole configuration of a node. Both images read them from /etc/cassandra. The official image starts as root and changes to user cassandra, keeps its data in an anonymous
-// volume, which is removed with the container, and contains cqlsh. The local image does neither and has no cqlsh.
+// conf/ are the whole configuration of a node. Both images read them from /etc/cassandra. The official image starts as root
+// and changes to user cassandra, keeps its data in an anonymous volume, which is removed with the container, and contains
+// cqlsh. The local image does neither and has no cqlsh.
 //
 // Invariants:
 //

@@ -3,9 +3,9 @@
 //	store.Collection ──▶ Table ──┬─▶ coordinator.Run ──▶ gocql ──▶ coalescingConn ──▶ TLS ──▶ node     small values
 //	                             └─▶ the same, on connections and with circuit breakers of its own      large values
 //
-// A Session connects to the nodes of one datacentre, with two connections to each. Its Tables implement store.Rows and store.PendingDeletes. Its
-// ClockTable holds what instances tell each other about their clocks. An Admin runs the statements that create and
-// check the schema; see package schema for the tables.
+// A Session connects to the nodes of one datacentre, with two connections to each. Its Tables implement store.Rows and
+// store.PendingDeletes. Its ClockTable holds what instances tell each other about their clocks. An Admin runs the statements
+// that create and check the schema; see package schema for the tables.
 //
 // Invariants:
 //

@@ -89,7 +89,7 @@ func (a *attempt) end(err error) {
 func (a *attempt) record(err error) {
 	a.runner.metrics.attempts[outcomeOf(err)].Inc()
 	kind, n := a.policy.Kind, a.node.Load()
-	if err == nil {
+	if err == nil && kind != Other {
 		a.runner.delays[kind].observe(kind, time.Since(a.began))
 	}
 	if n == nil || kind == EachQuorum {

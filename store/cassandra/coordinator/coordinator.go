@@ -10,8 +10,8 @@
 //     allows it, and a further one after the same time again.
 //   - An attempt takes longer than 200 ms: it is slow. Its node's circuit breaker counts a failure, and a hedged attempt
 //     starts if the hedge budget allows it.
-//   - At EACH_QUORUM, an attempt is slow after 700 ms. Hedged attempts need no budget. A call tries each
-//     node once, or twice if the nodes do not answer; it does not try again after each node has failed.
+//   - At EACH_QUORUM, an attempt is slow after 700 ms, and hedged attempts need no budget. A call tries each node once, or
+//     twice if the nodes do not answer. It does not try again after each node has failed.
 //
 // The first success is the result. Run fails when the statement itself is wrong (a syntax error, a missing permission),
 // when an EACH_QUORUM call has failed on every node, when any call has failed on every node and the keyspace is known to have
@@ -106,8 +106,8 @@ const (
 	// Write is a write of one small row at LOCAL_QUORUM.
 	Write
 	// EachQuorum is a statement about few rows at EACH_QUORUM, which needs the other datacentres. A call does not try again
-	// after each node has failed, hedged attempts need no budget, and outcomes do not change circuit breakers, because a failure says nothing about the
-	// node asked.
+	// after each node has failed. Hedged attempts need no budget. Outcomes do not change circuit breakers, because a failure
+	// says nothing about the node that was asked.
 	EachQuorum
 )
 
