@@ -196,9 +196,11 @@ func TestQueue_FailedWriteIsTriedAgain(t *testing.T) {
 		"negative":             failing(-1, syscall.EIO),
 		"panic":                func([]byte) (int, error) { panic("a fault") },
 	} {
-		to := &place{fail: fail}
+		to, release := blocked() // until all lines are in the queue, so that no report comes between them
+		to.failWith(fail)
 		q := newQueue(t, to, 1<<20)
 		addLines(q, 0, 3)
+		release()
 		eventually(t, "some failures", func() bool { return testutil.ToFloat64(q.config.Failures) >= 3 })
 		to.failWith(nil)
 		awaitWritten(t, q)
