@@ -58,10 +58,10 @@ func TestHedgedCall_AsksNodes(t *testing.T) {
 			replies: map[string]reply{"a": {err: errDown}, "b": {err: errDown}, "c": {err: errDown}}, policy: CallPolicy{Kind: EachQuorum}, asked: []string{"a", "b", "c"}},
 		{name: "EACH_QUORUM: the first is frozen, the second fails, and the third answers",
 			replies: map[string]reply{"a": never, "b": fails, "c": quick}, policy: CallPolicy{Kind: EachQuorum},
-			want: "c", asked: []string{"a", "b", "c"}, took: firstHedgeDelay + 2*time.Millisecond},
+			want: "c", asked: []string{"a", "b", "c"}, took: maxHedgeDelay + 2*time.Millisecond},
 		{name: "EACH_QUORUM: a second is asked without a budget",
 			replies: map[string]reply{"a": never, "b": quick}, policy: CallPolicy{Kind: EachQuorum}, noBudget: true,
-			want: "b", asked: []string{"a", "b"}, took: firstHedgeDelay + time.Millisecond},
+			want: "b", asked: []string{"a", "b"}, took: maxHedgeDelay + time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestHedgedCall_HedgesReadThatTakesLongerThanUsual(t *testing.T) {
 	}{
 		{"after about as long as rare reads take", 10 * time.Millisecond, 40 * time.Millisecond, 40 * time.Millisecond},
 		{"not before minHedgeDelay, if all reads are short", 100 * time.Microsecond, 200 * time.Microsecond, minHedgeDelay},
-		{"after SlowAfter, if rare reads are long", 10 * time.Millisecond, time.Second, SlowAfter},
+		{"not after maxHedgeDelay, if rare reads are long", 10 * time.Millisecond, time.Second, maxHedgeDelay},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -8,23 +8,24 @@ import (
 const (
 	// minHedgeDelay is the shortest hedge delay. Below it, hedged attempts would only follow garbage collection pauses.
 	minHedgeDelay = 5 * time.Millisecond
-	// firstHedgeDelay is the hedge delay before anything is observed. Too short a delay costs a few hedged attempts, and a
-	// few calls correct it. Too long a delay needs hundreds of calls, which take minutes where there are few.
-	firstHedgeDelay = 50 * time.Millisecond
+	// maxHedgeDelay is the longest hedge delay, and the one before anything is observed. Where more than one call in fifty is
+	// slower, the hedge budget limits the hedged attempts. Without a bound, one stall of all nodes would raise the delay for
+	// hundreds of calls, and with few calls that takes minutes.
+	maxHedgeDelay = 50 * time.Millisecond
 )
 
 // hedgeDelay estimates how long 98 % of the calls of one Kind take. A call that takes longer is hedged.
 //
 // Each slower call raises the estimate by 48/256, each quicker one lowers it by 1/256. So it settles where one call in 49 is
-// slower. It stays between minHedgeDelay and the slowAfter of the Kind. When all calls become slow it reaches slowAfter
-// within about 20 calls. A superseded attempt counts as well, because it would have been slower. Without it, the slowest calls
+// slower. It stays between minHedgeDelay and maxHedgeDelay; at EACH_QUORUM, which needs the other datacentres, up to
+// slowAfterEachQuorum. A superseded attempt counts as well, because it would have been slower. Without it, the slowest calls
 // would never be observed, and the delay would shrink until the hedge budget is empty. But of a node's superseded attempts only
 // the first after a success counts, so that a node that never answers does not raise the delay. At EACH_QUORUM none counts,
 // because one lost node of another datacentre makes every third call slow.
 //
 // A percentile bounds the number of hedged calls whatever the latencies look like. A multiple of the median does not.
 //
-// There is no lock: of two updates at the same moment, one may be lost. The zero hedgeDelay is firstHedgeDelay.
+// There is no lock: of two updates at the same moment, one may be lost. The zero hedgeDelay is maxHedgeDelay.
 type hedgeDelay struct{ ns atomic.Int64 }
 
 // observe updates the estimate with the duration of one successful call of kind k.
@@ -35,7 +36,11 @@ func (d *hedgeDelay) observe(k Kind, took time.Duration) {
 	} else {
 		delay -= delay / 256
 	}
-	d.ns.Store(int64(min(max(delay, minHedgeDelay), k.slowAfter())))
+	longest := maxHedgeDelay
+	if k == EachQuorum {
+		longest = slowAfterEachQuorum
+	}
+	d.ns.Store(int64(min(max(delay, minHedgeDelay), longest)))
 }
 
 // get returns how long a call may take before it is hedged.
@@ -43,5 +48,5 @@ func (d *hedgeDelay) get() time.Duration {
 	if ns := d.ns.Load(); ns > 0 {
 		return time.Duration(ns)
 	}
-	return firstHedgeDelay
+	return maxHedgeDelay
 }

@@ -10,9 +10,9 @@ import (
 func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
 	for name, took := range map[string]func() time.Duration{
-		"even latencies":          func() time.Duration { return time.Duration(random.Int64N(int64(100 * time.Millisecond))) },
-		"latencies with a tail":   func() time.Duration { return time.Duration(random.ExpFloat64() * float64(20*time.Millisecond)) },
-		"latencies of two kinds":  func() time.Duration { return []time.Duration{10, 10, 150}[random.IntN(3)] * time.Millisecond },
+		"even latencies":          func() time.Duration { return time.Duration(random.Int64N(int64(40 * time.Millisecond))) },
+		"latencies with a tail":   func() time.Duration { return time.Duration(random.ExpFloat64() * float64(10*time.Millisecond)) },
+		"latencies of two kinds":  func() time.Duration { return []time.Duration{10, 10, 40}[random.IntN(3)] * time.Millisecond },
 		"equal latencies":         func() time.Duration { return 10*time.Millisecond + time.Duration(random.IntN(1000)) },
 		"very long, but very few": func() time.Duration { return []time.Duration{9, 3000}[random.IntN(200)/199] * time.Millisecond },
 	} {
@@ -34,21 +34,23 @@ func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
 	}
 }
 
-func TestHedgeDelay_IsFirstHedgeDelayBeforeFirstRead(t *testing.T) {
+func TestHedgeDelay_IsMaxHedgeDelayBeforeFirstRead(t *testing.T) {
 	var d hedgeDelay
-	if got := d.get(); got != firstHedgeDelay {
-		t.Errorf("got %v, want %v", got, firstHedgeDelay)
+	if got := d.get(); got != maxHedgeDelay {
+		t.Errorf("got %v, want %v", got, maxHedgeDelay)
 	}
 }
 
-func TestHedgeDelay_ReachesSlowAfterWhenAllReadsAreSlow(t *testing.T) {
-	var d hedgeDelay
-	observeReads(&d, 10*time.Millisecond, 40*time.Millisecond)
-	for range 40 {
-		d.observe(Read, 300*time.Millisecond)
-	}
-	if got := d.get(); got != SlowAfter {
-		t.Errorf("got %v, want %v", got, SlowAfter)
+func TestHedgeDelay_ReachesItsMaximumWhenAllCallsAreSlow(t *testing.T) {
+	for kind, want := range map[Kind]time.Duration{Read: maxHedgeDelay, Write: maxHedgeDelay, EachQuorum: slowAfterEachQuorum} {
+		var d hedgeDelay
+		d.observe(kind, 10*time.Millisecond)
+		for range 40 {
+			d.observe(kind, time.Second)
+		}
+		if got := d.get(); got != want {
+			t.Errorf("kind %d: got %v, want %v", kind, got, want)
+		}
 	}
 }
 
