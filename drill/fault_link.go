@@ -121,9 +121,10 @@ const (
 	tombstoneLimit = 100_000 // Cassandra's default of tombstone_failure_threshold
 )
 
-// makeBucketUnreadable writes more tombstones into one bucket than Cassandra reads.
+// makeBucketUnreadable writes more tombstones into one bucket than Cassandra reads. A batch must fit into Cassandra's cache of
+// prepared statements (10 MiB). Otherwise Cassandra forgets it at once, and the driver prepares it again and again.
 func makeBucketUnreadable(ctx context.Context, r *run) error {
-	const batches = 25
+	const batches = 100
 	node := localNodes(r)[0]
 	for batch := range batches {
 		var text strings.Builder
