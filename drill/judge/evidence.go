@@ -16,6 +16,7 @@ type evidence struct {
 	h        *history.History
 	faults   []fault       // ordered by Begin
 	end      time.Duration // when the last operation completed
+	stalls   stalls
 	keys     []*key
 	byName   map[string]*key
 	versions map[int64]*write // all sets, by the version that they wrote
@@ -56,7 +57,10 @@ type deletion struct {
 }
 
 func newEvidence(h *history.History) *evidence {
-	e := &evidence{h: h, faults: orderFaults(h), byName: make(map[string]*key), versions: make(map[int64]*write), verdicts: make(map[string]*Verdict)}
+	e := &evidence{
+		h: h, faults: orderFaults(h), stalls: findStalls(h.Operations),
+		byName: make(map[string]*key), versions: make(map[int64]*write), verdicts: make(map[string]*Verdict),
+	}
 	for _, name := range Invariants {
 		e.verdicts[name] = &Verdict{Invariant: name}
 	}

@@ -23,6 +23,7 @@ const (
 	restartLimit  = 10 * time.Second       // the same, for the clients of a whole datacentre that was lost
 	recoveryWatch = 60 * time.Second       // how long after the end of a fault the judge looks for the recovery
 	minBaseline   = 50                     // number of requests that a baseline needs
+	maxAffected   = 5                      // latency is not judged if stalls affected more than one in maxAffected requests
 	// window is the resolution of the recovery time. The service has recovered at the start of steadyWindows windows in
 	// which there are no errors and at most 2 % of the requests (or one) are slow.
 	window        = time.Second
@@ -44,6 +45,7 @@ type Figures struct {
 	During            Latency       `json:"during"`
 	After             Latency       `json:"after"`
 	FullSpeedAfter    time.Duration `json:"full_speed_after"` // from the end of the fault; negative if not seen
+	Affected          int           `json:"affected"`         // requests during the fault that a stall of the machine affected: not in During
 	Overlaps          string        `json:"overlaps,omitempty"`
 	NotJudged         string        `json:"not_judged,omitempty"` // why latency was not judged; errors were judged
 	// KnownCutDeletes counts the deletes whose instance already knew that the other datacentre is lost: see verifyKnownCutDeletes.
@@ -51,7 +53,8 @@ type Figures struct {
 	SlowestDelete   time.Duration `json:"slowest_delete,omitempty"` // of KnownCutDeletes
 }
 
-// Latency is measured from the due time of a request until its answer. It is 0 if there were no requests.
+// Latency is measured from the due time of a request until its answer. Requests that a stall of the machine affected are left
+// out. It is 0 if there were no others.
 type Latency struct {
 	P50 time.Duration `json:"p50"`
 	P99 time.Duration `json:"p99"`
@@ -111,7 +114,7 @@ func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, durin
 	switch {
 	case p.slow == 0:
 		figures.NotJudged = "too few requests before the fault"
-	case figures.Before.P99 > BusyP99:
+	case figures.Before.P99 > BusyP99 || figures.Affected*maxAffected > figures.Requests:
 		figures.NotJudged = "machine too busy"
 	}
 	if figures.NotJudged != "" {
@@ -188,6 +191,7 @@ type period struct {
 	end                   time.Duration // end of after
 	slow                  time.Duration // a request that takes longer is slow; 0 if there is no baseline
 	overlaps              string        // another fault that was active meanwhile: no verdict is possible
+	stalls                stalls        // of the whole history
 }
 
 // period divides operations, which are ordered by Due, around fault i. Times that belong to other faults are left out.
@@ -206,9 +210,12 @@ func (e *evidence) period(i int, operations []*history.Operation) period {
 			to = min(to, max(f.End, other.Begin))
 		}
 	}
-	p := period{before: due(operations, from, f.Begin), during: due(operations, f.Begin, f.End), after: due(operations, f.End, to), end: min(to, e.end), overlaps: overlaps}
+	p := period{
+		before: due(operations, from, f.Begin), during: due(operations, f.Begin, f.End), after: due(operations, f.End, to),
+		end: min(to, e.end), overlaps: overlaps, stalls: e.stalls,
+	}
 	if len(p.before) >= minBaseline {
-		p.slow = max(alwaysFast, slowFactor*latencyOf(p.before).P99)
+		p.slow = max(alwaysFast, slowFactor*p.latencyOf(p.before).P99)
 	}
 	return p
 }
@@ -229,7 +236,9 @@ func errorsOf(operations []*history.Operation) (failed []int64) {
 	return failed
 }
 
-func latencyOf(operations []*history.Operation) Latency {
+// latencyOf returns the latency of the operations that no stall affected.
+func (p period) latencyOf(operations []*history.Operation) Latency {
+	operations = p.stalls.unaffected(operations)
 	if len(operations) == 0 {
 		return Latency{}
 	}
@@ -249,7 +258,8 @@ func (p period) figures(f fault, dc string) Figures {
 	}
 	return Figures{
 		Fault: f.Name, DC: dc, Requests: len(p.during), FirstSecondErrors: first, LaterErrors: len(errorsOf(p.during)) - first,
-		Before: latencyOf(p.before), During: latencyOf(p.during), After: latencyOf(p.after), FullSpeedAfter: recovered, Overlaps: p.overlaps,
+		Before: p.latencyOf(p.before), During: p.latencyOf(p.during), After: p.latencyOf(p.after), FullSpeedAfter: recovered,
+		Affected: len(p.during) - len(p.stalls.unaffected(p.during)), Overlaps: p.overlaps,
 	}
 }
 
@@ -271,7 +281,7 @@ func (p period) steadyFrom(from time.Duration) bool {
 			if o.Errored() {
 				return false
 			}
-			if o.Complete-o.Due > p.slow {
+			if o.Complete-o.Due > p.slow && !p.stalls.affected(o) {
 				slow++
 			}
 		}

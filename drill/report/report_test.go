@@ -108,9 +108,9 @@ func TestWrite_ShowsFiguresOfLostNodes(t *testing.T) {
 		{Fault: "pause", DC: "dc1", Before: ms(60), NotJudged: "machine too busy"},
 	}
 	expect(t, markdown(t, []Summary{Summarize(newHistory("pause"), verdicts)}, nil),
-		"| pause | pause | dc1 | I8 | 500 | 1 | 2 | 5 ms | 20 ms | 6 ms | 2 s | – | – |",
-		"| pause | pause | dc2 | I8 | 0 | 0 | 0 | 0 ms | 0 ms | 0 ms | not seen | 3 | 400 ms |",
-		"| pause | pause | dc1 | I8 | 0 | 0 | 0 | 60 ms | 0 ms | 0 ms | not judged: machine too busy | – | – |",
+		"| pause | pause | dc1 | I8 | 500 | 1 | 2 | 5 ms | 20 ms | 6 ms | 0 | 2 s | – | – |",
+		"| pause | pause | dc2 | I8 | 0 | 0 | 0 | 0 ms | 0 ms | 0 ms | 0 | not seen | 3 | 400 ms |",
+		"| pause | pause | dc1 | I8 | 0 | 0 | 0 | 60 ms | 0 ms | 0 ms | 0 | not judged: machine too busy | – | – |",
 		"| 10 (errors only) |", "no promise was broken. Machine too busy: I7 and I8 not judged for latency in 1 cases.")
 }
 
