@@ -176,7 +176,7 @@ func TestHedgedCall_HedgesReadThatTakesLongerThanUsual(t *testing.T) {
 		name              string
 		usual, rare, want time.Duration
 	}{
-		{"after about as long as rare reads take", 10 * time.Millisecond, 40 * time.Millisecond, 40 * time.Millisecond},
+		{"after about as long as rare reads take", 5 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond},
 		{"not before minHedgeDelay, if all reads are short", 100 * time.Microsecond, 200 * time.Microsecond, minHedgeDelay},
 		{"not after maxHedgeDelay, if rare reads are long", 10 * time.Millisecond, time.Second, maxHedgeDelay},
 	} {
@@ -306,7 +306,7 @@ func TestHedgedCall_HedgeHasFullTimeBeforeItIsSlow(t *testing.T) {
 func TestHedgedCall_CancelsLosingHedgeAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usualReads()
-		c.set("a", reply{after: 60 * time.Millisecond})
+		c.set("a", reply{after: 35 * time.Millisecond})
 		c.set("b", never)
 		c.read(t, "a")
 		c.wantNothingRunning(t)

@@ -111,9 +111,9 @@ func observeReads(d *hedgeDelay, usual, rare time.Duration) {
 	}
 }
 
-// usualReads is newReadCluster with a hedge delay of about 40 ms.
+// usualReads is newReadCluster with a hedge delay of about 20 ms.
 func usualReads() *fakeCluster {
-	return newReadCluster(10*time.Millisecond, 40*time.Millisecond)
+	return newReadCluster(10*time.Millisecond, 20*time.Millisecond)
 }
 
 // statement asks the node that Pick chooses, and returns the node's ID.

@@ -11,7 +11,7 @@ const (
 	// maxHedgeDelay is the longest hedge delay, and the one before anything is observed. Where more than one call in fifty is
 	// slower, the hedge budget limits the hedged attempts. Without a bound, one stall of all nodes would raise the delay for
 	// hundreds of calls, and with few calls that takes minutes.
-	maxHedgeDelay = 50 * time.Millisecond
+	maxHedgeDelay = 30 * time.Millisecond
 )
 
 // hedgeDelay estimates how long 98 % of the calls of one Kind take. A call that takes longer is hedged.

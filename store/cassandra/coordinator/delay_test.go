@@ -10,9 +10,9 @@ import (
 func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
 	for name, took := range map[string]func() time.Duration{
-		"even latencies":          func() time.Duration { return time.Duration(random.Int64N(int64(40 * time.Millisecond))) },
-		"latencies with a tail":   func() time.Duration { return time.Duration(random.ExpFloat64() * float64(10*time.Millisecond)) },
-		"latencies of two kinds":  func() time.Duration { return []time.Duration{10, 10, 40}[random.IntN(3)] * time.Millisecond },
+		"even latencies":          func() time.Duration { return time.Duration(random.Int64N(int64(25 * time.Millisecond))) },
+		"latencies with a tail":   func() time.Duration { return time.Duration(random.ExpFloat64() * float64(6*time.Millisecond)) },
+		"latencies of two kinds":  func() time.Duration { return []time.Duration{10, 10, 25}[random.IntN(3)] * time.Millisecond },
 		"equal latencies":         func() time.Duration { return 10*time.Millisecond + time.Duration(random.IntN(1000)) },
 		"very long, but very few": func() time.Duration { return []time.Duration{9, 3000}[random.IntN(200)/199] * time.Millisecond },
 	} {
