@@ -10,7 +10,7 @@ import (
 
 // lateSend is how long after its due time the load generator may send a request. It has more workers than requests in
 // flight, so it is later only if the machine did not give it the CPU.
-const lateSend = 20 * time.Millisecond
+const lateSend = 10 * time.Millisecond
 
 // stalls are the times in which the machine did not run the load generator, in order and apart from each other. The
 // nodes and the generator share its cores, so nothing else ran in time either.

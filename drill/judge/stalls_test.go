@@ -36,7 +36,7 @@ func TestEvaluate_LeavesStallsOfTheMachineOut(t *testing.T) {
 	}
 	runCases(t, []testCase{
 		{"slow while the generator is late", with(slowed(12, 12.5, 300), sentLate(12, 12.5, 50*time.Millisecond)), ""},
-		{"slow while it is late by less than 20 ms", with(slowed(12, 12.5, 300), sentLate(12, 12.5, 20*time.Millisecond)), "I8"},
+		{"slow while it is late by 10 ms", with(slowed(12, 12.5, 300), sentLate(12, 12.5, 10*time.Millisecond)), "I8"},
 		{"slow at another time", with(slowed(12, 12.5, 300), sentLate(14, 14.5, 50*time.Millisecond)), "I8"},
 		{"full speed apart from stalls", with(slowed(20, 40, 300), sentLate(20, 40, 200*time.Millisecond)), ""},
 		{"an error while it is late", with(failing("dc1", 12, 12.5), sentLate(12, 12.5, 50*time.Millisecond)), "I8"},
