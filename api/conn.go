@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"userinfo/access"
 	"userinfo/internal/panics"
 	"userinfo/tlsconf"
 )
@@ -24,9 +25,10 @@ type conn struct {
 	timer    *time.Timer // closes the connection if it brings no request
 	received atomic.Bool // a request has reached the handler, or the connection was closed
 	known    atomic.Bool // its client is in the table, or it belongs to a trusted proxy
-	proxied  bool        // the client's address comes in a PROXY protocol header
-	located  bool        // the header was read; belongs to the goroutine that reads
-	entry    connEntry   // belongs to Server.table
+	header   headerMemory
+	proxied  bool      // the client's address comes in a PROXY protocol header
+	located  bool      // the header was read; belongs to the goroutine that reads
+	entry    connEntry // belongs to Server.table
 }
 
 // newConn returns a conn and starts its timer. Without the timer, a client of HTTP/2 could keep a connection open for
@@ -64,7 +66,20 @@ func (c *conn) Read(p []byte) (n int, err error) {
 			return 0, errors.Join(errNoRoom, c.Close())
 		}
 	}
-	return c.Conn.Read(p)
+	n, err = c.Conn.Read(p)
+	if c.known.Load() {
+		return n, err
+	}
+	if tooLarge := c.header.receive(n, c.strangers); tooLarge != nil {
+		return 0, errors.Join(tooLarge, c.Close())
+	}
+	return n, err
+}
+
+// strangers returns the limits that all connections without an authenticated request share.
+func (c *conn) strangers() *clientLimits {
+	api := c.server.config.API
+	return api.limiter.client(access.Identity{}, api.config.Now())
 }
 
 // Write implements net.Conn. It recovers from panics, as Read does.
@@ -88,11 +103,15 @@ func (c *conn) locate() bool {
 // beginRequest notes that the handler serves a request. The first one stops the timer.
 func (c *conn) beginRequest() {
 	c.requestReceived()
+	c.header.beginRequest()
 	c.server.table.beginRequest(c)
 }
 
 // endRequest ends what beginRequest began.
-func (c *conn) endRequest() { c.server.table.endRequest(c) }
+func (c *conn) endRequest() {
+	c.header.endRequest()
+	c.server.table.endRequest(c)
+}
 
 // setClient counts the connection for a client, unless it already counts for one. It returns false if the client has limit
 // connections and none of them is idle.
@@ -129,6 +148,7 @@ func (c *conn) Close() (err error) {
 	defer c.server.panics.Recover(panics.Connection, &err) // crypto/tls closes in a goroutine of its own
 	c.requestReceived()                                    // there will be none
 	err = c.Conn.Close()
+	c.header.beginRequest() // nothing is held any more
 	c.server.table.remove(c)
 	return err
 }

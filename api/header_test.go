@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -34,6 +35,48 @@ func (f *frames) sendLargeHeader(t testing.TB, more ...string) error {
 	f.stream += 2
 	_, err := io.WriteString(f, text)
 	return err
+}
+
+func TestHeaderMemory_OfIncompleteHeadersIsBounded(t *testing.T) {
+	t.Parallel()
+	const share = 100_000 // of all strangers: room for two headers, less what is not counted
+	header := "GET /sessions/v1/k HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("v", 60_000)
+	for name, send := range map[string]func(t *testing.T, s *service) net.Conn{
+		"HTTP/1.1": func(t *testing.T, s *service) net.Conn {
+			c := s.wire(t)
+			_, _ = io.WriteString(c, header) // fails if the service closes the connection
+			return c
+		},
+		"HTTP/2": func(t *testing.T, s *service) net.Conn {
+			f := s.frames(t)
+			block := fields(":method", "GET", "x", strings.Repeat("v", 60_000))
+			_, _ = io.WriteString(f, frame(frameHeaders, flagEndStream, 1, block[:maxFrameBytes]))
+			for block = block[maxFrameBytes:]; len(block) > 0; block = block[min(len(block), maxFrameBytes):] {
+				_, _ = io.WriteString(f, frame(frameContinuation, 0, 1, block[:min(len(block), maxFrameBytes)]))
+			}
+			return f
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, setup{store: new(recorder).store(), limits: access.Limits{MaxBytesInFlight: share}, maxBytesInFlight: 1 << 20})
+			var strangers []net.Conn
+			for range 6 {
+				strangers = append(strangers, send(t, s))
+			}
+			eventually(t, "some strangers are refused", func() bool { return gauge(t, s, "userinfo_connections") <= 3 })
+			if n := gauge(t, s, "userinfo_in_flight_bytes"); n < 30_000 || n > share {
+				t.Errorf("%v bytes are held", n)
+			}
+			if got := s.must(t, s.client(t, protocols[0]), ask{method: "GET", path: "/sessions/v1/k", header: as(reader)}); got.status != 200 {
+				t.Errorf("a client: %d", got.status)
+			}
+			for _, c := range strangers {
+				_ = c.Close()
+			}
+			eventually(t, "nothing is held", func() bool { return gauge(t, s, "userinfo_in_flight_bytes") == 0 })
+		})
+	}
 }
 
 func TestHoldLargeHeader_UntilResponseIsTaken(t *testing.T) {
