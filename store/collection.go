@@ -43,6 +43,9 @@ type Options struct {
 	Confirmations *Confirmations
 	// LargeValues is shared by all collections of a cluster. If it is nil, the collection makes one for itself.
 	LargeValues *LargeValues
+	// NotBefore returns the rules that end values of the collection. If it is nil, there are none. It is called by each Get and
+	// Touch, so that rules can change.
+	NotBefore func() []NotBefore
 	// BeforeWrite is a hook for tests. If it is not nil, Set and Touch call it after they have read and before they write.
 	BeforeWrite func()
 	// Panics recovers from panics in the goroutines of deletes.
@@ -58,6 +61,7 @@ type Collection struct {
 	largeValues   *LargeValues
 	log           *slog.Logger
 	metrics       collectionMetrics
+	notBefore     func() []NotBefore
 	beforeWrite   func()
 	panics        *panics.Recorder
 
@@ -76,6 +80,10 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 	if beforeWrite == nil {
 		beforeWrite = func() {}
 	}
+	notBefore := options.NotBefore
+	if notBefore == nil {
+		notBefore = func() []NotBefore { return nil }
+	}
 	confirmations := options.Confirmations
 	if confirmations == nil {
 		confirmations = NewConfirmations(options.Now, options.Log, options.Panics)
@@ -92,6 +100,7 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 		largeValues:   largeValues,
 		log:           options.Log.With("collection", config.Name),
 		metrics:       options.Metrics.collection(config.Name),
+		notBefore:     notBefore,
 		beforeWrite:   beforeWrite,
 		panics:        options.Panics,
 		getGrant:      access.GrantOn(config.Name, access.Get),
@@ -192,7 +201,8 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 	return nil
 }
 
-// read reads a row. If the value is expected to be large, it first waits for its turn.
+// read reads a row. A value that a NotBefore ends is absent. If the value is expected to be large, read first waits for its
+// turn.
 func (c *Collection) read(ctx context.Context, caller access.Caller, key access.Key) (row Row, err error) {
 	ctx, done, err := c.largeValues.beginRead(ctx, caller.Client())
 	if err != nil {
@@ -202,6 +212,9 @@ func (c *Collection) read(ctx context.Context, caller access.Caller, key access.
 	defer func() { done(size) }()
 	if row, err = c.rows.Read(ctx, key); err == nil {
 		size = len(row.Data)
+	}
+	if isEnded(c.notBefore(), key, row.Timestamp) {
+		row = Row{}
 	}
 	return row, err
 }

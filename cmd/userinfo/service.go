@@ -220,6 +220,7 @@ func (s *service) openCollections(open tables) {
 		names = append(names, k.Name)
 		all = append(all, store.NewCollection(rows, c, store.Options{
 			Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations, LargeValues: s.largeValues, Panics: s.panics,
+			NotBefore: func() []store.NotBefore { return s.reloader.Current().NotBefore[k.Name] },
 		}))
 	}
 	s.backend.open(names, all)

@@ -568,6 +568,24 @@ func TestService_RequestNeverSeesHalfAReload(t *testing.T) {
 	}
 }
 
+func TestService_NotBeforeLogsEverybodyOut(t *testing.T) {
+	s := newTestService(t)
+	client := s.transport(s.certificate.Load())
+	s.setValue()
+	s.want("a session", client, http.StatusOK)
+	text, err := os.ReadFile(filepath.Join(s.dir, "userinfo.yaml"))
+	s.must("configuration", err)
+	rule := fmt.Sprintf("layout: kask, not_before: [{time: %s}]}", time.Now().UTC().Format(time.RFC3339Nano))
+	s.write("userinfo.yaml", []byte(strings.Replace(string(text), "layout: kask}", rule, 1)))
+	s.reloader.Reload(true)
+	s.want("everybody is logged out", client, http.StatusNotFound)
+	s.setValue()
+	s.want("a new session", client, http.StatusOK)
+	s.write("userinfo.yaml", text)
+	s.reloader.Reload(true)
+	s.want("without the rule", client, http.StatusOK)
+}
+
 func TestService_ReloadsAfterPanic(t *testing.T) {
 	s := newTestService(t)
 	synctest.Test(t, func(t *testing.T) {

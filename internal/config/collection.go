@@ -33,6 +33,9 @@ type Collection struct {
 	// FenceExempt lists patterns of keys that have no fence, such as *:lock, because clients delete them and set them again
 	// at once; default none.
 	FenceExempt []string `yaml:"fence_exempt"`
+	// NotBefore ends values that were set before a time, to log everybody out at once; default none. A reload puts it into
+	// force.
+	NotBefore []NotBefore `yaml:"not_before"`
 	// TouchSlack is a fraction of the TTL that a touch asks for. A touch writes nothing if the remaining TTL differs by at
 	// most this fraction. From 0 (every touch writes) to 0.5; default 0.01.
 	TouchSlack *float64 `yaml:"touch_slack"`
@@ -128,7 +131,7 @@ func (k Collection) validate(at string) error {
 	if *k.Fence < 0 || *k.Fence > time.Hour || *k.Fence%time.Second != 0 {
 		bad("fence", "must be whole seconds, from 0s (no fence) to 1h")
 	}
-	errs = append(errs, k.validateFenceExempt(at+".fence_exempt"))
+	errs = append(errs, k.validateFenceExempt(at+".fence_exempt"), k.validateNotBefore(at+".not_before"))
 	if !(*k.TouchSlack >= 0 && *k.TouchSlack <= store.MaxTouchSlack) { // written so that NaN fails
 		bad("touch_slack", "must be from 0 (every touch writes) to %v", store.MaxTouchSlack)
 	}

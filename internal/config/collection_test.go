@@ -29,6 +29,8 @@ func TestCollection_ValidateRejects(t *testing.T) {
 		{"empty exempt pattern", sessions, sessions + "\n    fence_exempt: ['']", "u.yaml:11: collections[0].fence_exempt[0]: empty; write a key, or a pattern such as *:lock"},
 		{"every key is exempt", sessions, sessions + "\n    fence_exempt: ['*']", "u.yaml:11: collections[0].fence_exempt[0]: exempts every key; if no key needs the logout fence, write fence: 0s instead"},
 		{"exempt keys without a fence", sessions, sessions + "\n    fence: 0s\n    fence_exempt: ['*:lock']", "u.yaml:12: collections[0].fence_exempt: has no effect with fence: 0s"},
+		{"not_before without a time", sessions, sessions + "\n    not_before: [{keys: ['enwiki:*']}]", "u.yaml:11: collections[0].not_before[0].time: must be a time such as 2026-11-29T06:00:00Z"},
+		{"not_before with a wrong pattern", sessions, sessions + "\n    not_before: [{keys: [''], time: 2026-11-29T06:00:00Z}]", "u.yaml:11: collections[0].not_before[0].keys[0]: empty; write a key"},
 		{"touch slack too large", sessions, sessions + "\n    touch_slack: 0.51", "u.yaml:11: collections[0].touch_slack: must be from 0 (every touch writes) to 0.5"},
 		{"negative touch slack", sessions, sessions + "\n    touch_slack: -0.01", "u.yaml:11: collections[0].touch_slack: must be from 0"},
 		{"touch slack NaN", sessions, sessions + "\n    touch_slack: .nan", "u.yaml:11: collections[0].touch_slack: must be from 0"},

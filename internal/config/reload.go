@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -34,8 +35,8 @@ type Options struct {
 
 // Reloader keeps the current Snapshot and replaces it when files change.
 //
-// It reloads six parts, in this order: tls, cassandra_tls, audit, clients (includes audiences, authorities, proxies and the names
-// of key files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged once, and sets
+// It reloads six parts, in this order: tls, cassandra_tls, audit, clients (includes audiences, authorities, proxies, not_before
+// of collections and the names of key files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged once, and sets
 // userinfo_reload_failed{part} to 1 until its files are usable again. All parts that have changed come into force at the
 // same moment: one atomic pointer is swapped.
 //
@@ -236,7 +237,7 @@ func (r *Reloader) reloadClients(p *parts, force bool) (changed bool, err error)
 		return false, err
 	}
 	if !sameExceptReloadable(*f.Config, *r.file.Config) {
-		return false, errors.New("the configuration changed in other parts than clients, audiences, authorities, proxies and seal.keys: restart, or undo the other changes")
+		return false, errors.New("the configuration changed in other parts than clients, audiences, authorities, proxies, seal.keys and not_before of collections: restart, or undo the other changes")
 	}
 	if p.clients, err = newClientRules(f.Config, r.options.Now); err != nil {
 		return false, f.Locate(err)
@@ -255,6 +256,10 @@ func (r *Reloader) reloadClients(p *parts, force bool) (changed bool, err error)
 func sameExceptReloadable(a, b Config) bool {
 	for _, c := range []*Config{&a, &b} {
 		c.Clients, c.Audiences, c.Authorities, c.Proxies, c.Seal.Keys = nil, nil, nil, Proxies{}, nil
+		c.Collections = slices.Clone(c.Collections)
+		for i := range c.Collections {
+			c.Collections[i].NotBefore = nil
+		}
 	}
 	return reflect.DeepEqual(a, b)
 }

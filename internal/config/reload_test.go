@@ -194,7 +194,7 @@ func TestReloader_RefusesClientsTogetherWithOtherChanges(t *testing.T) {
 		r.writeConfig(common + client(newToken))
 		for range 2 { // the second look must not accept it either
 			r.Reload(true)
-			if err := r.logged["clients"]; !strings.Contains(err, "in other parts than clients, audiences, authorities, proxies and seal.keys: restart, or undo") {
+			if err := r.logged["clients"]; !strings.Contains(err, "in other parts than clients, audiences, authorities, proxies, seal.keys and not_before of collections: restart, or undo") {
 				t.Errorf("%s: error %q", name, err)
 			}
 			r.wantAdmitted(oldToken, inside)

@@ -8,6 +8,7 @@ import (
 	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/internal/field"
+	"userinfo/store"
 	"userinfo/store/seal"
 	"userinfo/tlsconf"
 )
@@ -27,6 +28,8 @@ type Snapshot struct {
 	SealKeys *seal.Keys
 	// Proxies are the networks from which PROXY protocol headers are accepted.
 	Proxies *tlsconf.Proxies
+	// NotBefore are the rules that end values, by the name of their collection.
+	NotBefore map[string][]store.NotBefore
 }
 
 // parts are the loaded values from which a Snapshot is made. Each part is replaced as a whole.
@@ -40,12 +43,13 @@ type parts struct {
 	sealKeys      *seal.Keys
 }
 
-// clientRules is the part that comes from the text of the configuration file: clients, audiences, proxies and the names of
-// the files of seal and signature keys.
+// clientRules is the part that comes from the text of the configuration file: clients, audiences, proxies, the collections'
+// not_before, and the names of the files of seal and signature keys.
 type clientRules struct {
-	config  *Config
-	policy  *access.Policy
-	proxies *tlsconf.Proxies
+	config    *Config
+	policy    *access.Policy
+	proxies   *tlsconf.Proxies
+	notBefore map[string][]store.NotBefore // by collection
 }
 
 // newClientRules returns the rules of a checked configuration. Each error is a *field.Error.
@@ -58,7 +62,11 @@ func newClientRules(c *Config, now func() time.Time) (clientRules, error) {
 	if err != nil {
 		return clientRules{}, err
 	}
-	return clientRules{config: c, policy: policy, proxies: proxies}, nil
+	notBefore, err := c.notBeforeRules(now())
+	if err != nil {
+		return clientRules{}, err
+	}
+	return clientRules{config: c, policy: policy, proxies: proxies, notBefore: notBefore}, nil
 }
 
 // snapshot combines the parts.
@@ -80,5 +88,6 @@ func (p parts) snapshot() (*Snapshot, error) {
 		Cassandra: p.cassandra,
 		SealKeys:  p.sealKeys,
 		Proxies:   p.clients.proxies,
+		NotBefore: p.clients.notBefore,
 	}, nil
 }
