@@ -12,16 +12,20 @@ const (
 	// slower, the hedge budget limits the hedged attempts. Without a bound, one stall of all nodes would raise the delay for
 	// hundreds of calls, and with few calls that takes minutes.
 	maxHedgeDelay = 30 * time.Millisecond
+	// maxEachQuorumHedgeDelay is the same at EACH_QUORUM, which needs the other datacentres. If one node there is lost, each
+	// attempt meets it with a probability of one third, so the six attempts of a call must start soon: deletes that take longer
+	// than 450 ms count as unconfirmed.
+	maxEachQuorumHedgeDelay = 100 * time.Millisecond
 )
 
 // hedgeDelay estimates how long 98 % of the calls of one Kind take. A call that takes longer is hedged.
 //
 // Each slower call raises the estimate by 48/256, each quicker one lowers it by 1/256. So it settles where one call in 49 is
-// slower. It stays between minHedgeDelay and maxHedgeDelay; at EACH_QUORUM, which needs the other datacentres, up to
-// slowAfterEachQuorum. A superseded attempt counts as well, because it would have been slower. Without it, the slowest calls
-// would never be observed, and the delay would shrink until the hedge budget is empty. But of a node's superseded attempts only
-// the first after a success counts, so that a node that never answers does not raise the delay. At EACH_QUORUM none counts,
-// because one lost node of another datacentre makes every third call slow.
+// slower. It stays between minHedgeDelay and maxHedgeDelay, or maxEachQuorumHedgeDelay. A superseded attempt counts as well,
+// because it would have been slower. Without it, the slowest calls would never be observed, and the delay would shrink until
+// the hedge budget is empty. But of a node's superseded attempts only the first after a success counts, so that a node that
+// never answers does not raise the delay. At EACH_QUORUM none counts, because one lost node of another datacentre makes every
+// third call slow.
 //
 // A percentile bounds the number of hedged calls whatever the latencies look like. A multiple of the median does not.
 //
@@ -38,7 +42,7 @@ func (d *hedgeDelay) observe(k Kind, took time.Duration) {
 	}
 	longest := maxHedgeDelay
 	if k == EachQuorum {
-		longest = slowAfterEachQuorum
+		longest = maxEachQuorumHedgeDelay
 	}
 	d.ns.Store(int64(min(max(delay, minHedgeDelay), longest)))
 }

@@ -42,7 +42,7 @@ func TestHedgeDelay_IsMaxHedgeDelayBeforeFirstRead(t *testing.T) {
 }
 
 func TestHedgeDelay_ReachesItsMaximumWhenAllCallsAreSlow(t *testing.T) {
-	for kind, want := range map[Kind]time.Duration{Read: maxHedgeDelay, Write: maxHedgeDelay, EachQuorum: slowAfterEachQuorum} {
+	for kind, want := range map[Kind]time.Duration{Read: maxHedgeDelay, Write: maxHedgeDelay, EachQuorum: maxEachQuorumHedgeDelay} {
 		var d hedgeDelay
 		d.observe(kind, 10*time.Millisecond)
 		for range 40 {
