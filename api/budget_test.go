@@ -255,10 +255,13 @@ func (h heldRows) Write(_ context.Context, _ access.Key, data []byte, _ int64, _
 
 // TestHold_CoversCopies compares the memory of sets in flight, without their frames to Cassandra, with what they reserve.
 func TestHold_CoversCopies(t *testing.T) {
-	const sets, size = 4, testMaxValue // as many as store.LargeValues lets in at once
+	const sets, size = 4, testMaxValue
+	metrics := store.NewMetrics(prometheus.NewRegistry())
 	rows := heldRows{store.NewMemory(1<<20, time.Now), make(chan struct{}, sets), make(chan struct{})}
 	s := newAPI(t, setup{store: store.NewCollection(storetest.NewSealedRows(t, rows, "sessions"),
-		store.CollectionConfig{Name: "sessions", MaxTTL: testMaxTTL}, store.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry())})})
+		store.CollectionConfig{Name: "sessions", MaxTTL: testMaxTTL}, store.Options{
+			Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: metrics, LargeValues: store.NewLargeValues(2*sets*size, metrics),
+		})})
 	value := make([]byte, size)
 	heap := func() int64 {
 		var m runtime.MemStats

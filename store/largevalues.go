@@ -15,9 +15,9 @@ const (
 	// LargeValue is the size from which a value is large, in bytes. It is eight times a usual session. Values just below it
 	// cannot delay others for long: 512 of them are 8 MiB.
 	LargeValue = 16 << 10
-	// LargeBytes is how many bytes of large values may be read and written at once. Cassandra stops reading from an
-	// instance whose unanswered requests are more than 1/40 of the node's heap, which is 12 MiB with a heap of 512 MiB.
-	LargeBytes = 4 << 20
+	// LargeBytes is how many bytes of large values may be read and written at once. A node that writes several MB at once is
+	// slow for everybody: with 4 MiB, p99 beside a client at its bytes per second is 65 ms instead of 29 (docs/performance.md).
+	LargeBytes = 1 << 20
 	// largePatience is how long an operation waits for its turn. It leaves the operation some of a request's 2.8 s.
 	largePatience = 2 * time.Second
 	// recentReads is about how many reads of a client the average of their sizes remembers.

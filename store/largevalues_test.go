@@ -18,6 +18,9 @@ import (
 
 const mega = 1 << 20
 
+// queueBytes is the limit of a largeQueue.
+const queueBytes = 4 * mega
+
 // largeQueue is LargeValues whose operations the test ends one by one.
 type largeQueue struct {
 	*LargeValues
@@ -34,7 +37,7 @@ type operation struct {
 }
 
 func newLargeQueue(t *testing.T) *largeQueue {
-	return &largeQueue{LargeValues: NewLargeValues(LargeBytes, NewMetrics(prometheus.NewRegistry())), t: t}
+	return &largeQueue{LargeValues: NewLargeValues(queueBytes, NewMetrics(prometheus.NewRegistry())), t: t}
 }
 
 // write begins a write in a goroutine.
@@ -93,7 +96,7 @@ func TestLargeValues_LetInFewBytesAtOnce(t *testing.T) {
 			q.write(t.Context(), "a", mega)
 		}
 		q.want("at first", "a", "a", "a", "a")
-		if waiting, bytes := testutil.ToFloat64(q.waiting), testutil.ToFloat64(q.inFlight); waiting != 6 || bytes != LargeBytes {
+		if waiting, bytes := testutil.ToFloat64(q.waiting), testutil.ToFloat64(q.inFlight); waiting != 6 || bytes != queueBytes {
 			t.Errorf("%v wait, %v bytes are in flight", waiting, bytes)
 		}
 		q.write(t.Context(), "b", LargeValue-1)
@@ -146,10 +149,10 @@ func TestLargeValues_TurnsAreFairByBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newLargeQueue(t)
 		for range 8 {
-			q.write(t.Context(), "big", LargeBytes)
+			q.write(t.Context(), "big", queueBytes)
 		}
 		for range 1000 {
-			q.write(t.Context(), "less big", LargeBytes/4)
+			q.write(t.Context(), "less big", queueBytes/4)
 		}
 		had := make(map[string]int)
 		for range 20 {

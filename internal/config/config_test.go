@@ -16,7 +16,7 @@ func TestParse_AppliesDefaults(t *testing.T) {
 	}
 	k := c.Collections[0]
 	if c.Cassandra.Port != 9042 || c.Cassandra.Keyspace != "userinfo" || c.Limits != (Limits{MaxInFlight: 1024, MaxConnections: 16384, MaxUnauthenticatedConnections: 8192, MaxConnectionsPerAddress: 8192,
-		IdleTimeout: 75 * time.Second, PerClient: access.Limits{MaxInFlight: 512, MaxConnections: 8192, BytesPerSecond: 128 << 20}}) || c.LogLevel != "info" ||
+		IdleTimeout: 75 * time.Second, PerClient: access.Limits{MaxInFlight: 512, MaxConnections: 8192, BytesPerSecond: 24 << 20}}) || c.LogLevel != "info" ||
 		*c.Shutdown.Drain != 2*time.Second || c.Shutdown.Grace != 5*time.Second {
 		t.Errorf("the service's: %+v", c)
 	}

@@ -34,7 +34,7 @@ type Limits struct {
 	// PerClient are the limits of each client that does not set its own. PerClient.MaxInFlight,
 	// PerClient.MaxConnections and PerClient.MaxBytesInFlight are half of the limits above by default, so that one client
 	// cannot use the whole service.
-	// PerClient.BytesPerSecond is 128 MiB by default. The other limits have no default: they are off.
+	// PerClient.BytesPerSecond is 24 MiB by default. The other limits have no default: they are off.
 	PerClient access.Limits `yaml:"per_client"`
 }
 
@@ -47,8 +47,8 @@ const (
 
 // Defaults of limits in bytes.
 const (
-	defaultBytesInFlight  = 1 << 30   // without a memory limit
-	defaultBytesPerSecond = 128 << 20 // of each client
+	defaultBytesInFlight  = 1 << 30  // without a memory limit
+	defaultBytesPerSecond = 24 << 20 // of each client: a third more than 9,000 gets/s of 2 kB
 )
 
 // ByteLimits are the limits of memory for values, after defaults.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"userinfo/access"
 	"userinfo/access/accesstest"
@@ -33,7 +34,8 @@ const (
 
 // BenchmarkSession_LargeValues measures the gets of a client b at a fixed rate, alone and while a client a keeps 512 sets or gets
 // of 1 MB in flight. The sub-benchmarks compare what keeps a from slowing b: nothing, connections of their own for large
-// values, a limit of the bytes in flight, both (as the service has it), and both with other limits.
+// values, a limit of the bytes in flight, both, both with other limits, and both with a limit of a's bytes per second (as the
+// service has it).
 //
 //	go test -tags integration ./store/cassandra -run '^$' -bench LargeValues -benchtime 1x -timeout 20m
 func BenchmarkSession_LargeValues(b *testing.B) {
@@ -63,6 +65,8 @@ func BenchmarkSession_LargeValues(b *testing.B) {
 		{"both", limited("a", separate), limited("b", separate)},
 		{"both, a quarter of the limit", limited("a", less), limited("b", less)},
 		{"both, four times the limit", limited("a", more), limited("b", more)},
+		{"as in the service", paced(limited("a", separate), 24<<20), limited("b", separate)},
+		{"four times the limit, and bytes per second", paced(limited("a", more), 24<<20), limited("b", more)},
 	}
 	measureGets(b, limited("b", separate), largeWarmUp)
 	for _, v := range variants {
@@ -118,6 +122,8 @@ func resultOf(err error) string {
 	switch {
 	case err == nil, errors.Is(err, store.ErrNotFound):
 		return "ok"
+	case errors.Is(err, errTooManyBytes):
+		return "too many"
 	case errors.Is(err, store.ErrOverloaded):
 		return "overloaded"
 	case errors.Is(err, context.Canceled):
@@ -170,6 +176,39 @@ func (c largeClient) do(ctx context.Context, action access.Action, key access.Ke
 		return c.set(ctx, key, value)
 	}
 	return c.get(ctx, key)
+}
+
+// errTooManyBytes is the service's answer 429.
+var errTooManyBytes = errors.New("too many bytes per second")
+
+// paced returns a client with a limit of bytes per second, as in package api. Where the service answers 429 with Retry-After: 1, it
+// waits for a second.
+func paced(c largeClient, bytesPerSecond int) largeClient {
+	bucket := rate.NewLimiter(rate.Limit(bytesPerSecond), bytesPerSecond)
+	admit := func(ctx context.Context) error {
+		if bucket.AllowN(time.Now(), largeBytes) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+		return errTooManyBytes
+	}
+	return largeClient{
+		get: func(ctx context.Context, key access.Key) error {
+			if err := admit(ctx); err != nil {
+				return err
+			}
+			return c.get(ctx, key)
+		},
+		set: func(ctx context.Context, key access.Key, value []byte) error {
+			if err := admit(ctx); err != nil {
+				return err
+			}
+			return c.set(ctx, key, value)
+		},
+	}
 }
 
 // newSealedCollection returns a collection in a table. Its clients share the limit of large values.
