@@ -11,7 +11,7 @@ const (
 	// maxHedgeDelay is the longest hedge delay, and the one before anything is observed. Where more than one call in fifty is
 	// slower, the hedge budget limits the hedged attempts. Without a bound, one stall of all nodes would raise the delay for
 	// hundreds of calls, and with few calls that takes minutes.
-	maxHedgeDelay = 30 * time.Millisecond
+	maxHedgeDelay = 60 * time.Millisecond
 	// maxEachQuorumHedgeDelay is the same at EACH_QUORUM, which needs the other datacentres. If one node there is lost, each
 	// attempt meets it with a probability of one third, so the six attempts of a call must start soon: deletes that take longer
 	// than 450 ms count as unconfirmed.
