@@ -21,7 +21,7 @@ type bucket struct {
 
 	known    bool      // it has been read at least once
 	left     int       // entries that were still pending after the last scan that read it
-	oldest   int64     // smallest Deletion.Marker of the entries that were still pending
+	oldest   int64     // smallest Deletion.Marker of the pending entries
 	err      error     // of the last attempt to read it
 	logged   bool      // err has been logged
 	notUntil time.Time // it is not read before this time

@@ -16,7 +16,8 @@ const (
 	// cannot delay others for long: 512 of them are 8 MiB.
 	LargeValue = 16 << 10
 	// LargeBytes is how many bytes of large values may be read and written at once. A node that writes several MB at once is
-	// slow for everybody: with 4 MiB, p99 beside a client at its bytes per second is 65 ms instead of 29 (docs/performance.md).
+	// slow for everybody: with 4 MiB, the p99 of small gets beside a client at its limit of bytes per second was 66 instead of
+	// 29 ms (docs/performance.md).
 	LargeBytes = 1 << 20
 	// largePatience is how long an operation waits for its turn. It leaves the operation some of a request's 2.8 s.
 	largePatience = 2 * time.Second

@@ -22,7 +22,8 @@
 //     later operation.
 //  3. Get, Set and Touch need a quorum of the local datacentre (LOCAL_QUORUM) and never wait for another datacentre.
 //     Delete needs a quorum of every datacentre (EACH_QUORUM).
-//  4. ErrNotFound means that a quorum has no value. If that is not known, the error is ErrUnavailable.
+//  4. ErrNotFound means that a quorum has no value, or that a NotBefore has ended it. If neither is
+//     known, the error is ErrUnavailable.
 //  5. Touch writes the value with its old timestamp plus one. Any other concurrent write wins over it. Of two concurrent
 //     touches, the one with the longer TTL wins. If the remaining TTL is close enough to the requested one, Touch writes
 //     nothing (CollectionConfig.TouchSlack).
@@ -61,7 +62,7 @@ import (
 // The errors of a Store. They are wrapped with more details; test for them with errors.Is. access.ErrDenied is another
 // possible error. No error contains a key or a value.
 var (
-	// ErrNotFound means that a quorum of replicas has no value.
+	// ErrNotFound means that a quorum of replicas has no value, or that a NotBefore has ended it.
 	ErrNotFound = errors.New("not found")
 	// ErrDeleted means that the key was deleted so recently that it cannot be set; see CollectionConfig.Fence.
 	ErrDeleted = errors.New("deleted a moment ago")

@@ -37,7 +37,7 @@ func findStalls(operations []history.Operation) (s stalls) {
 	return merged
 }
 
-// affected reports whether a stall began or ended between the due time of an operation and its answer. How long the
+// affected reports whether there was a stall at any time from when an operation was due until its answer. How long the
 // operation took then says nothing about the service.
 func (s stalls) affected(o *history.Operation) bool {
 	i, _ := slices.BinarySearchFunc(s, o.Due, func(t stall, due time.Duration) int { return cmp.Compare(t.to, due) })

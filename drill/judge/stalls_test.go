@@ -43,7 +43,7 @@ func TestEvaluate_LeavesStallsOfTheMachineOut(t *testing.T) {
 	})
 }
 
-func TestEvaluate_DoesNotJudgeLatencyWhereMostOfItIsStalls(t *testing.T) {
+func TestEvaluate_DoesNotJudgeLatencyIfStallsAreLong(t *testing.T) {
 	for name, test := range map[string]struct {
 		to   float64 // end of the stalls in the fault, which takes 10 s
 		want string

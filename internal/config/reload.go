@@ -36,9 +36,9 @@ type Options struct {
 // Reloader keeps the current Snapshot and replaces it when files change.
 //
 // It reloads six parts, in this order: tls, cassandra_tls, audit, clients (includes audiences, authorities, proxies, not_before
-// of collections and the names of key files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged once, and sets
-// userinfo_reload_failed{part} to 1 until its files are usable again. All parts that have changed come into force at the
-// same moment: one atomic pointer is swapped.
+// of collections and the names of key files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged
+// once, and sets userinfo_reload_failed{part} to 1 until its files are usable again. All parts that have changed come into force
+// at the same moment: one atomic pointer is swapped.
 //
 // Settings of the configuration file outside these parts need a restart. If one of them changes, the whole file is refused,
 // because the new clients may be meant for the new settings.
