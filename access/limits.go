@@ -25,8 +25,8 @@ type Limits struct {
 	// MaxBytesInFlight is the memory, in bytes, for the client's values in flight. A set takes four times the size of its
 	// body, a get twice the size of its value.
 	MaxBytesInFlight int `yaml:"max_bytes_in_flight"`
-	// BytesPerSecond is the average rate at which the client may send and receive values. Up to one second's worth may come in
-	// a burst. Beyond it, only get, set and touch are answered 429.
+	// BytesPerSecond is the average rate at which the client may send and receive large values (from 16 KiB). Up to one
+	// second's worth may come in a burst. Beyond it, only get, set and touch are answered 429.
 	BytesPerSecond int `yaml:"bytes_per_second"`
 }
 

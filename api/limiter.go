@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"userinfo/access"
+	"userinfo/store"
 )
 
 // missLogInterval is the shortest time between two log records about the misses and refusals of one client.
@@ -64,7 +65,7 @@ func byteRateError(retryAfter int) *problemError {
 //	RequestsPerSecond  clientLimits.enter          authenticated requests that MaxInFlight did not refuse
 //	MissesPerMinute    clientLimits.checkMisses    responses 404 and refusals other than 429; see clientLimits.miss
 //	MaxBytesInFlight   clientLimits.reserve        memory for values of authorized requests, until they are finished
-//	BytesPerSecond     clientLimits.checkBytes     bytes of values that were sent or received
+//	BytesPerSecond     clientLimits.checkBytes     bytes of large values that were sent or received
 //
 // A request that is refused before it is authenticated and admitted does not count toward the first two limits.
 type limiter struct {
@@ -224,11 +225,12 @@ func (c *clientLimits) checkBytes(now time.Time) *problemError {
 	return byteRateError(int(math.Ceil(-tokens / float64(b.byteRate.Limit()))))
 }
 
-// countBytes takes n bytes from the client's limit of bytes per second. The limit can become negative: then checkBytes refuses
-// requests until time has paid for it.
+// countBytes takes a value of n bytes from the client's limit of bytes per second. The limit can become negative: then
+// checkBytes refuses requests until time has paid for it. Small values do not count: they do not delay other clients, and a
+// busy wiki moves more bytes of them than the limit allows for large ones. RequestsPerSecond bounds them.
 func (c *clientLimits) countBytes(now time.Time, n int64) {
 	b := c.buckets.Load()
-	if b.byteRate == nil {
+	if b.byteRate == nil || n < store.LargeValue {
 		return
 	}
 	for burst := int64(b.byteRate.Burst()); n > 0; n -= burst {

@@ -135,7 +135,7 @@ func TestLimiter_Misses(t *testing.T) {
 }
 
 func TestLimiter_BytesPerSecond(t *testing.T) {
-	const size = 1000
+	const size = store.LargeValue
 	value := store.Value{Data: make([]byte, size), TTL: time.Minute}
 	s, c := timed(t, setup{limits: access.Limits{BytesPerSecond: size}, store: stub(func(context.Context, call) (store.Value, error) { return value, nil })})
 	set := func() *http.Request {
@@ -170,6 +170,16 @@ func TestLimiter_BytesPerSecond(t *testing.T) {
 	}
 	if n := testutil.ToFloat64(s.api.limiter.limited.WithLabelValues("wiki", "byte_rate")); n != 16 {
 		t.Errorf("the metric counts %v refusals; want 16", n)
+	}
+}
+
+func TestLimiter_BytesPerSecond_SmallValuesDoNotCount(t *testing.T) {
+	value := store.Value{Data: make([]byte, store.LargeValue-1), TTL: time.Minute}
+	s, _ := timed(t, setup{limits: access.Limits{BytesPerSecond: 1}, store: stub(func(context.Context, call) (store.Value, error) { return value, nil })})
+	for range 10 {
+		if status, _ := s.status(requestFor("GET", "k", wiki)); status != 200 {
+			t.Fatalf("status %d", status)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func (e *evidence) earliestCurrentExpiry(k *key, s *write, o *history.Operation)
 	from := s.Invoke - e.clockTolerance() - e.clockSkew(0, o.Complete)
 	local := func(w *write) bool { return w.DC == s.DC }
 	earliest := min(
-		k.unansweredTouchExpiry(o.Complete),
+		k.unknownTouchExpiry(o.Complete),
 		earliestExpiry(k.sets, func(w *write) bool { return !(local(w) && w.acknowledged()) && w.arrivedBy >= from }),
 		earliestExpiry(k.touches, func(w *write) bool { return !local(w) && w.Answered() && w.Complete >= from }),
 	)

@@ -192,9 +192,10 @@ func earliestExpiry(all []*write, match func(*write) bool) time.Duration {
 	return earliest
 }
 
-// unansweredTouchExpiry returns the earliest expiry that a touch without an answer, invoked before t, can have given.
-func (k *key) unansweredTouchExpiry(t time.Duration) time.Duration {
-	return earliestExpiry(k.touches, func(w *write) bool { return !w.Answered() && w.Invoke < t })
+// unknownTouchExpiry returns the earliest expiry that a touch of unknown outcome, invoked before t, can have given. Such a
+// touch may also be executed after its error was answered.
+func (k *key) unknownTouchExpiry(t time.Duration) time.Duration {
+	return earliestExpiry(k.touches, func(w *write) bool { return !w.acknowledged() && w.Invoke < t })
 }
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

@@ -34,7 +34,7 @@ func (e *evidence) verifyRemainingTTL(k *key, g *history.Operation, s *write) {
 		from, earliest, proof = t.Invoke, e.touchedUntil(t), ids(s.ID, t.ID, g.ID)
 	}
 	until := g.Complete + k.slowestTouch
-	earliest = min(earliest, k.unansweredTouchExpiry(g.Complete), earliestExpiry(k.touches, func(w *write) bool {
+	earliest = min(earliest, k.unknownTouchExpiry(g.Complete), earliestExpiry(k.touches, func(w *write) bool {
 		since := s.Invoke
 		if w.DC == g.DC {
 			since = from

@@ -48,7 +48,7 @@ const (
 // Defaults of limits in bytes.
 const (
 	defaultBytesInFlight  = 1 << 30  // without a memory limit
-	defaultBytesPerSecond = 24 << 20 // of each client: a third more than 9,000 gets/s of 2 kB
+	defaultBytesPerSecond = 24 << 20 // of each client's large values
 )
 
 // ByteLimits are the limits of memory for values, after defaults.
