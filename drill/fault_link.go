@@ -70,7 +70,7 @@ func linkFaults() []fault {
 		cutFault("node-deaf", "one node receives nothing from the other nodes, but they receive from it", history.OneNode, aroundVictim, reverse),
 		cutFault("loss-5", "5 % of the packets between the datacentres are lost", history.Strain, betweenDatacentres, loss(0.05)),
 		cutFault("loss-20", "20 % of the packets between the datacentres are lost", history.Strain, betweenDatacentres, loss(0.20)),
-		cutFault("loss-local-20", "20 % of the packets of one local node are lost", history.Strain, aroundVictim, loss(0.20)),
+		cutFault("loss-local-20", "20 % of the packets of one local node are lost", history.NoErrors, aroundVictim, loss(0.20)),
 		{name: "isolated", description: "one node is cut off from all nodes and all instances", expect: history.OneNode,
 			begin: sequence(cut(aroundVictim), cutClients(false)), end: sequence(heal, healClients)},
 		{name: "clients-drop", description: "the client port of one node is closed; packets are dropped", expect: history.OneNode, begin: cutClients(false), end: healClients},

@@ -142,7 +142,10 @@ const (
 	OtherDatacentre Expectation = "other-datacentre"
 	// Outage means that a datacentre has no quorum or no instance. Errors are correct, wrong answers are not.
 	Outage Expectation = "outage"
-	// Strain means that answers may be slow, but no errors are expected.
+	// NoErrors means that all nodes serve, and some are slow. There are no errors after the first second (I8), but answers may
+	// be slow.
+	NoErrors Expectation = "no-errors"
+	// Strain means that answers may be slow, and errors are not judged.
 	Strain Expectation = "strain"
 )
 

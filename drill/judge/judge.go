@@ -42,6 +42,7 @@
 //	I8  While one node is lost, joins, leaves or moves, there are no errors after the first second, and the p99 latency is
 //	    at most three times the p99 before, or 100 ms. Within 5 s of the end this holds again. Within 10 s of the return of
 //	    a whole datacentre, its clients have no errors and this latency.
+//	    Faults that only slow nodes are judged for errors, and for the return to full speed.
 //	    If the p99 before a fault was above 50 ms, the machine was too busy: I7 and I8 are then judged for errors only.
 //	I9  No process of the service ends by itself. After the last fault, the goroutines, file descriptors and memory of an
 //	    instance are close to their numbers before the first fault. Without load, no request and no CQL statement is in

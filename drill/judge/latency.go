@@ -92,6 +92,8 @@ func (e *evidence) verifyLatency() {
 				e.verifyPeriod(limits{"I7", f.Begin + errorGrace, recoveryLimit, true, true}, f, dc, e.period(i, withoutDeletes), due(all, f.Begin, f.End))
 			case f.Expect == history.OneNode:
 				e.verifyPeriod(limits{"I8", f.Begin + errorGrace, recoveryLimit, true, false}, f, dc, e.period(i, all), nil)
+			case f.Expect == history.NoErrors:
+				e.verifyPeriod(limits{"I8", f.Begin + errorGrace, recoveryLimit, false, false}, f, dc, e.period(i, all), nil)
 			}
 		}
 	}

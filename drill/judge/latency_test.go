@@ -48,6 +48,7 @@ func failing(dc string, from, to float64) func(float64, *history.Operation) {
 
 func TestEvaluate_I8OneNodeLost(t *testing.T) {
 	paused := history.Fault{Name: "paused", Begin: sec(10), End: sec(20), Recovered: sec(21), Expect: history.OneNode, Datacentre: "dc1"}
+	straining := history.Fault{Name: "straining", Begin: sec(10), End: sec(20), Recovered: sec(21), Expect: history.NoErrors}
 	with := func(change func(float64, *history.Operation)) func(*recording) {
 		return func(r *recording) { r.fault(paused); r.addLoad(0, 40, change) }
 	}
@@ -73,6 +74,9 @@ func TestEvaluate_I8OneNodeLost(t *testing.T) {
 			slowedFrom(51, 10, 40, 500)(at, o)
 			failing("dc1", 12, 12.05)(at, o)
 		}), "I8"},
+		{"slow during a fault that slows nodes", func(r *recording) { r.fault(straining); r.addLoad(0, 40, slowed(10, 20, 500)) }, ""},
+		{"slow after a fault that slows nodes", func(r *recording) { r.fault(straining); r.addLoad(0, 40, slowed(20, 26.5, 500)) }, "I8"},
+		{"an error during a fault that slows nodes", func(r *recording) { r.fault(straining); r.addLoad(0, 40, failing("dc1", 12, 12.05)) }, "I8"},
 		{"errors of a later fault", func(r *recording) {
 			r.fault(paused)
 			r.fault(history.Fault{Name: "outage", Begin: sec(30), End: sec(35), Recovered: sec(36), Expect: history.Outage})

@@ -33,7 +33,7 @@ var promises = map[string]string{
 	"I5":  "No instance connects to a Cassandra node of another datacentre.",
 	"I6":  "A request is answered 404 only if the key has no value.",
 	"I7":  "While the other datacentre is lost, get, set and touch have no errors after the first second, and a p99 of at most three times the usual or 100 ms. Each delete from the third unconfirmed one on takes at most 0.5 s.",
-	"I8":  "While one node is lost, joins, leaves or moves, there are no errors after the first second, and the p99 is at most three times the usual or 100 ms. This holds again within 5 s of the end. After the loss of the whole local datacentre, it holds again within 10 s, without errors.",
+	"I8":  "While one node is lost, joins, leaves or moves, there are no errors after the first second, and the p99 is at most three times the usual or 100 ms. This holds again within 5 s of the end. Faults that only slow nodes are judged for errors. After the loss of the whole local datacentre, it holds again within 10 s, without errors.",
 	"I9":  "No process ends by itself. Memory, goroutines, file descriptors and statements in flight return to their usual numbers.",
 	"I10": "Clients, metrics and log count the same answers.",
 	"L":   "The operations on a key are linearizable within one datacentre.",
