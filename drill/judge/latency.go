@@ -109,7 +109,7 @@ func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, durin
 	}
 	v.Checked += len(p.during)
 	later := due(slices.Concat(p.during, p.after), want.noErrorsFrom, p.end)
-	if failed := errorsOf(later); len(failed) > 0 {
+	if failed := errorsOf(later, p.next); len(failed) > 0 {
 		e.violation(want.invariant, f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d requests in %s had errors more than %s after %s began",
 			len(failed), len(later), dc, want.noErrorsFrom-f.Begin, f.Name)
 	}
@@ -191,6 +191,7 @@ func (e *evidence) load(dc string, match func(*history.Operation) bool) []*histo
 type period struct {
 	before, during, after []*history.Operation
 	end                   time.Duration // end of after
+	next                  time.Duration // when the next fault began, or forever
 	slow                  time.Duration // a request that takes longer is slow; 0 if there is no baseline
 	overlaps              string        // another fault that was active meanwhile: no verdict is possible
 	stalls                stalls        // of the whole history
@@ -200,7 +201,7 @@ type period struct {
 func (e *evidence) period(i int, operations []*history.Operation) period {
 	f := e.faults[i]
 	from, to := f.Begin-BaselineLength, f.End+recoveryWatch
-	overlaps := ""
+	overlaps, next := "", forever
 	for j, other := range e.faults {
 		otherEnd := max(other.End, other.Recovered)
 		if j != i && other.Begin < f.End && otherEnd > f.Begin {
@@ -210,11 +211,12 @@ func (e *evidence) period(i int, operations []*history.Operation) period {
 			from = max(from, min(f.Begin, otherEnd))
 		} else if j > i {
 			to = min(to, max(f.End, other.Begin))
+			next = min(next, other.Begin)
 		}
 	}
 	p := period{
 		before: due(operations, from, f.Begin), during: due(operations, f.Begin, f.End), after: due(operations, f.End, to),
-		end: min(to, e.end), overlaps: overlaps, stalls: e.stalls,
+		end: min(to, e.end), next: next, overlaps: overlaps, stalls: e.stalls,
 	}
 	if len(p.before) >= minBaseline {
 		p.slow = max(alwaysFast, slowFactor*p.latencyOf(p.before).P99)
@@ -229,9 +231,10 @@ func due(operations []*history.Operation, from, to time.Duration) []*history.Ope
 	return operations[i:max(i, j)]
 }
 
-func errorsOf(operations []*history.Operation) (failed []int64) {
+// errorsOf returns the operations that failed before the next fault began.
+func errorsOf(operations []*history.Operation, next time.Duration) (failed []int64) {
 	for _, o := range operations {
-		if o.Errored() {
+		if o.Errored() && o.Complete < next {
 			failed = append(failed, o.ID)
 		}
 	}
@@ -253,13 +256,13 @@ func (p period) latencyOf(operations []*history.Operation) Latency {
 }
 
 func (p period) figures(f fault, dc string) Figures {
-	first := len(errorsOf(due(p.during, f.Begin, f.Begin+errorGrace)))
+	first := len(errorsOf(due(p.during, f.Begin, f.Begin+errorGrace), p.next))
 	recovered, ok := p.recovery(f.End)
 	if !ok {
 		recovered = -1
 	}
 	return Figures{
-		Fault: f.Name, DC: dc, Requests: len(p.during), FirstSecondErrors: first, LaterErrors: len(errorsOf(p.during)) - first,
+		Fault: f.Name, DC: dc, Requests: len(p.during), FirstSecondErrors: first, LaterErrors: len(errorsOf(p.during, p.next)) - first,
 		Before: p.latencyOf(p.before), During: p.latencyOf(p.during), After: p.latencyOf(p.after), FullSpeedAfter: recovered,
 		Affected: len(p.during) - len(p.stalls.unaffected(p.during)), Overlaps: p.overlaps,
 	}

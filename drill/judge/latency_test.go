@@ -77,6 +77,15 @@ func TestEvaluate_I8OneNodeLost(t *testing.T) {
 		{"slow during a fault that slows nodes", func(r *recording) { r.fault(straining); r.addLoad(0, 40, slowed(10, 20, 500)) }, ""},
 		{"slow after a fault that slows nodes", func(r *recording) { r.fault(straining); r.addLoad(0, 40, slowed(20, 26.5, 500)) }, "I8"},
 		{"an error during a fault that slows nodes", func(r *recording) { r.fault(straining); r.addLoad(0, 40, failing("dc1", 12, 12.05)) }, "I8"},
+		{"an error that a later fault caused in a request from before", func(r *recording) {
+			r.fault(paused)
+			r.fault(history.Fault{Name: "outage", Begin: sec(30), End: sec(35), Recovered: sec(36), Expect: history.Outage})
+			r.addLoad(0, 40, func(at float64, o *history.Operation) {
+				if at >= 29.9 && at < 30 {
+					o.Status, o.Complete = 0, sec(30.1)
+				}
+			})
+		}, ""},
 		{"errors of a later fault", func(r *recording) {
 			r.fault(paused)
 			r.fault(history.Fault{Name: "outage", Begin: sec(30), End: sec(35), Recovered: sec(36), Expect: history.Outage})
