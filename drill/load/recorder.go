@@ -24,6 +24,10 @@ import (
 // ClientTimeout is the time after which a client gives up, as MediaWiki does.
 const ClientTimeout = 3 * time.Second
 
+// idleTimeout is when a client closes an idle connection. It must be earlier than the service does (limits.idle_timeout): a
+// request that is sent while the service closes its connection is lost.
+const idleTimeout = 30 * time.Second
+
 // Limits of concurrent requests.
 const (
 	runWorkers   = 4096
@@ -59,6 +63,7 @@ func NewRecorder(targets []Target, roots *x509.CertPool, token string, epoch tim
 			Transport: &http.Transport{
 				TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13},
 				MaxIdleConnsPerHost: 128,
+				IdleConnTimeout:     idleTimeout,
 				TLSHandshakeTimeout: ClientTimeout,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
