@@ -52,7 +52,7 @@ func restartLocalNodes(ctx context.Context, r *run) error {
 	})(ctx, r)
 }
 
-// diskFaults returns the faults of the disks of one node.
+// diskFaults returns the faults of the disks of nodes.
 func diskFaults() []fault {
 	smallDisk := testcluster.Options{SmallDisk: true}
 	// A node whose disk failed leaves the cluster and closes its client port. It must be restarted.
@@ -60,6 +60,9 @@ func diskFaults() []fault {
 	return []fault{
 		{name: "disk-full", description: "the disk of one node is full", expect: history.OneNode, needs: smallDisk, rare: true,
 			begin: each(diskVictim, (*testcluster.Node).FillDisk), end: sequence(each(diskVictim, (*testcluster.Node).FreeDisk), restart)},
+		{name: "disks-full", description: "the disks of all nodes of both datacentres are full", expect: history.Outage, needs: smallDisk, rare: true,
+			begin: together(allNodes, (*testcluster.Node).FillDisk),
+			end:   sequence(each(allNodes, (*testcluster.Node).FreeDisk), together(allNodes, kill), together(allNodes, start))},
 		{name: "commitlog-read-only", description: "the commit log of one node is read-only", expect: history.OneNode, needs: smallDisk, rare: true,
 			begin: each(diskVictim, (*testcluster.Node).MakeCommitLogReadOnly), end: sequence(each(diskVictim, (*testcluster.Node).MakeCommitLogWritable), restart)},
 		{name: "replica-wiped", description: "one node loses its data and returns empty", expect: history.OneNode, rare: true,
