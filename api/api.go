@@ -126,6 +126,7 @@ type API struct {
 	limiter  *limiter
 	health   health
 	inFlight atomic.Int64
+	requests stage // all routes
 }
 
 // New returns an API and registers its metrics with config.Registry.
@@ -149,6 +150,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve serves one request to a route. segment is the path segment with the key, as it was sent.
 func (a *API) serve(rt *route, segment string, w http.ResponseWriter, r *http.Request) {
 	rs := &requestState{api: a, rules: a.config.Rules(), route: rt, segment: segment, w: w, r: r, start: a.config.Now()}
+	a.requests.enter()
+	defer a.requests.leave()
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 		c.beginRequest()
 		defer c.endRequest()

@@ -35,6 +35,7 @@ type conn struct {
 // ServerConfig.IdleTimeout without sending a request.
 func (s *Server) newConn(c net.Conn) *conn {
 	s.awaitingRequest.Add(1)
+	s.beforeRequest.enter()
 	conn := &conn{Conn: c, server: s, proxied: tlsconf.IsProxied(c)}
 	conn.timer = time.AfterFunc(firstRequestTimeout, func() {
 		defer s.panics.Recover(panics.Connection, nil)
@@ -141,6 +142,7 @@ func (c *conn) requestReceived() {
 	}
 	c.timer.Stop()
 	c.server.awaitingRequest.Done()
+	c.server.beforeRequest.leave()
 }
 
 // Close implements net.Conn.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,18 +44,36 @@ const readyWithoutAudit = "ready, but audit records cannot be written: see useri
 // ready handles /readyz. It answers 200 if the store can be read and the process is not shutting down, otherwise 503. The
 // problem document says which of its four reasons applies. The text of the error goes to the log only.
 func (a *API) ready(rs *requestState) error {
-	if a.health.draining.Load() {
-		return errStopping
-	}
-	if err := a.health.checkStore(rs.r.Context()); errors.Is(err, store.ErrNotReady) {
+	text, err := a.readiness(rs.r.Context())
+	if err != nil {
 		return err
+	}
+	return rs.sendText(text)
+}
+
+// readiness returns the text of /readyz, or why this instance is not ready.
+func (a *API) readiness(ctx context.Context) (string, error) {
+	if a.health.draining.Load() {
+		return "", errStopping
+	}
+	if err := a.health.checkStore(ctx); errors.Is(err, store.ErrNotReady) {
+		return "", err
 	} else if err != nil {
-		return fmt.Errorf("%w: %w", errNotReady, err)
+		return "", fmt.Errorf("%w: %w", errNotReady, err)
 	}
-	if rs.api.config.Audit.Check() != nil {
-		return rs.sendText(readyWithoutAudit)
+	if a.config.Audit.Check() != nil {
+		return readyWithoutAudit, nil
 	}
-	return rs.sendText("ready\n")
+	return "ready\n", nil
+}
+
+// Readiness returns what /readyz says, in one line.
+func (a *API) Readiness(ctx context.Context) string {
+	text, err := a.readiness(ctx)
+	if err != nil {
+		text = "not ready: " + strings.TrimSuffix(problemFor(err).Detail, " Nothing was done.")
+	}
+	return strings.TrimSpace(text)
 }
 
 // checkStore returns the result of the last check, or of a new one if the last is older than readyCacheTime. The client of

@@ -29,6 +29,7 @@ type connListener struct {
 	server *Server
 	close  func() error // closes Listener, once
 	closed chan struct{}
+	busy   bool // with a connection that was accepted; belongs to the goroutine that accepts
 }
 
 func newConnListener(l net.Listener, s *Server) *connListener {
@@ -69,7 +70,15 @@ func (l *connListener) Accept() (net.Conn, error) {
 // acceptOne accepts one connection. If that panics, the error is panics.ErrPanic.
 func (l *connListener) acceptOne() (c net.Conn, err error) {
 	defer l.server.panics.Recover(panics.Connection, &err)
-	return l.Listener.Accept()
+	if l.busy {
+		l.server.accepting.leave()
+	}
+	l.busy = false
+	if c, err = l.Listener.Accept(); err == nil {
+		l.busy = true
+		l.server.accepting.enter()
+	}
+	return c, err
 }
 
 // passes reports whether an accept may succeed after one has failed with err. Besides too many open files and too little

@@ -71,6 +71,10 @@ type Server struct {
 	panics *panics.Recorder
 	// awaitingRequest counts the connections whose first request has not reached the handler.
 	awaitingRequest sync.WaitGroup
+
+	accepting     stage // from one accepted connection to the next accept
+	beforeRequest stage // connections of awaitingRequest
+	stalls        []stallWatch
 }
 
 // NewServer returns a Server and registers its metrics with config.Registry.
@@ -96,6 +100,7 @@ func NewServer(config ServerConfig) *Server {
 		},
 	}
 	s.http.ConnState = s.connState
+	s.stalls = s.newStallWatches()
 	return s
 }
 

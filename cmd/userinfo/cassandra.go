@@ -4,9 +4,7 @@ import (
 	"context"
 	crand "crypto/rand"
 	"crypto/tls"
-	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -39,9 +37,9 @@ func cassandraConfig(o *config.Opened, current func() *config.Snapshot) cassandr
 
 // serveCassandra serves from Cassandra until ctx ends.
 func (s *service) serveCassandra(ctx context.Context) error {
-	l, err := net.Listen("tcp", s.config.Listen)
+	l, err := s.listen()
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	return s.serveDatabase(ctx, l, s.openCassandra)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -44,7 +43,7 @@ func memoryMain() {
 		os.Exit(exitUsage)
 	}
 	err = runService(ctx, o, os.Stderr, func(s *service, ctx context.Context) error {
-		l, err := net.Listen("tcp", o.Listen)
+		l, err := s.listen()
 		if err != nil {
 			return err
 		}

@@ -214,7 +214,13 @@ type startedService struct {
 // start runs program with the planted files until the test ends.
 func (p *plantedSecrets) start(program string, args ...string) *startedService {
 	p.t.Helper()
-	s := &startedService{t: p.t, command: exec.Command(program, append(args, "--config", "userinfo.yaml")...), log: make(chan string, 100)}
+	return p.startCommand(exec.Command(program, append(args, "--config", "userinfo.yaml")...))
+}
+
+// startCommand starts a command that becomes the service, in the directory of the planted files.
+func (p *plantedSecrets) startCommand(command *exec.Cmd) *startedService {
+	p.t.Helper()
+	s := &startedService{t: p.t, command: command, log: make(chan string, 100)}
 	s.command.Dir = p.dir
 	if p.user != 0 {
 		s.command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: p.user, Gid: p.user}}

@@ -28,6 +28,10 @@ refused with 503, unless audit.required is false.
 It raises its limit of open files (RLIMIT_NOFILE) to the hard limit, and does not start if that is below
 limits.max_connections + 1024.
 
+Under systemd (Type=notify) it reports that it has started as soon as it listens, even before it has reached Cassandra, and from
+then on its status, reloads, its end, and that it makes progress (WatchdogSec=). If systemd passes a listening socket, it must have
+the address of the setting listen.
+
 It sets Go's memory limit to 80 % of the memory limit of its cgroup, if there is one and GOMEMLIMIT is not set. If GOGC is
 not set, it is 400: the heap is small, and with Go's default of 100 the garbage collector would run several times a second.`,
 		Example: "  userinfo serve --config /etc/userinfo/userinfo.yaml",

@@ -11,17 +11,20 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/time/rate"
 
 	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/internal/config"
 	"userinfo/internal/panics"
+	"userinfo/internal/systemd"
 	"userinfo/store"
 	"userinfo/store/cassandra"
 	"userinfo/store/clockskew"
@@ -55,6 +58,9 @@ type service struct {
 	clockMetrics     *clockskew.Metrics
 	now              func() time.Time // clock of writes and of access rules
 	backend          *backend
+	notifier         *systemd.Notifier
+	notifyFailed     rate.Sometimes // limits the log records about it
+	announced        atomic.Bool    // systemd knows that the service listens
 }
 
 // tables returns the table of a collection.
@@ -68,6 +74,10 @@ func memoryTables(maxBytes int64) tables {
 // newService returns a service that logs to stderr. The caller must close its logs at the end.
 func newService(o *config.Opened, stderr io.Writer) (*service, error) {
 	now, registry := time.Now, prometheus.NewRegistry()
+	notifier, err := systemd.NewNotifier()
+	if err != nil {
+		return nil, err
+	}
 	logs, err := openLogs(o.Config, stderr, registry)
 	if err != nil {
 		return nil, configError{o.Locate(err)}
@@ -80,6 +90,9 @@ func newService(o *config.Opened, stderr io.Writer) (*service, error) {
 		panics:   logs.panics,
 		registry: registry,
 		backend:  newBackend(),
+		notifier: notifier,
+
+		notifyFailed: rate.Sometimes{Interval: time.Minute},
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.metrics = store.NewMetrics(s.registry)
@@ -88,7 +101,7 @@ func newService(o *config.Opened, stderr io.Writer) (*service, error) {
 	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
 	s.clockMetrics = clockskew.NewMetrics(s.registry)
-	s.reloader = config.NewReloader(o, config.Options{Now: now, Log: s.log, Registry: s.registry})
+	s.reloader = config.NewReloader(o, config.Options{Now: now, Log: s.log, Registry: s.registry, OnSignal: s.reloadOnSignal})
 	return s, nil
 }
 
@@ -164,6 +177,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 	s.reloader.LogSealKeys()
 	s.log.Info("requests for other hosts are refused", "authorities", s.reloader.Current().Rules.Authorities.Texts())
 	proxies := func() *tlsconf.Proxies { return s.reloader.Current().Proxies }
+	defer s.reportToSystemd(ctx, l, handler, server)()
 	err := server.Serve(ctx, tlsconf.NewHandshakes(s.registry).Listener(tlsconf.NewProxyListener(l, proxies, proxyTimeout)))
 	s.log.Info("stopped")
 	return err

@@ -29,7 +29,7 @@ const (
 var allowedImports = map[string][]string{
 	"cmd/userinfo": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
 		"access/forwarded", "schema", "tlsconf", "internal/config", "internal/devca", "internal/field", "internal/keyfile",
-		"internal/logqueue", "internal/panics"},
+		"internal/logqueue", "internal/panics", "internal/systemd"},
 	"internal/config": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
 		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile", "internal/logqueue"},
 
@@ -56,6 +56,7 @@ var allowedImports = map[string][]string{
 	"internal/field":    nil,
 	"internal/keyfile":  nil,
 	"internal/panics":   nil,
+	"internal/systemd":  nil,
 	"internal/devca":    nil,
 	"deploy/cassandra":  nil,
 	"internal/logqueue": {"internal/keyfile", "internal/panics"},

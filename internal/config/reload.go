@@ -26,11 +26,13 @@ const ReloadInterval = 2 * time.Second
 // have become valid. Trying more often would leave more copies of private keys in memory.
 const retryInterval = time.Minute
 
-// Options are what a Reloader needs. All fields are required.
+// Options are what a Reloader needs. All fields are required, except OnSignal.
 type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Registry prometheus.Registerer
+	// OnSignal is called instead of reload for each signal, and calls reload. nil: reload is called at once.
+	OnSignal func(reload func())
 }
 
 // Reloader keeps the current Snapshot and replaces it when files change.
@@ -54,6 +56,8 @@ type Reloader struct {
 	logged  map[string]string    // last logged failure by part
 	tried   map[string]time.Time // last time that a part was read
 	watch   *keyfile.Watch
+
+	failing atomic.Pointer[[]string] // the parts in logged
 
 	failed   *prometheus.GaugeVec
 	reloads  *prometheus.CounterVec
@@ -96,11 +100,28 @@ func (r *Reloader) Run(ctx context.Context, force <-chan os.Signal) {
 			return
 		case <-force:
 			r.options.Log.Info("SIGHUP: reading files again")
-			r.Reload(true)
+			r.reloadOnSignal()
 		case <-tick.C:
 			r.Reload(false)
 		}
 	}
+}
+
+func (r *Reloader) reloadOnSignal() {
+	reload := func() { r.Reload(true) }
+	if r.options.OnSignal == nil {
+		reload()
+		return
+	}
+	r.options.OnSignal(reload)
+}
+
+// Failing returns the parts that keep an old state because their files cannot be used. It is safe for concurrent use.
+func (r *Reloader) Failing() []string {
+	if parts := r.failing.Load(); parts != nil {
+		return *parts
+	}
+	return nil
 }
 
 // Reload compares the files with what is in force and puts changes into force. Without force, it reads only parts
@@ -139,6 +160,8 @@ func (r *Reloader) Reload(force bool) {
 	if next.sealKeys != nil {
 		load("seal", next.clients.config.Seal.files(), reloadSealKeys)
 	}
+	failing := slices.Sorted(maps.Keys(r.logged))
+	r.failing.Store(&failing)
 	r.replace(next, changed)
 	r.measureExpiry()
 }

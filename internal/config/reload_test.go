@@ -182,6 +182,31 @@ func TestReloader_Run_ReloadsAtOnceOnSignal(t *testing.T) {
 	r.wantAdmitted(newToken, inside)
 }
 
+func TestReloader_Run_CallsOnSignalInsteadOfReload(t *testing.T) {
+	r := newTestReloader(t)
+	r.writeConfig("not: [a configuration\n")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var before, after []string
+	r.options.OnSignal = func(reload func()) {
+		before = r.Failing()
+		reload()
+		after = r.Failing()
+		stop()
+	}
+	hangup := make(chan os.Signal, 1)
+	hangup <- syscall.SIGHUP
+	r.Run(ctx, hangup)
+	if len(before) != 0 || !slices.Equal(after, []string{"clients"}) {
+		t.Errorf("failing parts: %v before, %v after", before, after)
+	}
+	r.writeConfig(r.common + client(newToken))
+	r.Reload(true)
+	if parts := r.Failing(); len(parts) != 0 {
+		t.Errorf("after a repair: %v", parts)
+	}
+}
+
 func TestReloader_RefusesClientsTogetherWithOtherChanges(t *testing.T) {
 	r := newTestReloader(t)
 	for name, common := range map[string]string{

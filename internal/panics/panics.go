@@ -48,9 +48,10 @@ const (
 	Clocks      Place = "clocks"      // the loop that compares clocks
 	Schema      Place = "schema"      // the loop that checks the schema
 	Keyspace    Place = "keyspace"    // the loop that reads the replication of the keyspace
+	Systemd     Place = "systemd"     // the loops that tell systemd how the service is
 )
 
-var places = []Place{Request, Connection, Store, Coordinator, Database, Log, Reload, Replay, Clocks, Schema, Keyspace}
+var places = []Place{Request, Connection, Store, Coordinator, Database, Log, Reload, Replay, Clocks, Schema, Keyspace, Systemd}
 
 // Pause is the time after which Loop starts a loop again.
 const Pause = 5 * time.Second
