@@ -20,13 +20,14 @@ var fileReaders = map[string][]string{
 
 // readersOf lists the files of the service that may call a function of fileReaders, and why.
 var readersOf = map[string]string{
-	"internal/keyfile/keyfile.go": "defines the rules",
-	"internal/config/file.go":     "the configuration is not secret",
-	"internal/config/reload.go":   "the configuration is not secret",
-	"tlsconf/files.go":            "certificates, CAs and revocation lists are not secret",
-	"cmd/userinfo/question.go":    "a certificate is not secret",
-	"cmd/userinfo/sign.go":        "the body of a request may be any file",
-	"internal/logqueue/file.go":   "opens the file of audit records to append to it, with checks of its own",
+	"internal/keyfile/keyfile.go":    "defines the rules",
+	"internal/config/file.go":        "the configuration is not secret",
+	"internal/config/reload.go":      "the configuration is not secret",
+	"internal/firewall/inventory.go": "the inventory is not secret",
+	"tlsconf/files.go":               "certificates, CAs and revocation lists are not secret",
+	"cmd/userinfo/question.go":       "a certificate is not secret",
+	"cmd/userinfo/sign.go":           "the body of a request may be any file",
+	"internal/logqueue/file.go":      "opens the file of audit records to append to it, with checks of its own",
 }
 
 // TestFiles_AreReadByKeyfileOnly checks that the service reads every file through package keyfile, which checks who else can use the

@@ -64,29 +64,46 @@ func Load(name string) (*File, error) {
 func Parse(name string, text []byte) (*File, error) {
 	f := &File{Config: new(Config), Name: name, Text: text}
 	var err error
-	if f.root, err = parseYAML(name, text); err != nil {
+	f.root, err = parse(name, text, f.Config, func() error {
+		f.ApplyDefaults()
+		return f.validate()
+	})
+	if err == nil {
+		err = f.Locate(f.validateSchema())
+	}
+	if err != nil {
 		return nil, err
-	}
-	d := decoder{file: name}
-	d.decode("", f.root, f.Config)
-	if d.tooLarge() {
-		return nil, join(d.mistakes)
-	}
-	f.ApplyDefaults()
-	mistakes := d.mistakes
-	for _, m := range f.mistakes(f.validate()) {
-		if !d.explains(m.Path) {
-			mistakes = append(mistakes, m)
-		}
-	}
-	if len(mistakes) == 0 {
-		mistakes = f.mistakes(f.validateSchema())
-	}
-	if len(mistakes) > 0 {
-		return nil, join(mistakes)
 	}
 	f.resolveFileNames(filepath.Dir(name))
 	return f, nil
+}
+
+// ParseOther decodes text, the content of a YAML file called name that is not the configuration, into the struct that pointer
+// points to. It obeys the rules of the configuration file: one document, no unknown field, no field without a value, and all
+// mistakes at once, each with its line. check returns the mistakes in the decoded struct, each a *field.Error.
+func ParseOther(name string, text []byte, pointer any, check func() error) error {
+	_, err := parse(name, text, pointer, check)
+	return err
+}
+
+// parse decodes the only document in text into the struct that pointer points to, and then calls check. It returns the root of
+// the document and the mistakes that it and check have found.
+func parse(name string, text []byte, pointer any, check func() error) (*yaml.Node, error) {
+	root, err := parseYAML(name, text)
+	if err != nil {
+		return nil, err
+	}
+	d := decoder{file: name}
+	d.decode("", root, pointer)
+	mistakes := d.mistakes
+	if !d.tooLarge() {
+		for _, m := range locate(name, root, check()) {
+			if !d.explains(m.Path) {
+				mistakes = append(mistakes, m)
+			}
+		}
+	}
+	return root, join(mistakes)
 }
 
 // parseYAML returns the root of the only document in text.
@@ -107,12 +124,15 @@ func parseYAML(name string, text []byte) (*yaml.Node, error) {
 // Locate returns err with file and line before each field.Error in it.
 func (f *File) Locate(err error) error { return join(f.mistakes(err)) }
 
-func (f *File) mistakes(err error) []*Mistake {
+func (f *File) mistakes(err error) []*Mistake { return locate(f.Name, f.root, err) }
+
+// locate returns each field.Error in err with the line of its field below root, the document in a file.
+func locate(file string, root *yaml.Node, err error) []*Mistake {
 	var all []*Mistake
 	for _, e := range field.All(err) {
-		m := &Mistake{File: f.Name, Path: e.Path, Err: e.Err}
+		m := &Mistake{File: file, Path: e.Path, Err: e.Err}
 		if e.Path != "" {
-			m.Line = lineOf(f.root, e.Path)
+			m.Line = lineOf(root, e.Path)
 		}
 		all = append(all, m)
 	}

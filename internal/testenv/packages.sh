@@ -8,13 +8,14 @@ set -eu
 #   iptables iproute2 util-linux   to cut links inside a node's network namespace (nsenter is in util-linux)
 #   libfaketime                    to set a node's clock
 #   mmdebstrap                     the base of the locally built Cassandra image
+#   nftables                       the firewall rules, loaded in network namespaces of the tests
 #   php-* mediawiki-classes        MediaWiki's RESTBagOStuff, a real client
 #   gcc libc6-dev                  Go's race detector
 #   python3-venv                   schemathesis and the libraries for signatures
 #   curl procps                    the commands of the documents
 #   haproxy nginx libnginx-mod-*   proxies in front of the service; the tests start their own processes
 #   redis-server                   for comparison in the benchmark, which starts its own process
-packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap
+packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap nftables
 	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
 	gcc libc6-dev make git ca-certificates python3-venv curl procps
 	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server"
