@@ -3,7 +3,7 @@
 //
 // The schema consists of the numbered files in cql/. A file is one CQL statement with comments that explain it. The
 // statements run in the order of their numbers, and a number is never used again. There is no table of migrations: the
-// package compares the live schema with the wanted one.
+// package compares the live schema with the wanted one. cql/roles.cql is no part of the schema: Roles prints it for a superuser.
 //
 // Invariants:
 //

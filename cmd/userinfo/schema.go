@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,19 +25,26 @@ func schemaCommand() *cobra.Command {
 
 func schemaPrintCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "print --config FILE",
+		Use:   "print --config FILE [--roles [--role NAME]]",
 		Short: "Print the CQL that creates the schema",
 		Long: `Print prints the CQL that creates the keyspace and the tables, to read or to run by hand. It does not connect to Cassandra
-and does not read the files that the configuration names.`,
+and does not read the files that the configuration names.
+
+With --roles it prints the CQL that creates a role for the service and a role for schema apply instead, without passwords, with
+the grants that each needs. A superuser runs it, after the keyspace and the tables have been created.`,
+		Example: `  userinfo schema print --config userinfo.yaml >schema.cql
+  userinfo schema print --config userinfo.yaml --roles >roles.cql`,
 		Args: cobra.NoArgs,
 	}
 	file := addConfigFlag(c)
+	roles := c.Flags().Bool("roles", false, "print the roles and their grants")
+	role := c.Flags().String("role", "", "`NAME` of the service's role; the other role is called NAME_admin (default: cassandra.username of the configuration)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		f, err := loadConfig(*file)
 		if err != nil {
 			return err
 		}
-		text, err := schema.Print(f.SchemaSpec())
+		text, err := schemaText(f, *roles, *role)
 		if err != nil {
 			return err
 		}
@@ -43,6 +52,19 @@ and does not read the files that the configuration names.`,
 		return failed(err)
 	}
 	return c
+}
+
+// schemaText returns the schema, or the roles.
+func schemaText(f *config.File, roles bool, role string) (string, error) {
+	switch {
+	case !roles && role != "":
+		return "", errors.New("--role needs --roles")
+	case !roles:
+		return schema.Print(f.SchemaSpec())
+	case role == "" && f.Cassandra.Username == "":
+		return "", errors.New("the name of the role is in cassandra.username_file, which this command does not read; give it with --role")
+	}
+	return schema.Roles(f.SchemaSpec(), cmp.Or(role, f.Cassandra.Username))
 }
 
 func schemaApplyCommand() *cobra.Command {
