@@ -19,9 +19,9 @@
 //	audit         delete: can its audit record be written?                 503            audit.go
 //	handle        read the header and the body, call the store             any            collection.go
 //
-// Every refusal and every error of the store becomes a problem document (problem.go), and is counted and logged
-// (request.go). A refusal that depends on the client also becomes an audit record (audit.go). If records cannot be written, the
-// client gets 503 instead of the refusal. The health resources skip the steps overload, authority and limit. They also skip
+// Every refusal and every error of the store becomes a problem document (problem.go), is counted and logged (request.go), and is
+// in the request's spans if there are any (spans.go). A refusal that depends on the client also becomes an audit record
+// (audit.go). If records cannot be written, the client gets 503 instead of the refusal. The health resources skip the steps overload, authority and limit. They also skip
 // authenticate and admit if their access rule set is open to anybody. A signature is always for one of the service's authorities.
 //
 // Invariants:
@@ -30,7 +30,7 @@
 //     not cleaned.
 //  2. Every response about a session has Cache-Control: no-store.
 //  3. The text of an error response is written in this package. The text of an underlying error goes to the log only.
-//  4. No key, value or token is in a log line, a metric or a problem document. An audit record has a keyed hash of the key.
+//  4. No key, value or token is in a log line, a metric, a span or a problem document. An audit record has a keyed hash of the key.
 //     Only an authenticated client chooses text in them, and only the hexadecimal digits of ids (trace.go).
 //  5. 404 for a key means that the store knows that there is no value. If the store cannot tell, the response is 503.
 //  6. A client without permission for a key is refused before the store is asked. The response is the same for every
@@ -67,6 +67,7 @@ import (
 	"userinfo/access"
 	"userinfo/access/signature"
 	"userinfo/internal/panics"
+	"userinfo/internal/tracing"
 	"userinfo/store"
 )
 
@@ -88,7 +89,7 @@ type Collection struct {
 	MaxValueBytes int64
 }
 
-// Config configures an API. All fields are required, except ClientLimits, MaxBytesInFlight and Panics.
+// Config configures an API. All fields are required, except ClientLimits, MaxBytesInFlight, Tracer and Panics.
 type Config struct {
 	Collections []Collection
 	// Rules returns the rules in force. It is called once for each request and must be safe for concurrent use.
@@ -109,7 +110,9 @@ type Config struct {
 	MaxBytesInFlight int64
 	// RequestTimeout is the time from the start of a request until the store must have answered.
 	RequestTimeout time.Duration
-	Registry       *prometheus.Registry
+	// Tracer records spans of requests. nil: there are none.
+	Tracer   *tracing.Tracer
+	Registry *prometheus.Registry
 	// Panics counts and logs panics of requests and connections. nil: they are only logged.
 	Panics *panics.Recorder
 	Log    *slog.Logger

@@ -27,6 +27,17 @@ func isRefusal(err error) bool {
 	return err != nil && slices.ContainsFunc(auditedErrors, func(e error) bool { return errors.Is(err, e) })
 }
 
+// decisionOf returns the decision about a request that ended with err.
+func decisionOf(err error) string {
+	switch {
+	case !isRefusal(err):
+		return decisionAllowed
+	case problemFor(err).Status == http.StatusTooManyRequests:
+		return decisionLimited
+	}
+	return decisionDenied
+}
+
 // AuditLog writes audit records. Its methods never wait, and are safe for concurrent use.
 type AuditLog interface {
 	// Reserve makes room for the record of a request, before anything is done. It returns true if the caller must call
@@ -94,14 +105,7 @@ func (rs *requestState) audit() {
 	if !rs.recordReserved {
 		return
 	}
-	decision := decisionAllowed
-	switch {
-	case !isRefusal(rs.err):
-	case problemFor(rs.err).Status == http.StatusTooManyRequests:
-		decision = decisionLimited
-	default:
-		decision = decisionDenied
-	}
+	decision := decisionOf(rs.err)
 	attrs := []slog.Attr{
 		slog.String("decision", decision),
 		slog.String("client", rs.identity.Client()),

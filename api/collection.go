@@ -29,6 +29,13 @@ func newCollection(config Collection) *collection {
 // the key. Every handler of a collection calls it before anything else. It fails closed: without an error, the Caller is
 // good for this action and key, and for no other.
 func (c *collection) authorize(rs *requestState, action access.Action) (access.Caller, access.Key, error) {
+	caller, key, err := c.decide(rs, action)
+	rs.traceAccess(c.Name, action, err)
+	return caller, key, err
+}
+
+// decide is authorize without the span of the decision. It fails closed.
+func (c *collection) decide(rs *requestState, action access.Action) (access.Caller, access.Key, error) {
 	rs.w.Header().Set("Cache-Control", "no-store")
 	if err := rs.enter(c.Name); err != nil {
 		return access.Caller{}, "", err
@@ -68,9 +75,10 @@ func (c *collection) get(rs *requestState) error {
 	if err := rs.hold(GetCopies * rs.limits.expectGet()); err != nil {
 		return err
 	}
-	ctx, cancel := rs.storeContext(rs.r.Context())
+	ctx, cancel := rs.storeContext(rs.r.Context(), c.Name, access.Get)
 	defer cancel()
 	value, err := c.Store.Get(ctx, caller, key)
+	rs.endStoreSpan(err)
 	if err != nil {
 		return rs.countIfMiss(err)
 	}
@@ -111,9 +119,11 @@ func (c *collection) set(rs *requestState) error {
 		return err
 	}
 	rs.limits.countBytes(rs.start, int64(len(data)))
-	ctx, cancel := rs.storeContext(rs.r.Context())
+	ctx, cancel := rs.storeContext(rs.r.Context(), c.Name, access.Set)
 	defer cancel()
-	if err := c.Store.Set(ctx, caller, key, data, ttl); err != nil {
+	err = c.Store.Set(ctx, caller, key, data, ttl)
+	rs.endStoreSpan(err)
+	if err != nil {
 		return err
 	}
 	if rs.r.Method == http.MethodPost {
@@ -140,13 +150,15 @@ func (c *collection) touch(rs *requestState) error {
 	if err := rs.requireNoBody(); err != nil {
 		return err
 	}
-	ctx, cancel := rs.storeContext(rs.r.Context())
+	ctx, cancel := rs.storeContext(rs.r.Context(), c.Name, access.Touch)
 	defer cancel()
 	ctx = store.WithRewrite(ctx, func(size int) error {
 		rs.limits.countBytes(rs.start, int64(size))
 		return rs.hold(SetCopies * int64(size))
 	})
-	if err := c.Store.Touch(ctx, caller, key, ttl); err != nil {
+	err = c.Store.Touch(ctx, caller, key, ttl)
+	rs.endStoreSpan(err)
+	if err != nil {
 		return rs.countIfMiss(err)
 	}
 	rs.respond(http.StatusNoContent)
@@ -167,9 +179,11 @@ func (c *collection) delete(rs *requestState) error {
 	if err := rs.requireNoBody(); err != nil {
 		return err
 	}
-	ctx, cancel := rs.storeContext(context.WithoutCancel(rs.r.Context()))
+	ctx, cancel := rs.storeContext(context.WithoutCancel(rs.r.Context()), c.Name, access.Delete)
 	defer cancel()
-	if err := c.Store.Delete(ctx, caller, key); err != nil {
+	err = c.Store.Delete(ctx, caller, key)
+	rs.endStoreSpan(err)
+	if err != nil {
 		return err
 	}
 	rs.respond(http.StatusNoContent)

@@ -22,6 +22,7 @@ import (
 	"userinfo/internal/certchain"
 	"userinfo/internal/devca"
 	"userinfo/internal/panics"
+	"userinfo/internal/tracing"
 	"userinfo/store"
 	"userinfo/store/storetest"
 )
@@ -121,6 +122,7 @@ type setup struct {
 	noAudit                     error // of Reserve and Check, unless auditOptional
 	auditOptional               bool
 	now                         func() time.Time // of the API
+	tracer                      *tracing.Tracer
 	idleTimeout                 time.Duration
 	listener                    func(net.Listener) net.Listener
 	curves                      []tls.CurveID
@@ -202,6 +204,7 @@ func newAPI(t testing.TB, u setup) *service {
 		MaxInFlight:      orElse(u.maxInFlight, 1000),
 		MaxBytesInFlight: u.maxBytesInFlight,
 		RequestTimeout:   orElse(u.requestTimeout, RequestTimeout),
+		Tracer:           u.tracer,
 		Registry:         s.registry,
 		Panics:           panics.NewRecorder(s.registry, log),
 		Log:              log,

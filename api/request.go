@@ -11,6 +11,7 @@ import (
 	"userinfo/access"
 	"userinfo/access/signature"
 	"userinfo/internal/panics"
+	"userinfo/internal/tracing"
 	"userinfo/store"
 )
 
@@ -44,6 +45,9 @@ type requestState struct {
 	err    error // why the response is a problem document
 	fault  bool  // err is a fault of the service, to be logged as an error
 	trace  trace // filled by adoptTrace and requestID
+
+	span      *tracing.Span // of the request; nil if it is not sampled
+	storeSpan *tracing.Span // of the call of the store that runs now; nil if none does, or the request is not sampled
 }
 
 // serve counts the request as in flight and calls the route's handler.
@@ -115,11 +119,11 @@ func (rs *requestState) claimConnection() error {
 // authenticated, for example because there is no such resource, is not authenticated. It fails closed.
 func (rs *requestState) isAuthenticated() bool { return rs.identity.Client() != "" }
 
-// storeContext returns the context for calls to the store. It ends RequestTimeout after the start of the request. It carries
-// the request's trace, which LogHandler reads.
-func (rs *requestState) storeContext(parent context.Context) (context.Context, context.CancelFunc) {
+// storeContext returns the context for one call of the store, after which the caller calls endStoreSpan. It ends RequestTimeout
+// after the start of the request. It carries the request's trace, which LogHandler reads, and the span of the call.
+func (rs *requestState) storeContext(parent context.Context, collection string, action access.Action) (context.Context, context.CancelFunc) {
 	rs.requestID()
-	parent = context.WithValue(parent, traceKey{}, rs.trace)
+	parent = rs.startStoreSpan(context.WithValue(parent, traceKey{}, rs.trace), collection, action)
 	return context.WithDeadline(parent, rs.start.Add(rs.api.config.RequestTimeout))
 }
 
@@ -221,6 +225,7 @@ func (rs *requestState) finish() {
 	rs.api.metrics.observe(rs.route, rs.status, duration)
 	rs.audit()
 	rs.log(duration)
+	rs.endSpan()
 }
 
 // log writes the request's log record: at level error for a fault of the service, otherwise at level debug.

@@ -121,10 +121,12 @@ func healthHandler(h handler) handler {
 func operatorHandler(name string, next http.Handler) handler {
 	grant := access.GrantOn(name, access.Get)
 	return func(rs *requestState) error {
-		if err := rs.enter(name); err != nil {
-			return err
+		err := rs.enter(name)
+		if err == nil {
+			_, err = access.Authorize(rs.identity, grant, "")
 		}
-		if _, err := access.Authorize(rs.identity, grant, ""); err != nil {
+		rs.traceAccess(name, access.Get, err)
+		if err != nil {
 			return err
 		}
 		rs.authorized = true

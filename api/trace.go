@@ -18,7 +18,7 @@ const (
 // request, so ids need not be unique.
 type trace struct {
 	requestID string // a UUID (RFC 9562) in lower case: the client's, or a random one
-	traceID   string // of the client's traceparent; empty without one
+	traceID   string // of the client's traceparent, or of our own trace if the request is sampled; otherwise empty
 	parentID  string // of the client's traceparent: the client's span
 }
 
@@ -26,14 +26,17 @@ type trace struct {
 func (t trace) attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("request_id", t.requestID)}
 	if t.traceID != "" {
-		attrs = append(attrs, slog.String("trace_id", t.traceID), slog.String("parent_id", t.parentID))
+		attrs = append(attrs, slog.String("trace_id", t.traceID))
+	}
+	if t.parentID != "" {
+		attrs = append(attrs, slog.String("parent_id", t.parentID))
 	}
 	return attrs
 }
 
 // adoptTrace uses the ids that the client sent. It fails closed: it ignores the ids of an unauthenticated request, ids that
-// cannot be parsed and ids that are sent twice. So only authenticated clients choose text in the log, and only hexadecimal
-// digits.
+// cannot be parsed and ids that are sent twice. So only authenticated clients choose text in the log and in spans, and only
+// hexadecimal digits. It starts the span of the request.
 func (rs *requestState) adoptTrace() {
 	if !rs.isAuthenticated() {
 		return
@@ -41,7 +44,10 @@ func (rs *requestState) adoptTrace() {
 	if id, ok := parseRequestID(rs.r.Header[requestIDHeader]); ok && rs.trace.requestID == "" {
 		rs.trace.requestID = id
 	}
-	rs.trace.traceID, rs.trace.parentID, _ = parseTraceparent(rs.r.Header[traceparentHeader])
+	var ok bool
+	values := rs.r.Header[traceparentHeader]
+	rs.trace.traceID, rs.trace.parentID, ok = parseTraceparent(values)
+	rs.startSpan(ok && isSampled(values[0]))
 }
 
 // requestID returns the id of the request. It makes one if the client has sent none. The response, the log and the audit
@@ -104,6 +110,12 @@ func parseTraceparent(values []string) (traceID, parentID string, ok bool) {
 		return "", "", false
 	}
 	return traceID, parentID, true
+}
+
+// isSampled returns the flag of a traceparent that parseTraceparent accepts: whether the client records the trace. It is the
+// lowest bit of the flags.
+func isSampled(traceparent string) bool {
+	return strings.IndexByte("13579bdf", traceparent[traceparentEnd-1]) >= 0
 }
 
 func isLowerHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }

@@ -136,6 +136,8 @@ func (s *service) logAddress(what string, l net.Listener) {
 
 // serve serves the backend on l until ctx ends and every request that was accepted is answered.
 func (s *service) serve(ctx context.Context, l net.Listener) error {
+	tracer := s.openTracing()
+	defer tracer.Close()          // after the last attempt of a delete
 	defer s.confirmations.Close() // after the last request, before the session with Cassandra is closed
 	setGCPercent()
 	limits := s.config.ByteLimits(s.limitMemory())
@@ -156,6 +158,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		MaxInFlight:      s.config.Limits.MaxInFlight,
 		MaxBytesInFlight: int64(limits.Total),
 		RequestTimeout:   api.RequestTimeout,
+		Tracer:           tracer,
 		Registry:         s.registry,
 		Panics:           s.panics,
 		Log:              s.log,

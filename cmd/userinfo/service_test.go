@@ -179,6 +179,12 @@ func newTestService(t *testing.T) *testService {
 // startTestService starts a service with serve. The service stops at the end of the test, or when the test calls stop.
 func startTestService(t *testing.T, serve func(*testService, context.Context, net.Listener) error) *testService {
 	t.Helper()
+	return startEditedService(t, func(_ *testService, config string) string { return config }, serve)
+}
+
+// startEditedService is startTestService with a configuration that edit has changed.
+func startEditedService(t *testing.T, edit func(s *testService, config string) string, serve func(*testService, context.Context, net.Listener) error) *testService {
+	t.Helper()
 	s := &testService{t: t, dir: t.TempDir()}
 	var err error
 	s.servers, err = devca.New("servers")
@@ -199,7 +205,7 @@ func startTestService(t *testing.T, serve func(*testService, context.Context, ne
 	s.certificate.Store(&pair)
 	signer := s.signatureKey("s-1")
 	s.signer.Store(&signer)
-	file := s.write("userinfo.yaml", []byte(s.rules("{sha256: "+token.HashText()+"}", "127.0.0.0/8", "{id: s-1, file: "+s.dir+"/s-1.key}", "")))
+	file := s.write("userinfo.yaml", []byte(edit(s, s.rules("{sha256: "+token.HashText()+"}", "127.0.0.0/8", "{id: s-1, file: "+s.dir+"/s-1.key}", ""))))
 
 	o, err := openConfig(file)
 	s.must("configuration", err)

@@ -29,17 +29,17 @@ const (
 var allowedImports = map[string][]string{
 	"cmd/userinfo": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
 		"access/forwarded", "schema", "tlsconf", "internal/config", "internal/devca", "internal/field", "internal/keyfile",
-		"internal/firewall", "internal/logqueue", "internal/panics", "internal/systemd"},
+		"internal/firewall", "internal/logqueue", "internal/panics", "internal/systemd", "internal/tracing"},
 	"internal/firewall": {"internal/config", "internal/field", "internal/keyfile"},
 	"internal/config": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
-		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile", "internal/logqueue"},
+		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile", "internal/logqueue", "internal/tracing"},
 
-	"api": {"store", "access", "access/signature", "access/forwarded", "tlsconf", "internal/panics"},
+	"api": {"store", "access", "access/signature", "access/forwarded", "tlsconf", "internal/panics", "internal/tracing"},
 
 	"store":                       {"access", "internal/panics"},
 	"store/seal":                  {"store", "access", "internal/keyfile"},
 	"store/cassandra":             {"store", "store/cassandra/coordinator", "store/clockskew", "access", "internal/panics"},
-	"store/cassandra/coordinator": {"internal/panics"},
+	"store/cassandra/coordinator": {"internal/panics", "internal/tracing"},
 	"store/clockskew":             {"internal/panics"},
 	"store/storetest":             {"store", "store/seal", "access", "access/accesstest"},
 
@@ -61,6 +61,9 @@ var allowedImports = map[string][]string{
 	"internal/devca":    nil,
 	"deploy/cassandra":  nil,
 	"internal/logqueue": {"internal/keyfile", "internal/panics"},
+	"internal/tracing":  {"internal/panics"},
+
+	"internal/tracing/tracingtest": {"internal/tracing"},
 
 	"drill/history": nil,
 	"drill/judge":   {"drill/history"},
@@ -76,7 +79,7 @@ var allowedImports = map[string][]string{
 var testTools = []string{"internal/attack", "internal/namespace", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "bench", "drill"}
 
 // testOnly are the packages that only tests and testTools may import, except where allowedImports names one.
-var testOnly = []string{"internal/attack", "internal/certchain/certchaintest", "internal/devca", "internal/namespace", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest",
+var testOnly = []string{"internal/attack", "internal/certchain/certchaintest", "internal/tracing/tracingtest", "internal/devca", "internal/namespace", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest",
 	"store/storetest", "access/accesstest", "bench", "drill"}
 
 // drivers are the Cassandra drivers.

@@ -62,6 +62,8 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// Shutdown is what happens after SIGTERM.
 	Shutdown Shutdown `yaml:"shutdown"`
+	// Tracing sends spans of requests to a collector. Default: none are sent.
+	Tracing Tracing `yaml:"tracing"`
 	// LogLevel is debug (one record per request), info (default), warn or error.
 	LogLevel string `yaml:"log_level"`
 
@@ -85,6 +87,7 @@ func (c *Config) ApplyDefaults() {
 	setDefault(&c.Limits.PerClient.MaxInFlight, (c.Limits.MaxInFlight+1)/2)
 	setDefault(&c.Limits.PerClient.BytesPerSecond, defaultBytesPerSecond)
 	setDefault(&c.Shutdown.Grace, 5*time.Second)
+	c.Tracing.applyDefaults()
 	setDefault(&c.LogLevel, "info")
 	setDefaultPointer(&c.TLS.HTTP2, true)
 	setDefaultPointer(&c.Shutdown.Drain, 2*time.Second)

@@ -94,6 +94,7 @@ func TestExample_ShowsDefaults(t *testing.T) {
 	for _, name := range []string{
 		"min_version", "port", "keyspace", "path", "table", "layout", "default_ttl", "max_ttl", "fence", "max_value_bytes",
 		"max_in_flight", "max_connections", "idle_timeout", "drain", "grace", "log_level", "window", "nonces", "http2", "required", "patience",
+		"sample_ratio", "service_name",
 	} {
 		line := regexp.MustCompile(`(?m)^ *` + name + `: .*\n`)
 		if n := len(line.FindAll(text, -1)); n != 1 {

@@ -24,6 +24,7 @@ func (c *Config) fileNames() []fileName {
 		{"cassandra.tls.key", &c.Cassandra.TLS.Key}, {"cassandra.password_file", &c.Cassandra.PasswordFile},
 		{"cassandra.username_file", &c.Cassandra.UsernameFile},
 		{"seal.index_key", &c.Seal.IndexKey}, {"audit.key_file", &c.Audit.KeyFile}, {"audit.file", &c.Audit.File},
+		{"tracing.ca", &c.Tracing.CA}, {"tracing.headers_file", &c.Tracing.HeadersFile},
 	}
 	for i := range c.TLS.ClientCAs {
 		all = append(all, fileName{fmt.Sprintf("tls.client_cas[%d].file", i), &c.TLS.ClientCAs[i].File})

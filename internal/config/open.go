@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -18,7 +19,9 @@ type Opened struct {
 	*File
 	// Snapshot is what the files contained when they were opened.
 	Snapshot *Snapshot
-	parts    parts
+	// CollectorTLS verifies the collector of traces. nil: tracing is off.
+	CollectorTLS *tls.Config
+	parts        parts
 }
 
 // Open reads every file that the configuration names. Its error joins one *Mistake for each mistake, with the line that
@@ -53,6 +56,8 @@ func (f *File) Open(now func() time.Time) (*Opened, error) {
 	o.parts.auditKey, err = readAuditKey(f.Audit)
 	add(err)
 	add(f.Audit.checkFile())
+	o.CollectorTLS, err = f.Tracing.open(now)
+	add(err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, f.Locate(err)
 	}

@@ -157,11 +157,11 @@ var fileKinds = map[string]fileKind{
 	"tls.key": secretFile, "tls.session_ticket_key": secretFile,
 	"cassandra.username_file": secretFile, "cassandra.password_file": secretFile, "cassandra.tls.key": secretFile,
 	"seal.index_key": secretFile, "seal.keys[0]": secretFile,
-	"audit.key_file":                    secretFile,
+	"audit.key_file": secretFile, "tracing.headers_file": secretFile,
 	"clients[0].signature_keys[0].file": secretFile,
 
 	"tls.certificate": publicFile, "tls.client_ca": publicFile, "tls.client_cas[0].file": publicFile, "tls.crls[0]": publicFile,
-	"tls.denied_certificates": publicFile, "cassandra.tls.ca": publicFile, "cassandra.tls.certificate": publicFile,
+	"tls.denied_certificates": publicFile, "cassandra.tls.ca": publicFile, "cassandra.tls.certificate": publicFile, "tracing.ca": publicFile,
 	"clients[0].signature_keys[1].file": publicFile, // a public key
 
 	"audit.file": writtenFile,
@@ -179,7 +179,7 @@ func openEverything(t *testing.T) *Opened {
 		"username: userinfo", "username_file: username",
 		"tls: {ca: ca.crt}", "tls: {ca: nodes.crt, certificate: client.crt, key: client.key}",
 		"    keys: [\"*\"]", "    keys: [\"*\"]\n    signature_keys: [{id: s, file: sign.key}, {id: p, file: sign.pub}]",
-		"seal:", "audit: {key_file: audit.key, file: audit.log}\nseal:",
+		"seal:", "audit: {key_file: audit.key, file: audit.log}\ntracing: {endpoint: 'https://c.example', ca: collector.crt, headers_file: headers}\nseal:",
 	).Replace(minimal)
 	name := filepath.Join(dir, "u.yaml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -233,18 +233,22 @@ func TestFile_Open_ChecksPermissionsOfEveryFile(t *testing.T) {
 }
 
 // TestReloader_ChecksPermissionsOfEveryFile changes only modes, so that no content has changed. The files of Cassandra's password are
-// not reloaded: Credentials reads and checks them for each connection. A reload does not look at files that are only written.
+// not reloaded: Credentials reads and checks them for each connection, and Headers those of the collector for each batch. A reload
+// does not look at files that are only written, nor at the CA of the collector.
 func TestReloader_ChecksPermissionsOfEveryFile(t *testing.T) {
 	o := openEverything(t)
 	r := NewReloader(o, Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	r.Reload(false)
 	forEachMode(t, o, func(path string, mode os.FileMode, refused bool) {
-		if fileKinds[path] == writtenFile {
+		if fileKinds[path] == writtenFile || path == "tracing.ca" {
 			return
 		}
 		r.Reload(false)
 		failures := fmt.Sprint(slices.Collect(maps.Values(r.logged)))
 		if _, _, err := o.Cassandra.Credentials(); err != nil {
+			failures += err.Error()
+		}
+		if _, err := o.Tracing.Headers(); err != nil {
 			failures += err.Error()
 		}
 		if got := failures != "[]"; got != refused {
@@ -287,7 +291,7 @@ func writeOptionalFiles(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string][]byte{
-		"ca-b.crt": ca.PEM(), "nodes.crt": ca.PEM(), "crl": crl, "denied": nil, "audit.log": nil, "audit.key": []byte(audit.Text()), "ticket.key": []byte(ticket.Text()),
+		"ca-b.crt": ca.PEM(), "nodes.crt": ca.PEM(), "collector.crt": ca.PEM(), "headers": []byte("Authorization: Bearer x\n"), "crl": crl, "denied": nil, "audit.log": nil, "audit.key": []byte(audit.Text()), "ticket.key": []byte(ticket.Text()),
 		"username": []byte("userinfo\n"), "sign.key": []byte(secret.Text()), "sign.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {

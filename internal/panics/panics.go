@@ -49,9 +49,10 @@ const (
 	Schema      Place = "schema"      // the loop that checks the schema
 	Keyspace    Place = "keyspace"    // the loop that reads the replication of the keyspace
 	Systemd     Place = "systemd"     // the loops that tell systemd how the service is
+	Tracing     Place = "tracing"     // the loop that sends spans
 )
 
-var places = []Place{Request, Connection, Store, Coordinator, Database, Log, Reload, Replay, Clocks, Schema, Keyspace, Systemd}
+var places = []Place{Request, Connection, Store, Coordinator, Database, Log, Reload, Replay, Clocks, Schema, Keyspace, Systemd, Tracing}
 
 // Pause is the time after which Loop starts a loop again.
 const Pause = 5 * time.Second

@@ -69,11 +69,14 @@ const (
 func (t *Table) RecordPending(ctx context.Context, key access.Key, d store.Deletion) error {
 	bucket := store.PendingBucket(key)
 	s := t.segments.forEntry(bucket, d)
-	err := t.exec(ctx, textPolicy(s.name), t.cql.recordPending,
+	entry, list := textPolicy(s.name), intPolicy(bucket)
+	entry.Statement, entry.Consistency = "record pending delete", gocql.LocalQuorum
+	list.Statement, list.Consistency = "list segment", gocql.LocalQuorum
+	err := t.exec(ctx, entry, t.cql.recordPending,
 		d.Tombstone, d.Tombstone, d.Marker, seconds(d.MarkerTTL), s.name, []byte(key))
 	if err == nil {
 		used := s.nextUse(d.Marker) // taken after the entry is confirmed: see 1 above
-		err = t.exec(ctx, intPolicy(bucket), t.cql.listSegment, used, used, bucket, t.collection, s.name)
+		err = t.exec(ctx, list, t.cql.listSegment, used, used, bucket, t.collection, s.name)
 	}
 	if err != nil {
 		t.segments.leave(bucket, s)

@@ -87,6 +87,11 @@ type stubState struct {
 	unavailable   bool   // every EXECUTE and BATCH of the keyspace's tables is answered Unavailable
 	largeValue    []byte // the value of the key "large"; nil: it has no value
 
+	// What happens to statements of the keyspace's tables:
+	silence         chan struct{} // the next statement is not answered before silence is closed; nil: it is answered
+	failNext        string        // the next one that begins with this text is answered Unavailable; empty: none
+	eachQuorumFails bool          // every BATCH at EACH_QUORUM is answered Unavailable
+
 	stuck chan struct{} // if set, no frame of 64 KiB or more is read or written as a whole before stuck is closed
 }
 
@@ -109,6 +114,25 @@ func (s *stub) waitIfLarge(size int) {
 		s.stopped.Add(1)
 		<-stuck
 	}
+}
+
+// silenceNext makes the node that gets the next statement of the keyspace's tables not answer it. Its connection ends at the end of
+// the test.
+func (s *stub) silenceNext() {
+	silence := make(chan struct{})
+	s.set(func(s *stubState) { s.silence = silence })
+	s.t.Cleanup(func() { close(silence) })
+}
+
+// takeSilence returns what to wait for instead of answering a request, or nil.
+func (s *stub) takeSilence(op byte, body []byte) (silence chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if op == opExecute && strings.Contains(s.prepared[string(body[2:2+binary.BigEndian.Uint16(body)])], "system_schema") || op != opExecute && op != opBatch {
+		return nil
+	}
+	silence, s.silence = s.silence, nil
+	return silence
 }
 
 // stubNode is one node.
@@ -297,6 +321,10 @@ func (c *stubConn) serve() {
 		if _, err := io.ReadFull(c.Conn, body); err != nil {
 			return
 		}
+		if silence := s.takeSilence(header[4], body); silence != nil {
+			<-silence
+			return
+		}
 		op, answer := c.answer(header[4], body)
 		c.write(int16(binary.BigEndian.Uint16(header[2:])), op, answer)
 	}
@@ -351,6 +379,10 @@ func (c *stubConn) answer(op byte, body []byte) (byte, []byte) {
 		return s.execute(s.prepared[id], id)
 	case opBatch:
 		id := string(body[6 : 6+binary.BigEndian.Uint16(body[4:])])
+		const eachQuorum = 7
+		if s.eachQuorumFails && binary.BigEndian.Uint16(body[len(body)-3:]) == eachQuorum { // one byte of flags follows
+			return opError, unavailable()
+		}
 		return s.execute(s.prepared[id], id)
 	}
 	return opError, failure(0x000A, "unknown opcode")
@@ -409,6 +441,15 @@ func bound(cql string) (binds, result []column) {
 		return []column{{"key", typeBlob}}, []column{{"key", typeBlob}}
 	case strings.HasPrefix(cql, "SELECT value"):
 		return []column{{"key", typeBlob}}, []column{{"value", typeBlob}, {"ttl(value)", typeInt}, {"writetime(value)", typeBigint}, {"gone", typeBoolean}}
+	case strings.HasPrefix(cql, "SELECT gone"):
+		return []column{{"key", typeBlob}}, []column{{"gone", typeBoolean}}
+	case strings.HasPrefix(cql, "UPDATE") && strings.Contains(cql, entryTable):
+		return []column{{"[timestamp]", typeBigint}, {"tombstone", typeBigint}, {"marker", typeBigint}, {"marker_ttl", typeInt},
+			{"segment", typeText}, {"key", typeBlob}}, nil
+	case strings.HasPrefix(cql, "UPDATE") && strings.Contains(cql, segmentTable):
+		return []column{{"[timestamp]", typeBigint}, {"used", typeBigint}, {"bucket", typeInt}, {"collection", typeText}, {"segment", typeText}}, nil
+	case strings.HasPrefix(cql, "UPDATE") && strings.Contains(cql, "SET gone"):
+		return []column{{"[timestamp]", typeBigint}, {"[ttl]", typeInt}, {"key", typeBlob}}, nil
 	case strings.HasPrefix(cql, "UPDATE"):
 		return []column{{"[timestamp]", typeBigint}, {"[ttl]", typeInt}, {"value", typeBlob}, {"key", typeBlob}}, nil
 	case strings.HasPrefix(cql, "DELETE value"):
@@ -434,8 +475,10 @@ func (s *stub) execute(cql, id string) (byte, []byte) {
 	case s.unprepared && ownTable || cql == "":
 		return opError, append(failure(codeUnprepared, "Prepared query not found"), text(id)...)
 	case s.unavailable && ownTable:
-		body := append(failure(codeUnavailable, "Cannot achieve consistency level LOCAL_QUORUM"), 0, 6)
-		return opError, append(body, append(integer(1), integer(0)...)...)
+		return opError, unavailable()
+	case s.failNext != "" && strings.HasPrefix(cql, s.failNext) && ownTable:
+		s.failNext = ""
+		return opError, unavailable()
 	case strings.HasPrefix(cql, "SELECT replication"):
 		_, result := bound(cql)
 		var rows [][][]byte
@@ -487,6 +530,11 @@ func textMap(m map[string]string) []byte {
 		body = append(body, value([]byte(v))...)
 	}
 	return body
+}
+
+func unavailable() []byte {
+	body := append(failure(codeUnavailable, "Cannot achieve consistency level LOCAL_QUORUM"), 0, 6)
+	return append(body, append(integer(1), integer(0)...)...)
 }
 
 func failure(code int, message string) []byte { return append(integer(code), text(message)...) }

@@ -60,7 +60,7 @@ func (*Table) Sealed() bool { return false }
 
 // Read implements store.Rows.
 func (t *Table) Read(ctx context.Context, key access.Key) (store.Row, error) {
-	return run(ctx, t.of(ctx).runner, readPolicy(key), func(ctx context.Context) (store.Row, error) {
+	return run(ctx, t.of(ctx).runner, readPolicy("read", key), func(ctx context.Context) (store.Row, error) {
 		var c cells
 		columns := []any{&c.value, &c.ttl, &c.timestamp, &c.gone}
 		if !t.hasMarker {
@@ -85,7 +85,7 @@ func (t *Table) Read(ctx context.Context, key access.Key) (store.Row, error) {
 
 // Deleted implements store.Rows.
 func (t *Table) Deleted(ctx context.Context, key access.Key) (bool, error) {
-	return run(ctx, t.runner, readPolicy(key), func(ctx context.Context) (bool, error) {
+	return run(ctx, t.runner, readPolicy("read marker", key), func(ctx context.Context) (bool, error) {
 		var gone flagCell
 		err := t.query(ctx, t.cql.readMarker, t.keyColumn(key)).Scan(&gone)
 		if errors.Is(err, gocql.ErrNotFound) {
@@ -98,7 +98,7 @@ func (t *Table) Deleted(ctx context.Context, key access.Key) (bool, error) {
 // Write implements store.Rows. data must not be modified after Write has returned, because an attempt that was cancelled
 // may still read it.
 func (t *Table) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
-	err := t.exec(ctx, writePolicy(key, len(data)), t.cql.write, timestamp, seconds(ttl), data, t.keyColumn(key))
+	err := t.exec(ctx, writePolicy("write", key, len(data)), t.cql.write, timestamp, seconds(ttl), data, t.keyColumn(key))
 	if isOversized(err) {
 		// Cassandra's message contains the key, so it must not be wrapped.
 		return fmt.Errorf("%w: %d bytes are above Cassandra's max_mutation_size, native_transport_max_frame_size or a guardrail", store.ErrTooLarge, len(data))
@@ -119,13 +119,13 @@ func isOversized(err error) bool {
 // Delete implements store.Rows. Tombstone and marker are written in an unlogged batch on one partition, which Cassandra
 // applies atomically.
 func (t *Table) Delete(ctx context.Context, key access.Key, d store.Deletion, c store.Consistency) error {
-	policy, consistency := writePolicy(key, 0), gocql.LocalQuorum
+	policy := writePolicy("delete", key, 0)
 	if c == store.EachQuorum {
-		policy.Kind, consistency = coordinator.EachQuorum, gocql.EachQuorum
+		policy.Kind, policy.Consistency = coordinator.EachQuorum, gocql.EachQuorum
 	}
 	_, err := run(ctx, t.runner, policy, func(ctx context.Context) (struct{}, error) {
 		b := t.driver.NewBatch(gocql.UnloggedBatch).WithContext(ctx).DefaultTimestamp(false)
-		b.SetConsistency(consistency)
+		b.SetConsistency(policy.Consistency)
 		b.Query(t.cql.deleteValue, d.Tombstone, t.keyColumn(key))
 		if d.MarkerTTL > 0 {
 			b.Query(t.cql.writeMarker, d.Marker, seconds(d.MarkerTTL), t.keyColumn(key))
@@ -178,17 +178,18 @@ func run[T any](ctx context.Context, r *coordinator.Runner, p coordinator.CallPo
 	return value, err
 }
 
-// readPolicy returns the policy for reading one row.
-func readPolicy(key access.Key) coordinator.CallPolicy {
-	return coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.Read}
+// readPolicy returns the policy for reading one row at LOCAL_QUORUM. statement is its name in spans.
+func readPolicy(statement string, key access.Key) coordinator.CallPolicy {
+	return coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.Read, Statement: statement, Consistency: gocql.LocalQuorum}
 }
 
 // maxSmallValue is the length in bytes up to which writing a value takes about as long as writing an empty one.
 const maxSmallValue = 64 << 10
 
-// writePolicy returns the policy for writing one row with a value of a length in bytes.
-func writePolicy(key access.Key, length int) coordinator.CallPolicy {
-	p := coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.Write}
+// writePolicy returns the policy for writing one row at LOCAL_QUORUM, with a value of a length in bytes. statement is its name in
+// spans.
+func writePolicy(statement string, key access.Key, length int) coordinator.CallPolicy {
+	p := coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.Write, Statement: statement, Consistency: gocql.LocalQuorum}
 	if length > maxSmallValue {
 		p.Kind = coordinator.Other
 	}

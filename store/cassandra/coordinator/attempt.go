@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+
+	"userinfo/internal/tracing"
 )
 
 // attempt is one try of a statement on one node.
@@ -21,12 +23,14 @@ type attempt struct {
 	asked  *askedNodes // of the call
 	began  time.Time
 	hedge  bool
+	span   *tracing.Span // nil if the request is not sampled
 
 	node atomic.Pointer[node] // nil until the driver has picked the node
 
-	mu    sync.Mutex // guards the fields below
-	slow  bool       // marked as slow
-	ended bool       // the driver has returned, or the attempt is superseded
+	mu         sync.Mutex // guards the fields below
+	slow       bool       // marked as slow
+	superseded bool       // the call has ended before the attempt ended or was slow
+	ended      bool       // the driver has returned, or the attempt is superseded
 }
 
 // prober is the call of an attempt.
@@ -67,7 +71,7 @@ func (a *attempt) supersede() {
 	if a.slow || a.ended {
 		return
 	}
-	a.ended = true
+	a.ended, a.superseded = true, true
 	a.record(errSuperseded)
 }
 
@@ -118,7 +122,7 @@ func (a *attempt) pick(ns *nodes, q gocql.ExecutableQuery) gocql.NextHost {
 		for host := next(); host != nil; host = next() {
 			n := ns.node(host.Info().HostID())
 			if a.asked.addNew(n) {
-				a.node.Store(n)
+				a.choose(host.Info(), n)
 				return host
 			}
 			if a.policy.Kind != EachQuorum && n.breaker.takeProbe(ns.now()) {
@@ -134,8 +138,16 @@ func (a *attempt) pick(ns *nodes, q gocql.ExecutableQuery) gocql.NextHost {
 		deferred = slices.DeleteFunc(deferred, func(h gocql.SelectedHost) bool { return h == host })
 		n := ns.node(host.Info().HostID())
 		a.asked.add(n)
-		a.node.Store(n)
+		a.choose(host.Info(), n)
 		return host
+	}
+}
+
+// choose records the node that the attempt is about to ask.
+func (a *attempt) choose(host *gocql.HostInfo, n *node) {
+	a.node.Store(n)
+	if a.span != nil {
+		setNode(a.span, host, n)
 	}
 }
 

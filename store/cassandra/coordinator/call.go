@@ -8,6 +8,7 @@ import (
 	"github.com/gocql/gocql"
 
 	"userinfo/internal/panics"
+	"userinfo/internal/tracing"
 )
 
 // maxWaits is how many times a call waits for a slow node before it may start one hedged attempt without the budget. A
@@ -35,9 +36,10 @@ type result[T any] struct {
 
 // hedgedCall is the state of one call of Run. The goroutine that decides owns it: the caller's, or the timer's goroutine from
 // the moment when the timer fires during the first attempt. All other goroutines, and the caller's during the first attempt,
-// use only ctx, runner, policy, statement, results, decided and asked.
+// use only ctx, span, runner, policy, statement, results, decided and asked.
 type hedgedCall[T any] struct {
 	ctx       context.Context
+	span      *tracing.Span // of ctx; nil if the request is not sampled
 	runner    *Runner
 	policy    CallPolicy
 	statement func(context.Context) (T, error)
@@ -61,7 +63,7 @@ type hedgedCall[T any] struct {
 
 func newHedgedCall[T any](ctx context.Context, r *Runner, p CallPolicy, statement func(context.Context) (T, error)) *hedgedCall[T] {
 	return &hedgedCall[T]{
-		ctx: ctx, runner: r, policy: p, statement: statement,
+		ctx: ctx, span: tracing.FromContext(ctx), runner: r, policy: p, statement: statement,
 		results: make(chan result[T]), decided: make(chan struct{}),
 		nodes: r.nodes.count(), pause: retryPause,
 	}
@@ -148,6 +150,9 @@ func (c *hedgedCall[T]) finish(value T, err error) {
 
 func (c *hedgedCall[T]) newAttempt(hedge bool) *attempt {
 	a := newAttempt(c.ctx, c, c.runner, c.policy, &c.asked, hedge)
+	if c.span != nil {
+		a.span = newAttemptSpan(c.span, c.policy, attemptWord(len(c.attempts), hedge), a.began)
+	}
 	c.attempts = append(c.attempts, a)
 	c.running++
 	return a
@@ -157,6 +162,7 @@ func (c *hedgedCall[T]) newAttempt(hedge bool) *attempt {
 func (c *hedgedCall[T]) try(a *attempt) result[T] {
 	value, err := c.send(a.ctx)
 	a.end(err)
+	a.endSpan(err)
 	if err != nil {
 		return result[T]{attempt: a, err: err}
 	}
@@ -180,10 +186,12 @@ func (c *hedgedCall[T]) deliver(r result[T]) {
 // probe runs the statement on a node whose circuit breaker is open, beside the call. See the package comment.
 func (c *hedgedCall[T]) probe(host *gocql.HostInfo, n *node) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), SlowAfter)
+	span := c.startProbeSpan(host)
 	go func() {
 		defer c.runner.panics.Recover(panics.Coordinator, nil)
 		defer cancel()
 		_, err := c.send(withChoice(ctx, singleNode{host}))
+		endAttemptSpan(span, outcomeOf(err), err != nil)
 		c.runner.metrics.attempts[outcomeOf(err)].Inc()
 		if err == nil {
 			n.breaker.recordSuccess()

@@ -53,14 +53,21 @@
 //  1. A repeated statement has the same effect as one that runs once, because the caller gives it a fixed write
 //     timestamp. The package does not check this: its callers only pass statements that may be repeated and that may
 //     run twice at the same time.
+//
 //  2. Each call adds a tenth of a hedged attempt to the hedge budget, which holds at most 100 hedged attempts. Hedged
 //     attempts that use the budget are at most 10 % of calls in the long run, also when all nodes are slow. Three kinds of hedged attempts need no budget: those of EACH_QUORUM calls; those that start because a
 //     node is slow whose circuit breaker is open, while the circuit breaker of another node is closed; and one attempt
 //     of a call that has waited 1.2 s for slow nodes. Probes need no budget either: a node has at most one a second.
+//
 //  3. A node is never excluded. A node whose circuit breaker is open is tried last, and probed once a second.
+//
 //  4. No node of another datacentre is ever asked. This needs the driver's host filter as well: see HostPolicy.
+//
 //  5. An attempt sends at most 32 requests, if the driver's stream observer calls CountSend. So a node that answers
 //     UNPREPARED for ever costs only one failed attempt, and not more and more stack and memory.
+//
+//  6. If the context of a call carries a span, each attempt and each probe is a child of it, with the node's address and the
+//     outcome. A span contains nothing that the statement binds, and no text of an error.
 //
 // # What it does not defend against
 //
@@ -92,6 +99,9 @@ type CallPolicy struct {
 	// driver would have to prepare the statement first to find the replicas, perhaps on a node that does not answer.
 	PartitionKey []byte
 	Kind         Kind
+	// Statement and Consistency describe the statement in spans. Neither changes what Run does.
+	Statement   string
+	Consistency gocql.Consistency
 }
 
 // Kind groups statements that take similar time, so that a hedged attempt can start when one takes longer than usual.
