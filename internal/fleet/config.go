@@ -62,7 +62,7 @@ audiences:
   kask: [{token: true}, {certificate: true}]
   metrics: [{token: true}]
   health: [{allow: true}]
-shutdown: {drain: 0s}
+shutdown: {drain: {{.Drain}}}
 `))
 
 // writeConfig writes the configuration file of an instance and returns its path.
@@ -84,7 +84,7 @@ func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
 		"Listen": anyPort, "LogLevel": f.logLevel, "Dir": f.dir,
 		"Hosts": hosts, "Datacentre": c.Datacentre, "Replication": strings.Join(replication, ", "),
 		"Username": cmp.Or(c.username, testcluster.Username), "PasswordFile": f.cluster.PasswordFile(), "CassandraCA": f.cluster.CAFile(),
-		"TokenHash": f.token.HashText(), "CommonName": f.commonName, "ProbeClient": ProbeClient,
+		"TokenHash": f.token.HashText(), "CommonName": f.commonName, "ProbeClient": ProbeClient, "Drain": f.drain.String(),
 	}); err != nil {
 		return "", fmt.Errorf("making the configuration of instance %s: %w", c.Name, err)
 	}

@@ -13,7 +13,7 @@ func TestConfigTemplate_NamesClientCertificateOnlyIfThereIsOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var text bytes.Buffer
-			if err := configTemplate.Execute(&text, map[string]string{"CommonName": row.commonName}); err != nil {
+			if err := configTemplate.Execute(&text, map[string]string{"CommonName": row.commonName, "Drain": "0s"}); err != nil {
 				t.Fatal(err)
 			}
 			for _, want := range []string{row.certificates, row.audience} {

@@ -46,6 +46,7 @@ type Fleet struct {
 
 	logLevel   string
 	hostNames  bool
+	drain      time.Duration
 	commonName string // of the certificate of client "mediawiki"; if empty, that client only has a token
 
 	mu        sync.Mutex
@@ -79,6 +80,9 @@ func WithLogLevel(level string) Option { return func(f *Fleet) { f.logLevel = le
 func WithCertificate(commonName string) Option {
 	return func(f *Fleet) { f.commonName = commonName }
 }
+
+// WithDrain sets how long an instance serves after SIGTERM while its /readyz is 503. The default is 0.
+func WithDrain(d time.Duration) Option { return func(f *Fleet) { f.drain = d } }
 
 // WithHostNames configures Cassandra's contact points by host name. WriteHosts writes the addresses of these names. This needs
 // root, because each instance gets a mount namespace with its own /etc/hosts.

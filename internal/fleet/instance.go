@@ -23,12 +23,12 @@ type Instance struct {
 	Name       string
 	Datacentre string
 
-	fleet   *Fleet
-	config  string // path of the configuration file
-	program string
-	env     []string // added to this process's environment
+	fleet  *Fleet
+	config string   // path of the configuration file
+	env    []string // added to this process's environment
 
 	mu      sync.Mutex // guards the fields below
+	program string     // the executable of the next process
 	address string     // host:port; set when the first process listens, and never changed
 	process *process   // the newest
 	run     int        // number of the newest process, from 1
@@ -62,6 +62,13 @@ func (i *Instance) Start(ctx context.Context) error {
 		return err
 	}
 	return i.WaitServing(ctx)
+}
+
+// SetProgram sets the executable of the next process, for example another version.
+func (i *Instance) SetProgram(program string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.program = program
 }
 
 // launch starts a process and does not wait until it serves.
