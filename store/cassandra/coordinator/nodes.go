@@ -40,13 +40,15 @@ var (
 )
 
 func newNodes(routing gocql.HostSelectionPolicy, now func() time.Time, m *Metrics) *nodes {
-	return &nodes{
+	ns := &nodes{
 		HostSelectionPolicy: routing,
 		now:                 now,
 		metrics:             m,
 		known:               make(map[string]*gocql.HostInfo),
 		up:                  make(map[string]*gocql.HostInfo),
 	}
+	m.nodes.Store(ns)
+	return ns
 }
 
 // Pick implements gocql.HostSelectionPolicy.
@@ -183,6 +185,21 @@ func (ns *nodes) onlyThisFails(n *node) bool {
 		}
 	}
 	return false
+}
+
+// openBreakers returns how many nodes are up and have an open breaker. ns may be nil.
+func (ns *nodes) openBreakers() (open int) {
+	if ns == nil {
+		return 0
+	}
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	for id := range ns.up {
+		if ns.node(id).breaker.open() {
+			open++
+		}
+	}
+	return open
 }
 
 // node returns the node with a host ID, and creates it on first use.

@@ -3,9 +3,13 @@ package coordinator
 import (
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gocql/gocql"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -96,4 +100,43 @@ func TestNodes_IgnoresRemovedHostInfo(t *testing.T) {
 	if !c.nodes.AddFailure(nil, is) {
 		t.Error("a node is not convicted")
 	}
+}
+
+// TestNodes_CountsOpenBreakersOfNodesThatAreUp reads the gauge from a registry. A node that was removed with an open breaker must not
+// count: it would count for ever.
+func TestNodes_CountsOpenBreakersOfNodesThatAreUp(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	metrics := NewMetrics(registry)
+	want := func(when string, open int) {
+		t.Helper()
+		text := "# HELP userinfo_cassandra_breakers_open Cassandra nodes of userinfo_cassandra_hosts_up whose circuit breaker is open: their last attempts failed or were slow, so they are asked last.\n" +
+			"# TYPE userinfo_cassandra_breakers_open gauge\nuserinfo_cassandra_breakers_open " + strconv.Itoa(open) + "\n"
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(text), "userinfo_cassandra_breakers_open"); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	want("without a Runner", 0)
+	r := NewRunner(time.Now, metrics, nil)
+	second := NewRunner(time.Now, metrics.WithoutNodes(), nil)
+	r.nodes.HostSelectionPolicy, second.nodes.HostSelectionPolicy = &fakeHosts{}, &fakeHosts{}
+	host := &gocql.HostInfo{}
+	host.SetHostID("a")
+	for _, runner := range []*Runner{r, second} {
+		runner.nodes.AddHost(host)
+	}
+	want("at first", 0)
+	for range maxFailures {
+		second.nodes.node("a").breaker.recordFailure(time.Now())
+	}
+	want("open in the second Runner, which has no gauge", 0)
+	for range maxFailures {
+		r.nodes.node("a").breaker.recordFailure(time.Now())
+	}
+	want("open", 1)
+	r.nodes.HostDown(host)
+	want("open, and the node is down", 0)
+	r.nodes.HostUp(host)
+	want("up again", 1)
+	r.nodes.node("a").breaker.recordSuccess()
+	want("closed", 0)
 }
