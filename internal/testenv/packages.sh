@@ -12,13 +12,14 @@ set -eu
 #   php-* mediawiki-classes        MediaWiki's RESTBagOStuff, a real client
 #   gcc libc6-dev                  Go's race detector
 #   python3-venv                   schemathesis and the libraries for signatures
+#   prometheus                     promtool, which tests the alerts; and a Prometheus that scrapes the service
 #   curl procps                    the commands of the documents
 #   haproxy nginx libnginx-mod-*   proxies in front of the service; the tests start their own processes
 #   redis-server                   for comparison in the benchmark, which starts its own process
 packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap nftables
 	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
 	gcc libc6-dev make git ca-certificates python3-venv curl procps
-	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server"
+	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server prometheus"
 # Any Maven will do, also one that is not from Debian.
 command -v mvn >/dev/null || packages="$packages maven openjdk-17-jdk-headless"
 
@@ -45,7 +46,19 @@ fi
 }
 echo "packages.sh: installing$missing" >&2
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d
+ours=
+cleanup() {
+	rm -f "$log"
+	[ -z "$ours" ] || rm -f "$policy"
+}
+trap cleanup EXIT
+# No daemon starts because its package was installed: the tests start processes of their own.
+if [ ! -e "$policy" ]; then
+	ours=yes
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+fi
 export DEBIAN_FRONTEND=noninteractive
 # If one package source cannot be reached, the update fails, but the packages may be in another source.
 apt-get -q update >"$log" 2>&1 || true
