@@ -34,6 +34,12 @@ environment: ## install packages, start a container engine, provide a Cassandra 
 	internal/testenv/engine.sh
 	internal/testenv/image.sh
 
+.PHONY: image
+CLUSTER_TESTS += ./internal/e2e/image
+IMAGE ?= userinfo:latest
+image: ## build the container image IMAGE (default userinfo:latest)
+	deploy/image/build.sh $(IMAGE)
+
 check: vulnerabilities ## check formatting, go.mod, go vet, staticcheck and known vulnerabilities
 	@test -z "$$(gofmt -l .)" || { echo "run gofmt -w on:"; gofmt -l .; exit 1; }
 	go mod tidy -diff

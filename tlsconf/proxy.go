@@ -107,6 +107,18 @@ func (p *Proxies) mode(peer net.Addr) proxyMode {
 	return mode
 }
 
+// WriteLocalHeader begins a connection that this machine makes to the service for itself, such as a health check. If p lists
+// the address of this end of c, the service expects a PROXY protocol header: WriteLocalHeader writes one of version 2 with the
+// command LOCAL, which names no client. Otherwise it writes nothing.
+func (p *Proxies) WriteLocalHeader(c net.Conn) error {
+	if p.mode(c.LocalAddr()) == headerIgnored {
+		return nil
+	}
+	h := proxyproto.Header{Version: 2, Command: proxyproto.LOCAL, TransportProtocol: proxyproto.UNSPEC}
+	_, err := h.WriteTo(c)
+	return err
+}
+
 // NewProxyListener returns a listener that accepts connections from l and removes the PROXY protocol header, version 1
 // or 2 (haproxy's proxy-protocol.txt), from connections of listed proxies. TLS must run on top of it. It calls current
 // once for each connection.

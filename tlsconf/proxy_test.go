@@ -404,3 +404,32 @@ func TestIsProxied_LooksBelowOtherConnections(t *testing.T) {
 		_ = c.Close()
 	}
 }
+
+func TestProxies_WriteLocalHeaderIsAccepted(t *testing.T) {
+	current := proxies(t, listed()...)
+	b := serveBehind(t, func() *tlsconf.Proxies { return current }, 5*time.Second)
+	for _, from := range []string{requiredProxy, optionalProxy, unlisted} {
+		c := b.connect(t, from, "")
+		if err := current.WriteLocalHeader(c); err != nil {
+			t.Fatal(err)
+		}
+		secured := tls.Client(c, &tls.Config{RootCAs: b.ca.Pool(), ServerName: "localhost"})
+		if err := secured.Handshake(); err != nil {
+			t.Errorf("from %s: %v", from, err)
+		}
+	}
+}
+
+func TestProxies_WriteLocalHeaderWritesNothingWithoutProxies(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	defer ours.Close()
+	if err := ours.SetDeadline(time.Now()); err != nil { // a write would fail
+		t.Fatal(err)
+	}
+	for name, p := range map[string]*tlsconf.Proxies{"nil": nil, "empty": proxies(t), "others": proxies(t, listed()...)} {
+		if err := p.WriteLocalHeader(ours); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
