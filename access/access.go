@@ -17,7 +17,7 @@
 // A client is an entry of the configuration. It has credentials (certificates, tokens, signature keys), groups, grants such
 // as "sessions:get" and patterns of the keys that it may use.
 //
-// An audience is the access rule set of one resource: a collection, metrics, openapi or health. It is a list of
+// An audience is the access rule set of one resource: a collection, metrics, openapi, operators or health. It is a list of
 // alternatives; one must hold. An alternative is a list of requirements, called protections, such as "certificate" or
 // "network"; all must be met. After that, the client's grants and key patterns decide, unless the alternative that holds
 // needs no client: then no grant is needed.
@@ -73,6 +73,9 @@ const (
 const (
 	Metrics = "metrics"
 	OpenAPI = "openapi"
+	// Operators is the resource of what operators may know about the use of the service, such as the most rewritten keys as keyed
+	// hashes. Like a collection, it is for clients only.
+	Operators = "operators"
 	// Health is the resource of /healthz and /readyz. It has no grants: its audience alone decides.
 	Health = "health"
 )

@@ -70,11 +70,13 @@ func TestNewPolicy_NamesFieldOfBadAudience(t *testing.T) {
 		path string
 		says string
 	}{
-		{"no audiences", nil, "audiences", "every request would be denied; list health, metrics, openapi, sessions"},
-		{"unknown audience", access.Audiences{"session": {{Token: yes}}}, "audiences.session", "known are health, metrics, openapi, sessions"},
+		{"no audiences", nil, "audiences", "every request would be denied; list health, metrics, openapi, operators, sessions"},
+		{"unknown audience", access.Audiences{"session": {{Token: yes}}}, "audiences.session", "known are health, metrics, openapi, operators, sessions"},
 		{"no protection", access.Audiences{"sessions": {{}}}, "audiences.sessions[0]", "lists no protection"},
 		{"a protection that is false", access.Audiences{"sessions": {{Token: yes}, {Certificate: no, Token: yes}}}, "audiences.sessions[1].certificate", "write true, or remove the line"},
 		{"a network alone for keys", access.Audiences{"sessions": {{Network: []string{"10.0.0.0/8"}}}}, "audiences.sessions[0]", "add certificate, token or signed"},
+		{"a network alone for operators", access.Audiences{"operators": {{Network: []string{"10.0.0.0/8"}}}}, "audiences.operators[0]", "add certificate, token or signed"},
+		{"operators open to everybody", access.Audiences{"operators": {{Allow: yes}}}, "audiences.operators[0].allow", "which only `userinfo dev` does"},
 		{"a network of every address alone", access.Audiences{"metrics": {{Token: yes, Network: []string{"0.0.0.0/0"}}, {Network: []string{"10.0.0.0/8", "::/0"}}}},
 			"audiences.metrics[1].network", "contains every address"},
 		{"no network", access.Audiences{"sessions": {{Token: yes, Network: []string{}}}}, "audiences.sessions[0].network", "empty"},

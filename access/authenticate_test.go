@@ -112,7 +112,7 @@ func TestPolicy_ZeroValueAuthenticatesNobody(t *testing.T) {
 	if err != nil || id.Client() != "" {
 		t.Errorf("no credentials: %q, %v", id.Client(), err)
 	}
-	for _, audience := range []string{"", "sessions", access.Metrics, access.OpenAPI, access.Health} {
+	for _, audience := range []string{"", "sessions", access.Metrics, access.OpenAPI, access.Operators, access.Health} {
 		if err := access.Admit(id, audience); !errors.Is(err, access.ErrDenied) {
 			t.Errorf("the zero Policy admits a request to %q: %v", audience, err)
 		}

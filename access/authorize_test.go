@@ -98,7 +98,7 @@ func TestCaller_CheckAcceptsOneGrantAndKey(t *testing.T) {
 func TestAuthorize_ResourceWithoutKeysNeedsNoKey(t *testing.T) {
 	p := newPolicy(t, clients()...)
 	id := authenticate(t, p, access.Credentials{Certificate: cert("ops"), ClientCAs: theCA})
-	for _, resource := range []string{access.Metrics, access.OpenAPI} {
+	for _, resource := range []string{access.Metrics, access.OpenAPI, access.Operators} {
 		grant := access.GrantOn(resource, access.Get)
 		c, err := access.Authorize(id, grant, "")
 		if err != nil || c.Check(grant, "") != nil {

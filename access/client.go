@@ -25,8 +25,8 @@ type Client struct {
 	Tokens []TokenRule `yaml:"tokens"`
 	// SignatureKeys are the keys with which the client signs requests (RFC 9421). List two to replace one by the other.
 	SignatureKeys []SignatureKey `yaml:"signature_keys"`
-	// Grants are the permissions: COLLECTION:ACTION with the actions get, set, touch and delete, and metrics:get and
-	// openapi:get.
+	// Grants are the permissions: COLLECTION:ACTION with the actions get, set, touch and delete, and metrics:get,
+	// openapi:get and operators:get.
 	Grants []Grant `yaml:"grants"`
 	// Keys are patterns of the session keys that the client may use. A pattern is literal text, with * for any number of
 	// bytes, {cn} for the common name of the client's certificate (only if all of the client's Certificates are common

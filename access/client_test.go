@@ -42,7 +42,7 @@ func TestNewPolicy_NamesFieldOfBadClient(t *testing.T) {
 			"clients[0].tokens[0].networks[0]", "write it like 10.0.0.0/8"},
 		{"no grants", func(c *access.Client) { c.Grants = nil }, "clients[0].grants", `"c" has no grants`},
 		{"an unknown collection", func(c *access.Client) { c.Grants = []access.Grant{"sessions:get", "session:get"} },
-			"clients[0].grants[1]", `unknown grant; known are metrics:get, openapi:get, sessions:delete, sessions:get, sessions:set, sessions:touch`},
+			"clients[0].grants[1]", `unknown grant; known are metrics:get, openapi:get, operators:get, sessions:delete, sessions:get, sessions:set, sessions:touch`},
 		{"an unknown action", func(c *access.Client) { c.Grants = []access.Grant{"sessions:list"} }, "clients[0].grants[0]", "unknown grant"},
 		{"a star instead of a grant", func(c *access.Client) { c.Grants = []access.Grant{"*"} }, "clients[0].grants[0]", "unknown grant"},
 		{"set on metrics", func(c *access.Client) { c.Grants = []access.Grant{"metrics:set"} }, "clients[0].grants[0]", "unknown grant"},

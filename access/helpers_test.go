@@ -69,7 +69,7 @@ func clients() []access.Client {
 			Name:         "ops",
 			Certificates: []access.CertificateName{{CN: "ops"}},
 			Tokens:       []access.TokenRule{{SHA256: opsToken.HashText()}},
-			Grants:       []access.Grant{"metrics:get", "openapi:get"},
+			Grants:       []access.Grant{"metrics:get", "openapi:get", "operators:get"},
 		},
 	}
 }

@@ -26,6 +26,7 @@ func TestPolicy_Permissions(t *testing.T) {
 			Alternatives: []string{"certificate and group farm", "token and network 10.0.0.0/8"}, Keys: []string{"enwiki:*", "{cn}:*"}},
 		{Client: "ops", Audience: "metrics", Actions: []access.Action{access.Get}, Alternatives: []string{"network 10.0.0.0/8"}},
 		{Client: "ops", Audience: "openapi", Actions: []access.Action{access.Get}},
+		{Client: "ops", Audience: "operators", Actions: []access.Action{access.Get}},
 	}
 	if got := p.Permissions(); !reflect.DeepEqual(got, want) {
 		t.Errorf("Permissions() =\n%+v\nwant\n%+v", got, want)

@@ -14,8 +14,8 @@ import (
 type PolicyConfig struct {
 	Clients   []Client
 	Audiences Audiences
-	// Collections are the names of the collections. Grants may name them, metrics and openapi; audiences may name health
-	// as well.
+	// Collections are the names of the collections. Grants may name them, metrics, openapi and operators; audiences may
+	// name health as well.
 	Collections []string
 	// ClientCAs are the names of the CAs that sign client certificates. CertificateName.CA and Credentials.ClientCAs are
 	// such names.
@@ -108,8 +108,9 @@ func (p *Policy) NeedsKey(grant Grant) (bool, error) {
 // resources returns every possible grant with its resource.
 func resources(collections []string, audiences map[string]*audience) map[Grant]resource {
 	all := map[Grant]resource{
-		GrantOn(Metrics, Get): {audience: audiences[Metrics]},
-		GrantOn(OpenAPI, Get): {audience: audiences[OpenAPI]},
+		GrantOn(Metrics, Get):   {audience: audiences[Metrics]},
+		GrantOn(OpenAPI, Get):   {audience: audiences[OpenAPI]},
+		GrantOn(Operators, Get): {audience: audiences[Operators]},
 	}
 	for _, name := range collections {
 		for _, action := range []Action{Get, Set, Touch, Delete} {

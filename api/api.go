@@ -89,7 +89,8 @@ type Collection struct {
 	MaxValueBytes int64
 }
 
-// Config configures an API. All fields are required, except ClientLimits, MaxBytesInFlight, Tracer and Panics.
+// Config configures an API. All fields are required, except ClientLimits, MaxBytesInFlight, Tracer, KaskNames, Version,
+// RewrittenKeys and Panics.
 type Config struct {
 	Collections []Collection
 	// Rules returns the rules in force. It is called once for each request and must be safe for concurrent use.
@@ -113,6 +114,11 @@ type Config struct {
 	// Tracer records spans of requests. nil: there are none.
 	Tracer   *tracing.Tracer
 	Registry *prometheus.Registry
+	// KaskNames also exposes the metrics that Kask has, under its names. Version is a label of one of them.
+	KaskNames bool
+	Version   string
+	// RewrittenKeys returns the most rewritten keys of every collection, for operators. nil: there are none.
+	RewrittenKeys func() []store.RewrittenKeys
 	// Panics counts and logs panics of requests and connections. nil: they are only logged.
 	Panics *panics.Recorder
 	Log    *slog.Logger
@@ -139,7 +145,7 @@ func New(config Config) *API {
 		limiter: newLimiter(config),
 		health:  health{check: config.Ready, now: config.Now, log: config.Log},
 	}
-	a.metrics = newMetrics(config.Registry, &a.inFlight)
+	a.metrics = newMetrics(config, &a.inFlight)
 	a.router = a.newRouter()
 	return a
 }

@@ -45,6 +45,7 @@ const (
 	elsewhere access.Token = "userinfo_test-elsewhere"  // from a network that the tests are not in
 	prom      access.Token = "userinfo_test-prometheus" // metrics:get
 	docs      access.Token = "userinfo_test-docs"       // openapi:get
+	ops       access.Token = "userinfo_test-operator"   // operators:get
 )
 
 func testPolicy() (*access.Policy, error) { return access.NewPolicy(testRules()) }
@@ -67,9 +68,10 @@ func testRules(others ...access.Client) access.PolicyConfig {
 			far,
 			holder("prometheus", prom, []access.Grant{"metrics:get"}),
 			holder("docs", docs, []access.Grant{"openapi:get"}),
+			holder("operator", ops, []access.Grant{"operators:get"}),
 			{Name: "canary", Certificates: []access.CertificateName{{CN: "canary"}}, Grants: all, Keys: []string{"{cn}:*"}},
 		}, others...),
-		Audiences:   access.Audiences{"sessions": proven, "metrics": proven, "openapi": proven, "health": {{Allow: new(true)}}},
+		Audiences:   access.Audiences{"sessions": proven, "metrics": proven, "openapi": proven, "operators": proven, "health": {{Allow: new(true)}}},
 		Collections: []string{"sessions"},
 		ClientCAs:   []string{access.DefaultClientCA},
 		Now:         time.Now,
@@ -118,6 +120,9 @@ type setup struct {
 	signatureKeys               map[string]signature.Key
 	limits                      access.Limits
 	maxBytesInFlight            int64
+	kaskNames                   bool
+	rewrittenKeys               func() []store.RewrittenKeys
+	rewrites                    *store.Rewrites // of the usual store
 	auditKey                    access.AuditKey
 	noAudit                     error // of Reserve and Check, unless auditOptional
 	auditOptional               bool
@@ -158,7 +163,7 @@ func newAPI(t testing.TB, u setup) *service {
 	if u.store == nil {
 		u.store = store.NewCollection(storetest.NewSealedRows(t, store.NewMemory(64<<20, s.clock.Now), "sessions"),
 			store.CollectionConfig{Name: "sessions", MaxTTL: testMaxTTL, Fence: time.Minute},
-			store.Options{Now: s.clock.Now, Log: log, Metrics: store.NewMetrics(s.registry)})
+			store.Options{Now: s.clock.Now, Log: log, Metrics: store.NewMetrics(s.registry), Rewrites: u.rewrites})
 	}
 	if u.policy == nil {
 		u.policy = func() *access.Policy { return policy }
@@ -206,6 +211,9 @@ func newAPI(t testing.TB, u setup) *service {
 		RequestTimeout:   orElse(u.requestTimeout, RequestTimeout),
 		Tracer:           u.tracer,
 		Registry:         s.registry,
+		KaskNames:        u.kaskNames,
+		Version:          "test",
+		RewrittenKeys:    u.rewrittenKeys,
 		Panics:           panics.NewRecorder(s.registry, log),
 		Log:              log,
 		Now:              u.now,

@@ -76,6 +76,7 @@ type limiter struct {
 	misses         *prometheus.CounterVec
 	refusals       *prometheus.CounterVec
 	limited        *prometheus.CounterVec
+	requests       *prometheus.CounterVec
 	droppedRecords *prometheus.CounterVec
 }
 
@@ -92,6 +93,7 @@ func newLimiter(c Config) *limiter {
 		misses:         counter("userinfo_client_misses_total", "Requests for keys that have no value, by client."),
 		refusals:       counter("userinfo_client_denials_total", "Refused requests, by client (empty if unauthenticated) and status.", "status"),
 		limited:        counter("userinfo_client_limited_total", "Requests answered 429, by client and the limit that was reached. Excludes 429 for too many requests signed with one key.", "limit"),
+		requests:       counter("userinfo_client_requests_total", "Requests that authentication and the access rules have passed, by client (empty without a client). Includes those refused later."),
 		droppedRecords: counter("userinfo_audit_dropped_total", "Audit records of refused requests that were dropped because there were too many, by client."),
 	}
 }
@@ -103,7 +105,8 @@ func (l *limiter) client(id access.Identity, now time.Time) *clientLimits {
 	found, ok := l.clients.Load(name)
 	if !ok {
 		found, _ = l.clients.LoadOrStore(name, &clientLimits{
-			limiter: l, name: name, lastLogged: now, missCounter: l.misses.WithLabelValues(name), auditRecords: rate.NewLimiter(auditRate, auditBurst),
+			limiter: l, name: name, lastLogged: now, missCounter: l.misses.WithLabelValues(name),
+			requestCounter: l.requests.WithLabelValues(name), auditRecords: rate.NewLimiter(auditRate, auditBurst),
 		})
 	}
 	c := found.(*clientLimits)
@@ -115,15 +118,16 @@ func (l *limiter) client(id access.Identity, now time.Time) *clientLimits {
 
 // clientLimits enforces the limits of one client. It is safe for concurrent use.
 type clientLimits struct {
-	limiter      *limiter
-	name         string
-	inFlight     atomic.Int64
-	bytes        atomic.Int64                 // of memory reserved for values
-	getBytes     atomic.Int64                 // moving average of the sizes of values that the client got; see expectGet
-	buckets      atomic.Pointer[tokenBuckets] // replaced when the client's limits change
-	missCounter  prometheus.Counter
-	auditRecords *rate.Limiter
-	dropped      atomic.Int64 // audit records dropped since the last one that was written
+	limiter        *limiter
+	name           string
+	inFlight       atomic.Int64
+	bytes          atomic.Int64                 // of memory reserved for values
+	getBytes       atomic.Int64                 // moving average of the sizes of values that the client got; see expectGet
+	buckets        atomic.Pointer[tokenBuckets] // replaced when the client's limits change
+	missCounter    prometheus.Counter
+	requestCounter prometheus.Counter
+	auditRecords   *rate.Limiter
+	dropped        atomic.Int64 // audit records dropped since the last one that was written
 
 	mu         sync.Mutex // guards the fields below
 	lastLogged time.Time
@@ -160,6 +164,7 @@ func newTokenBuckets(configured, defaults access.Limits) *tokenBuckets {
 // enter enforces the client's rate limit and its limit of requests in flight. It counts the request as in flight, also if
 // it refuses it, so the caller must call leave in either case. It returns errTooManyInFlight or errTooManyRequests.
 func (c *clientLimits) enter(now time.Time) error {
+	c.requestCounter.Inc()
 	b := c.buckets.Load()
 	if n := c.inFlight.Add(1); b.inFlight > 0 && n > b.inFlight {
 		c.limiter.limited.WithLabelValues(c.name, "in_flight").Inc()

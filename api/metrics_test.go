@@ -153,3 +153,49 @@ func (broken) Describe(c chan<- *prometheus.Desc) {
 func (broken) Collect(c chan<- prometheus.Metric) {
 	c <- prometheus.NewInvalidMetric(prometheus.NewDesc("broken", "", nil, nil), errors.New("planted"))
 }
+
+// byLabel returns the values of a counter by its only label.
+func byLabel(t *testing.T, s *service, name string) map[string]float64 {
+	t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				values[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return values
+}
+
+func TestMetrics_ProblemsByName(t *testing.T) {
+	s := newAPI(t, setup{})
+	s.serve("PUT", "/sessions/v1/k", as(wiki))
+	for _, path := range []string{"/sessions/v1/k", "/sessions/v1/absent", "/sessions/v1/absent", "/nowhere"} {
+		s.serve("GET", path, as(wiki))
+	}
+	s.serve("GET", "/sessions/v1/k", as("unknown"))
+	s.serve("DELETE", "/sessions/v1/k", as(reader))
+	want := map[string]float64{"not-found": 2, "no-such-resource": 1, "unauthenticated": 1, "forbidden": 1}
+	if got := byLabel(t, s, "userinfo_http_problems_total"); !maps.Equal(got, want) {
+		t.Errorf("got %v; want %v", got, want)
+	}
+}
+
+func TestMetrics_RequestsByClient(t *testing.T) {
+	s := newAPI(t, setup{})
+	s.serve("PUT", "/sessions/v1/k", as(wiki))
+	s.serve("GET", "/sessions/v1/k", as(wiki))
+	s.serve("DELETE", "/sessions/v1/k", as(reader)) // refused after it was counted
+	s.serve("GET", "/sessions/v1/k", as("unknown"))
+	s.serve("GET", "/metrics", as(prom))
+	s.serve("GET", "/healthz", as(wiki))
+	want := map[string]float64{"wiki": 2, "reader": 1, "prometheus": 1, "": 0}
+	if got := byLabel(t, s, "userinfo_client_requests_total"); !maps.Equal(got, want) {
+		t.Errorf("got %v; want %v", got, want)
+	}
+}

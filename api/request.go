@@ -155,6 +155,8 @@ func (rs *requestState) fail(err error) {
 	if rs.r.Context().Err() != nil {
 		// A client that has closed only its sending side still reads. Without a response, net/http would send 200.
 		rs.status = statusClientGone
+	} else {
+		rs.api.metrics.countProblem(p)
 	}
 	p.send(rs.w, rs.requestID())
 }

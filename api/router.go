@@ -47,6 +47,7 @@ func (a *API) routes() []*route {
 		{method: http.MethodGet, path: "/readyz", health: true, handler: healthHandler(a.ready)},
 		{method: http.MethodGet, path: "/metrics", handler: operatorHandler(access.Metrics, metricsHandler)},
 		{method: http.MethodGet, path: "/openapi", handler: operatorHandler(access.OpenAPI, http.HandlerFunc(serveDescription))},
+		{method: http.MethodGet, path: rewrittenKeysPath, handler: operatorHandler(access.Operators, http.HandlerFunc(a.serveRewrittenKeys))},
 	}
 	var all []*route
 	for _, rt := range operator {

@@ -43,6 +43,8 @@ type Options struct {
 	Confirmations *Confirmations
 	// LargeValues is shared by all collections of a cluster. If it is nil, the collection makes one for itself.
 	LargeValues *LargeValues
+	// Rewrites counts the writes of all collections, to find the most rewritten keys. If it is nil, they are not counted.
+	Rewrites *Rewrites
 	// NotBefore returns the rules that end values of the collection. If it is nil, there are none. It is called by each Get and
 	// Touch, so that rules can change.
 	NotBefore func() []NotBefore
@@ -59,6 +61,7 @@ type Collection struct {
 	timestamps    timestamps
 	confirmations *Confirmations
 	largeValues   *LargeValues
+	rewrites      *collectionRewrites
 	log           *slog.Logger
 	metrics       collectionMetrics
 	notBefore     func() []NotBefore
@@ -98,6 +101,7 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 		timestamps:    timestamps{now: options.Now},
 		confirmations: confirmations,
 		largeValues:   largeValues,
+		rewrites:      options.Rewrites.collection(config.Name),
 		log:           options.Log.With("collection", config.Name),
 		metrics:       options.Metrics.collection(config.Name),
 		notBefore:     notBefore,
@@ -152,9 +156,11 @@ func (c *Collection) Set(ctx context.Context, caller access.Caller, key access.K
 		}
 	}
 	c.beforeWrite()
+	value := c.rewrites.hashValue(data) // before the write, during which the memory of data can be freed
 	if err := c.write(ctx, caller, key, data, timestamp, ttl); err != nil {
 		return fmt.Errorf("writing a value: %w", err)
 	}
+	c.rewrites.record(key, value)
 	return nil
 }
 
@@ -195,9 +201,11 @@ func (c *Collection) Touch(ctx context.Context, caller access.Caller, key access
 	}
 	// Do not write with the same timestamp: on a replica that misses this write, the value expires and becomes a tombstone
 	// at the old timestamp, and of two cells with the same timestamp the tombstone wins.
+	value := c.rewrites.hashValue(row.Data)
 	if err := c.write(ctx, caller, key, row.Data, row.Timestamp+1, ttl); err != nil {
 		return fmt.Errorf("writing a touched value: %w", err)
 	}
+	c.rewrites.record(key, value)
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 func Policy(clients []access.Client, collections []string, now func() time.Time) (*access.Policy, error) {
 	yes := true
 	anyCredential := []access.Alternative{{Certificate: &yes}, {Token: &yes}, {Signed: &yes}}
-	audiences := access.Audiences{access.Metrics: anyCredential, access.OpenAPI: anyCredential, access.Health: {{Allow: &yes}}}
+	audiences := access.Audiences{access.Metrics: anyCredential, access.OpenAPI: anyCredential, access.Operators: anyCredential, access.Health: {{Allow: &yes}}}
 	for _, name := range collections {
 		audiences[name] = anyCredential
 	}

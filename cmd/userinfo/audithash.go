@@ -17,8 +17,8 @@ func auditHashCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit-hash --key-file FILE",
 		Short: "Print the hash of a session key in audit records",
-		Long: `Audit-hash reads a session key from standard input and prints the hash that audit records contain for it, so that the
-records of a session can be found. A line end after the session key is ignored.`,
+		Long: `Audit-hash reads a session key from standard input and prints the hash that audit records, and the list of rewritten keys, contain
+for it, so that the records of a session can be found. A line end after the session key is ignored.`,
 		Example: `  printf %s "$SESSION_KEY" | userinfo audit-hash --key-file audit.key`,
 		Args:    cobra.NoArgs,
 	}

@@ -83,7 +83,7 @@ func serveDev(ctx context.Context, o devOptions, stdout, stderr io.Writer) (err 
 		return errors.Join(err, l.Close())
 	}
 	defer s.logs.closeLogs(&err)
-	printDev(stdout, dir, "https://"+l.Addr().String()+c.Collections[0].Path, programCommand(), o.keep)
+	printDev(stdout, dir, "https://"+l.Addr().String(), c.Collections[0].Path, programCommand(), o.keep)
 	return s.serveTables(ctx, l, memoryTables(devMemory))
 }
 
@@ -119,7 +119,7 @@ func devConfig(dir string, o devOptions) (*config.Config, error) {
 			Certificates:  []access.CertificateName{{CN: "dev"}},
 			Tokens:        []access.TokenRule{{SHA256: token.HashText(), Generated: true}},
 			SignatureKeys: []access.SignatureKey{{ID: "dev", File: in("signature.key")}},
-			Grants:        []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get"},
+			Grants:        []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get", "operators:get"},
 			Keys:          []string{"*"},
 		}},
 		Audiences: devAudiences(o.open),
@@ -141,7 +141,7 @@ func devAudiences(open bool) access.Audiences {
 	if open {
 		rules = everybody
 	}
-	return access.Audiences{"sessions": rules, access.Metrics: rules, access.OpenAPI: rules, access.Health: everybody}
+	return access.Audiences{"sessions": rules, access.Metrics: rules, access.OpenAPI: rules, access.Operators: rules, access.Health: everybody}
 }
 
 // writeDevFiles writes certificates and keys into dir, and returns the client's token.
@@ -193,7 +193,7 @@ func shellQuote(word string) string {
 }
 
 // printDev prints commands to paste into a shell.
-func printDev(w io.Writer, dir, base, program string, keep bool) {
+func printDev(w io.Writer, dir, origin, path, program string, keep bool) {
 	fate := "removed on exit"
 	if keep {
 		fate = "kept"
@@ -212,8 +212,9 @@ get:               ui -i %[2]s/enwiki%%3Asession%%3A1
 get, signed:       U=%[2]s/enwiki%%3Asession%%3A1; %[4]s sign --key %[1]s/signature.key --keyid dev $U | curl -sS -i --cacert %[1]s/ca.crt -H @- $U
 touch, for a day:  ui -i -X PATCH -H 'TTL: 86400' %[2]s/enwiki%%3Asession%%3A1
 delete:            ui -i -X DELETE %[2]s/enwiki%%3Asession%%3A1
+watch:             %[4]s top --url %[5]s --ca %[1]s/ca.crt --cert %[1]s/client.crt --key %[1]s/client.key
 
 A deleted key stays deleted for about 95 s. To repeat the commands, use another key, such as enwiki%%3Asession%%3A2.
 Ctrl-C stops it.
-`, dir, base, fate, program)
+`, dir, origin+path, fate, program, origin)
 }

@@ -73,7 +73,7 @@ func TestDevConfig_AsksForCredentialUnlessOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, audience := range []string{"sessions", access.Metrics, access.OpenAPI} {
+		for _, audience := range []string{"sessions", access.Metrics, access.OpenAPI, access.Operators} {
 			if admitted := access.Admit(id, audience) == nil; admitted != open {
 				t.Errorf("open %v: a request without credentials is admitted to %s: %v", open, audience, admitted)
 			}

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/time/rate"
 
+	"userinfo/access"
 	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/internal/config"
@@ -53,6 +54,8 @@ type service struct {
 	metrics          *store.Metrics
 	confirmations    *store.Confirmations // of deletes in all collections
 	largeValues      *store.LargeValues   // of all collections
+	rewrites         *store.Rewrites      // of all collections
+	processKey       access.AuditKey      // hashes the keys that rewrites lists, if there is no audit key
 	sealMetrics      *seal.Metrics
 	cassandraMetrics *cassandra.Metrics
 	clockMetrics     *clockskew.Metrics
@@ -78,19 +81,24 @@ func newService(o *config.Opened, stderr io.Writer) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	processKey, err := access.NewAuditKey(rand.Reader)
+	if err != nil {
+		return nil, failed(err)
+	}
 	logs, err := openLogs(o.Config, stderr, registry)
 	if err != nil {
 		return nil, configError{o.Locate(err)}
 	}
 	s := &service{
-		config:   o,
-		now:      now,
-		logs:     logs,
-		log:      logs.Logger,
-		panics:   logs.panics,
-		registry: registry,
-		backend:  newBackend(),
-		notifier: notifier,
+		config:     o,
+		now:        now,
+		logs:       logs,
+		log:        logs.Logger,
+		panics:     logs.panics,
+		registry:   registry,
+		backend:    newBackend(),
+		processKey: processKey,
+		notifier:   notifier,
 
 		notifyFailed: rate.Sometimes{Interval: time.Minute},
 	}
@@ -98,6 +106,7 @@ func newService(o *config.Opened, stderr io.Writer) (*service, error) {
 	s.metrics = store.NewMetrics(s.registry)
 	s.confirmations = store.NewConfirmations(time.Now, s.log, s.panics)
 	s.largeValues = store.NewLargeValues(store.LargeBytes, s.metrics)
+	s.rewrites = store.NewRewrites(time.Now, s.sessionHash)
 	s.sealMetrics = seal.NewMetrics(s.registry)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
 	s.clockMetrics = clockskew.NewMetrics(s.registry)
@@ -160,6 +169,9 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		RequestTimeout:   api.RequestTimeout,
 		Tracer:           tracer,
 		Registry:         s.registry,
+		KaskNames:        s.config.Metrics.KaskNames,
+		Version:          versionText(),
+		RewrittenKeys:    s.rewrites.List,
 		Panics:           s.panics,
 		Log:              s.log,
 		Now:              time.Now,
@@ -237,10 +249,20 @@ func (s *service) openCollections(open tables) {
 		names = append(names, k.Name)
 		all = append(all, store.NewCollection(rows, c, store.Options{
 			Now: s.now, Log: s.log, Metrics: s.metrics, Confirmations: s.confirmations, LargeValues: s.largeValues, Panics: s.panics,
+			Rewrites:  s.rewrites,
 			NotBefore: func() []store.NotBefore { return s.reloader.Current().NotBefore[k.Name] },
 		}))
 	}
 	s.backend.open(names, all)
+}
+
+// sessionHash returns the keyed hash of a session key that operators see: with the audit key, as in audit records, or, without an
+// audit key, with a key that only this process has.
+func (s *service) sessionHash(key access.Key) string {
+	if k := s.reloader.Current().Rules.AuditKey; k != (access.AuditKey{}) {
+		return k.Hash(key)
+	}
+	return s.processKey.Hash(key)
 }
 
 func (s *service) sealKeys() *seal.Keys { return s.reloader.Current().SealKeys }

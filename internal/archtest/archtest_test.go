@@ -29,14 +29,14 @@ const (
 var allowedImports = map[string][]string{
 	"cmd/userinfo": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
 		"access/forwarded", "schema", "tlsconf", "internal/config", "internal/devca", "internal/field", "internal/keyfile",
-		"internal/firewall", "internal/logqueue", "internal/panics", "internal/systemd", "internal/tracing"},
+		"internal/firewall", "internal/logqueue", "internal/panics", "internal/systemd", "internal/top", "internal/tracing"},
 	"internal/firewall": {"internal/config", "internal/field", "internal/keyfile"},
 	"internal/config": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
 		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile", "internal/logqueue", "internal/tracing"},
 
 	"api": {"store", "access", "access/signature", "access/forwarded", "tlsconf", "internal/panics", "internal/tracing"},
 
-	"store":                       {"access", "internal/panics"},
+	"store":                       {"access", "internal/panics", "internal/topk"},
 	"store/seal":                  {"store", "access", "internal/keyfile"},
 	"store/cassandra":             {"store", "store/cassandra/coordinator", "store/clockskew", "access", "internal/panics"},
 	"store/cassandra/coordinator": {"internal/panics", "internal/tracing"},
@@ -58,6 +58,8 @@ var allowedImports = map[string][]string{
 	"internal/keyfile":  nil,
 	"internal/panics":   nil,
 	"internal/systemd":  nil,
+	"internal/top":      nil,
+	"internal/topk":     nil,
 	"internal/devca":    nil,
 	"deploy/cassandra":  nil,
 	"internal/logqueue": {"internal/keyfile", "internal/panics"},

@@ -92,7 +92,7 @@ func (c *Config) validateCollections() error {
 const identifierRule = "must be of " + store.IdentifierRule
 
 // reservedNames are names of the service's own resources.
-var reservedNames = map[string]bool{access.Metrics: true, access.OpenAPI: true, access.Health: true, "healthz": true, "readyz": true}
+var reservedNames = map[string]bool{access.Metrics: true, access.OpenAPI: true, access.Operators: true, access.Health: true, "healthz": true, "readyz": true}
 
 func (k Collection) validate(at string) error {
 	var errs []error
@@ -100,7 +100,7 @@ func (k Collection) validate(at string) error {
 		errs = append(errs, field.Errorf(at+"."+name, format, args...))
 	}
 	if !store.IsIdentifier(k.Name) || reservedNames[k.Name] {
-		bad("name", identifierRule+"; metrics, openapi, health, healthz and readyz are reserved")
+		bad("name", identifierRule+"; metrics, openapi, operators, health, healthz and readyz are reserved")
 	}
 	if !store.IsIdentifier(k.Table) {
 		bad("table", identifierRule)
@@ -110,6 +110,9 @@ func (k Collection) validate(at string) error {
 	}
 	if !isPath(k.Path) {
 		bad("path", "must begin with /, must not end with /, and may contain only a-z, 0-9, _, - and single slashes")
+	}
+	if isOperatorsPath(k.Path) {
+		bad("path", "/operators is reserved for the resources of operators; choose another path")
 	}
 	if !k.Layout.IsValid() {
 		bad("layout", "must be userinfo or kask")
@@ -153,6 +156,11 @@ func (k Collection) validateFenceExempt(at string) error {
 		}
 	}
 	return err
+}
+
+// isOperatorsPath reports whether a path is where the resources of operators are. The router would refuse a collection there.
+func isOperatorsPath(s string) bool {
+	return s == "/"+access.Operators || strings.HasPrefix(s, "/"+access.Operators+"/")
 }
 
 func isPath(s string) bool {

@@ -18,6 +18,8 @@ func TestCollection_ValidateRejects(t *testing.T) {
 		{"path that ends with a slash", sessions, sessions + "\n    path: /x/", "u.yaml:11: collections[0].path: must begin with /"},
 		{"path with a parameter", sessions, sessions + "\n    path: /:x", "u.yaml:11: collections[0].path: must begin with /"},
 		{"path with a double slash", sessions, sessions + "\n    path: /x//y", "u.yaml:11: collections[0].path: must begin with /"},
+		{"path of the operators", sessions, sessions + "\n    path: /operators/v1", "u.yaml:11: collections[0].path: /operators is reserved"},
+		{"path above the operators", sessions, sessions + "\n    path: /operators", "u.yaml:11: collections[0].path: /operators is reserved"},
 		{"unknown layout", sessions, sessions + "\n    layout: redis", "u.yaml:11: collections[0].layout: must be userinfo or kask"},
 		{"default TTL above the largest", sessions, sessions + "\n    max_ttl: 1h", "u.yaml:10: collections[0].default_ttl: must not be longer than max_ttl (1h0m0s)"},
 		{"TTL of less than a second", sessions, sessions + "\n    max_ttl: 24h\n    default_ttl: 1ms", "u.yaml:12: collections[0].default_ttl: must be whole seconds"},

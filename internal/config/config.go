@@ -48,7 +48,7 @@ type Config struct {
 	Seal Seal `yaml:"seal"`
 	// Collections are the kinds of data. Each has its own path, table and access rules.
 	Collections []Collection `yaml:"collections"`
-	// Audiences are the access rules of each collection and of metrics, openapi and health, by name.
+	// Audiences are the access rules of each collection and of metrics, openapi, operators and health, by name.
 	Audiences access.Audiences `yaml:"audiences"`
 	// Proxies are the proxies in front of the service that it trusts. Default: none.
 	Proxies Proxies `yaml:"proxies"`
@@ -58,6 +58,8 @@ type Config struct {
 	Signatures Signatures `yaml:"signatures"`
 	// Audit configures the audit records of refused requests and of deletes.
 	Audit Audit `yaml:"audit"`
+	// Metrics configures what /metrics contains.
+	Metrics Metrics `yaml:"metrics"`
 	// Limits protect the service from its clients.
 	Limits Limits `yaml:"limits"`
 	// Shutdown is what happens after SIGTERM.

@@ -163,7 +163,7 @@ func TestExample_AdmitsNobody(t *testing.T) {
 	if err != nil || id.Client() != "" {
 		t.Errorf("somebody without credentials is client %q, %v", id.Client(), err)
 	}
-	for _, audience := range []string{"sessions", access.Metrics, access.OpenAPI} {
+	for _, audience := range []string{"sessions", access.Metrics, access.OpenAPI, access.Operators} {
 		if access.Admit(id, audience) == nil {
 			t.Errorf("somebody without credentials is let in to %s", audience)
 		}
