@@ -77,20 +77,25 @@ func (q *question) checkGrant(p *access.Policy) error {
 	return nil
 }
 
-// readToken reads a secret file that holds a token. Its errors do not contain the name of the file, which may be the token itself
-// in the wrong place.
+// readToken adds the token in a secret file to the credentials.
 func (q *question) readToken(name string) error {
-	credentials, err := keyfile.Read(name, func(text []byte) (string, error) {
+	credentials, err := readBearer(name)
+	if err == nil {
+		q.credentials.Authorization = append(q.credentials.Authorization, credentials)
+	}
+	return err
+}
+
+// readBearer reads a secret file that holds a token, and returns the Authorization header with this token. Its errors do not contain
+// the name of the file, which may be the token itself in the wrong place.
+func readBearer(name string) (string, error) {
+	return keyfile.Read(name, func(text []byte) (string, error) {
 		token := strings.TrimRight(string(text), "\r\n")
 		if token == "" || strings.ContainsAny(token, " \r\n") {
 			return "", errors.New("the file must hold the token alone, in one line")
 		}
 		return "Bearer " + token, nil
 	})
-	if err == nil {
-		q.credentials.Authorization = append(q.credentials.Authorization, credentials)
-	}
-	return err
 }
 
 // readCertificate reads a certificate chain in PEM, leaf first, and verifies it as the service does.

@@ -47,7 +47,7 @@ func TestGoroutines_RecoverFromPanics(t *testing.T) {
 }
 
 // reportTools are packages of allowedImports that no process of the service uses.
-var reportTools = []string{"internal/openloop", "internal/report", "deploy"}
+var reportTools = []string{"internal/openloop", "internal/report", "internal/top", "deploy"}
 
 // startedFunction returns the function that n starts in another goroutine, and the call that starts it; nil if n is no such
 // call.
