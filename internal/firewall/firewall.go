@@ -21,12 +21,15 @@
 package firewall
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strconv"
 
 	"userinfo/internal/config"
 	"userinfo/internal/field"
@@ -169,7 +172,7 @@ func (inv *Inventory) nodes() []netip.Prefix {
 // error is a *field.Error of the configuration.
 func compare(c *config.Config, inv *Inventory) (port int, err error) {
 	port, err = listenPort(c.Listen)
-	return port, errors.Join(err, inv.compareCassandra(c.Cassandra), inv.compareProxies(c.Proxies), inv.compareNetworks(c))
+	return port, errors.Join(err, inv.compareCassandra(c.Cassandra), inv.compareProxies(c.Proxies), inv.compareTracing(c.Tracing), inv.compareNetworks(c))
 }
 
 // listenPort returns the port of the address that the service listens on.
@@ -237,6 +240,24 @@ func (inv *Inventory) compareProxies(p config.Proxies) error {
 		errs = append(errs, field.Errorf("proxies.certificates", "the inventory lists no proxies, so these proxies could not reach the service; add their addresses to proxies"))
 	}
 	return errors.Join(errs...)
+}
+
+// compareTracing checks that the service's hosts may connect to the collector of the configuration.
+func (inv *Inventory) compareTracing(t config.Tracing) error {
+	u, err := url.Parse(t.Endpoint)
+	if err != nil || !t.IsOn() || u.Scheme == "http" { // http is for a collector on the host itself
+		return err
+	}
+	port := cmp.Or(u.Port(), "443")
+	addr, err := netip.ParseAddr(u.Hostname())
+	isAddr := err == nil
+	for _, d := range inv.Destinations {
+		if d.Protocol == TCP && strconv.Itoa(d.Port) == port && slices.Contains(d.From, Service) &&
+			(d.Host == u.Hostname() || isAddr && covers(d.Networks.prefixes(), netip.PrefixFrom(addr, addr.BitLen()))) {
+			return nil
+		}
+	}
+	return field.Errorf("tracing.endpoint", "is no destination of the service's hosts in the inventory, so no span could be sent; add the collector to destinations, with its host, its networks, port %s and from: [service]", port)
 }
 
 // compareNetworks checks that the inventory has the networks that access rules and tokens name.

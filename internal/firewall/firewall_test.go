@@ -82,6 +82,25 @@ func wantFile(t *testing.T, name, text string) {
 	}
 }
 
+// withDestination returns the inventory minimal with a destination.
+func withDestination(fields string) string {
+	return strings.Replace(minimal, "admin:", "destinations: [{name: a, "+fields+"}]\nadmin:", 1)
+}
+
+func TestNew_AcceptsCollectorThatIsDestination(t *testing.T) {
+	for endpoint, inventory := range map[string]string{
+		"https://collector.example:4318": withDestination("host: collector.example, networks: [10.7.0.1], port: 4318, from: [service]"),
+		"https://10.7.0.1:4318":          withDestination("networks: [10.7.0.0/24], port: 4318, from: [service, cassandra]"),
+		"https://10.7.0.1":               withDestination("networks: [10.7.0.1], port: 443, from: [service]"),
+		"http://127.0.0.1:4318":          minimal,
+	} {
+		text := strings.Replace(configText, "proxies: {}", "tracing: {endpoint: '"+endpoint+"'}", 1)
+		if _, err := New(parseConfig(t, text), parse(t, inventory), Service); err != nil {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
 func TestNew_RefusesWhatInventoryLacks(t *testing.T) {
 	const proxies = "proxies: {proxy_protocol: [{network: 10.7.0.1/32}]}"
 	for _, c := range []struct{ name, old, new, inventory, want string }{
@@ -99,6 +118,9 @@ func TestNew_RefusesWhatInventoryLacks(t *testing.T) {
 		{"the address of a proxy that is known by its certificate", "key: server.key}", "key: server.key, client_ca: ca.crt}", minimal, ""},
 		{"a listener that nobody reaches", "0.0.0.0:8443", "127.0.0.1:8443", minimal, "u.yaml:1: listen: is an address that no other host reaches"},
 		{"a listener that nobody reaches, over IPv6", "0.0.0.0:8443", `"[::1]:8443"`, minimal, "u.yaml:1: listen: is an address that no other host reaches"},
+		{"a collector", "proxies: {}", "tracing: {endpoint: 'https://collector.example:4318'}", minimal, "u.yaml:19: tracing.endpoint: is no destination of the service's hosts in the inventory"},
+		{"a collector for other hosts", "proxies: {}", "tracing: {endpoint: 'https://collector.example:4318'}", withDestination("host: collector.example, networks: [10.7.0.1], port: 4318, from: [cassandra]"), "u.yaml:19: tracing.endpoint: is no destination"},
+		{"another port of a collector", "proxies: {}", "tracing: {endpoint: 'https://10.7.0.1'}", withDestination("networks: [10.7.0.1], port: 4318, from: [service]"), "u.yaml:19: tracing.endpoint: is no destination"},
 		{"a port that is not known", "0.0.0.0:8443", "0.0.0.0:0", minimal, "u.yaml:1: listen: the port is not a number from 1 to 65535"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

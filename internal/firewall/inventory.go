@@ -46,6 +46,8 @@ type Inventory struct {
 type Destination struct {
 	// Name appears in the rules. It consists of letters, digits, spaces and . _ -
 	Name string `yaml:"name"`
+	// Host is its host name, if the configuration names it: the collector of tracing.endpoint. Default: none.
+	Host string `yaml:"host"`
 	// Networks are its addresses.
 	Networks Networks `yaml:"networks"`
 	// Protocol is tcp (default) or udp.
