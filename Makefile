@@ -14,7 +14,7 @@ VULNERABILITIES = .build/vulnerabilities
 # Packages with integration tests. The first list needs a container engine. Its packages run one after another, because
 # each needs the whole machine for its cluster. The second list needs none, and its packages run at the same time.
 CLUSTER_TESTS = ./schema ./store/... ./internal/testcluster ./internal/fleet ./internal/e2e ./internal/e2e/upgrade ./drill ./bench ./bench/target
-CLIENT_TESTS = ./api ./internal/e2e/firewall ./internal/e2e/mediawiki ./internal/e2e/openapi ./internal/e2e/proxies ./internal/e2e/readme ./internal/e2e/signatures ./internal/e2e/watching
+CLIENT_TESTS = ./api ./internal/e2e/chart ./internal/e2e/firewall ./internal/e2e/mediawiki ./internal/e2e/openapi ./internal/e2e/proxies ./internal/e2e/readme ./internal/e2e/signatures ./internal/e2e/watching
 
 .PHONY: help build test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat
 
@@ -55,8 +55,8 @@ fuzz: ## run the fuzz targets that match FUZZ (default all) FUZZTIME times (defa
 
 integration: integration-clients integration-cluster ## run all integration tests
 
-integration-clients: ## run the integration tests that need no container: firewall, MediaWiki, proxies, OpenAPI, README, alerts
-	go test -count=1 -tags integration -timeout 10m $(CLIENT_TESTS)
+integration-clients: ## run the integration tests that need no container: firewall, Helm chart, MediaWiki, proxies, OpenAPI, README, alerts
+	go test -count=1 -tags integration -timeout 20m $(CLIENT_TESTS)
 
 integration-cluster: ## run the integration tests that start Cassandra, one package after another
 	internal/testenv/cluster-tests.sh $(CLUSTER_TESTS)

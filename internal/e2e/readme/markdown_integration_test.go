@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"userinfo/internal/e2e/devserver"
+	"userinfo/internal/e2e/scratch"
 )
 
 const projectRoot = "../../.."
@@ -39,7 +40,7 @@ func testFile(t *testing.T, file, program string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newScratch(t.TempDir(), program)
+	s, err := scratch.New(t.TempDir(), program)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,21 +62,21 @@ func testFile(t *testing.T, file, program string) {
 	}
 }
 
-func runScript(t *testing.T, s *scratch, b block) {
+func runScript(t *testing.T, s *scratch.Dir, b block) {
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc", b.text)
-	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(s.program)+":"+os.Getenv("PATH"))
+	cmd.Dir = s.Path
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(s.Program)+":"+os.Getenv("PATH"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s:%d: %v\n%s", b.file, b.line, err, out)
 	}
 }
 
-func checkConfig(t *testing.T, s *scratch, b block) {
-	if err := s.writeConfig(b.text); err != nil {
+func checkConfig(t *testing.T, s *scratch.Dir, b block) {
+	if err := s.WriteConfig(b.text); err != nil {
 		t.Fatalf("%s:%d: %v", b.file, b.line, err)
 	}
-	cmd := exec.CommandContext(t.Context(), s.program, "check-config", "--config", "userinfo.yaml")
-	cmd.Dir = s.dir
+	cmd := exec.CommandContext(t.Context(), s.Program, "check-config", "--config", "userinfo.yaml")
+	cmd.Dir = s.Path
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s:%d: %v\n%s", b.file, b.line, err, out)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"userinfo/internal/e2e/devserver"
+	"userinfo/internal/e2e/scratch"
 )
 
 // TestScratch_ExampleConfigurationsAreAccepted checks the examples in deploy. The first names every kind of file, with
@@ -20,7 +21,7 @@ func TestScratch_ExampleConfigurationsAreAccepted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := newScratch(t.TempDir(), program)
+			s, err := scratch.New(t.TempDir(), program)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,5 @@
-package readme
+// Package scratch makes every file that a configuration names, for tests of examples of configurations.
+package scratch
 
 import (
 	"fmt"
@@ -14,17 +15,17 @@ import (
 	"userinfo/internal/devca"
 )
 
-// scratch is the directory in which the blocks of one Markdown file run.
-type scratch struct {
-	dir     string
-	program string // path of the program userinfo
+// Dir is a directory with a configuration and its files.
+type Dir struct {
+	Path    string
+	Program string // path of the program userinfo, which makes keys
 	clients *devca.CA
 	servers *devca.CA
 }
 
-// newScratch uses an empty directory.
-func newScratch(dir, program string) (*scratch, error) {
-	s := &scratch{dir: dir, program: program}
+// New returns the Dir at dir, which must be empty.
+func New(dir, program string) (*Dir, error) {
+	s := &Dir{Path: dir, Program: program}
 	var err error
 	if s.servers, err = devca.New("servers"); err != nil {
 		return nil, err
@@ -37,15 +38,15 @@ func newScratch(dir, program string) (*scratch, error) {
 var fileKinds = map[string]string{
 	"tls.certificate": "certificate", "tls.key": "private key", "tls.client_ca": "client CA", "tls.client_cas.file": "other CA",
 	"tls.crls": "CRL", "tls.denied_certificates": "empty", "tls.session_ticket_key": "ticket",
-	"cassandra.password_file": "password", "cassandra.tls.ca": "other CA",
+	"cassandra.password_file": "password", "cassandra.username_file": "password", "cassandra.tls.ca": "other CA",
 	"cassandra.tls.certificate": "certificate", "cassandra.tls.key": "private key",
 	"seal.index_key": "index", "seal.keys": "seal", "clients.signature_keys.file": "signature", "audit.key_file": "audit",
-	"audit.file": "empty",
+	"audit.file": "empty", "tracing.ca": "other CA", "tracing.headers_file": "headers",
 }
 
-// writeConfig writes a configuration as userinfo.yaml and creates the files that it names. It moves absolute paths into the
+// WriteConfig writes a configuration as userinfo.yaml and creates the files that it names. It moves absolute paths into the
 // directory. Relative paths are relative to the directory already.
-func (s *scratch) writeConfig(text string) error {
+func (s *Dir) WriteConfig(text string) error {
 	var root yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
 		return err
@@ -57,10 +58,10 @@ func (s *scratch) writeConfig(text string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(s.dir, "userinfo.yaml"), moved, 0o600)
+	return os.WriteFile(filepath.Join(s.Path, "userinfo.yaml"), moved, 0o600)
 }
 
-func (s *scratch) makeFiles(n *yaml.Node, name string) error {
+func (s *Dir) makeFiles(n *yaml.Node, name string) error {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i < len(n.Content); i += 2 {
@@ -73,7 +74,7 @@ func (s *scratch) makeFiles(n *yaml.Node, name string) error {
 		if !ok {
 			return nil
 		}
-		file := filepath.Join(s.dir, n.Value)
+		file := filepath.Join(s.Path, n.Value)
 		if filepath.IsAbs(n.Value) {
 			n.Value = file
 		}
@@ -96,7 +97,7 @@ func (s *scratch) makeFiles(n *yaml.Node, name string) error {
 }
 
 // content returns the content of a file of this kind.
-func (s *scratch) content(kind string) ([]byte, error) {
+func (s *Dir) content(kind string) ([]byte, error) {
 	switch kind {
 	case "certificate", "private key":
 		return s.pair(kind)
@@ -112,19 +113,21 @@ func (s *scratch) content(kind string) ([]byte, error) {
 		return s.clients.CRL(time.Now().Add(24 * time.Hour))
 	case "empty":
 		return nil, nil
+	case "headers":
+		return []byte("Authorization: Bearer secret\n"), nil
 	case "password":
 		return []byte("secret\n"), nil
 	}
-	return exec.Command(s.program, "key", "new", kind).Output()
+	return exec.Command(s.Program, "key", "new", kind).Output()
 }
 
 // pair returns the certificate or the key of one server. The files are the same each time, because a configuration names
 // the two separately.
-func (s *scratch) pair(kind string) ([]byte, error) {
-	cert, key := filepath.Join(s.dir, "server.crt"), filepath.Join(s.dir, "server.key")
+func (s *Dir) pair(kind string) ([]byte, error) {
+	cert, key := filepath.Join(s.Path, "server.crt"), filepath.Join(s.Path, "server.key")
 	if _, err := os.Stat(cert); err != nil {
 		leaf := devca.Leaf{CommonName: "userinfo.example", DNSNames: []string{"userinfo.example"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}}
-		if _, _, err := s.servers.Write(s.dir, "server", leaf); err != nil {
+		if _, _, err := s.servers.Write(s.Path, "server", leaf); err != nil {
 			return nil, err
 		}
 	}
