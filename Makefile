@@ -35,7 +35,7 @@ environment: ## install packages, start a container engine, provide a Cassandra 
 	internal/testenv/image.sh
 
 .PHONY: image
-CLUSTER_TESTS += ./internal/e2e/image
+CLUSTER_TESTS += ./internal/e2e/image ./internal/e2e/compose
 IMAGE ?= userinfo:latest
 image: ## build the container image IMAGE (default userinfo:latest)
 	deploy/image/build.sh $(IMAGE)

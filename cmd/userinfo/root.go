@@ -90,8 +90,7 @@ Exit codes: 0 success; 1 the command was tried and failed; 2 the command line or
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(serveCommand(), devCommand(), checkConfigCommand(), schemaCommand(), keyCommand(), tokenCommand(), signCommand(),
 		auditHashCommand(), firewallCommand(), versionCommand())
-	root.AddCommand(healthcheckCommand())
-	root.AddCommand(topCommand())
+	root.AddCommand(healthcheckCommand(), demoCertsCommand(), topCommand())
 	root.AddCommand(manCommands()...)
 	return root
 }

@@ -25,6 +25,7 @@ var readersOf = map[string]string{
 	"internal/config/reload.go":      "the configuration is not secret",
 	"internal/firewall/inventory.go": "the inventory is not secret",
 	"tlsconf/files.go":               "certificates, CAs and revocation lists are not secret",
+	"cmd/userinfo/democerts.go":      "the configuration is not secret",
 	"cmd/userinfo/healthcheck.go":    "certificates are not secret",
 	"cmd/userinfo/question.go":       "a certificate is not secret",
 	"cmd/userinfo/sign.go":           "the body of a request may be any file",

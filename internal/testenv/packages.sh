@@ -15,11 +15,12 @@ set -eu
 #   prometheus                     promtool, which tests the alerts; and a Prometheus that scrapes the service
 #   curl procps                    the commands of the documents
 #   haproxy nginx libnginx-mod-*   proxies in front of the service; the tests start their own processes
+#   docker-compose                 deploy/compose
 #   redis-server                   for comparison in the benchmark, which starts its own process
 packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap nftables
 	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
 	gcc libc6-dev make git ca-certificates python3-venv curl procps
-	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server prometheus"
+	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server prometheus docker-compose"
 # Any Maven will do, also one that is not from Debian.
 command -v mvn >/dev/null || packages="$packages maven openjdk-17-jdk-headless"
 
