@@ -30,8 +30,9 @@
 //     not cleaned.
 //  2. Every response about a session has Cache-Control: no-store.
 //  3. The text of an error response is written in this package. The text of an underlying error goes to the log only.
-//  4. No key, value or token is in a log line, a metric, a span or a problem document. An audit record has a keyed hash of the key.
-//     Only an authenticated client chooses text in them, and only the hexadecimal digits of ids (trace.go).
+//  4. No key, value or token is in a log line, a metric, a span or a problem document. Only an authenticated client chooses
+//     text in them, and only the hexadecimal digits of ids (trace.go). An audit record and the list of rewritten keys
+//     (operators.go) have keyed hashes of keys. No request can ask for the hash of a key.
 //  5. 404 for a key means that the store knows that there is no value. If the store cannot tell, the response is 503.
 //  6. A client without permission for a key is refused before the store is asked. The response is the same for every
 //     method, except that get and touch are answered 429 once the client has missed too often. Neither the response nor
