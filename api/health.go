@@ -71,7 +71,7 @@ func (a *API) readiness(ctx context.Context) (string, error) {
 func (a *API) Readiness(ctx context.Context) string {
 	text, err := a.readiness(ctx)
 	if err != nil {
-		text = "not ready: " + strings.TrimSuffix(problemFor(err).Detail, " Nothing was done.")
+		text = "not ready: " + strings.TrimSuffix(strings.TrimSuffix(problemFor(err).Detail, " Nothing was done."), ".")
 	}
 	return strings.TrimSpace(text)
 }

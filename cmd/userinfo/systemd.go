@@ -53,11 +53,14 @@ func checkSocketAddress(listen string, socket net.Addr) error {
 		return err
 	}
 	got, ok := socket.(*net.TCPAddr)
-	if ok && (want.Port == 0 || want.Port == got.Port) && (want.IP.Equal(got.IP) || want.IP == nil && got.IP.IsUnspecified()) {
+	if ok && (want.Port == 0 || want.Port == got.Port) && (want.IP.Equal(got.IP) || isEveryAddress(want.IP) && isEveryAddress(got.IP)) {
 		return nil
 	}
 	return fmt.Errorf("systemd has opened %s, but listen in the configuration is %s: write the same address into ListenStream= of userinfo.socket", socket, listen)
 }
+
+// isEveryAddress reports whether an IP address in net.Listen means every address of the machine. 0.0.0.0 does too, IPv6 included.
+func isEveryAddress(ip net.IP) bool { return ip == nil || ip.IsUnspecified() }
 
 // reportToSystemd tells systemd that the service has started: it listens on l. It then reports progress and status until stop
 // is called, and when ctx ends that the service shuts down.
