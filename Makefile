@@ -4,9 +4,12 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.6.0
+NFPM = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 FUZZTIME ?= 5000x
 FUZZ ?= .
 PROGRAM ?= userinfo
+DIST ?= dist
 
 # What `make check` and `make test` say at their end about known vulnerabilities.
 VULNERABILITIES = .build/vulnerabilities
@@ -16,23 +19,28 @@ VULNERABILITIES = .build/vulnerabilities
 CLUSTER_TESTS = ./schema ./store/... ./internal/testcluster ./internal/fleet ./internal/e2e ./internal/e2e/upgrade ./drill ./bench ./bench/target
 CLIENT_TESTS = ./api ./internal/e2e/chart ./internal/e2e/firewall ./internal/e2e/mediawiki ./internal/e2e/openapi ./internal/e2e/proxies ./internal/e2e/readme ./internal/e2e/signatures ./internal/e2e/watching
 
-.PHONY: help build test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat
+.PHONY: help build release test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
 		printf '%-20s %s\n' "$$target" "$$text"; done
 
 build: ## build the program for a release: PROGRAM, usually ./userinfo
-	CGO_ENABLED=0 go build -trimpath -o $(PROGRAM) ./cmd/userinfo
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$$(internal/release/version.sh flags)" -o $(PROGRAM) ./cmd/userinfo
+
+CLUSTER_TESTS += ./internal/e2e/release
+release: ## build the program, the Debian package, the SBOM and SHA256SUMS into DIST, usually dist/
+	internal/release/release.sh $(DIST) $(NFPM) $(CYCLONEDX)
 
 test: environment check unit reproducible fuzz integration ## run everything; needs Debian and root, installs what is missing
 	@echo "make test: everything passed"
 	@cat $(VULNERABILITIES)
 
-environment: ## install packages, start a container engine, provide a Cassandra image
+environment: ## install packages, start a container engine, provide images of Cassandra and Debian
 	internal/testenv/packages.sh
 	internal/testenv/engine.sh
 	internal/testenv/image.sh
+	internal/testenv/debian-image.sh
 
 .PHONY: image
 CLUSTER_TESTS += ./internal/e2e/image ./internal/e2e/compose
@@ -65,7 +73,7 @@ vulnerabilities: ## report known vulnerabilities in called code, if the database
 	internal/testenv/vulnerabilities.sh $(GOVULNCHECK) $(VULNERABILITIES) $(VULNDB)
 	@cat $(VULNERABILITIES)
 
-reproducible: ## check that two release builds are identical
+reproducible: ## check that two releases of the same source are identical
 	internal/testenv/reproducible.sh
 
 bench: ## run the Go benchmarks of all packages

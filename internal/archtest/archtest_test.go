@@ -124,7 +124,7 @@ func walkFiles(t *testing.T, visit func(file string)) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && slices.Contains([]string{".git", ".build"}, d.Name()) {
+		if d.IsDir() && slices.Contains([]string{".git", ".build", "dist"}, d.Name()) {
 			return filepath.SkipDir
 		}
 		if d.Name() == ".git" {

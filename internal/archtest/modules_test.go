@@ -116,7 +116,7 @@ var (
 	requirement  = regexp.MustCompile(`^[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*( \\)?$`)
 	requiredHash = regexp.MustCompile(`^    --hash=sha256:[0-9a-f]{64}( \\)?$`)
 	mavenVersion = regexp.MustCompile(`<version>([^<]*)</version>`)
-	goTool       = regexp.MustCompile(`(?m)^[A-Z]+ = [a-z][a-z0-9./-]*(@v[0-9][0-9a-z.-]*)?$`)
+	goTool       = regexp.MustCompile(`(?m)^[A-Z]+ = [a-z][A-Za-z0-9./-]*(@v[0-9][0-9a-z.-]*)?$`)
 	engineImage  = regexp.MustCompile(`["=](cassandra:[0-9][0-9.]*(@sha256:[0-9a-f]{64})?)`)
 )
 

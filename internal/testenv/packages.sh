@@ -7,8 +7,9 @@ set -eu
 #   docker.io                      the container engine of internal/testcluster (dockerd; the client alone is not enough)
 #   iptables iproute2 util-linux   to cut links inside a node's network namespace (nsenter is in util-linux)
 #   libfaketime                    to set a node's clock
-#   mmdebstrap                     the base of the locally built Cassandra image
+#   mmdebstrap                     the base of the locally built images
 #   nftables                       the firewall rules, loaded in network namespaces of the tests
+#   lintian                        checks the Debian package of a release
 #   php-* mediawiki-classes        MediaWiki's RESTBagOStuff, a real client
 #   gcc libc6-dev                  Go's race detector
 #   python3-venv                   schemathesis and the libraries for signatures
@@ -17,7 +18,7 @@ set -eu
 #   haproxy nginx libnginx-mod-*   proxies in front of the service; the tests start their own processes
 #   docker-compose                 deploy/compose
 #   redis-server                   for comparison in the benchmark, which starts its own process
-packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap nftables
+packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap nftables lintian
 	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
 	gcc libc6-dev make git ca-certificates python3-venv curl procps
 	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server prometheus docker-compose"
