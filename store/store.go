@@ -17,35 +17,26 @@
 // # Guarantees
 //
 //  1. Every operation checks its access.Caller before it does anything else. The zero Caller is denied.
-//
 //  2. Set and Delete choose a timestamp in µs when they arrive. Touch uses the timestamp of the value (see 5). All attempts
 //     of an operation use the same timestamp. Therefore attempts can be repeated, and a late attempt never overwrites a
 //     later operation.
-//
 //  3. Get, Set and Touch need a quorum of the local datacentre (LOCAL_QUORUM) and never wait for another datacentre.
 //     Delete needs a quorum of every datacentre (EACH_QUORUM).
-//
 //  4. ErrNotFound means that a quorum has no value, or that a NotBefore has ended it. If neither is
 //     known, the error is ErrUnavailable.
-//
 //  5. Touch writes the value with its old timestamp plus one. Any other concurrent write wins over it. Of two concurrent
 //     touches, the one with the longer TTL wins. If the remaining TTL is close enough to the requested one, Touch writes
 //     nothing (CollectionConfig.TouchSlack).
-//
 //  6. The logout fence: after Delete has succeeded, the key stays deleted for CollectionConfig.Fence. A Set that began
 //     before the delete and ends after it does not bring the value back. A Set that begins within the fence gets
 //     ErrDeleted. Keys that match CollectionConfig.FenceExempt have no fence.
-//
 //  7. ErrNotEverywhere means that the local datacentre has applied the delete, but some other datacentre has not
 //     confirmed it. The delete is recorded before Delete returns, and the Replayer of any instance finishes it. If
 //     recording fails, too, the failure is logged and counted in userinfo_pending_deletes_unrecorded_total. Then only
 //     another Delete finishes it.
-//
 //  8. A collection of LayoutUserInfo is sealed: no key and no value leaves this process in clear. See package store/seal.
-//
 //  9. Operations on small values do not wait for large values, and one client's large values do not hold up those of another
 //     client. See LargeValues for what it does not prevent.
-//
 //  10. Rewrites keeps neither keys nor values, and its memory is bounded. See Rewrites for what it keeps.
 //
 // # Limits
