@@ -16,7 +16,7 @@ VULNERABILITIES = .build/vulnerabilities
 
 # Packages with integration tests. The first list needs a container engine. Its packages run one after another, because
 # each needs the whole machine for its cluster. The second list needs none, and its packages run at the same time.
-CLUSTER_TESTS = ./schema ./store/... ./internal/testcluster ./internal/fleet ./internal/e2e ./internal/e2e/upgrade ./drill ./bench ./bench/target
+CLUSTER_TESTS = ./schema ./store/... ./internal/testcluster ./internal/fleet ./internal/e2e ./internal/e2e/systemd ./internal/e2e/upgrade ./drill ./bench ./bench/target
 CLIENT_TESTS = ./api ./internal/e2e/chart ./internal/e2e/firewall ./internal/e2e/mediawiki ./internal/e2e/openapi ./internal/e2e/proxies ./internal/e2e/readme ./internal/e2e/signatures ./internal/e2e/watching
 
 .PHONY: help build release test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat
