@@ -19,7 +19,7 @@ func TestMetrics_Names(t *testing.T) {
 		names = append(names, f.GetName())
 	}
 	want := []string{
-		"userinfo_cassandra_attempts_in_flight", "userinfo_cassandra_attempts_total", "userinfo_cassandra_hedges_total",
+		"userinfo_cassandra_attempts_in_flight", "userinfo_cassandra_attempts_total", "userinfo_cassandra_breakers_open", "userinfo_cassandra_hedges_total",
 		"userinfo_cassandra_hedges_won_total", "userinfo_cassandra_hosts_up", "userinfo_cassandra_local_replicas",
 		"userinfo_cassandra_password_refused_total",
 	}
