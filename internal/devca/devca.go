@@ -1,4 +1,4 @@
-// Package devca provides temporary certificate authorities for `userinfo dev` and for tests.
+// Package devca provides temporary certificate authorities for `userinfo dev`, `userinfo demo-certs` and for tests.
 //
 // Invariants:
 //
