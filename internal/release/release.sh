@@ -55,7 +55,6 @@ doc=$share/doc/userinfo
 
 put 0755 "$work/userinfo" usr/bin/userinfo
 for unit in userinfo.service userinfo.socket; do
-	[ -e "deploy/$unit" ] || continue
 	sed 's,/usr/local/bin/userinfo,/usr/bin/userinfo,' "deploy/$unit" >"$work/unit"
 	put 0644 "$work/unit" "usr/lib/systemd/system/$unit"
 done
@@ -78,8 +77,7 @@ for file in README.md docs/*.md; do
 	put 0644 "$file" "$doc/$file"
 done
 for file in deploy/*.yaml deploy/*.cfg deploy/*.conf deploy/*.js deploy/cassandra/*.yaml deploy/cassandra/*.options \
-	deploy/prometheus/*.yaml deploy/prometheus/*.yml deploy/grafana/*.json; do
-	[ -e "$file" ] || continue
+	deploy/prometheus/*.yaml deploy/prometheus/rules/*.yaml deploy/grafana/*.json; do
 	put 0644 "$file" "$doc/examples/${file#deploy/}"
 done
 put 0644 deploy/debian/copyright $doc/copyright
