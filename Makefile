@@ -10,16 +10,43 @@ FUZZTIME ?= 5000x
 FUZZ ?= .
 PROGRAM ?= userinfo
 DIST ?= dist
+IMAGE ?= userinfo:latest
+MANDIR ?= man
+BENCH ?= .
+IN ?= ./access/... ./api ./store/...
 
 # What `make check` and `make test` say at their end about known vulnerabilities.
 VULNERABILITIES = .build/vulnerabilities
 
-# Packages with integration tests. The first list needs a container engine. Its packages run one after another, because
-# each needs the whole machine for its cluster. The second list needs none, and its packages run at the same time.
-CLUSTER_TESTS = ./schema ./store/... ./internal/testcluster ./internal/fleet ./internal/e2e ./internal/e2e/systemd ./internal/e2e/upgrade ./drill ./bench ./bench/target
-CLIENT_TESTS = ./api ./internal/e2e/chart ./internal/e2e/firewall ./internal/e2e/mediawiki ./internal/e2e/openapi ./internal/e2e/proxies ./internal/e2e/readme ./internal/e2e/signatures ./internal/e2e/watching
+# Packages with integration tests. Each package is in one of the lists: internal/archtest checks it. The packages of the first list
+# need a container engine. They run one after another, because each needs the whole machine. The packages of the second list need no
+# engine and run at the same time.
+CLUSTER_TESTS = \
+	./bench \
+	./bench/target \
+	./drill \
+	./internal/e2e \
+	./internal/e2e/compose \
+	./internal/e2e/image \
+	./internal/e2e/release \
+	./internal/e2e/systemd \
+	./internal/e2e/upgrade \
+	./internal/fleet \
+	./internal/testcluster \
+	./schema \
+	./store/cassandra
+CLIENT_TESTS = \
+	./api \
+	./internal/e2e/chart \
+	./internal/e2e/firewall \
+	./internal/e2e/mediawiki \
+	./internal/e2e/openapi \
+	./internal/e2e/proxies \
+	./internal/e2e/readme \
+	./internal/e2e/signatures \
+	./internal/e2e/watching
 
-.PHONY: help build release test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat
+.PHONY: help build release test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat image man
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -28,7 +55,6 @@ help: ## list the targets
 build: ## build the program for a release: PROGRAM, usually ./userinfo
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$$(internal/release/version.sh flags)" -o $(PROGRAM) ./cmd/userinfo
 
-CLUSTER_TESTS += ./internal/e2e/release
 release: ## build the program, the Debian package, the SBOM and SHA256SUMS into DIST, usually dist/
 	internal/release/release.sh $(DIST) $(NFPM) $(CYCLONEDX)
 
@@ -42,9 +68,6 @@ environment: ## install packages, start a container engine, provide images of Ca
 	internal/testenv/image.sh
 	internal/testenv/debian-image.sh
 
-.PHONY: image
-CLUSTER_TESTS += ./internal/e2e/image ./internal/e2e/compose
-IMAGE ?= userinfo:latest
 image: ## build the container image IMAGE (default userinfo:latest)
 	deploy/image/build.sh $(IMAGE)
 
@@ -66,7 +89,7 @@ integration: integration-clients integration-cluster ## run all integration test
 integration-clients: ## run the integration tests that need no container: firewall, Helm chart, MediaWiki, proxies, OpenAPI, README, alerts
 	go test -count=1 -tags integration -timeout 20m $(CLIENT_TESTS)
 
-integration-cluster: ## run the integration tests that start Cassandra, one package after another
+integration-cluster: ## run the integration tests that need a container engine, one package after another
 	internal/testenv/cluster-tests.sh $(CLUSTER_TESTS)
 
 vulnerabilities: ## report known vulnerabilities in called code, if the database can be reached
@@ -79,12 +102,8 @@ reproducible: ## check that two releases of the same source are identical
 bench: ## run the Go benchmarks of all packages
 	go test -run '^$$' -bench . -benchmem ./...
 
-BENCH ?= .
-IN ?= ./access/... ./api ./store/...
 benchstat: ## compare benchmarks with another commit: make benchstat OLD=COMMIT [BENCH=Get] [IN=./api]
 	internal/testenv/benchstat.sh "$(OLD)" '$(BENCH)' $(BENCHSTAT) $(IN)
 
-.PHONY: man
-MANDIR ?= man
 man: ## write the manual pages of every command to MANDIR
 	go run -tags man ./cmd/userinfo man $(MANDIR)

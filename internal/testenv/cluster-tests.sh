@@ -1,18 +1,15 @@
 #!/bin/sh
 # Usage: cluster-tests.sh PACKAGE...
 #
-# Runs the integration tests of packages that start Cassandra clusters, one package after another. It compiles all test
-# programs first, at the same time. `go test -p 1` would compile one after another too.
+# Runs all tests of these packages, with their integration tests, one package after another. It compiles all test programs first, at
+# the same time. `go test -p 1` would compile one after another too.
 set -eu
 cd "$(dirname "$0")/../.."
 programs=$PWD/.build/tests
 rm -rf "$programs"
 mkdir -p "$programs"
 
-# Of the packages given, those that have integration tests.
-packages=$(go list -f '{{.Dir}}' -tags integration "$@" | while read -r dir; do
-	if grep -qs '^//go:build integration' "$dir"/*_test.go; then echo "$dir"; fi
-done)
+packages=$(go list -f '{{.Dir}}' -tags integration "$@")
 echo "cluster-tests.sh: compiling the tests of" $(echo "$packages" | wc -l) "packages"
 # shellcheck disable=SC2086 # one word for each package; the paths of this module have no spaces
 go test -c -tags integration -o "$programs/" $packages
