@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"userinfo/internal/e2e/kubernetes"
 )
 
 const (
@@ -88,7 +90,7 @@ func template(t *testing.T, flags ...string) (objects objects, refusal string) {
 
 func templateOf(t *testing.T, chart string, flags ...string) (objects objects, refusal string) {
 	t.Helper()
-	stdout, stderr, err := helm(t, slices.Concat([]string{"template", "userinfo", chart, "--namespace", "sessions", "--kube-version", kubernetesVersions[1]}, flags)...)
+	stdout, stderr, err := helm(t, slices.Concat([]string{"template", "userinfo", chart, "--namespace", "sessions", "--kube-version", kubernetes.Versions[1]}, flags)...)
 	if err != nil {
 		return nil, stderr
 	}

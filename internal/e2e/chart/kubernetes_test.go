@@ -4,9 +4,7 @@ package chart
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,33 +12,21 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"userinfo/internal/e2e/python"
+	"userinfo/internal/e2e/kubernetes"
 )
 
-// kubernetesVersions are the oldest version that Chart.yaml allows, and the newest whose schemas are known.
-var kubernetesVersions = []string{"1.27", "1.37"}
-
-// validate compares objects with the schemas of a version of the Kubernetes API, in which unknown fields are errors.
+// validate compares objects with the schemas of a version of the Kubernetes API.
 func validate(t *testing.T, version string, all objects) (out string, err error) {
 	t.Helper()
-	dir := t.TempDir()
-	args := []string{"--strict", "--kubernetes-version", version}
-	for i, o := range all {
+	var texts [][]byte
+	for _, o := range all {
 		text, err := yaml.Marshal(o)
-		file := filepath.Join(dir, fmt.Sprintf("%d-%s.yaml", i, o["kind"]))
-		if err == nil {
-			err = os.WriteFile(file, text, 0o600)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		args = append(args, file)
+		texts = append(texts, text)
 	}
-	output, err := exec.CommandContext(t.Context(), filepath.Join(python.Install(t, "kubernetes-validate"), "kubernetes-validate"), args...).CombinedOutput()
-	if passed := strings.Count(string(output), " passed for resource "); err == nil && passed != len(all) {
-		err = fmt.Errorf("%d of %d objects were compared", passed, len(all))
-	}
-	return string(output), err
+	return kubernetes.Validate(t, version, texts...)
 }
 
 // ofKubernetes returns the objects that Kubernetes itself defines. TestServiceMonitor_ and TestPrometheusRule_ check the others.
@@ -49,7 +35,7 @@ func (all objects) ofKubernetes() objects {
 }
 
 func TestChart_MatchesSchemasOfKubernetes(t *testing.T) {
-	for _, version := range kubernetesVersions {
+	for _, version := range kubernetes.Versions {
 		for installation := range installations {
 			t.Run(version+" "+installation, func(t *testing.T) {
 				all := render(t, valuesOf(installation)...).ofKubernetes()
@@ -75,7 +61,7 @@ func TestChart_WrongObjectsAreFound(t *testing.T) {
 	} {
 		all := render(t, valuesOf("minimal")...)
 		change(all.deployment(t))
-		if out, err := validate(t, kubernetesVersions[1], all); err == nil {
+		if out, err := validate(t, kubernetes.Versions[1], all); err == nil {
 			t.Errorf("%s is accepted: %s", name, out)
 		}
 	}
@@ -83,14 +69,14 @@ func TestChart_WrongObjectsAreFound(t *testing.T) {
 
 func TestChart_IsAcceptedByLint(t *testing.T) {
 	for installation := range installations {
-		if stdout, stderr, err := helm(t, slices.Concat([]string{"lint", "--strict", chart, "--kube-version", kubernetesVersions[0]}, valuesOf(installation))...); err != nil {
+		if stdout, stderr, err := helm(t, slices.Concat([]string{"lint", "--strict", chart, "--kube-version", kubernetes.Versions[0]}, valuesOf(installation))...); err != nil {
 			t.Errorf("%s: %v\n%s%s", installation, err, stdout, stderr)
 		}
 	}
 }
 
 func TestChart_NamesOldestKubernetes(t *testing.T) {
-	if got, want := text(readYAML(t, chart+"/Chart.yaml"), "kubeVersion"), ">="+kubernetesVersions[0]+".0-0"; got != want {
+	if got, want := text(readYAML(t, chart+"/Chart.yaml"), "kubeVersion"), ">="+kubernetes.Versions[0]+".0-0"; got != want {
 		t.Errorf("Chart.yaml allows %s, and this test checks %s", got, want)
 	}
 }

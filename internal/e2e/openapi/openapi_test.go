@@ -24,7 +24,7 @@ import (
 const runTimeout = 90 * time.Second
 
 func TestDescription_MatchesService(t *testing.T) {
-	tool := filepath.Join(python.Install(t, "schemathesis"), "schemathesis")
+	tool := filepath.Join(python.Install(t, "schemathesis", "."), "schemathesis")
 	service := devserver.Start(t)
 	if out, err := run(t, tool, service, api.Description); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -13,17 +13,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // installTimeout is several times the usual time.
 const installTimeout = 5 * time.Minute
 
-// Install creates a virtual environment with the packages of the file requirements.txt in the current directory. It
-// returns the environment's directory of programs, which contains python. pip refuses a package whose hash is not in
-// that file. The environment stays in .build and is used again until requirements.txt changes. The calling test must be two directories below internal.
-func Install(t *testing.T, name string) (bin string) {
+// Install creates a virtual environment with the packages of the file requirements.txt in dir. It returns the environment's
+// directory of programs, which contains python. pip refuses a package whose hash is not in that file.
+//
+// The environment stays in .build and is used again until requirements.txt changes. Tests of several packages may install the same
+// environment at the same time. The calling test must be two directories below internal.
+func Install(t *testing.T, name, dir string) (bin string) {
 	t.Helper()
-	requirements, err := os.ReadFile("requirements.txt")
+	file := filepath.Join(dir, "requirements.txt")
+	requirements, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +37,7 @@ func Install(t *testing.T, name string) (bin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer lock(t, venv+".lock").Close()
 	bin, complete := filepath.Join(venv, "bin"), filepath.Join(venv, "complete")
 	if _, err := os.Stat(complete); err == nil {
 		return bin
@@ -43,7 +49,7 @@ func Install(t *testing.T, name string) (bin string) {
 	for _, command := range [][]string{
 		{"python3", "-m", "venv", "--clear", venv},
 		{filepath.Join(bin, "pip"), "install", "--quiet", "--disable-pip-version-check",
-			"--require-hashes", "--requirement", "requirements.txt"},
+			"--require-hashes", "--requirement", file},
 	} {
 		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("installing %s: %s: %v (needs python3-venv and access to a package index)\n%s", name, strings.Join(command, " "), err, out)
@@ -53,4 +59,20 @@ func Install(t *testing.T, name string) (bin string) {
 		t.Fatal(err)
 	}
 	return bin
+}
+
+// lock returns a file that no other process has locked. Closing the file ends the lock.
+func lock(t *testing.T, name string) *os.File {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatalf("locking %s: %v", name, err)
+	}
+	return f
 }

@@ -144,7 +144,7 @@ const path = "/sessions/v1/enwiki%3Asession%3A1%2Fx"
 var body = []byte("who=alice")
 
 func TestVerifier_AcceptsOtherImplementations(t *testing.T) {
-	bin := python.Install(t, "signatures")
+	bin := python.Install(t, "signatures", ".")
 	ttl := map[string]string{"TTL": "3600"}
 	for _, p := range keyPairs(t) {
 		for _, library := range libraries {
@@ -185,7 +185,7 @@ func TestVerifier_AcceptsOtherImplementations(t *testing.T) {
 }
 
 func TestSigner_IsAcceptedByOtherImplementations(t *testing.T) {
-	bin := python.Install(t, "signatures")
+	bin := python.Install(t, "signatures", ".")
 	for _, p := range keyPairs(t) {
 		for _, library := range libraries {
 			t.Run(library+"/"+string(p.signing.Algorithm()), func(t *testing.T) {
