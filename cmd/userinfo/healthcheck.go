@@ -5,21 +5,18 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
 
-	"userinfo/internal/keyfile"
 	"userinfo/tlsconf"
 )
 
@@ -139,45 +136,15 @@ func ownAddress(listen string) (string, error) {
 
 // remoteHealthcheck returns the question to the instance at a URL.
 func remoteHealthcheck(base, ca string) (healthcheck, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return healthcheck{}, errors.New("--url: write https:// and a host, with a port if it is not 443, and nothing else")
+	host, err := instanceHost(base)
+	if err != nil {
+		return healthcheck{}, fmt.Errorf("--url: %w", err)
 	}
-	h := healthcheck{url: "https://" + u.Host, tls: &tls.Config{MinVersion: tls.VersionTLS12}}
-	if ca == "" {
-		return h, nil
-	}
-	certificates, err := readCertificates(ca)
+	cas, err := readCAs(ca)
 	if err != nil {
 		return healthcheck{}, fmt.Errorf("--ca: %w", err)
 	}
-	h.tls.RootCAs = x509.NewCertPool()
-	for _, c := range certificates {
-		h.tls.RootCAs.AddCert(c)
-	}
-	return h, nil
-}
-
-// readCertificates returns the certificates in a PEM file, at least one.
-func readCertificates(name string) (all []*x509.Certificate, err error) {
-	text, err := keyfile.ReadPublic(name)
-	if err != nil {
-		return nil, err
-	}
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		all = append(all, c)
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", name)
-	}
-	return all, nil
+	return healthcheck{url: "https://" + host, tls: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cas}}, nil
 }
 
 // ask returns what a healthy instance says. Every other answer, and none within healthcheckTimeout, is an error.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -100,20 +98,9 @@ func readBearer(name string) (string, error) {
 
 // readCertificate reads a certificate chain in PEM, leaf first, and verifies it as the service does.
 func (q *question) readCertificate(name string, server *tlsconf.Server) error {
-	text, err := keyfile.ReadPublic(name)
+	chain, err := readCertificates(name)
 	if err != nil {
 		return err
-	}
-	var chain []*x509.Certificate
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return fmt.Errorf("%s holds no certificate: %w", name, err)
-		}
-		chain = append(chain, cert)
-	}
-	if len(chain) == 0 {
-		return fmt.Errorf("%s holds no certificate in PEM", name)
 	}
 	q.credentials.Certificate = chain[0]
 	chains, err := server.BuildChains(chain[0], chain[1:])

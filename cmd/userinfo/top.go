@@ -2,11 +2,9 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
 
@@ -73,34 +71,28 @@ one interval; its exit code is 1 if an instance did not answer.`,
 	return c
 }
 
-// instances returns the instances of the flags. It accepts https only, so that no credential is sent in clear.
+// instances returns the instances of the flags.
 func (o topOptions) instances() (all []top.Instance, err error) {
 	if o.interval < minTopInterval {
 		return nil, fmt.Errorf("--interval: must be at least %v", minTopInterval)
 	}
 	for _, text := range o.urls {
-		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" {
-			return nil, errors.New("--url: must be https://HOST:PORT, without a path")
+		host, err := instanceHost(text)
+		if err != nil {
+			return nil, fmt.Errorf("--url: %w", err)
 		}
-		all = append(all, top.Instance{Name: u.Host, URL: "https://" + u.Host})
+		all = append(all, top.Instance{Name: host, URL: "https://" + host})
 	}
 	return all, nil
 }
 
 // client returns a client with the credentials of the flags. It follows no redirect, so that no other host gets them.
 func (o topOptions) client() (top.Client, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.caFile != "" {
-		text, err := keyfile.ReadPublic(o.caFile)
-		if err != nil {
-			return top.Client{}, fmt.Errorf("--ca: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return top.Client{}, fmt.Errorf("--ca: %s holds no certificate in PEM", o.caFile)
-		}
+	cas, err := readCAs(o.caFile)
+	if err != nil {
+		return top.Client{}, fmt.Errorf("--ca: %w", err)
 	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cas}
 	if o.certFile != "" {
 		pair, err := readPair(o.certFile, o.keyFile)
 		if err != nil {
@@ -113,7 +105,6 @@ func (o topOptions) client() (top.Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	if o.tokenFile != "" {
-		var err error
 		if c.Authorization, err = readBearer(o.tokenFile); err != nil {
 			return top.Client{}, fmt.Errorf("--token-file: %w", err)
 		}

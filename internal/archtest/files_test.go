@@ -26,10 +26,9 @@ var readersOf = map[string]string{
 	"internal/firewall/inventory.go": "the inventory is not secret",
 	"tlsconf/files.go":               "certificates, CAs and revocation lists are not secret",
 	"cmd/userinfo/democerts.go":      "the configuration is not secret",
-	"cmd/userinfo/healthcheck.go":    "certificates are not secret",
-	"cmd/userinfo/question.go":       "a certificate is not secret",
+	"cmd/userinfo/instance.go":       "certificates are not secret",
 	"cmd/userinfo/sign.go":           "the body of a request may be any file",
-	"cmd/userinfo/top.go":            "a CA and a certificate are not secret",
+	"cmd/userinfo/top.go":            "a certificate is not secret",
 	"internal/logqueue/file.go":      "opens the file of audit records to append to it, with checks of its own",
 }
 
