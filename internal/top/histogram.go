@@ -8,9 +8,10 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// histogram is how many requests per second took at most so many seconds, and more than the next smaller bound. The zero
-// histogram is empty.
-type histogram struct{ buckets map[float64]float64 } // by upper bound
+// histogram counts requests by duration. The zero histogram is empty.
+type histogram struct {
+	buckets map[float64]float64 // requests per second in each bucket, by the bucket's upper bound in seconds
+}
 
 // newHistogram returns the change between two states of a histogram, per second. before may be nil.
 func newHistogram(now, before *dto.Histogram, seconds float64) *histogram {
@@ -39,6 +40,7 @@ func newHistogram(now, before *dto.Histogram, seconds float64) *histogram {
 	return h
 }
 
+// add adds the requests of another histogram.
 func (h *histogram) add(other *histogram) {
 	if h.buckets == nil {
 		h.buckets = make(map[float64]float64)

@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// shownRows is how many clients, problems and keys are shown, and warnDays how long a certificate must be good.
 const (
+	// shownRows is the largest number of clients, problems and keys that are shown.
 	shownRows = 10
-	warnDays  = 14
+	// warnDays is the number of days before a certificate expires at which it is shown.
+	warnDays = 14
 )
 
 // screen is everything that is shown at one time.

@@ -2,7 +2,6 @@ package top
 
 import (
 	"errors"
-	"math"
 	"os"
 	"strings"
 	"testing"
@@ -116,44 +115,5 @@ func TestScreen_BeforeTheSecondScrapeHasNoRates(t *testing.T) {
 	}
 	if strings.Contains(got, "DURATION") || strings.Contains(got, "CLIENT") || strings.Contains(got, "\nall") {
 		t.Errorf("the screen has rates:\n%s", got)
-	}
-}
-
-func TestRatesBetween_CountersThatBeginAgain(t *testing.T) {
-	first := parse(t, 0, "# TYPE userinfo_http_shed_total counter\nuserinfo_http_shed_total 100\n", "")
-	second := parse(t, 10, "# TYPE userinfo_http_shed_total counter\nuserinfo_http_shed_total 20\n", "")
-	if r := ratesBetween(first, second); r.shed != 2 {
-		t.Errorf("%v per second; want 2", r.shed)
-	}
-	if ratesBetween(nil, second) != nil || ratesBetween(second, second) != nil {
-		t.Error("rates without two scrapes")
-	}
-}
-
-func TestHistogram_Quantile(t *testing.T) {
-	inf := math.Inf(1)
-	for name, c := range map[string]struct {
-		buckets map[float64]float64
-		q, want float64
-	}{
-		"empty":                    {nil, .5, math.NaN()},
-		"in the middle":            {map[float64]float64{1: 10, 2: 10, inf: 0}, .75, 1.5},
-		"in the first bucket":      {map[float64]float64{1: 10, 2: 10}, .25, .5},
-		"beyond the largest bound": {map[float64]float64{1: 1, 2: 0, inf: 99}, .5, 2},
-		"all":                      {map[float64]float64{1: 10, 2: 0, inf: 0}, 1, 1},
-	} {
-		got := (&histogram{c.buckets}).quantile(c.q)
-		if got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
-			t.Errorf("%s: %v; want %v", name, got, c.want)
-		}
-	}
-}
-
-func TestClean_RemovesControlCharacters(t *testing.T) {
-	if got := clean("a\x1b[2J\r\nb\u202e"); got != "a?[2J??b?" {
-		t.Errorf("got %q", got)
-	}
-	if got := []rune(clean(strings.Repeat("ä", 2*maxText))); len(got) != maxText {
-		t.Errorf("%d characters", len(got))
 	}
 }
