@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"text/template"
@@ -12,9 +13,9 @@ const rolesFile = "roles.cql"
 // adminSuffix follows the name of the service's role in the name of the role for Apply.
 const adminSuffix = "_admin"
 
-// Roles returns the CQL that creates the service's role, called role, and the role for Apply, called like it with the suffix _admin,
-// and that grants them what they need on the schema of s. It contains no password. All statements may run again. It fails
-// closed: it refuses the name of a role that is or could be a superuser, and a name that would need escaping.
+// Roles returns the CQL that creates two roles and grants them what they need on the schema of s: the service's role, called role, and
+// the role for Apply, called role with the suffix _admin. The CQL contains no password, and all its statements may run again. Roles
+// fails closed: it refuses the name of Cassandra's default superuser, and a name that would need escaping.
 func Roles(s Spec, role string) (string, error) {
 	if err := s.Validate(); err != nil {
 		return "", fmt.Errorf("printing the roles: %w", err)
@@ -52,9 +53,9 @@ func validateRole(name string) error {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-"
 	switch {
 	case name == "cassandra":
-		return fmt.Errorf("is Cassandra's default superuser; give the service a role of its own")
+		return errors.New("is Cassandra's default superuser; give the service a role of its own")
 	case len(name) < 1 || len(name) > 64 || strings.Trim(name, allowed) != "":
-		return fmt.Errorf("use a name of 1 to 64 letters, digits and _ . @ -")
+		return errors.New("use a name of 1 to 64 letters, digits and _ . @ -")
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// rewriteWindow is the time after which the count begins again. What is listed is from this window and the one before.
+	// rewriteWindow is the time after which counting begins again. The list shows the current window and the one before.
 	rewriteWindow = 10 * time.Minute
 	// rewriteEntries is how many keys of a collection are followed in each window. A key that causes more than one of this
 	// many writes is always among them. Memory: less than 1 MB for each window and collection.
@@ -31,7 +31,7 @@ type Rewrites struct {
 	hash func(access.Key) string
 	seed maphash.Seed
 
-	mu          sync.Mutex
+	mu          sync.Mutex // guards collections
 	collections []*collectionRewrites
 }
 
@@ -50,10 +50,10 @@ type rewrite struct {
 
 // collectionRewrites counts the writes of one collection. A nil *collectionRewrites counts nothing.
 type collectionRewrites struct {
-	*Rewrites
+	all  *Rewrites
 	name string
 
-	mu                sync.Mutex
+	mu                sync.Mutex // guards the fields below
 	current, previous *topk.Sketch[rewrite]
 	began             time.Time // the current window
 	from              time.Time // the previous window; equal to began without one
@@ -71,7 +71,7 @@ func (r *Rewrites) collection(name string) *collectionRewrites {
 	}
 	now := r.now()
 	c := &collectionRewrites{
-		Rewrites: r, name: name, current: topk.New[rewrite](rewriteEntries), previous: topk.New[rewrite](rewriteEntries), began: now, from: now,
+		all: r, name: name, current: topk.New[rewrite](rewriteEntries), previous: topk.New[rewrite](rewriteEntries), began: now, from: now,
 	}
 	r.collections = append(r.collections, c)
 	return c
@@ -82,7 +82,7 @@ func (c *collectionRewrites) hashValue(data []byte) uint64 {
 	if c == nil {
 		return 0
 	}
-	return maphash.Bytes(c.seed, data)
+	return maphash.Bytes(c.all.seed, data)
 }
 
 // record counts one write of a value with this hash under a key.
@@ -90,15 +90,15 @@ func (c *collectionRewrites) record(key access.Key, value uint64) {
 	if c == nil {
 		return
 	}
-	id := maphash.String(c.seed, string(key))
-	now := c.now()
+	id := maphash.String(c.all.seed, string(key))
+	now := c.all.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn(now)
 	e := c.current.Add(id)
 	if e.Seen() > 1 {
 		if e.Value.hash == "" {
-			e.Value.hash = c.hash(key)
+			e.Value.hash = c.all.hash(key)
 		}
 		if e.Value.last == value {
 			e.Value.unchanged++
@@ -155,9 +155,11 @@ func (r *Rewrites) List() []RewrittenKeys {
 	return all
 }
 
+// list returns the most rewritten keys of the collection. A key has up to two entries, one in each window. Without an entry in a
+// window, its writes there are at most the Floor of the window's sketch.
 func (c *collectionRewrites) list() RewrittenKeys {
 	c.mu.Lock()
-	c.turn(c.now())
+	c.turn(c.all.now())
 	current, previous := c.current.Entries(), c.previous.Entries()
 	currentFloor, previousFloor := c.current.Floor(), c.previous.Floor()
 	l := RewrittenKeys{Collection: c.name, Since: c.from, Writes: c.current.Counted() + c.previous.Counted()}

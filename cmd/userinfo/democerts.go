@@ -50,7 +50,7 @@ func demoCertsCommand() *cobra.Command {
   DIRECTORY/prometheus  the certificate of the client prometheus
 
 If all files exist, it changes nothing. If one is missing, it makes all of them again. If it runs as root, each directory
-gets to the user of its container: 64001 for userinfo, 999 for cassandra, 65534 for prometheus. The files in client belong
+belongs to the user of its container: 64001 for userinfo, 999 for cassandra, 65534 for prometheus. The files in client belong
 to the owner of that directory. Certificates are valid for 364 days.`,
 		Example: "  userinfo demo-certs demo deploy/compose/dc1.yaml deploy/compose/dc2.yaml",
 		Args:    cobra.MinimumNArgs(1),

@@ -59,7 +59,7 @@ const (
 
 // firewallText returns the rules for hosts in a format.
 func firewallText(file, inventory string, hosts firewall.Hosts, format string) (string, error) {
-	if hosts != firewall.Service && hosts != firewall.Cassandra {
+	if !hosts.IsValid() {
 		return "", fmt.Errorf("--for must be %s or %s", firewall.Service, firewall.Cassandra)
 	}
 	if format != formatNFTables && format != formatKubernetes {

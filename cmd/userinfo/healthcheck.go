@@ -22,7 +22,7 @@ import (
 
 const (
 	healthcheckTimeout = 3 * time.Second // of the whole check; /readyz waits up to 1 s for Cassandra
-	maxHealthAnswer    = 4 << 10         // bytes of the answer that are read
+	maxHealthAnswer    = 4 << 10         // bytes of the response body that are read
 )
 
 // healthcheckOptions are the flags of healthcheck.
@@ -73,7 +73,7 @@ with the CAs of this machine.`,
 	return c
 }
 
-// healthcheck is one question to one instance.
+// healthcheck is one request to one instance.
 type healthcheck struct {
 	url         string // of /healthz or /readyz
 	tls         *tls.Config
@@ -81,7 +81,7 @@ type healthcheck struct {
 	certificate string           // file with the certificate that the instance should serve; empty: not compared
 }
 
-// healthcheck returns the question that the flags ask.
+// healthcheck returns the request that the flags describe.
 func (o healthcheckOptions) healthcheck() (h healthcheck, err error) {
 	path := "/healthz"
 	if o.ready {
@@ -96,7 +96,7 @@ func (o healthcheckOptions) healthcheck() (h healthcheck, err error) {
 	return h, err
 }
 
-// ownHealthcheck returns the question to the instance that serves with a configuration. It reads no secret file.
+// ownHealthcheck returns the request to the instance that serves with a configuration. It reads no secret file.
 func ownHealthcheck(name string) (healthcheck, error) {
 	f, err := loadConfig(name)
 	if err != nil {
@@ -134,7 +134,7 @@ func ownAddress(listen string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// remoteHealthcheck returns the question to the instance at a URL.
+// remoteHealthcheck returns the request to the instance at a URL.
 func remoteHealthcheck(base, ca string) (healthcheck, error) {
 	host, err := instanceHost(base)
 	if err != nil {
@@ -147,7 +147,8 @@ func remoteHealthcheck(base, ca string) (healthcheck, error) {
 	return healthcheck{url: "https://" + host, tls: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cas}}, nil
 }
 
-// ask returns what a healthy instance says. Every other answer, and none within healthcheckTimeout, is an error.
+// ask sends the request and returns what a healthy instance says. Any other response is an error, and so is no response within
+// healthcheckTimeout.
 func (h healthcheck) ask(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
@@ -170,7 +171,7 @@ func (h healthcheck) ask(ctx context.Context) (string, error) {
 	return printable(string(body)) + h.difference(response.TLS.PeerCertificates[0]), nil
 }
 
-// difference says if the instance serves another certificate than the one in its file, and otherwise returns an empty text.
+// difference returns a remark if the instance serves another certificate than the one in its file, and otherwise an empty text.
 func (h healthcheck) difference(served *x509.Certificate) string {
 	if h.certificate == "" {
 		return ""
@@ -197,7 +198,7 @@ func (h healthcheck) dial(ctx context.Context, network, address string) (net.Con
 	return c, nil
 }
 
-// refusal returns the reason of an answer that is not 200, to be printed after its status.
+// refusal returns the reason in a response whose status is not 200. It is printed after the status.
 func refusal(status int, body []byte) string {
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		return ": the audience health does not let this machine in; add a rule such as {network: [127.0.0.0/8]}"

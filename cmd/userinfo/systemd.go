@@ -41,9 +41,9 @@ func (s *service) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// checkSocketAddress returns an error unless the socket of systemd has the address of the configuration, so that rules of a
-// firewall that are made from the configuration are true. It fails closed: an address without a port is an error. Port 0 is
-// any port.
+// checkSocketAddress returns an error unless the socket of systemd has the address of the configuration. Otherwise firewall rules
+// that are printed from the configuration would be wrong. It fails closed: an address without a port is an error. Port 0 is any
+// port.
 func checkSocketAddress(listen string, socket net.Addr) error {
 	if _, _, err := net.SplitHostPort(listen); err != nil {
 		return err
@@ -129,7 +129,8 @@ func (s *service) notify(notifications ...string) {
 	}
 }
 
-// watchdogInterval returns the time between two looks at the service's progress. Two of three may be late.
+// watchdogInterval returns the time between two looks at the service's progress: a third of the limit or less, so that two late
+// notifications in a row do not end the process.
 func watchdogInterval(limit time.Duration) time.Duration {
 	if limit == 0 {
 		return reportInterval

@@ -44,7 +44,8 @@ const (
 	Cassandra Hosts = "cassandra" // nodes of Cassandra
 )
 
-func (h Hosts) isValid() bool { return h == Service || h == Cassandra }
+// IsValid reports whether h is one of the tasks above.
+func (h Hosts) IsValid() bool { return h == Service || h == Cassandra }
 
 // Protocol is a transport protocol.
 type Protocol string
@@ -125,7 +126,7 @@ func (inv *Inventory) toEveryHost() []Rule {
 	return append(all, Rule{Peers: "admin", Comment: "operators, SSH", Protocol: TCP, Ports: []int{inv.SSHPort}, Networks: inv.Admin.prefixes(), HostOnly: true})
 }
 
-// fromEveryHost returns the rules for connections from hosts that do not depend on the configuration.
+// fromEveryHost returns the rules for connections from hosts of a task to what the configuration does not name.
 func (inv *Inventory) fromEveryHost(hosts Hosts) []Rule {
 	all := []Rule{
 		{Peers: "dns", Comment: "DNS", Protocol: UDP, Ports: []int{53}, Networks: inv.DNS.prefixes(), Selectors: inv.Kubernetes.DNS},

@@ -231,7 +231,7 @@ func (inv *Inventory) validateDestinations() error {
 			bad(at+".from", "missing: the hosts that need it, [service], [cassandra] or both")
 		}
 		for j, from := range d.From {
-			if !from.isValid() {
+			if !from.IsValid() {
 				bad(fmt.Sprintf("%s.from[%d]", at, j), "must be service or cassandra")
 			}
 		}

@@ -174,7 +174,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("a rule without peers: %+v", r)
 			}
 			for _, n := range r.Networks {
-				if n.Bits() < widest {
+				if n.Bits() < minPrefixBits {
 					t.Fatalf("a rule for %s", n)
 				}
 			}

@@ -12,9 +12,9 @@ import (
 // Networks is a list of networks and addresses.
 type Networks []string
 
-// widest is the smallest number of bits that a network's prefix may have. 10.0.0.0/8 and fd00::/8 are the largest networks that
-// an organization has.
-const widest = 8
+// minPrefixBits is the smallest number of bits that a network's prefix may have. 10.0.0.0/8 and fd00::/8 are the largest networks
+// that an organization has.
+const minPrefixBits = 8
 
 // parseNetwork parses a network, or an address as a network of one address. It fails closed: it rejects a network that nobody
 // owns alone, such as 0.0.0.0/0.
@@ -36,8 +36,8 @@ func checkNetwork(p netip.Prefix) (netip.Prefix, error) {
 		return p, errors.New("an IPv4 network in IPv6 notation; write it like 10.64.0.0/16")
 	case p != p.Masked():
 		return p, fmt.Errorf("%s has bits set after its prefix; did you mean %s?", p, p.Masked())
-	case p.Bits() < widest:
-		return p, fmt.Errorf("%s is almost every address; list the networks that need it, each with a prefix of %d bits or more", p, widest)
+	case p.Bits() < minPrefixBits:
+		return p, fmt.Errorf("%s is almost every address; list the networks that need it, each with a prefix of %d bits or more", p, minPrefixBits)
 	case addr.IsUnspecified(), addr.IsLoopback(), addr.IsMulticast(), addr.Is6() && addr.IsLinkLocalUnicast():
 		return p, fmt.Errorf("%s is no address of another host", p)
 	}

@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -48,9 +49,9 @@ table inet userinfo {
 
 // family is IPv4 or IPv6 in the language of nft.
 type family struct {
-	keyword string // in a match
-	suffix  string // of the names of sets
-	typ     string // of the elements of sets
+	keyword  string // in a match
+	suffix   string // of the names of sets
+	elements string // type of the elements of sets
 }
 
 var families = [2]family{{"ip", "_ipv4", "ipv4_addr"}, {"ip6", "_ipv6", "ipv6_addr"}}
@@ -58,7 +59,7 @@ var families = [2]family{{"ip", "_ipv4", "ipv4_addr"}, {"ip6", "_ipv6", "ipv6_ad
 // writeSets writes one set of addresses for the peers of each family.
 func (r Rules) writeSets(b *strings.Builder) {
 	written := make(map[string]bool)
-	for _, rule := range append(append([]Rule(nil), r.In...), r.Out...) {
+	for _, rule := range slices.Concat(r.In, r.Out) {
 		if written[rule.Peers] {
 			continue
 		}
@@ -67,7 +68,7 @@ func (r Rules) writeSets(b *strings.Builder) {
 			if len(networks) == 0 {
 				continue
 			}
-			fmt.Fprintf(b, "\tset %s%s {\n\t\ttype %s\n\t\tflags interval\n\t\telements = {\n", rule.Peers, families[i].suffix, families[i].typ)
+			fmt.Fprintf(b, "\tset %s%s {\n\t\ttype %s\n\t\tflags interval\n\t\telements = {\n", rule.Peers, families[i].suffix, families[i].elements)
 			for _, n := range networks {
 				fmt.Fprintf(b, "\t\t\t%s,\n", element(n))
 			}

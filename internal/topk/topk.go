@@ -8,8 +8,8 @@
 //
 //  1. The sketch has at most k entries, whatever arrives.
 //  2. An id that has occurred more than n/k times has an entry.
-//  3. An entry's id has occurred at most Count times, and at least Count - Error times. The latter are those that the sketch
-//     has seen since the entry follows the id.
+//  3. An entry's id has occurred at most Count times, and at least Count - Error times. Count - Error is how often the sketch has
+//     seen the id since the entry follows it.
 //  4. order has the index of every entry once, by descending Count; entries[order[i]].at is i.
 //
 // It does not defend against ids that a client chooses so that they collide: its caller computes them with a secret.
@@ -34,7 +34,7 @@ type Entry[V any] struct {
 	ID uint64
 	// Count is the largest possible number of occurrences.
 	Count uint64
-	// Error is how much Count may be too large.
+	// Error is by how much Count may be too large, at most.
 	Error uint64
 	// Value belongs to the user of the Sketch. It is the zero V when the entry begins to follow its id.
 	Value V
@@ -50,8 +50,8 @@ func New[V any](capacity int) *Sketch[V] {
 	return &Sketch[V]{capacity: capacity, index: make(map[uint64]int32)}
 }
 
-// Add counts one occurrence of an id and returns its entry, which is good until the next call. If Seen returns 1, the entry is
-// new.
+// Add counts one occurrence of an id and returns its entry, which is valid until the next call of a method. If Seen returns 1, the
+// entry is new.
 func (s *Sketch[V]) Add(id uint64) *Entry[V] {
 	s.counted++
 	i, followed := s.index[id]

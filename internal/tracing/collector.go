@@ -100,7 +100,7 @@ func statusError(res *http.Response) error {
 }
 
 // rejectedSpans returns how many spans of an accepted batch the collector has rejected. It returns 0 if the response cannot be
-// read: the collector may be no complete one.
+// decoded, because some collectors send another body.
 func rejectedSpans(body []byte) int64 {
 	var response collectorpb.ExportTraceServiceResponse
 	if err := proto.Unmarshal(body, &response); err != nil {

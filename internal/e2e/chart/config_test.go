@@ -71,8 +71,8 @@ func TestConfig_IsPassedThrough(t *testing.T) {
 	}
 }
 
-// TestConfig_OfMinimalIsThatOfDeploy keeps the README's configuration and the chart's shortest values the same.
-func TestConfig_OfMinimalIsThatOfDeploy(t *testing.T) {
+// TestConfig_OfMinimalEqualsDeploy keeps the README's configuration and the chart's shortest values the same.
+func TestConfig_OfMinimalEqualsDeploy(t *testing.T) {
 	want, err := os.ReadFile(filepath.Join(root, "deploy", "minimal.yaml"))
 	if err != nil {
 		t.Fatal(err)

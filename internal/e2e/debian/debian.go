@@ -40,13 +40,13 @@ var options = []string{"--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--secu
 	"--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
 	"--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs", "/run:exec", "--tmpfs", "/run/lock"}
 
-// Start boots a machine. more are further options of `docker run`.
-func Start(t *testing.T, more ...string) *Machine {
+// Start boots a machine.
+func Start(t *testing.T) *Machine {
 	t.Helper()
 	if err := exec.Command("docker", "image", "inspect", image).Run(); err != nil {
 		t.Fatalf("the image %s is missing (%v); run internal/testenv/debian-image.sh", image, err)
 	}
-	args := slices.Concat([]string{"run", "--detach"}, options, more, []string{image})
+	args := slices.Concat([]string{"run", "--detach"}, options, []string{image})
 	out, err := exec.Command("docker", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("starting a machine: %v\n%s", err, out)

@@ -24,7 +24,7 @@ import (
 // patience is how long a test waits for an event that must happen. No test waits that long if it passes.
 const patience = time.Minute
 
-// configuration is the one of the service. No Cassandra answers, so it listens and is not ready.
+// configuration is the configuration of the service. No Cassandra answers, so the service listens and is not ready.
 const configuration = `listen: 0.0.0.0:8443
 tls: {certificate: tls/server.crt, key: tls/server.key}
 cassandra:

@@ -197,8 +197,8 @@ func (l *load) fail(what string) {
 	l.errors = append(l.errors, what)
 }
 
-// counts returns how many requests each pair of versions has answered so far.
-func (l *load) counts(pair string) int {
+// count returns how many requests a pair of versions has answered so far.
+func (l *load) count(pair string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.served[pair]
@@ -209,16 +209,16 @@ func (l *load) await(t *testing.T, n int, pairs ...string) {
 	t.Helper()
 	var from []int
 	for _, p := range pairs {
-		from = append(from, l.counts(p))
+		from = append(from, l.count(p))
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		i := slices.IndexFunc(pairs, func(p string) bool { return l.counts(p) < from[slices.Index(pairs, p)]+n })
+		i := slices.IndexFunc(pairs, func(p string) bool { return l.count(p) < from[slices.Index(pairs, p)]+n })
 		if i < 0 {
 			return
 		}
 		l.check(t)
 		if t.Failed() || time.Now().After(deadline) {
-			t.Fatalf("only %d requests of %s", l.counts(pairs[i])-from[i], pairs[i])
+			t.Fatalf("only %d requests of %s", l.count(pairs[i])-from[i], pairs[i])
 		}
 	}
 }

@@ -84,8 +84,8 @@ func (c *Collector) Requests() []string {
 	return slices.Clone(c.requests)
 }
 
-// Spans returns all spans that were received, in the order in which they began. Of those that began at the same moment, the one that
-// ended last comes first: a parent before its children. It fails the test if a batch is not valid.
+// Spans returns all spans that were received, in the order in which they began. If two began at the same moment, the one that ended
+// later comes first: a parent before its children. It fails the test if a batch is not valid.
 func (c *Collector) Spans(t testing.TB) []Span {
 	t.Helper()
 	c.mu.Lock()
@@ -127,8 +127,8 @@ func newSpan(s *tracepb.Span, resource []*commonpb.KeyValue) Span {
 }
 
 // Tree shows spans as an indented tree. Spans with the same parent stand in the order of their lines' text, because spans that
-// begin at the same moment have no order. Each line is a name, the values of the listed attributes as far as the span has them,
-// and "failed" if it has.
+// begin at the same moment have no order. Each line has the span's name, the values of the listed attributes that the span has, and
+// "failed" for a failed span.
 func Tree(spans []Span, attributes ...string) string {
 	known := make(map[string]bool)
 	for _, s := range spans {
