@@ -109,7 +109,7 @@ func (r *Replayer) reportUnreadable(ctx context.Context) {
 	if len(names) > 0 {
 		slices.Sort(names)
 		r.options.Log.ErrorContext(ctx, "buckets of pending deletes cannot be read, so their deletes wait; trying again every few seconds; the other buckets are replayed; "+
-			"if this goes on although Cassandra's nodes are up, do what docs/operations.md says about userinfo_pending_deletes_unreadable_buckets",
+			"if this goes on although Cassandra's nodes are up, do what docs/monitoring.md says about userinfo_pending_deletes_unreadable_buckets",
 			"buckets", strings.Join(names, ", "), "error", cause.Error())
 	}
 }

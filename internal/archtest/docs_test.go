@@ -17,12 +17,13 @@ var link = regexp.MustCompile(`\[([^\]]+)\]\(([^)\s]+)\)`)
 // declarationName matches a link text that names a Go declaration: `Type`, `Function` or `Type.Method`, in backquotes.
 var declarationName = regexp.MustCompile("^`([A-Za-z]\\w*(?:\\.[A-Za-z]\\w*)?)`$")
 
-// TestDocs_LinksAreTrue reads README.md and docs/*.md. Every relative link leads to a file or directory of the tree. A link to a Go
-// file whose text is a name in backquotes leads to a file that declares this name.
+// TestDocs_LinksAreTrue reads every Markdown file of the tree. Every relative link leads to a file or directory of the tree. A link
+// with an anchor leads to a heading of a Markdown file. A link to a Go file whose text is a name in backquotes leads to a file that
+// declares this name.
 func TestDocs_LinksAreTrue(t *testing.T) {
 	links, declarations := 0, 0
 	walkFiles(t, func(file string) {
-		if file != "README.md" && (path.Dir(file) != "docs" || path.Ext(file) != ".md") {
+		if path.Ext(file) != ".md" {
 			return
 		}
 		text, err := os.ReadFile(path.Join(root, file))
@@ -30,15 +31,21 @@ func TestDocs_LinksAreTrue(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			target, _, _ := strings.Cut(m[2], "#")
-			if strings.Contains(m[2], "://") || target == "" {
+			target, anchor, _ := strings.Cut(m[2], "#")
+			if strings.Contains(m[2], "://") {
 				continue
 			}
 			links++
+			if target == "" {
+				target = path.Base(file)
+			}
 			target = path.Join(root, path.Dir(file), target)
 			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: the link to %s leads nowhere", file, m[2])
 				continue
+			}
+			if anchor != "" && path.Ext(target) == ".md" && !hasAnchor(t, target, anchor) {
+				t.Errorf("%s: the link to %s leads to no heading", file, m[2])
 			}
 			if name := declarationName.FindStringSubmatch(m[1]); name != nil && path.Ext(target) == ".go" {
 				declarations++
@@ -51,6 +58,29 @@ func TestDocs_LinksAreTrue(t *testing.T) {
 	if links < 20 || declarations < 20 {
 		t.Errorf("found %d links and %d names of declarations: the documents are not where this test looks", links, declarations)
 	}
+}
+
+// codeBlock matches a fenced code block. heading matches a heading and its text.
+var (
+	codeBlock = regexp.MustCompile("(?ms)^```.*?^```$")
+	heading   = regexp.MustCompile(`(?m)^#{1,6} (.+)$`)
+)
+
+// hasAnchor reports whether a Markdown file has a heading with this anchor: in lower case, with - for spaces, without punctuation.
+func hasAnchor(t *testing.T, file, anchor string) bool {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range heading.FindAllStringSubmatch(codeBlock.ReplaceAllString(string(text), ""), -1) {
+		title := link.ReplaceAllString(m[1], "$1")
+		plain := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(title), "")
+		if strings.ReplaceAll(plain, " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
 }
 
 // TestDocs_ReadmeShowsMinimalConfiguration compares the README's configuration with deploy/minimal.yaml, which tests check.

@@ -292,7 +292,7 @@ func (c *pendingCluster) migrates(t *testing.T) {
 	wantKeys(t, "while the old table cannot be read", table, keys[0])
 	removeAll(t, table)
 
-	// The remedy of docs/operations.md, without the wait of ten minutes.
+	// The remedy of docs/monitoring.md, without the wait of ten minutes.
 	c.query(t, "ALTER TABLE contract.pending_deletes WITH gc_grace_seconds = 0")
 	time.Sleep(1100 * time.Millisecond) // tombstones are purged a whole second later
 	for _, dc := range []string{"dc1", "dc2"} {

@@ -92,27 +92,27 @@ func TestAlerts_HaveSectionInRunbook(t *testing.T) {
 	}
 }
 
-// TestAlerts_AreInTableOfOperations checks that docs/operations.md lists every alert with its severity.
-func TestAlerts_AreInTableOfOperations(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(root, "docs", "operations.md"))
+// TestAlerts_AreInTable checks that docs/monitoring.md lists every alert with its severity.
+func TestAlerts_AreInTable(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs", "monitoring.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	listed := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^\| \[(\w+)\]\(runbook\.md#(\w+)\) \| (\w+) \|`).FindAllStringSubmatch(string(text), -1) {
 		if m[2] != strings.ToLower(m[1]) {
-			t.Errorf("docs/operations.md links %s to #%s", m[1], m[2])
+			t.Errorf("docs/monitoring.md links %s to #%s", m[1], m[2])
 		}
 		listed[m[1]] = m[3]
 	}
 	for _, a := range alerts(t) {
 		if listed[a.Alert] != a.Labels["severity"] {
-			t.Errorf("docs/operations.md lists %s with severity %q, want %q", a.Alert, listed[a.Alert], a.Labels["severity"])
+			t.Errorf("docs/monitoring.md lists %s with severity %q, want %q", a.Alert, listed[a.Alert], a.Labels["severity"])
 		}
 		delete(listed, a.Alert)
 	}
 	if len(listed) > 0 {
-		t.Errorf("docs/operations.md lists alerts that do not exist: %v", slices.Collect(maps.Keys(listed)))
+		t.Errorf("docs/monitoring.md lists alerts that do not exist: %v", slices.Collect(maps.Keys(listed)))
 	}
 }
 
