@@ -57,16 +57,32 @@ func ratesBetween(first, second *Scrape) *rates {
 	if first == nil {
 		return nil
 	}
-	seconds := second.at.Sub(first.at).Seconds()
-	if seconds <= 0 {
+	p := period{first, second, second.at.Sub(first.at).Seconds()}
+	if p.seconds <= 0 {
 		return nil
 	}
 	if restarted(first, second) {
-		first = nil
+		p.first = nil
 	}
 	r := newRates()
-	changes(first, second, "userinfo_http_request_seconds", func(m, before *dto.Metric) {
-		change := newHistogram(m.GetHistogram(), before.GetHistogram(), seconds)
+	r.readRequests(p)
+	p.counter("userinfo_http_shed_total", func(_ *dto.Metric, n float64) { r.shed += n })
+	p.counter("userinfo_cassandra_hedges_total", func(_ *dto.Metric, n float64) { r.hedges += n })
+	p.counter("userinfo_cassandra_attempts_total", func(m *dto.Metric, n float64) {
+		if label(m, "result") == "slow" {
+			r.slow += n
+		}
+	})
+	p.counter("process_cpu_seconds_total", func(_ *dto.Metric, n float64) { r.cpu += n })
+	p.counter("userinfo_http_problems_total", func(m *dto.Metric, n float64) { r.problems[label(m, "problem")] += n })
+	r.readClients(p)
+	return r
+}
+
+// readRequests adds the durations of requests, and counts those that failed or were limited.
+func (r *rates) readRequests(p period) {
+	p.changes("userinfo_http_request_seconds", func(m, before *dto.Metric) {
+		change := newHistogram(m.GetHistogram(), before.GetHistogram(), p.seconds)
 		if d := r.durations[actionOf(label(m, "method"), label(m, "route"))]; d != nil {
 			d.add(change)
 		}
@@ -77,30 +93,22 @@ func ratesBetween(first, second *Scrape) *rates {
 			r.errors += change.total()
 		}
 	})
-	counter := func(name string, add func(m *dto.Metric, perSecond float64)) {
-		changes(first, second, name, func(m, before *dto.Metric) { add(m, increase(valueOf(m), valueOf(before))/seconds) })
-	}
-	counter("userinfo_http_shed_total", func(_ *dto.Metric, n float64) { r.shed += n })
-	counter("userinfo_cassandra_hedges_total", func(_ *dto.Metric, n float64) { r.hedges += n })
-	counter("userinfo_cassandra_attempts_total", func(m *dto.Metric, n float64) {
-		if label(m, "result") == "slow" {
-			r.slow += n
-		}
-	})
-	counter("process_cpu_seconds_total", func(_ *dto.Metric, n float64) { r.cpu += n })
-	counter("userinfo_http_problems_total", func(m *dto.Metric, n float64) { r.problems[label(m, "problem")] += n })
-	client := func(name string, field func(*clientRates) *float64) {
-		counter(name, func(m *dto.Metric, n float64) {
+}
+
+// readClients adds the rates of each client.
+func (r *rates) readClients(p period) {
+	for name, field := range map[string]func(*clientRates) *float64{
+		"userinfo_client_requests_total": func(c *clientRates) *float64 { return &c.requests },
+		"userinfo_client_misses_total":   func(c *clientRates) *float64 { return &c.misses },
+		"userinfo_client_denials_total":  func(c *clientRates) *float64 { return &c.denials },
+		"userinfo_client_limited_total":  func(c *clientRates) *float64 { return &c.limited },
+	} {
+		p.counter(name, func(m *dto.Metric, n float64) {
 			c := r.clients[label(m, "client")]
 			*field(&c) += n
 			r.clients[label(m, "client")] = c
 		})
 	}
-	client("userinfo_client_requests_total", func(c *clientRates) *float64 { return &c.requests })
-	client("userinfo_client_misses_total", func(c *clientRates) *float64 { return &c.misses })
-	client("userinfo_client_denials_total", func(c *clientRates) *float64 { return &c.denials })
-	client("userinfo_client_limited_total", func(c *clientRates) *float64 { return &c.limited })
-	return r
 }
 
 // restarted reports whether two scrapes are of different processes. If the metric is missing, it returns false: then increase
@@ -110,15 +118,26 @@ func restarted(first, second *Scrape) bool {
 	return !math.IsNaN(a) && !math.IsNaN(b) && a != b
 }
 
-// changes calls visit with each series of a metric in second, and with the same series in first, or nil.
-func changes(first, second *Scrape, name string, visit func(m, before *dto.Metric)) {
+// period is the time between two scrapes.
+type period struct {
+	first, second *Scrape // first is nil if the instance has counted everything since then
+	seconds       float64
+}
+
+// changes calls visit with each series of a metric in the second scrape, and with the same series in the first one, or nil.
+func (p period) changes(name string, visit func(m, before *dto.Metric)) {
 	known := make(map[string]*dto.Metric)
-	for _, m := range first.metrics(name) {
+	for _, m := range p.first.metrics(name) {
 		known[labelKey(m)] = m
 	}
-	for _, m := range second.metrics(name) {
+	for _, m := range p.second.metrics(name) {
 		visit(m, known[labelKey(m)])
 	}
+}
+
+// counter calls add with each series of a counter, and with its increase per second.
+func (p period) counter(name string, add func(m *dto.Metric, perSecond float64)) {
+	p.changes(name, func(m, before *dto.Metric) { add(m, increase(valueOf(m), valueOf(before))/p.seconds) })
 }
 
 // labelKey returns a text that is different for each series of a metric.
