@@ -52,25 +52,16 @@ func (all objects) mount(t *testing.T, template any, program string) pod {
 	if err != nil {
 		t.Fatal(err)
 	}
-	volume := at(template, "spec volumes 0 projected")
-	mode := os.FileMode(number(volume, "defaultMode"))
-	group := number(template, "spec securityContext fsGroup")
-	write := func(path, content string) {
-		file := filepath.Join(p.dir, "..v1", path)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o600),
-			os.Chown(file, 0, group), os.Chmod(file, mode)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, source := range list(volume, "sources") {
+	sources := list(template, "spec volumes 0 projected sources")
+	for _, source := range sources {
 		for key, content := range all.data(text(source, "configMap name")) {
-			write(key, content.(string))
+			p.write(t, key, content.(string))
 			if err := made.WriteConfig(content.(string)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	for _, source := range list(volume, "sources") {
+	for _, source := range sources {
 		if all.data(text(source, "configMap name")) != nil {
 			continue
 		}
@@ -80,18 +71,38 @@ func (all objects) mount(t *testing.T, template any, program string) pod {
 			if err != nil {
 				t.Errorf("the pod has the file %s, and no setting names it", path)
 			}
-			write(path, string(content))
+			p.write(t, path, string(content))
 		}
 	}
-	top, err := os.ReadDir(filepath.Join(p.dir, "..v1"))
-	err = errors.Join(err, os.Symlink("..v1", filepath.Join(p.dir, "..data")))
+	p.link(t)
+	return p
+}
+
+// writtenDir is the directory in which the files of a volume are.
+const writtenDir = "..v1"
+
+// write writes a file with the group and the mode of the volume.
+func (p pod) write(t *testing.T, path, content string) {
+	t.Helper()
+	file := filepath.Join(p.dir, writtenDir, path)
+	mode := os.FileMode(number(p.template, "spec volumes 0 projected defaultMode"))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o600),
+		os.Chown(file, 0, number(p.template, "spec securityContext fsGroup")), os.Chmod(file, mode)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// link makes the links through which the program finds what was written.
+func (p pod) link(t *testing.T) {
+	t.Helper()
+	top, err := os.ReadDir(filepath.Join(p.dir, writtenDir))
+	err = errors.Join(err, os.Symlink(writtenDir, filepath.Join(p.dir, "..data")))
 	for _, entry := range top {
 		err = errors.Join(err, os.Symlink(filepath.Join("..data", entry.Name()), filepath.Join(p.dir, entry.Name())))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // command returns the command of the pod's container, with the user and the groups of the pod.

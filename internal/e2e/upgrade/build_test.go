@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -43,13 +44,11 @@ func buildCommit(ctx context.Context, dir, commit string) (program string, err e
 		return "", err
 	}
 	source := filepath.Join(dir, "old")
-	for _, c := range []*exec.Cmd{
-		exec.CommandContext(ctx, "mkdir", source),
-		exec.CommandContext(ctx, "tar", "-x", "-f", archive, "-C", source),
-	} {
-		if out, err := c.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%v: %w\n%s", c, err, out)
-		}
+	if err := os.Mkdir(source, 0o755); err != nil {
+		return "", err
+	}
+	if out, err := exec.CommandContext(ctx, "tar", "-x", "-f", archive, "-C", source).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("unpacking %s: %w\n%s", archive, err, out)
 	}
 	program = filepath.Join(dir, "userinfo-old")
 	c := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/userinfo")
