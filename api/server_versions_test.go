@@ -96,6 +96,11 @@ var versionDifferences = []struct {
 		one:     isRefused, two: isHarmless,
 	},
 	{
+		name: "white space around an authority", why: "RFC 9112, section 5: it is not part of a field's value; in HTTP/2 this package refuses it",
+		applies: func(p pair) bool { return strings.Trim(p.authority, " \t") != p.authority },
+		one:     anything, two: isHarmless,
+	},
+	{
 		name: "an authority that is no host", why: "net/http refuses it in HTTP/1.1 only; in HTTP/2 this package does",
 		applies: func(p pair) bool { return !hostBytes.MatchString(p.authority) },
 		one:     isRefused, two: isHarmless,
@@ -396,6 +401,7 @@ func versionSeeds() []pair {
 		{"GET", "test", "/sessions/v1/k", "Signature-Input: a=(\"@method\");created=1\nSignature: a=:AAAA:", "", true},
 		{"GET", "test", "/sessions/v1/k", "Authorization: Bearer " + string(reader) + "\nX-Request-Id: 0\nTraceparent: 00-1-2-3", "", true},
 		{"PUT", "test", "/sessions/v1/en:k", "Authorization: Bearer " + string(enwiki), "value", true},
+		{"GET", " test", "/sessions/v1/k", bearer, "", true},
 		{"GET", "te st", "/metrics", "Authorization: Bearer " + string(prom), "", true},
 		{"GET", "", "/healthz", "", "", true},
 		{"GET", "test/a", "/readyz", "", "", true},
