@@ -45,6 +45,10 @@ func ReadSecretOrPublic[K any](name string, parse func([]byte) (K, error)) (K, e
 func read[K any](name string, public bool, parse func([]byte) (K, error)) (K, error) {
 	var none K
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // so that opening a named pipe does not wait
+	if errors.Is(err, fs.ErrPermission) {
+		return none, fmt.Errorf("cannot be opened by user %d: %w; give the file to this user, or to root and a group of this user with mode 0640; "+
+			"the user also needs access to its directory", os.Geteuid(), WithoutName(err))
+	}
 	if err != nil {
 		return none, fmt.Errorf("cannot be opened: %w; name a file that holds the secret, never the secret itself", WithoutName(err))
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,23 @@ func TestRead_AsServiceUser(t *testing.T) {
 				t.Errorf("%q, %v", text, err)
 			}
 		})
+	}
+}
+
+// TestRead_SaysWhoCannotOpenFile reads a file of root, as a file that was made with umask 077 is.
+func TestRead_SaysWhoCannotOpenFile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can become another user")
+		return
+	}
+	path := filepath.Join(t.TempDir(), "planted-name")
+	if err := os.WriteFile(path, []byte("planted-key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	asUser(t, 64001, 64002, func() { _, err = Read(path, func([]byte) (string, error) { return "", nil }) })
+	if err == nil || !strings.Contains(err.Error(), "cannot be opened by user 64001: permission denied; give the file to this user") || strings.Contains(err.Error(), "planted") {
+		t.Error(err)
 	}
 }
 
