@@ -19,8 +19,8 @@ func (s *stage) leave() { s.left.Add(1) }
 type stallWatch struct {
 	name      string
 	stage     *stage
-	seen      uint64        // how many had left at the last look
-	unchanged time.Duration // for how long none has left although one was there
+	seen      uint64        // stage.left at the last look
+	unchanged time.Duration // for how long work has been in the stage and none of it has left
 }
 
 // stalls reports whether work has been in the stage for StallTime and none of it has left. elapsed is the time since the last
@@ -37,7 +37,7 @@ func (w *stallWatch) stalls(elapsed time.Duration) bool {
 
 // Stalled returns the part of the server that hangs, or "". A part hangs if it has had work for StallTime and finished none of
 // it, for example because of a deadlock. A busy server is not stalled: it finishes some requests, if only with 503. An idle
-// server is not either.
+// server is not stalled either.
 //
 // elapsed is the time since the last call, without the time that the whole process was stopped: at most the interval of the
 // calls. Stalled may not be called concurrently.

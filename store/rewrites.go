@@ -55,8 +55,8 @@ type collectionRewrites struct {
 
 	mu                sync.Mutex // guards the fields below
 	current, previous *topk.Sketch[rewrite]
-	began             time.Time // the current window
-	from              time.Time // the previous window; equal to began without one
+	began             time.Time // when the current window began
+	from              time.Time // when the previous window began; equal to began if there was none
 }
 
 // collection returns what counts the writes of a collection, and creates it on first use. It returns nil if r is nil.

@@ -1,13 +1,13 @@
-// Package systemd is what a service says to systemd and receives from it: notifications (sd_notify), the interval of the
-// watchdog, and a listening socket (socket activation). Without systemd, it does nothing.
+// Package systemd sends notifications to systemd (sd_notify), and receives the interval of the watchdog and a listening socket
+// (socket activation). Without systemd, it does nothing.
 //
 // Invariants:
 //
 //  1. A notification blocks for at most sendTimeout, also if systemd does not read.
-//  2. Text of others becomes one line of a status. It cannot add another notification.
+//  2. The text of a status becomes one line, so no text can add another notification.
 //  3. A passed socket that is not one listening TCP socket is an error. The service then does not serve at all.
 //
-// The package trusts its environment variables: who starts a process chooses them.
+// The package trusts its environment variables, which the starter of a process chooses.
 package systemd
 
 import (

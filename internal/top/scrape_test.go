@@ -64,7 +64,7 @@ func TestClient_FetchErrors(t *testing.T) {
 	}
 }
 
-// FuzzScrape shows whatever an instance sends.
+// FuzzScrape checks that no text of an instance reaches the terminal with control characters.
 func FuzzScrape(f *testing.F) {
 	f.Add(firstMetrics, secondMetrics, list)
 	f.Add("", "userinfo_http_request_seconds 1\n", "{}")

@@ -32,6 +32,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
+// drop counts spans that were dropped for a reason.
 func (m *metrics) drop(reason string, spans int) {
 	m.dropped.WithLabelValues(reason).Add(float64(spans))
 }

@@ -12,11 +12,13 @@ import (
 
 // Bits of Span.flags in OTLP.
 const (
-	flagSampled          = 1 << 0
-	flagKnowsRemote      = 1 << 8 // flagRemote says something
-	flagRemote           = 1 << 9 // the parent is in another process
-	instrumentationScope = "userinfo"
+	flagSampled     = 1 << 0
+	flagKnowsRemote = 1 << 8 // flagRemote is valid
+	flagRemote      = 1 << 9 // the parent is in another process
 )
+
+// instrumentationScope is the name of the code that makes the spans.
+const instrumentationScope = "userinfo"
 
 var otlpKinds = [...]tracepb.Span_SpanKind{
 	Internal: tracepb.Span_SPAN_KIND_INTERNAL, Outgoing: tracepb.Span_SPAN_KIND_CLIENT, serverSpan: tracepb.Span_SPAN_KIND_SERVER,
@@ -69,6 +71,7 @@ func (s *Span) message() *tracepb.Span {
 	return m
 }
 
+// messages returns attributes as messages of OTLP.
 func messages(attributes []Attribute) []*commonpb.KeyValue {
 	all := make([]*commonpb.KeyValue, len(attributes))
 	for i, a := range attributes {

@@ -25,7 +25,7 @@ type demonstration struct {
 	env      []string
 }
 
-// newDemonstration copies the files. It uses the images of this machine where the pinned ones cannot be had.
+// newDemonstration copies the files, and chooses a name and free ports.
 func newDemonstration(t *testing.T) *demonstration {
 	t.Helper()
 	copied := t.TempDir()

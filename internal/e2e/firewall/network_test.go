@@ -70,17 +70,17 @@ func newLAN(t *testing.T, router string) *lan {
 		l.run(t, "", "ip", "netns", "add", l.prefix+name)
 	}
 	// Without snooping, the switch passes all multicast on.
-	plug := "link add br0 type bridge mcast_snooping 0\nlink set br0 up\n"
+	switchSetup := "link add br0 type bridge mcast_snooping 0\nlink set br0 up\n"
 	for i, h := range hosts {
 		l.run(t, "", "ip", "link", "add", fmt.Sprint("port", i), "netns", l.prefix+"switch", "type", "veth", "peer", "name", "eth0", "netns", l.prefix+h.name)
-		plug += fmt.Sprintf("link set port%d master br0 up\n", i)
+		switchSetup += fmt.Sprintf("link set port%d master br0 up\n", i)
 		setup := "link set lo up\nlink set eth0 up\naddr add " + h.ipv4 + "/16 dev eth0\n"
 		if h.ipv6 != "" {
 			setup += "addr add " + h.ipv6 + "/16 dev eth0 nodad\n"
 		}
 		l.run(t, setup, "ip", "-n", l.prefix+h.name, "-batch", "-")
 	}
-	l.run(t, plug, "ip", "-n", l.prefix+"switch", "-batch", "-")
+	l.run(t, switchSetup, "ip", "-n", l.prefix+"switch", "-batch", "-")
 	l.run(t, "", "ip", "-n", l.prefix+"outsider", "route", "add", "10.98.0.0/16", "via", address(t, router).ipv4)
 	l.run(t, "", "ip", "-n", l.prefix+router, "route", "add", "10.98.0.0/16", "dev", "eth0")
 	l.run(t, "", "ip", "-n", l.prefix+"beyond", "route", "add", "10.99.0.0/16", "dev", "eth0")
