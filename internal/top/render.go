@@ -100,9 +100,6 @@ func (s screen) state() []string {
 			number(g("userinfo_pending_deletes")), age(g("userinfo_pending_deletes_oldest_seconds")), size(g("process_resident_memory_bytes")), percent(cpu),
 		})
 	}
-	if len(t) == 1 {
-		return nil
-	}
 	return t.lines()
 }
 
@@ -159,9 +156,6 @@ func latencies(total *rates) []string {
 		}
 		t = append(t, []string{action, rate(d.total()), seconds(d.quantile(.5)), seconds(d.quantile(.9)), seconds(d.quantile(.99)), seconds(d.quantile(.999))})
 	}
-	if len(t) == 1 {
-		return nil
-	}
 	return t.lines()
 }
 
@@ -178,9 +172,6 @@ func problems(total *rates) []string {
 		if n := total.problems[name]; n > 0 {
 			t = append(t, []string{name, rate(n)})
 		}
-	}
-	if len(t) == 1 {
-		return nil
 	}
 	return t.lines()
 }
@@ -199,9 +190,6 @@ func busiestClients(total *rates) []string {
 		if c := total.clients[name]; c != (clientRates{}) {
 			t = append(t, []string{cmp.Or(name, "(none)"), rate(c.requests), rate(c.misses), rate(c.denials), rate(c.limited)})
 		}
-	}
-	if len(t) == 1 {
-		return nil
 	}
 	return t.lines()
 }
@@ -239,9 +227,6 @@ func (s screen) rewrittenKeys() []string {
 	for _, of := range ids[:min(len(ids), shownRows)] {
 		n := sums[of]
 		t = append(t, []string{of.hash, of.collection, fmt.Sprint(n.instances), fmt.Sprint(n.writes), fmt.Sprint(n.unchanged)})
-	}
-	if len(t) == 1 {
-		return missing
 	}
 	return append(t.lines(), missing...)
 }

@@ -14,7 +14,11 @@ const maxText = 200
 // table is a table of text. The first row is its head. The first column is aligned left, the others right.
 type table [][]string
 
+// lines returns the table as text. It returns no lines if the table has only a head.
 func (t table) lines() []string {
+	if len(t) < 2 {
+		return nil
+	}
 	var widths []int
 	for i, row := range t {
 		for j, cell := range row {
