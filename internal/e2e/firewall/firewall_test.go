@@ -25,13 +25,14 @@ const (
 	inventoryFile = "testdata/inventory.yaml"
 )
 
-// How long a connection may take that must succeed, and how long one is awaited that must not. An answer takes less than 1 ms.
 const (
-	patience   = 10 * time.Second
-	impatience = 500 * time.Millisecond
+	// patience is how long a connection that must succeed may take.
+	patience = 10 * time.Second
+	// silenceTimeout is how long a connection that must fail is tried. An answer takes less than 1 ms.
+	silenceTimeout = 500 * time.Millisecond
 )
 
-// probe is a connection that somebody tries.
+// probe is a connection that the test tries.
 type probe struct {
 	from, to string
 	protocol string
@@ -202,7 +203,7 @@ func (l *lan) tryAll(t *testing.T, probes []probe, want func(p probe, ipv6 bool)
 			all.Go(func() {
 				wait := patience
 				if !succeeds {
-					wait = impatience
+					wait = silenceTimeout
 				}
 				err := l.connect(p.from, p.protocol, at, p.port, wait)
 				switch {
