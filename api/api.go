@@ -136,7 +136,7 @@ type API struct {
 	limiter  *limiter
 	health   health
 	inFlight atomic.Int64
-	requests stage // all routes
+	requests stage // of all routes, until the response begins
 }
 
 // New returns an API and registers its metrics with config.Registry.
@@ -161,7 +161,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *API) serve(rt *route, segment string, w http.ResponseWriter, r *http.Request) {
 	rs := &requestState{api: a, rules: a.config.Rules(), route: rt, segment: segment, w: w, r: r, start: a.config.Now()}
 	a.requests.enter()
-	defer a.requests.leave()
+	defer rs.beginResponse()
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 		c.beginRequest()
 		defer c.endRequest()

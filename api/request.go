@@ -40,6 +40,7 @@ type requestState struct {
 	authorized         bool          // access.Authorize has allowed the request
 	recordReserved     bool          // there is room for an audit record, which must be written
 	recordsDropped     int64         // records of this client that were dropped before this one
+	responding         bool          // beginResponse was called
 
 	status int   // of the response; 0 before it is sent
 	err    error // why the response is a problem document
@@ -127,8 +128,18 @@ func (rs *requestState) storeContext(parent context.Context, collection string, 
 	return context.WithDeadline(parent, rs.start.Add(rs.api.config.RequestTimeout))
 }
 
+// beginResponse ends the time in which the request counts as work of the server; see API.requests. Call it before anything is
+// written. The client decides how long a write takes, and a client that reads slowly must not make the server look stalled.
+func (rs *requestState) beginResponse() {
+	if !rs.responding {
+		rs.responding = true
+		rs.api.requests.leave()
+	}
+}
+
 // respond sends a status and the headers that were set.
 func (rs *requestState) respond(status int) {
+	rs.beginResponse()
 	rs.status = status
 	rs.w.Header().Set(requestIDHeader, rs.requestID())
 	rs.w.WriteHeader(status)
@@ -158,6 +169,7 @@ func (rs *requestState) fail(err error) {
 	} else {
 		rs.api.metrics.countProblem(p)
 	}
+	rs.beginResponse()
 	p.send(rs.w, rs.requestID())
 }
 

@@ -133,6 +133,7 @@ func operatorHandler(name string, next http.Handler) handler {
 		rs.authorized = true
 		rs.status = http.StatusOK
 		rs.w.Header().Set(requestIDHeader, rs.requestID())
+		rs.beginResponse()
 		next.ServeHTTP(rs.w, rs.r)
 		return nil
 	}

@@ -6,7 +6,8 @@ import (
 )
 
 // StallTime is how long a stage may have work and finish none of it. It is much longer than one connection or one request can
-// take: firstRequestTimeout, or readTimeout, RequestTimeout and writeTimeout together.
+// take: firstRequestTimeout, or readTimeout and RequestTimeout together. The write of a response does not count: over
+// HTTP/2, a client that reads slowly can make it longer than writeTimeout.
 const StallTime = 20 * time.Second
 
 // stage is a part of the server that connections or requests pass through.

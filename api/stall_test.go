@@ -2,9 +2,13 @@ package api
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
+	"userinfo/access"
 	"userinfo/store"
 )
 
@@ -87,6 +91,48 @@ func TestServer_DoesNotStallWhileSomeRequestsEnd(t *testing.T) {
 	close(end)
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// blockedWriter is the connection of a client that reads nothing: it takes no response until end is closed.
+type blockedWriter struct {
+	http.ResponseWriter
+	begun chan<- struct{}
+	end   <-chan struct{}
+}
+
+func (w blockedWriter) WriteHeader(int) {
+	select {
+	case w.begun <- struct{}{}:
+	default: // not the first write
+	}
+	<-w.end
+}
+
+func (w blockedWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return len(p), nil
+}
+
+// TestServer_DoesNotStallBecauseOfSlowReaders uses the one client of an idle server, who could otherwise have it restarted.
+func TestServer_DoesNotStallBecauseOfSlowReaders(t *testing.T) {
+	for path, token := range map[string]access.Token{"/healthz": "", "/nothing": "", "/sessions/v1/quick": wiki, "/metrics": prom} {
+		t.Run(path, func(t *testing.T) {
+			begun, end := make(chan struct{}, 1), make(chan struct{})
+			s := start(t, setup{store: hangingStore(begun, end)})
+			r := httptest.NewRequest("GET", path, nil)
+			if token != "" {
+				r.Header = as(token)
+			}
+			var asking sync.WaitGroup
+			asking.Go(func() { s.api.ServeHTTP(blockedWriter{httptest.NewRecorder(), begun, end}, r) })
+			defer asking.Wait()
+			defer close(end)
+			<-begun
+			if got := stalledAfter(s, 2*StallTime); got != "" {
+				t.Errorf("stalled: %s", got)
+			}
+		})
 	}
 }
 
