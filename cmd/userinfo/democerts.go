@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +31,7 @@ const (
 )
 
 const (
+	demoCA       = "userinfo demonstration"  // the CA
 	demoDays     = 364                       // how long certificates are valid; a CA of devca is valid for a year
 	demoNodeName = "nodes.cassandra.example" // in the certificate of all nodes
 )
@@ -49,7 +52,8 @@ func demoCertsCommand() *cobra.Command {
   DIRECTORY/haproxy     the CA
   DIRECTORY/prometheus  the certificate of the client prometheus
 
-If all files exist, it changes nothing. If one is missing, it makes all of them again. If it runs as root, each directory
+If all files exist, it changes nothing. If one is missing, it makes all of them again. It never replaces a file in a directory
+without a certificate of its own CA, because that may be the only copy of a key. If it runs as root, each directory
 belongs to the user of its container: 64001 for userinfo, 999 for cassandra, 65534 for prometheus. The files in client belong
 to the owner of that directory. Certificates are valid for 364 days.`,
 		Example: "  userinfo demo-certs demo deploy/compose/dc1.yaml deploy/compose/dc2.yaml",
@@ -81,6 +85,11 @@ func makeDemo(dir string, configs []string, stdout io.Writer) error {
 		done = "nothing to do: all files exist"
 	} else {
 		for _, d := range all {
+			if err := d.mayReplace(dir); err != nil {
+				return err
+			}
+		}
+		for _, d := range all {
 			if err := d.write(dir); err != nil {
 				return err
 			}
@@ -92,7 +101,7 @@ func makeDemo(dir string, configs []string, stdout io.Writer) error {
 
 // newDemo makes the content of all directories.
 func newDemo(configs []string) ([]demoDirectory, error) {
-	ca, err := devca.New("userinfo demonstration")
+	ca, err := devca.New(demoCA)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +166,27 @@ func (d demoDirectory) exists(dir string) bool {
 	return true
 }
 
+// mayReplace returns an error if a file of d is there that an earlier run has not made. It fails closed: without a certificate of
+// the CA of an earlier run beside it, a file is somebody else's.
+func (d demoDirectory) mayReplace(dir string) error {
+	for name := range d.files {
+		if strings.HasSuffix(name, ".crt") {
+			if all, err := readCertificates(filepath.Join(dir, d.name, name)); err == nil && all[0].Issuer.CommonName == demoCA {
+				return nil
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.files)) {
+		name = filepath.Join(dir, d.name, name)
+		if _, err := os.Lstat(name); err == nil {
+			return fmt.Errorf("%s exists, and demo-certs has not made it: choose another directory, or remove the file", name)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // write writes the files of d below dir. Everybody may read certificates and configurations, and only the owner the rest.
 func (d demoDirectory) write(dir string) error {
 	dir = filepath.Join(dir, d.name)
@@ -167,22 +197,36 @@ func (d demoDirectory) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	give := func(name string) error {
-		if os.Geteuid() != 0 {
-			return nil
-		}
-		return os.Chown(name, user, group)
+	var errs []error
+	if os.Geteuid() == 0 {
+		errs = append(errs, os.Chown(dir, user, group))
 	}
-	errs := []error{give(dir)}
 	for name, text := range d.files {
 		mode := os.FileMode(0o600)
 		if strings.HasSuffix(name, ".crt") || strings.HasSuffix(name, ".yaml") {
 			mode = 0o644
 		}
-		name = filepath.Join(dir, name)
-		errs = append(errs, os.WriteFile(name, text, 0o600), os.Chmod(name, mode), give(name))
+		errs = append(errs, replaceFile(filepath.Join(dir, name), text, mode, user, group))
 	}
 	return errors.Join(errs...)
+}
+
+// replaceFile writes a new file and gives it the name of the old one. If the process is root, the file gets the user and the group.
+// It follows no link that has the name: the owner of the directory, who may be anybody, could make root write into any file.
+func replaceFile(name string, text []byte, mode os.FileMode, user, group int) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".demo-certs-") // with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	errs := []error{err, f.Chmod(mode)}
+	if os.Geteuid() == 0 {
+		errs = append(errs, f.Chown(user, group))
+	}
+	if err := errors.Join(append(errs, f.Close())...); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return os.Rename(f.Name(), name)
 }
 
 // user returns the user and the group that the files of d in dir should belong to.

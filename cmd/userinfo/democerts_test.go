@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"testing"
 
 	"userinfo/access"
+	"userinfo/internal/devca"
 )
 
 // demoConfigs are the configurations of deploy/compose.
@@ -140,6 +143,59 @@ func TestDemoCerts_OnlyOwnersReadSecrets(t *testing.T) {
 			t.Errorf("%s: mode %o of user %d, want user %d", name, mode, file.Uid, want)
 		}
 	}
+}
+
+// TestDemoCerts_ReplacesLinks checks that root writes nothing through a link of the user who owns a directory.
+func TestDemoCerts_ReplacesLinks(t *testing.T) {
+	dir, other := newDemoDir(t), filepath.Join(t.TempDir(), "other")
+	link := filepath.Join(dir, "client", "client.key")
+	err := errors.Join(os.WriteFile(other, []byte("other"), 0o600), os.Remove(link), os.Symlink(other, link), os.Remove(filepath.Join(dir, "client", "ca.crt")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := makeDemo(dir, demoConfigs, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(other); err != nil || string(text) != "other" {
+		t.Errorf("the file that the link names holds %q, %v", text, err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// TestDemoCerts_KeepsKeysOfOthers checks that the command does not replace keys of an installation, which may be the only ones.
+func TestDemoCerts_KeepsKeysOfOthers(t *testing.T) {
+	for name, ca := range map[string][]byte{"no CA": nil, "an empty CA": {}, "another CA": newTestCA(t)} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			own := filepath.Join(dir, "userinfo")
+			err := errors.Join(os.Mkdir(own, 0o700), os.WriteFile(filepath.Join(own, "seal.key"), []byte("production"), 0o600))
+			if ca != nil {
+				err = errors.Join(err, os.WriteFile(filepath.Join(own, "ca.crt"), ca, 0o600))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := demoFiles(t, dir)
+			if err := makeDemo(dir, demoConfigs, io.Discard); err == nil || !strings.Contains(err.Error(), "exists, and demo-certs has not made it") {
+				t.Errorf("error %v", err)
+			}
+			if after := demoFiles(t, dir); !maps.Equal(before, after) {
+				t.Errorf("the files are now %v", after)
+			}
+		})
+	}
+}
+
+// newTestCA returns the certificate of a CA that demo-certs has not made.
+func newTestCA(t *testing.T) []byte {
+	t.Helper()
+	ca, err := devca.New("another CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca.PEM()
 }
 
 func TestDemoCerts_WantsAPlaceForTheHash(t *testing.T) {
