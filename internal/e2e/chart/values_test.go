@@ -40,6 +40,8 @@ func TestValues_WrongOnesAreRefused(t *testing.T) {
 		{"a file with an absolute name", slices.Concat(minimal, []string{"--set-json", `files={"/etc/passwd":{"secret":"a","key":"a"}}`}), "invalid propertyName '/etc/passwd'"},
 		{"the configuration as a file", slices.Concat(minimal, []string{"--set-json", `files={"userinfo.yaml":{"secret":"a","key":"a"}}`}), "the chart itself makes userinfo.yaml"},
 		{"no way to Cassandra", slices.Concat(minimal, []string{"--set-json", "networkPolicy.cassandra=[]"}), "networkPolicy.cassandra is empty"},
+		{"no decision about the network policy", slices.Concat(minimal, []string{"--set-json", "networkPolicy.enabled=null"}), "missing property 'enabled'"},
+		{"no network policy section", slices.Concat(minimal, []string{"--set-json", "networkPolicy=null"}), "missing property 'networkPolicy'"},
 		{"a peer that is everybody", slices.Concat(minimal, []string{"--set-json", "networkPolicy.clients=[{}]"}), "'/networkPolicy/clients/0'"},
 		{"more egress to everybody", slices.Concat(minimal, []string{"--set-json", `networkPolicy.egress=[{"ports":[{"port":443}]}]`}), "missing property 'to'"},
 		{"more egress to an empty list", slices.Concat(minimal, []string{"--set-json", `networkPolicy.egress=[{"to":[],"ports":[{"port":443}]}]`}), "'/networkPolicy/egress/0/to'"},
