@@ -10,7 +10,7 @@
 //  1. What no rule allows is dropped, in both directions. A host also drops what it would forward.
 //  2. Rules and configuration agree. New refuses an inventory that lacks a network, a node or a datacentre that the configuration
 //     names, so that no rule keeps out somebody whom the configuration lets in.
-//  3. A rule names networks with at least 8 bits, never every address.
+//  3. A rule names networks with at least 8 bits, or 16 of public IPv6 addresses, never every address.
 //  4. The service's hosts reach the Cassandra nodes of their own datacentre only, because the service uses no others.
 //  5. The same input gives the same output. nft loads it at once or not at all, and it replaces only the table userinfo.
 //  6. Both formats come from the same Rules.

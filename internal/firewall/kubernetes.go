@@ -88,10 +88,17 @@ spec:
 	return b.String(), nil
 }
 
-// writePeers writes the rules of one direction, except those for hosts.
+// isClosed reports whether the rule allows nothing: it has no peers, an empty selector, or no ports. It fails closed: Kubernetes
+// takes each of these for everything.
+func (r Rule) isClosed() bool {
+	isEmpty := func(s Selector) bool { return len(s.Namespace) == 0 || len(s.Pods) == 0 }
+	return len(r.Networks)+len(r.Selectors) == 0 || len(r.Ports) == 0 || slices.ContainsFunc(r.Selectors, isEmpty)
+}
+
+// writePeers writes the rules of one direction, except those for hosts and those that allow nothing.
 func writePeers(b *strings.Builder, side string, rules []Rule) {
 	for _, r := range rules {
-		if r.HostOnly {
+		if r.HostOnly || r.isClosed() {
 			continue
 		}
 		fmt.Fprintf(b, "    # %s\n    - %s:\n", r.Comment, side)

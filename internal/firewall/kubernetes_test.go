@@ -32,6 +32,19 @@ func TestRules_NetworkPolicyNeedsPodsOfService(t *testing.T) {
 	}
 }
 
+// TestRules_NetworkPolicyLeavesOutRulesWithoutPeers checks what Kubernetes would take for every address or every port.
+func TestRules_NetworkPolicyLeavesOutRulesWithoutPeers(t *testing.T) {
+	r := example(t, Service)
+	network := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	r.In = []Rule{{Comment: "nobody", Protocol: TCP, Ports: []int{8443}}}
+	r.Out = []Rule{{Comment: "no port", Protocol: TCP, Networks: network}, {Comment: "an empty selector", Protocol: TCP, Ports: []int{53}, Selectors: []Selector{{}}}}
+	var p networkPolicy
+	text := policy(t, r)
+	if err := yaml.Unmarshal([]byte(text), &p); err != nil || len(p.Spec.Ingress)+len(p.Spec.Egress) > 0 || len(p.Spec.PolicyTypes) != 2 {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 // networkPolicy is the part of a NetworkPolicy that decides.
 type networkPolicy struct {
 	Spec struct {

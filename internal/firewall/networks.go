@@ -12,9 +12,30 @@ import (
 // Networks is a list of networks and addresses.
 type Networks []string
 
-// minPrefixBits is the smallest number of bits that a network's prefix may have. 10.0.0.0/8 and fd00::/8 are the largest networks
-// that an organization has.
-const minPrefixBits = 8
+// The smallest number of bits that a network's prefix may have: 10.0.0.0/8 and fd00::/8 are the largest private networks. A public
+// IPv6 network of 8 bits, such as 2a00::/8, is a continent.
+const (
+	minPrefixBits           = 8
+	minPrefixBitsPublicIPv6 = 16
+)
+
+var privateIPv6 = netip.MustParsePrefix("fd00::/8")
+
+// withIPv4 are the IPv6 networks that contain every IPv4 address: those of 6to4 and of NAT64.
+var withIPv4 = []netip.Prefix{netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("64:ff9b::/96")}
+
+// minBits returns the smallest number of bits that p may have.
+func minBits(p netip.Prefix) int {
+	for _, n := range withIPv4 {
+		if n.Overlaps(p) {
+			return n.Bits() + minPrefixBits
+		}
+	}
+	if p.Addr().Is6() && !privateIPv6.Contains(p.Addr()) {
+		return minPrefixBitsPublicIPv6
+	}
+	return minPrefixBits
+}
 
 // parseNetwork parses a network, or an address as a network of one address. It fails closed: it rejects a network that nobody
 // owns alone, such as 0.0.0.0/0.
@@ -36,8 +57,8 @@ func checkNetwork(p netip.Prefix) (netip.Prefix, error) {
 		return p, errors.New("an IPv4 network in IPv6 notation; write it like 10.64.0.0/16")
 	case p != p.Masked():
 		return p, fmt.Errorf("%s has bits set after its prefix; did you mean %s?", p, p.Masked())
-	case p.Bits() < minPrefixBits:
-		return p, fmt.Errorf("%s is almost every address; list the networks that need it, each with a prefix of %d bits or more", p, minPrefixBits)
+	case p.Bits() < minBits(p):
+		return p, fmt.Errorf("%s is almost every address; list the networks that need it, each with a prefix of %d bits or more", p, minBits(p))
 	case addr.IsUnspecified(), addr.IsLoopback(), addr.IsMulticast(), addr.Is6() && addr.IsLinkLocalUnicast():
 		return p, fmt.Errorf("%s is no address of another host", p)
 	}
