@@ -117,11 +117,11 @@ func writePeers(b *strings.Builder, side string, rules []Rule) {
 	}
 }
 
-// labels returns labels as a mapping of YAML in one line.
+// labels returns labels as a mapping of YAML in one line. It quotes the names too: on without quotes would be true.
 func labels(all map[string]string) string {
 	var texts []string
 	for _, key := range slices.Sorted(maps.Keys(all)) {
-		texts = append(texts, fmt.Sprintf("%s: %q", key, all[key]))
+		texts = append(texts, fmt.Sprintf("%q: %q", key, all[key]))
 	}
 	return "{" + strings.Join(texts, ", ") + "}"
 }

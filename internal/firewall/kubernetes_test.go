@@ -45,6 +45,15 @@ func TestRules_NetworkPolicyLeavesOutRulesWithoutPeers(t *testing.T) {
 	}
 }
 
+// TestRules_NetworkPolicyQuotesLabels: in YAML 1.1, on is true. A policy with another label would choose no pod and protect none.
+func TestRules_NetworkPolicyQuotesLabels(t *testing.T) {
+	r := example(t, Service)
+	r.kubernetes.Pods = map[string]string{"on": "no", "1.10": "1.10"}
+	if text := policy(t, r); !strings.Contains(text, `matchLabels: {"1.10": "1.10", "on": "no"}`) {
+		t.Error(text)
+	}
+}
+
 // networkPolicy is the part of a NetworkPolicy that decides.
 type networkPolicy struct {
 	Spec struct {
