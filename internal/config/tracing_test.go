@@ -97,11 +97,11 @@ func TestTracing_OpenChecksFiles(t *testing.T) {
 		change func(*Tracing)
 		want   string
 	}{
-		"no such CA":                 {func(c *Tracing) { c.CA = filepath.Join(dir, "nothing") }, "tracing.ca: "},
-		"a CA that is none":          {func(c *Tracing) { c.CA = filepath.Join(dir, "server.key") }, "tracing.ca: "},
-		"no such headers":            {func(c *Tracing) { c.HeadersFile = filepath.Join(dir, "hunter2") }, "tracing.headers_file: cannot be opened"},
-		"headers everybody can read": {func(c *Tracing) { c.HeadersFile = write("public", "a: hunter2", 0o644) }, "tracing.headers_file: "},
-		"headers that are none":      {func(c *Tracing) { c.HeadersFile = write("token", "hunter2", 0o600) }, "tracing.headers_file: line 1 is not NAME: VALUE"},
+		"no such CA":                    {func(c *Tracing) { c.CA = filepath.Join(dir, "nothing") }, "tracing.ca: "},
+		"a CA file without certificate": {func(c *Tracing) { c.CA = filepath.Join(dir, "server.key") }, "tracing.ca: "},
+		"no such headers":               {func(c *Tracing) { c.HeadersFile = filepath.Join(dir, "hunter2") }, "tracing.headers_file: cannot be opened"},
+		"headers everybody can read":    {func(c *Tracing) { c.HeadersFile = write("public", "a: hunter2", 0o644) }, "tracing.headers_file: "},
+		"a header without a name":       {func(c *Tracing) { c.HeadersFile = write("token", "hunter2", 0o600) }, "tracing.headers_file: line 1 is not NAME: VALUE"},
 	} {
 		c := good
 		test.change(&c)
