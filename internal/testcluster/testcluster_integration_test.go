@@ -162,9 +162,15 @@ func (s script) heal(link Link) {
 	s.must(s.c.Heal(s.ctx, link))
 }
 
-func (s script) cql(n *Node, consistency, statement string) string {
+// cql runs a statement on n. It tries again as long as n accepts no connection: a node whose clock was wrong a moment ago
+// may still drop the answers of those that know its roles.
+func (s script) cql(n *Node, consistency, statement string) (got string) {
 	s.t.Helper()
-	got, err := s.c.CQLAt(s.ctx, n, consistency, statement)
+	var err error
+	s.until(n.Name+" accepts a connection", func() bool {
+		got, err = s.c.CQLAt(s.ctx, n, consistency, statement)
+		return !errors.Is(err, ErrNoConnection)
+	})
 	s.must(err)
 	return got
 }
