@@ -18,15 +18,18 @@ var historyMethods = map[string]history.Method{
 	http.MethodGet: history.Get, http.MethodPut: history.Set, http.MethodPatch: history.Touch, http.MethodDelete: history.Delete,
 }
 
+// requestSeconds is the histogram of requests.
+const requestSeconds = "userinfo_http_request_seconds"
+
 // countRequests returns the current counts of all instances.
 func (e *environment) countRequests(ctx context.Context) (requestCounts, error) {
 	c := requestCounts{make(map[history.Count]int), make(map[history.Count]int)}
 	for _, i := range e.instances {
-		metrics, err := e.metrics(ctx, i)
+		metrics, err := e.metrics(ctx, i, requestSeconds)
 		if err != nil {
 			return c, fmt.Errorf("counting the requests of %s: %w", i.Name, err)
 		}
-		for _, m := range metrics["userinfo_http_request_seconds"].GetMetric() {
+		for _, m := range metrics[requestSeconds].GetMetric() {
 			label := make(map[string]string)
 			for _, l := range m.GetLabel() {
 				label[l.GetName()] = l.GetValue()

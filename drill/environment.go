@@ -181,7 +181,10 @@ const getTimeout = 2 * time.Second
 func (e *environment) get(ctx context.Context, i *fleet.Instance, path string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: e.fleet.CAPool(), MinVersion: tls.VersionTLS13}}}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true, // of metrics, which costs CPU
+		TLSClientConfig: &tls.Config{RootCAs: e.fleet.CAPool(), MinVersion: tls.VersionTLS13},
+	}}
 	return get(ctx, client, i.BaseURL()+path, string(e.fleet.Token()))
 }
 

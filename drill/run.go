@@ -229,7 +229,7 @@ func (r *run) finish(ctx context.Context, before requestCounts) error {
 func (r *run) samplesAtRest(ctx context.Context) []history.Sample {
 	const maxSamples, interval = 10, 700 * time.Millisecond
 	for n := 1; ; n++ {
-		samples := r.sampleAll(ctx, r.recorder.Now)
+		samples := r.sampleAll(ctx, r.recorder.Now, 0)
 		busy := slices.ContainsFunc(samples, func(s history.Sample) bool { return s.InFlight+s.Streams > 0 })
 		if !busy || n == maxSamples || sleep(ctx, interval) != nil {
 			return samples

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 	"userinfo/internal/testcluster"
 )
 
-// metrics returns the metrics of an instance by name.
-func (e *environment) metrics(ctx context.Context, i *fleet.Instance) (map[string]*dto.MetricFamily, error) {
+// metrics returns those metrics of an instance whose names begin with one of prefixes, by name.
+func (e *environment) metrics(ctx context.Context, i *fleet.Instance, prefixes ...string) (map[string]*dto.MetricFamily, error) {
 	status, body, err := e.get(ctx, i, "/metrics")
 	if err != nil {
 		return nil, err
@@ -29,12 +30,37 @@ func (e *environment) metrics(ctx context.Context, i *fleet.Instance) (map[strin
 		return nil, fmt.Errorf("instance %s answered %d to /metrics", i.Name, status)
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	return parser.TextToMetricFamilies(bytes.NewReader(body))
+	return parser.TextToMetricFamilies(bytes.NewReader(keepMetrics(body, prefixes)))
 }
+
+// keepMetrics returns the lines of text about metrics whose names begin with one of prefixes. Parsing all metrics of all
+// instances at once takes so much CPU on a small machine that it shows in the latency of the requests.
+func keepMetrics(text []byte, prefixes []string) (kept []byte) {
+	for line := range bytes.Lines(text) {
+		name := line
+		for _, comment := range []string{"# HELP ", "# TYPE "} {
+			name = bytes.TrimPrefix(name, []byte(comment))
+		}
+		if slices.ContainsFunc(prefixes, func(p string) bool { return bytes.HasPrefix(name, []byte(p)) }) {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+// Names of the metrics in a sample.
+const (
+	goroutines       = "go_goroutines"
+	openFDs          = "process_open_fds"
+	residentBytes    = "process_resident_memory_bytes"
+	httpInFlight     = "userinfo_http_in_flight"
+	attemptsInFlight = "userinfo_cassandra_attempts_in_flight"
+	pendingDeletes   = "userinfo_pending_deletes"
+)
 
 // sample measures an instance. It does not set the time of the sample.
 func (e *environment) sample(ctx context.Context, i *fleet.Instance) (history.Sample, error) {
-	metrics, err := e.metrics(ctx, i)
+	metrics, err := e.metrics(ctx, i, goroutines, openFDs, residentBytes, httpInFlight, attemptsInFlight, pendingDeletes)
 	if err != nil {
 		return history.Sample{}, err
 	}
@@ -46,12 +72,12 @@ func (e *environment) sample(ctx context.Context, i *fleet.Instance) (history.Sa
 	}
 	s := history.Sample{
 		Instance: i.Name, Run: i.Run(),
-		Goroutines: gauge("go_goroutines"),
-		FDs:        gauge("process_open_fds"),
-		RSSBytes:   gauge("process_resident_memory_bytes"),
-		InFlight:   max(0, gauge("userinfo_http_in_flight")-1), // without this request
-		Streams:    gauge("userinfo_cassandra_attempts_in_flight"),
-		Pending:    gauge("userinfo_pending_deletes"),
+		Goroutines: gauge(goroutines),
+		FDs:        gauge(openFDs),
+		RSSBytes:   gauge(residentBytes),
+		InFlight:   max(0, gauge(httpInFlight)-1), // without this request
+		Streams:    gauge(attemptsInFlight),
+		Pending:    gauge(pendingDeletes),
 	}
 	if math.IsNaN(s.Pending) { // the instance has not read every bucket yet; JSON has no NaN
 		s.Pending = history.UnknownPending
@@ -60,22 +86,15 @@ func (e *environment) sample(ctx context.Context, i *fleet.Instance) (history.Sa
 	return s, err
 }
 
-// sampleAll measures all instances at once. It skips instances that do not answer.
-func (e *environment) sampleAll(ctx context.Context, now func() time.Duration) []history.Sample {
-	var mu sync.Mutex
-	var samples []history.Sample
-	var running sync.WaitGroup
+// sampleAll measures all instances that answer, one after another, and pauses after each of them.
+func (e *environment) sampleAll(ctx context.Context, now func() time.Duration, pause time.Duration) (samples []history.Sample) {
 	for _, i := range e.instances {
-		running.Go(func() {
-			if s, err := e.sample(ctx, i); err == nil {
-				s.At = now()
-				mu.Lock()
-				defer mu.Unlock()
-				samples = append(samples, s)
-			}
-		})
+		if s, err := e.sample(ctx, i); err == nil {
+			s.At = now()
+			samples = append(samples, s)
+		}
+		_ = sleep(ctx, pause)
 	}
-	running.Wait()
 	return samples
 }
 
@@ -89,8 +108,7 @@ func (e *environment) startSampler(ctx context.Context, now func() time.Duration
 	var running sync.WaitGroup
 	running.Go(func() {
 		for ctx.Err() == nil {
-			samples = append(samples, e.sampleAll(ctx, now)...)
-			_ = sleep(ctx, sampleInterval)
+			samples = append(samples, e.sampleAll(ctx, now, sampleInterval/time.Duration(len(e.instances)))...)
 		}
 	})
 	return func() []history.Sample {

@@ -9,6 +9,17 @@ import (
 	psnet "github.com/shirou/gopsutil/v4/net"
 )
 
+func TestKeepMetrics_KeepsTypeAndSamplesOfNamedMetrics(t *testing.T) {
+	const text = "# HELP a_total A.\n# TYPE a_total counter\na_total 1\n# TYPE b_seconds histogram\nb_seconds_sum{x=\"a_total\"} 2\n# TYPE c gauge\nc 3\n"
+	const want = "# TYPE b_seconds histogram\nb_seconds_sum{x=\"a_total\"} 2\n# TYPE c gauge\nc 3\n"
+	if got := string(keepMetrics([]byte(text), []string{"b_seconds", "c"})); got != want {
+		t.Errorf("kept %q, want %q", got, want)
+	}
+	if got := keepMetrics([]byte(text), nil); len(got) > 0 {
+		t.Errorf("without names, kept %q", got)
+	}
+}
+
 // The count of connections to Cassandra depends on how the library reports the remote end of a connection.
 func TestConnections_ReportTheRemoteEnd(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
