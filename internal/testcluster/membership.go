@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/moby/moby/client"
 )
@@ -29,6 +30,17 @@ func (c *Cluster) AddNode(ctx context.Context, dc string) (*Node, error) {
 	return n, nil
 }
 
+// AddDatacentre adds a datacentre with one node, which has no data. It returns when all nodes see each other as up. The new
+// node answers CQL once system_auth is replicated to its datacentre and rebuilt there: until then it cannot read any role.
+func (c *Cluster) AddDatacentre(ctx context.Context, dc string) (*Node, error) {
+	n := &Node{Name: dc + "-1", Datacentre: dc, Address: c.newAddress(), cluster: c}
+	if err := c.create(ctx, n); err != nil {
+		return nil, fmt.Errorf("adding datacentre %s: %w", dc, err)
+	}
+	c.updateNodes(func(nodes []*Node) []*Node { return append(nodes, n) })
+	return n, n.withSmallCPUShare(ctx, func() error { return c.WaitAllUp(ctx) })
+}
+
 // ReplaceNode replaces a node that was killed by a new node with another name and address, which takes its place in the
 // ring and in Nodes. It returns when the new node has streamed its data and answers CQL. The first node of a datacentre
 // cannot be replaced, because it is a seed.
@@ -48,6 +60,21 @@ func (c *Cluster) RemoveNode(ctx context.Context, n *Node) error {
 		return err
 	}
 	return c.forget(ctx, n)
+}
+
+// RemoveDeadNode removes a node that was killed from the ring (nodetool removenode), and its data. No keyspace may need its
+// replicas. The other nodes must see it as down.
+func (c *Cluster) RemoveDeadNode(ctx context.Context, dead *Node) error {
+	live := c.Others(dead)[0]
+	row, err := c.CQLAt(ctx, live, "ONE", fmt.Sprintf("SELECT host_id FROM system.peers WHERE peer = '%s'", dead.Address))
+	if err != nil {
+		return err
+	}
+	id, _ := strings.CutPrefix(strings.TrimSpace(row), "host_id=")
+	if _, err := live.Nodetool(ctx, "removenode", id); err != nil {
+		return err
+	}
+	return c.forget(ctx, dead)
 }
 
 // ChangeAddress gives a node that was terminated or killed a new address and a certificate for it, and starts it again

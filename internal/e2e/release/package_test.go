@@ -11,22 +11,23 @@ import (
 
 	"userinfo/internal/devca"
 	"userinfo/internal/e2e/debian"
+	"userinfo/internal/procedure"
 )
 
 // TestPackage_IsInstalledUpgradedRemovedAndPurged follows "Install the Debian package" in docs/operations.md on a machine with systemd.
 // There is no Cassandra: the service runs and is not ready.
 func TestPackage_IsInstalledUpgradedRemovedAndPurged(t *testing.T) {
-	docs := readProcedure(t, "Install the Debian package")
+	docs := procedure.Read(t, filepath.Join(projectRoot, "docs", "operations.md"), "## Install the Debian package")
 	m := startMachine(t)
 	copyRelease(t, m, withOtherExample(t, build(t, oldVersion)), "/old")
 	copyRelease(t, m, build(t, newVersion), "/new")
-	in := func(dir, text string) string { return m.Run("cd " + dir + "\n" + docs.take(text)) }
+	in := func(dir, text string) string { return m.Run("cd " + dir + "\n" + docs.Take(text)) }
 
 	in("/old", "apt-get install ./")
 	checkInstallation(t, m)
 
 	in("/", "userinfo key new")
-	docs.take("ssh ") // needs a second host
+	docs.Take("ssh ") // needs a second host
 	copyCertificates(t, m)
 	in("/certificates", "install -m 0640")
 	m.Run("sed -i 's/default_ttl: 24h/default_ttl: 12h/' /etc/userinfo/userinfo.yaml")
@@ -66,7 +67,7 @@ func TestPackage_IsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 
 	in("/", "apt-get purge")
 	checkPurged(t, m)
-	docs.end()
+	docs.End()
 }
 
 // TestPackage_PurgeWithoutConfigurationSucceeds installs and purges a package that was never configured.
