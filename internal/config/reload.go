@@ -158,7 +158,11 @@ func (r *Reloader) Reload(force bool) {
 	}
 	load("signature_keys", signatureKeyFiles(next.clients.config.Clients), reloadSignatureKeys)
 	if next.sealKeys != nil {
-		load("seal", next.clients.config.Seal.files(), reloadSealKeys)
+		files := next.clients.config.Seal.files()
+		if !slices.Equal(files, r.parts.clients.config.Seal.files()) {
+			r.watch.Forget(files[0]) // another order or a removed key: no file has changed, but the part has
+		}
+		load("seal", files, reloadSealKeys)
 	}
 	failing := slices.Sorted(maps.Keys(r.logged))
 	r.failing.Store(&failing)

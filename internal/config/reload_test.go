@@ -23,6 +23,7 @@ import (
 	"userinfo/access"
 	"userinfo/internal/devca"
 	"userinfo/internal/keyfile"
+	"userinfo/store/seal"
 )
 
 // Tokens of the only client: in the configuration at the start, and in the one that replaces it.
@@ -402,6 +403,41 @@ func TestReloader_ReadsOnlyWhatMayHaveChanged(t *testing.T) {
 	r.tick(true)
 	if got := opened(t, inotify); !slices.Equal(got, []string{"index.key", "seal.key"}) {
 		t.Errorf("after a seal key was replaced, opened %v", got)
+	}
+}
+
+// TestReloader_RotatesSealKeys follows "Change a seal key" in docs/operations.md: a change of the list alone, with files that have not
+// changed for a while, comes into force without a signal.
+func TestReloader_RotatesSealKeys(t *testing.T) {
+	r := newTestReloader(t)
+	now := time.Now()
+	r.watch = keyfile.NewWatch(func() time.Time { return now })
+	idOf := func(file string) string {
+		r.t.Helper()
+		text, err := os.ReadFile(filepath.Join(r.dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := seal.ParseSealKey(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.ID().String()
+	}
+	r.write("next.key", newSealKey(t))
+	for _, files := range [][]string{{"seal.key"}, {"seal.key", "next.key"}, {"next.key", "seal.key"}, {"next.key"}} {
+		r.writeConfig(strings.Replace(r.common, "keys: [seal.key]", "keys: ["+strings.Join(files, ", ")+"]", 1) + client(oldToken))
+		for range 5 {
+			r.Reload(false)
+			now = now.Add(ReloadInterval)
+		}
+		var want []string
+		for _, file := range files {
+			want = append(want, idOf(file))
+		}
+		if got := r.Current().SealKeys.IDs(); !slices.Equal(got, want) || len(r.logged) > 0 {
+			t.Errorf("seal.keys: %v: the keys in force are %v, want %v; failures %v", files, got, want, r.logged)
+		}
 	}
 }
 
