@@ -21,7 +21,7 @@ func checkConfigCommand() *cobra.Command {
 		Short: "Check a configuration, and show who may do what",
 		Long: `Check-config reads a configuration and every file that it names. It prints every mistake with its line, or, if there is
 none, a table of what each client may do. Files are checked once the configuration itself has no mistakes. Check-config
-does not connect to Cassandra.
+does not connect to Cassandra. Run it as the service's user: it accepts secret files as that user's service would.
 
 With --as and --may it prints whether one request would be allowed, and exits with 0 if so and 1 if not. The decision is
 made by the functions that the service uses.`,

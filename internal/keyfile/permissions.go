@@ -67,6 +67,9 @@ func (f permissions) check(p process) error {
 		case e.permissions == 0:
 		case e.permissions != onlyRead:
 			return refused(p, mode, fmt.Sprintf("%v can write or execute the file", e))
+		case !e.isOf(p) && p.user == 0:
+			return fmt.Errorf("has mode %04o: %v can read the file, and this command runs as root. If the service runs with this group, do not change the file: "+
+				"run the command as the service's user. Otherwise run `chown root:0 FILE` and `chmod 0400 FILE`", mode, e)
 		case !e.isOf(p):
 			return refused(p, mode, fmt.Sprintf("%v, which is not the service's, can read the file", e))
 		}

@@ -57,7 +57,7 @@ func TestPermissions_Check(t *testing.T) {
 
 		{"as root, root's file", asRoot, root, root, 0o400, nil, nobodyElse},
 		{"as root, file of root's group", asRoot, root, root, 0o440, nil, nobodyElse},
-		{"as root, file of another group", asRoot, root, mountGroup, 0o440, nil, "group 2000, which is not the service's"},
+		{"as root, file of another group", asRoot, root, mountGroup, 0o440, nil, "run the command as the service's user"},
 		{"as root, the service's file", asRoot, service, serviceGroup, 0o400, nil, nobodyElse},
 		{"as root, the service's file that its group can read", asRoot, service, serviceGroup, 0o440, nil, "root does not own it"},
 		{"as root, file that everybody can read", asRoot, root, root, 0o444, nil, "every user of this machine"},
