@@ -78,10 +78,10 @@ var allowedImports = map[string][]string{
 
 // testTools are the packages, with everything below them, that test and measure the service. They may import any
 // package except the program's. If allowedImports lists one of their subpackages too, that list applies.
-var testTools = []string{"internal/attack", "internal/namespace", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest", "bench", "drill"}
+var testTools = []string{"internal/attack", "internal/namespace", "internal/testcluster", "internal/fleet", "internal/procedure", "internal/e2e", "internal/archtest", "bench", "drill"}
 
 // testOnly are the packages that only tests and testTools may import, except where allowedImports names one.
-var testOnly = []string{"internal/attack", "internal/certchain/certchaintest", "internal/tracing/tracingtest", "internal/devca", "internal/namespace", "internal/testcluster", "internal/fleet", "internal/e2e", "internal/archtest",
+var testOnly = []string{"internal/attack", "internal/certchain/certchaintest", "internal/tracing/tracingtest", "internal/devca", "internal/namespace", "internal/testcluster", "internal/fleet", "internal/procedure", "internal/e2e", "internal/archtest",
 	"store/storetest", "access/accesstest", "bench", "drill"}
 
 // drivers are the Cassandra drivers.

@@ -42,7 +42,7 @@ func Read(t testing.TB, file, heading string) *Procedure {
 	return p
 }
 
-// Take returns the first block that contains a text, and marks it as taken. It fails the test if there is none.
+// Take returns the first block that contains a text, and marks it as taken. It fails the test if no block contains it.
 func (p *Procedure) Take(text string) string {
 	p.t.Helper()
 	for i, b := range p.blocks {
