@@ -141,16 +141,13 @@ func (e *evidence) setTimes(k *key) {
 	}
 }
 
-// executedBy returns the latest time at which Cassandra executed an answered write. A write that was acknowledged was
-// executed before its answer. A write that ended in an error may wait in a coordinator until the faults that it met are
-// over.
+// executedBy returns the latest time at which Cassandra executed an attempt of an answered write. An attempt may wait in a
+// coordinator that a fault has stopped, until that fault is over, even if another attempt was acknowledged long before.
 func (e *evidence) executedBy(w *write) time.Duration {
 	latest := w.Complete
-	if w.outcome == history.Unknown {
-		for _, f := range e.faults {
-			if f.Begin <= w.Complete && f.over >= w.Invoke {
-				latest = max(latest, f.over)
-			}
+	for _, f := range e.faults {
+		if f.Begin <= w.Complete && f.over >= w.Invoke {
+			latest = max(latest, f.over)
 		}
 	}
 	return latest

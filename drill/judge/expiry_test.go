@@ -46,6 +46,21 @@ func TestEvaluate_I4Expiry(t *testing.T) {
 			s := r.set("dc1", 12, 15, unavailable, ttl(10))
 			r.get("dc1", 61.1, 61.2, reads(s))
 		}, "I4"},
+		{"another attempt of an acknowledged set may be executed until its fault is over", func(r *recording) {
+			r.fault(outage)
+			s := r.set("dc1", 12, 12.1, ttl(10))
+			r.get("dc1", 59, 59.1, reads(s))
+		}, ""},
+		{"no attempt of an acknowledged set is executed after its fault is over", func(r *recording) {
+			r.fault(outage)
+			s := r.set("dc1", 12, 12.1, ttl(10))
+			r.get("dc1", 61.1, 61.2, reads(s))
+		}, "I4"},
+		{"a fault that an acknowledged set did not meet does not extend its life", func(r *recording) {
+			r.fault(outage)
+			s := r.set("dc1", 1, 2, ttl(10))
+			r.get("dc1", 13.1, 13.2, reads(s))
+		}, "I4"},
 		{"wrong clocks of two nodes extend the life", func(r *recording) {
 			r.fault(history.Fault{Name: "node's clock", Begin: sec(0), End: sec(60), Recovered: sec(60), CassandraSkew: 10 * time.Second})
 			s := r.set("dc1", 1, 2, ttl(10))

@@ -65,8 +65,9 @@
 //   - a wrong order of operations on a pinned key that is never idle long enough to divide the search;
 //   - anything that happens between two samples.
 //
-// For I4, a set or touch that was answered counts from its answer. If a slow Cassandra coordinator executes an old attempt
-// later, the value lives longer than requested, and a get that shows this is a violation.
+// For I4, the TTL of a set or touch counts from its answer, or from the end of a fault that it met: a coordinator that was
+// stopped executes an old attempt when it continues, and Cassandra counts the TTL from then. Without a fault, an attempt that a
+// slow coordinator executes later makes a value live longer than requested, and a get that shows this is a violation.
 package judge
 
 import (
