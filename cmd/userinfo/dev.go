@@ -31,6 +31,7 @@ const devMemory = 256 << 20
 type devOptions struct {
 	listen            string
 	keep, debug, open bool
+	fenceExempt       []string
 }
 
 func devCommand() *cobra.Command {
@@ -54,6 +55,7 @@ temporary directory, and prints commands to paste. It stops with Ctrl-C or when 
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8443", "loopback `ADDRESS` to serve on; port 0 takes any free port")
 	f.BoolVar(&o.keep, "keep", false, "keep the directory with the keys on exit")
 	f.BoolVar(&o.debug, "debug", false, "log every request")
+	f.StringSliceVar(&o.fenceExempt, "fence-exempt", nil, "`PATTERN` of keys that can be set again at once after a delete, as fence_exempt of a collection")
 	f.BoolVar(&o.open, "open", false, "let everybody on this machine do everything, without credentials")
 	return c
 }
@@ -113,7 +115,7 @@ func devConfig(dir string, o devOptions) (*config.Config, error) {
 	c := &config.Config{
 		TLS:         tlsconf.ServerFiles{Certificate: in("server.crt"), Key: in("server.key"), ClientCA: in("ca.crt")},
 		Seal:        config.Seal{IndexKey: in("index.key"), Keys: []string{in("seal.key")}},
-		Collections: []config.Collection{{Name: "sessions"}},
+		Collections: []config.Collection{{Name: "sessions", FenceExempt: o.fenceExempt}},
 		Clients: []access.Client{{
 			Name:          "dev",
 			Certificates:  []access.CertificateName{{CN: "dev"}},

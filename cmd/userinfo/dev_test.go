@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,19 @@ func TestListenLoopback_RejectsOtherAddresses(t *testing.T) {
 		if l, err := listenLoopback(address); err == nil {
 			_ = l.Close()
 			t.Errorf("%s is accepted", address)
+		}
+	}
+}
+
+func TestDevConfig_HasFenceExceptForPatterns(t *testing.T) {
+	patterns := []string{"*:lock", "apiwiki:*"}
+	for _, o := range []devOptions{{}, {fenceExempt: patterns}} {
+		c, err := devConfig(t.TempDir(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Collections[0]; *got.Fence == 0 || !slices.Equal(got.FenceExempt, o.fenceExempt) {
+			t.Errorf("fence %v, exempt %v, want %v", *got.Fence, got.FenceExempt, o.fenceExempt)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type Server struct {
 	URL       string // of its only collection: https://127.0.0.1:PORT/sessions/v1
 	CAFile    string // path of the CA's certificate
 	TokenFile string // path of a file with an Authorization header; its client may do everything
+	Dir       string // of all files that the server made; it is removed when the server stops
 	Stop      func() // sends SIGTERM and waits until the process has ended
 }
 
@@ -47,10 +48,11 @@ func Build(t *testing.T) string {
 	return program
 }
 
-// Start builds the program and starts `userinfo dev` on a free port. If the test fails, its log is added to the test's log.
-func Start(t *testing.T) *Server {
+// Start builds the program and starts `userinfo dev` with these flags on a free port. If the test fails, its log is added
+// to the test's log.
+func Start(t *testing.T, flags ...string) *Server {
 	t.Helper()
-	cmd := exec.Command(Build(t), "dev", "--listen", "127.0.0.1:0")
+	cmd := exec.Command(Build(t), append([]string{"dev", "--listen", "127.0.0.1:0"}, flags...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
 	var log bytes.Buffer
 	cmd.Stderr = &log
@@ -81,5 +83,5 @@ func Start(t *testing.T) *Server {
 	if dir == nil || url == "" {
 		t.Fatalf("userinfo dev did not print its directory and its URL; it printed:\n%s", printed.String())
 	}
-	return &Server{URL: url, CAFile: filepath.Join(dir[1], "ca.crt"), TokenFile: filepath.Join(dir[1], "token.header"), Stop: stop}
+	return &Server{URL: url, CAFile: filepath.Join(dir[1], "ca.crt"), TokenFile: filepath.Join(dir[1], "token.header"), Dir: dir[1], Stop: stop}
 }
