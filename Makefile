@@ -62,11 +62,13 @@ test: environment check unit reproducible fuzz integration ## run everything; ne
 	@echo "make test: everything passed"
 	@cat $(VULNERABILITIES)
 
-environment: ## install packages, start a container engine, provide images of Cassandra and Debian
+environment: ## install packages, start a container engine, provide images of Cassandra and Debian, and MediaWiki
 	internal/testenv/packages.sh
 	internal/testenv/engine.sh
 	internal/testenv/image.sh
 	internal/testenv/debian-image.sh
+	internal/testenv/mediawiki.sh 1.39 >/dev/null
+	internal/testenv/mediawiki.sh 1.43 >/dev/null
 
 image: ## build the container image IMAGE (default userinfo:latest)
 	deploy/image/build.sh $(IMAGE)

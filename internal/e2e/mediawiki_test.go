@@ -25,7 +25,10 @@ func TestMediaWiki_StoresSessionsInCassandra(t *testing.T) {
 	}
 	for n := range clients {
 		clients[n].CAFile, clients[n].TokenFile = shared.fleet.CAFile(), tokenFile
-		checkAll(t, clients[n], mediawiki.Main)
+		for _, v := range mediawiki.Versions {
+			clients[n].Root = v.Install(t)
+			checkAll(t, clients[n], mediawiki.Main)
+		}
 	}
 	if err := i.Stop(); err != nil {
 		t.Fatal(err)

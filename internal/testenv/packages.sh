@@ -10,7 +10,7 @@ set -eu
 #   mmdebstrap                     the base of the locally built images
 #   nftables                       the firewall rules, loaded in network namespaces of the tests
 #   lintian                        checks the Debian package of a release
-#   php-* mediawiki-classes        MediaWiki's RESTBagOStuff, a real client
+#   php-* phpunit                  MediaWiki, which mediawiki.sh fetches, and the tests of its extension
 #   gcc libc6-dev                  Go's race detector
 #   python3-venv                   schemathesis and the libraries for signatures
 #   prometheus                     promtool, which tests the alerts; and a Prometheus that scrapes the service
@@ -19,7 +19,7 @@ set -eu
 #   docker-compose                 deploy/compose
 #   redis-server                   for comparison in the benchmark, which starts its own process
 packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap nftables lintian
-	php-cli php-curl php-mbstring php-psr-log mediawiki-classes
+	php-cli php-curl php-mbstring php-intl php-xml php-sqlite3 php-apcu phpunit
 	gcc libc6-dev make git ca-certificates python3-venv curl procps
 	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server prometheus docker-compose"
 # Any Maven will do, also one that is not from Debian.

@@ -7,6 +7,7 @@
  *
  * Exit status: 0 all checks passed, 1 a check failed, 2 the checks could not run. Environment variables:
  *
+ *   MW_INSTALL_PATH      directory of MediaWiki
  *   USERINFO_URL         URL of the collection, for example https://127.0.0.1:8443/sessions/v1
  *   USERINFO_CA          file with the CA's certificate
  *   USERINFO_TOKEN_FILE  file with the line "Authorization: Bearer …" of a client that may get, set and delete every key
@@ -18,9 +19,6 @@
 
 declare( strict_types = 1 );
 
-const LIBS = '/usr/share/mediawiki/includes/libs';
-const PSR_LOG = '/usr/share/php/Psr/Log/autoload.php';
-
 // MediaWiki's timeout is 3.0 s. The rest is for a busy machine.
 const MAX_SECONDS = 4.0;
 
@@ -29,27 +27,21 @@ function abort_run( string $why ): void {
 	exit( 2 );
 }
 
-foreach ( [ LIBS . '/objectcache/RESTBagOStuff.php', PSR_LOG ] as $file ) {
-	if ( !is_file( $file ) ) {
-		abort_run( "$file is missing: install Debian's mediawiki-classes and php-psr-log" );
+foreach ( [ '/includes/AutoLoader.php', '/vendor/autoload.php' ] as $file ) {
+	if ( !is_file( getenv( 'MW_INSTALL_PATH' ) . $file ) ) {
+		abort_run( 'MW_INSTALL_PATH must be the directory of MediaWiki; internal/testenv/mediawiki.sh prints one' );
 	}
+	require getenv( 'MW_INSTALL_PATH' ) . $file;
 }
 if ( !extension_loaded( 'curl' ) ) {
 	abort_run( 'the curl extension is missing: install php-curl' );
 }
-require PSR_LOG;
-foreach ( [
-	'http/MultiHttpClient', 'objectcache/utils/ExpirationAwareness', 'objectcache/utils/StorageAwareness',
-	'objectcache/IStoreKeyEncoder', 'objectcache/BagOStuff', 'objectcache/MediumSpecificBagOStuff',
-	'objectcache/RESTBagOStuff', 'objectcache/serialized/SerializedValueContainer',
-] as $class ) {
-	require LIBS . "/$class.php";
-}
-
-/** Replaces MediaWiki's statsd client, whose library is not in Debian. */
-final class NoStats {
-	public function updateCount( string $name, int $delta ): void {
-	}
+if ( class_exists( Wikimedia\ObjectCache\RESTBagOStuff::class ) ) { // 1.43
+	class_alias( Wikimedia\ObjectCache\BagOStuff::class, 'Bag' );
+	class_alias( Wikimedia\ObjectCache\RESTBagOStuff::class, 'RestBag' );
+} else {
+	class_alias( BagOStuff::class, 'Bag' );
+	class_alias( RESTBagOStuff::class, 'RestBag' );
 }
 
 /** Keeps the last failure that the client logged: the HTTP status, or 0 without a response, and curl's reason. */
@@ -69,7 +61,7 @@ final class FailureLog extends Psr\Log\AbstractLogger {
 final class Outcome {
 	public function __construct(
 		public readonly mixed $value,
-		public readonly int $error, // a BagOStuff::ERR_* constant
+		public readonly int $error, // a Bag::ERR_* constant
 		public readonly ?int $status, // HTTP status of a logged failure; null: no failure was logged
 		public readonly string $reason,
 		public readonly float $seconds
@@ -77,23 +69,23 @@ final class Outcome {
 	}
 
 	public function isMiss(): bool {
-		return $this->value === false && $this->error === BagOStuff::ERR_NONE && $this->status === null;
+		return $this->value === false && $this->error === Bag::ERR_NONE && $this->status === null;
 	}
 
 	public function isDone(): bool {
-		return $this->value === true && $this->error === BagOStuff::ERR_NONE;
+		return $this->value === true && $this->error === Bag::ERR_NONE;
 	}
 
 	public function isValue( mixed $want ): bool {
-		return $this->value === $want && $this->error === BagOStuff::ERR_NONE;
+		return $this->value === $want && $this->error === Bag::ERR_NONE;
 	}
 
 	public function isRefused( int $status ): bool {
-		return $this->value === false && $this->error === BagOStuff::ERR_UNEXPECTED && $this->status === $status;
+		return $this->value === false && $this->error === Bag::ERR_UNEXPECTED && $this->status === $status;
 	}
 
 	public function isUnreachable(): bool {
-		return $this->value === false && $this->error === BagOStuff::ERR_UNREACHABLE && $this->status === 0;
+		return $this->value === false && $this->error === Bag::ERR_UNREACHABLE && $this->status === 0;
 	}
 
 	public function __toString(): string {
@@ -105,13 +97,12 @@ final class Outcome {
 
 /** A RESTBagOStuff with a wiki's configuration. It has its own persistent connection. */
 final class Wiki {
-	private RESTBagOStuff $bag;
+	private RestBag $bag;
 	private FailureLog $log;
 
 	public function __construct( array $params ) {
 		$this->log = new FailureLog;
-		$this->bag = new RESTBagOStuff(
-			$params + [ 'keyspace' => 'enwiki', 'logger' => $this->log, 'stats' => new NoStats ] );
+		$this->bag = new RestBag( $params + [ 'keyspace' => 'enwiki', 'logger' => $this->log ] );
 	}
 
 	/** Returns a new session key in MediaWiki's format. */

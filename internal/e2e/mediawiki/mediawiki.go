@@ -1,7 +1,13 @@
-// Package mediawiki runs MediaWiki's own session client against a running service. The client is client.php. It needs
-// Debian's packages mediawiki-classes, php-psr-log, php-cli and php-curl.
+// Package mediawiki runs MediaWiki's clients against a running service, and whole wikis on it:
 //
-// The client verifies the service's certificate. No secret appears on a command line or in an error. The package does not
+//	client.php        MediaWiki's own class, RESTBagOStuff, whose configuration is a Client
+//	extension_test    the tests of the extension in deploy/mediawiki, with PHPUnit
+//	wiki_test         a wiki with either class: people log in, edit and log out
+//
+// Each runs on all Versions. They come from Debian's packages, see Version.Install. The package needs Debian's php-cli,
+// php-curl, php-intl, php-mbstring, php-sqlite3, php-xml, php-apcu and phpunit.
+//
+// The clients verify the service's certificate. No secret appears on a command line or in an error. The package does not
 // start or stop the service.
 package mediawiki
 
@@ -10,7 +16,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"os/exec"
 	"strings"
 )
 
@@ -39,6 +44,8 @@ const (
 
 // Client is the configuration of a wiki. All fields except TextKeys are required.
 type Client struct {
+	// Root is the directory of MediaWiki, from Version.Install.
+	Root string
 	// URL of a collection, for example https://127.0.0.1:8443/sessions/v1. The collection must have a fence, and its
 	// max_value_bytes must be between 500 kB and 2 MB.
 	URL string
@@ -59,16 +66,11 @@ func (c Client) Run(ctx context.Context, mode Mode) (string, error) {
 	if c.TextKeys {
 		keys = "text"
 	}
-	php, err := exec.LookPath("php")
-	if err != nil {
-		return "", fmt.Errorf("running MediaWiki's client: %w; install php-cli", err)
-	}
-	cmd := exec.CommandContext(ctx, php, "-d", "display_errors=stderr", "-d", "error_reporting=-1", "-d", "log_errors=0", "--", string(mode))
-	// No other variables, because they could name a proxy.
-	cmd.Env = []string{
+	cmd := PHP(ctx, []string{
+		"MW_INSTALL_PATH=" + c.Root,
 		"USERINFO_URL=" + c.URL, "USERINFO_CA=" + c.CAFile, "USERINFO_TOKEN_FILE=" + c.TokenFile,
 		"USERINFO_FLAVOUR=" + string(c.Flavour), "USERINFO_KEYS=" + keys,
-	}
+	}, "--", string(mode))
 	cmd.Stdin = bytes.NewReader(script)
 	var out, messages strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &messages

@@ -52,18 +52,24 @@ func TestClient_SeesRunningAndStoppedService(t *testing.T) {
 		}
 		write(t, to, string(text))
 	}
-	for _, c.Flavour = range flavours {
-		checkAll(t, c, mediawiki.Main)
-	}
-	if out, err := run(t, c, mediawiki.Down); err == nil {
-		t.Errorf("a client that expects a stopped service accepts a running one; its output:\n%s", out)
+	for _, v := range mediawiki.Versions {
+		c.Root = v.Install(t)
+		for _, c.Flavour = range flavours {
+			checkAll(t, c, mediawiki.Main)
+		}
+		if out, err := run(t, c, mediawiki.Down); err == nil {
+			t.Errorf("a client that expects a stopped service accepts a running one; its output:\n%s", out)
+		}
 	}
 	s.Stop()
-	for _, c.Flavour = range flavours {
-		checkAll(t, c, mediawiki.Down)
-	}
-	if out, err := run(t, c, mediawiki.Main); err == nil {
-		t.Errorf("a client that expects a running service accepts a stopped one; its output:\n%s", out)
+	for _, v := range mediawiki.Versions {
+		c.Root = v.Install(t)
+		for _, c.Flavour = range flavours {
+			checkAll(t, c, mediawiki.Down)
+		}
+		if out, err := run(t, c, mediawiki.Main); err == nil {
+			t.Errorf("a client that expects a running service accepts a stopped one; its output:\n%s", out)
+		}
 	}
 }
 
@@ -91,13 +97,16 @@ func TestClient_ReportsServiceWithoutAnswer(t *testing.T) {
 		"a TLS handshake but no response":    silent(t, func(c net.Conn) { _ = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}}).Handshake() }),
 		"connections are closed immediately": silent(t, func(c net.Conn) { _ = c.Close() }),
 	} {
-		for _, f := range flavours {
-			t.Run(name+"/"+string(f), func(t *testing.T) {
-				t.Parallel()
+		for _, v := range mediawiki.Versions {
+			c.Root = v.Install(t)
+			for _, f := range flavours {
 				c := c
-				c.URL, c.Flavour = "https://"+address+"/sessions/v1", f
-				checkAll(t, c, mediawiki.Down)
-			})
+				t.Run(name+"/"+string(v)+"/"+string(f), func(t *testing.T) {
+					t.Parallel()
+					c.URL, c.Flavour = "https://"+address+"/sessions/v1", f
+					checkAll(t, c, mediawiki.Down)
+				})
+			}
 		}
 	}
 }
