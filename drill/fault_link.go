@@ -133,7 +133,7 @@ func makeBucketUnreadable(ctx context.Context, r *run) error {
 			fmt.Fprintf(&text, deleteEntry, i*batches+batch)
 		}
 		text.WriteString("APPLY BATCH")
-		if _, err := r.cluster.CQLAt(ctx, node, "ALL", text.String()); err != nil {
+		if err := writeAtAll(ctx, r, node, text.String()); err != nil {
 			return err
 		}
 	}
@@ -141,6 +141,17 @@ func makeBucketUnreadable(ctx context.Context, r *run) error {
 		return errors.New("the bucket can still be read")
 	}
 	return nil
+}
+
+// writeAtAll runs a write that may be repeated until every replica has it: after other faults, one may be slow for a moment.
+func writeAtAll(ctx context.Context, r *run, node *testcluster.Node, statement string) (err error) {
+	const attempts = 5
+	for range attempts {
+		if _, err = r.cluster.CQLAt(ctx, node, "ALL", statement); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // makeBucketReadable makes Cassandra purge the tombstones.
