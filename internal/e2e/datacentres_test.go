@@ -140,10 +140,7 @@ func TestServe_IsReadyOnceCassandraIsThere(t *testing.T) {
 func TestServe_IsReadyOnceSchemaIsRight(t *testing.T) {
 	alter := func(gcGrace int) {
 		t.Helper()
-		statement := fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", gcGrace)
-		if _, err := shared.cluster.CQL(context.Background(), shared.cluster.Nodes("dc1")[0], statement); err != nil {
-			t.Fatal(err)
-		}
+		shared.alter(t, fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", gcGrace))
 	}
 	alter(600)
 	i := shared.start(t, "dc1")

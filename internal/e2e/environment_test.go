@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,14 @@ func (env *environment) waitAllUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := env.cluster.WaitAllUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// alter runs a statement as a superuser in dc1. It may be called at the end of a test.
+func (env *environment) alter(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := env.cluster.CQL(context.Background(), env.cluster.Nodes("dc1")[0], strings.TrimSuffix(statement, ";")); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -96,10 +96,7 @@ const hintLifetime = 3 * time.Second
 func (env *environment) expireHints(t *testing.T) (restore func()) {
 	t.Helper()
 	alter := func(seconds int) {
-		if _, err := env.cluster.CQL(context.Background(), env.cluster.Nodes("dc1")[0],
-			fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", seconds)); err != nil {
-			t.Fatal(err)
-		}
+		env.alter(t, fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", seconds))
 	}
 	alter(1)
 	done := false

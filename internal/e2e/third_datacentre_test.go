@@ -81,14 +81,6 @@ func removeThirdDatacentre(t *testing.T, dead *testcluster.Node, altered func())
 	docs.End()
 }
 
-// alter runs a statement in dc1.
-func (env *environment) alter(t *testing.T, statement string) {
-	t.Helper()
-	if _, err := env.cluster.CQL(t.Context(), env.cluster.Nodes("dc1")[0], strings.TrimSuffix(statement, ";")); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // nodetool runs a command line that begins with "nodetool".
 func (env *environment) nodetool(t *testing.T, n *testcluster.Node, line string) {
 	t.Helper()

@@ -379,6 +379,6 @@ func testRequestIDs(t *testing.T, w *wiki) {
 	b.get("Main_Page")
 	seen := w.take(t)
 	if len(seen) == 0 || slices.ContainsFunc(seen, func(q storeRequest) bool { return q.RequestID != id }) {
-		t.Errorf("the id of the page view is not that of the requests to the service: %+v", seen)
+		t.Errorf("a request to the service does not have the request id of the page view: %+v", seen)
 	}
 }

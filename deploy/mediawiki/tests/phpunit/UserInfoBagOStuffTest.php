@@ -175,7 +175,7 @@ class UserInfoBagOStuffTest extends UserInfoTestCase {
 			'an unknown type' => [ [ 'url' => $url, 'serialization_type' => 'XML' ], 'serialization_type' ],
 			'a token file that does not exist' => [ [ 'url' => $url, 'tokenFile' => '/nowhere/secret' ], 'tokenFile' ],
 			'a token file with more than the token' => [ [ 'url' => $url, 'tokenFile' => $secret ], 'tokenFile' ],
-			'a signature key that is none' => [ [ 'url' => $url, 'signatureKeyFile' => $secret, 'signatureKeyId' => 'x' ], 'userinfo key new signature' ],
+			'a file without a signature key' => [ [ 'url' => $url, 'signatureKeyFile' => $secret, 'signatureKeyId' => 'x' ], 'userinfo key new signature' ],
 			'a signature key without id' => [ [ 'url' => $url, 'signatureKeyFile' => self::file( 'signature.key' ) ], 'signatureKeyId' ],
 		];
 	}
