@@ -156,9 +156,10 @@ func TestConn_NewcomerReplacesLongestIdle(t *testing.T) {
 		for n := range bound {
 			kept = append(kept, s.dialogue(t, protocol))
 			isServed(t, kept[n])
+			// A connection is idle when net/http has sent the response, which its client may notice earlier. Without this
+			// wait, the next connection might be idle before this one.
+			eventually(t, "the connection is idle", func() bool { return s.idle() == n+1 })
 		}
-		// A connection is idle when net/http has sent the response, which its client may notice earlier.
-		eventually(t, "all are idle", func() bool { return s.idle() == bound })
 		isServed(t, kept[0]) // kept[1] is idle for the longest time now
 		eventually(t, "all are idle", func() bool { return s.idle() == bound })
 		newcomer := s.dialogue(t, protocol)
