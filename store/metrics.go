@@ -47,6 +47,7 @@ func outcomeOf(err error) int {
 type Metrics struct {
 	operations     *prometheus.HistogramVec
 	touchesSkipped *prometheus.CounterVec
+	readThroughs   *prometheus.CounterVec
 	unrecorded     prometheus.Counter
 	hurried        prometheus.Counter
 	largeInFlight  prometheus.Gauge
@@ -66,6 +67,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "userinfo_store_touches_skipped_total",
 			Help: "Touches that wrote nothing, because the remaining TTL was within the collection's touch_slack of the requested TTL.",
 		}, []string{"collection"}),
+		readThroughs: newReadThroughVec(),
 		unrecorded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_pending_deletes_unrecorded_total",
 			Help: "Deletes that were applied in the local datacentre only and could not be recorded as pending. Only another delete by the client finishes them.",
@@ -84,7 +86,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		replay: newReplayMetrics(),
 	}
-	reg.MustRegister(m.operations, m.touchesSkipped, m.unrecorded, m.hurried, m.largeInFlight, m.largeWaiting,
+	reg.MustRegister(m.operations, m.touchesSkipped, m.readThroughs, m.unrecorded, m.hurried, m.largeInFlight, m.largeWaiting,
 		m.replay.pending, m.replay.oldest, m.replay.unreadable, m.replay.unknown, m.replay.done, m.replay.failed)
 	return m
 }

@@ -17,7 +17,7 @@ const (
 	EachQuorum
 )
 
-// Rows is the table behind a Collection. Memory, store/cassandra and store/seal implement it.
+// Rows is the table behind a Collection. Memory, ReadThrough, store/cassandra and store/seal implement it.
 //
 // A row has two cells, each with its own write timestamp in µs since 1970:
 //

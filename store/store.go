@@ -7,6 +7,7 @@
 //	Rows ................... interface: a table of cells with timestamps and TTLs
 //	   ├── seal.Rows ....... hashes keys and encrypts values, on top of other Rows   (package store/seal)
 //	   ├── cassandra.Table . a table in Cassandra                                    (package store/cassandra)
+//	   ├── ReadThrough ..... two tables, while a collection moves from one to the other
 //	   └── Memory .......... a table in this process
 //
 //	Replayer ............... replays deletes until every datacentre has confirmed them

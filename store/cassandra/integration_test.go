@@ -31,6 +31,7 @@ func TestSession_KeepsStoreContract(t *testing.T) {
 	open := func(c store.CollectionConfig) storetest.Table { return n.session.Table(c) }
 	storetest.RunSealed(t, open, dump{t, n.admin})
 	t.Run("pending deletes", func(t *testing.T) { storetest.RunPendingDeletes(t, open) })
+	t.Run("read through", func(t *testing.T) { storetest.RunReadThrough(t, open) })
 	t.Run("requests count as in flight until they are answered", n.countsInFlight)
 	t.Run("a value that Cassandra refuses because of its size is too large", n.refusesOversizedValues)
 	t.Run("clocks of nodes and instances are compared", n.comparesClocks)

@@ -67,6 +67,9 @@ const (
 // RecordPending implements store.Rows. If it fails, the entry may be recorded all the same. Later entries then go to
 // another segment, whose replicas are probably on other nodes.
 func (t *Table) RecordPending(ctx context.Context, key access.Key, d store.Deletion) error {
+	if t.cannotHave(key) {
+		return nil
+	}
 	bucket := store.PendingBucket(key)
 	s := t.segments.forEntry(bucket, d)
 	entry, list := textPolicy(s.name), intPolicy(bucket)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gocql/gocql"
 
@@ -58,8 +59,15 @@ func newTable(two twoConnections, keyspace string, c store.CollectionConfig) *Ta
 // Sealed implements store.Rows. Cassandra seals nothing: see package seal.
 func (*Table) Sealed() bool { return false }
 
+// cannotHave reports whether the table cannot have a row of this key: Kask's keys are UTF-8. A store.Collection refuses such keys
+// itself. But the table can be one of the two tables of a store.ReadThrough, and the keys can be those of the other table.
+func (t *Table) cannotHave(key access.Key) bool { return t.textKeys && !utf8.ValidString(string(key)) }
+
 // Read implements store.Rows.
 func (t *Table) Read(ctx context.Context, key access.Key) (store.Row, error) {
+	if t.cannotHave(key) {
+		return store.Row{}, nil
+	}
 	return run(ctx, t.of(ctx).runner, readPolicy("read", key), func(ctx context.Context) (store.Row, error) {
 		var c cells
 		columns := []any{&c.value, &c.ttl, &c.timestamp, &c.gone}
@@ -85,6 +93,9 @@ func (t *Table) Read(ctx context.Context, key access.Key) (store.Row, error) {
 
 // Deleted implements store.Rows.
 func (t *Table) Deleted(ctx context.Context, key access.Key) (bool, error) {
+	if t.cannotHave(key) {
+		return false, nil
+	}
 	return run(ctx, t.runner, readPolicy("read marker", key), func(ctx context.Context) (bool, error) {
 		var gone flagCell
 		err := t.query(ctx, t.cql.readMarker, t.keyColumn(key)).Scan(&gone)
@@ -119,6 +130,9 @@ func isOversized(err error) bool {
 // Delete implements store.Rows. Tombstone and marker are written in an unlogged batch on one partition, which Cassandra
 // applies atomically.
 func (t *Table) Delete(ctx context.Context, key access.Key, d store.Deletion, c store.Consistency) error {
+	if t.cannotHave(key) {
+		return nil
+	}
 	policy := writePolicy("delete", key, 0)
 	if c == store.EachQuorum {
 		policy.Kind, policy.Consistency = coordinator.EachQuorum, gocql.EachQuorum

@@ -92,3 +92,27 @@ func TestIsOversized_Messages(t *testing.T) {
 		t.Error("an error that is not Cassandra's counts")
 	}
 }
+
+func TestTable_KeyThatKaskCannotHaveIsAbsent(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // a statement would fail
+	const key = "\xff"
+	table := offlineTable(store.LayoutKask, time.Minute)
+	row, read := table.Read(ctx, key)
+	deleted, readMarker := table.Deleted(ctx, key)
+	if !row.Absent() || deleted {
+		t.Errorf("the row is absent: %v, deleted: %v; want an absent row", row.Absent(), deleted)
+	}
+	for name, err := range map[string]error{
+		"Read": read, "Deleted": readMarker,
+		"Delete":        table.Delete(ctx, key, store.Deletion{}, store.EachQuorum),
+		"RecordPending": table.RecordPending(ctx, key, store.Deletion{}),
+	} {
+		if err != nil {
+			t.Errorf("%s returned %v", name, err)
+		}
+	}
+	if err := table.Write(ctx, key, nil, 1, time.Second); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Write returned %v; it must not say that it has written", err)
+	}
+}

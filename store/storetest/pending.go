@@ -112,6 +112,7 @@ func RunPendingDeletes(t *testing.T, open func(store.CollectionConfig) Table) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newTable(t, store.LayoutUserInfo)) })
 	}
+	t.Run("a Replayer finishes a pending delete in both tables of a move", func(t *testing.T) { replayMoved(t, open) })
 	for _, layout := range []store.Layout{store.LayoutUserInfo, store.LayoutKask} {
 		t.Run("a Replayer finishes a pending delete, layout "+string(layout), func(t *testing.T) {
 			replay(t, newTable(t, layout))
@@ -198,17 +199,52 @@ func replay(t *testing.T, p pendingTable) {
 		t.Fatal(err)
 	}
 	p.record(key, store.Deletion{Tombstone: now.Add(time.Minute).UnixMicro(), Marker: now.UnixMicro(), MarkerTTL: 92 * time.Second})
+	runReplayer(t, []store.PendingList{{Collection: "pending", Deletes: p}}, func() bool { return len(p.list()) == 0 })
+	if row, err := p.Read(t.Context(), key); err != nil || row.Data != nil || !row.Deleted {
+		t.Errorf("value exists: %v, marker exists: %v (%v); want the marker only", row.Data != nil, row.Deleted, err)
+	}
+}
 
+// runReplayer runs a Replayer until its lists are empty.
+func runReplayer(t *testing.T, lists []store.PendingList, empty func() bool) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	replayer := store.NewReplayer([]store.PendingList{{Collection: "pending", Deletes: p}}, store.ReplayerOptions{
+	replayer := store.NewReplayer(lists, store.ReplayerOptions{
 		Now: time.Now, Random: mathrand.IntN, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry()),
 	})
 	var running sync.WaitGroup
 	running.Go(func() { replayer.Run(ctx) })
-	await(t, 20*time.Second, "the replay of the delete", func() bool { return len(p.list()) == 0 })
+	await(t, 20*time.Second, "the replay of the deletes", empty)
 	cancel()
 	running.Wait()
-	if row, err := p.Read(t.Context(), key); err != nil || row.Data != nil || !row.Deleted {
-		t.Errorf("value exists: %v, marker exists: %v (%v); want the marker only", row.Data != nil, row.Deleted, err)
+}
+
+// replayMoved records a delete in both tables of a move. A value is in each of them.
+func replayMoved(t *testing.T, open func(store.CollectionConfig) Table) {
+	name := "pending_" + rand.Text()
+	table := func(layout store.Layout) pendingTable {
+		return pendingTable{t, open(store.CollectionConfig{Name: name, Table: tableOf(layout), Layout: layout, Fence: time.Minute})}
+	}
+	sealed, kask := table(store.LayoutUserInfo), table(store.LayoutKask)
+	sealedRows := NewSealedRows(t, sealed, CollectionName)
+	rows := store.NewReadThrough(sealedRows, kask, CollectionName, store.NewMetrics(prometheus.NewRegistry()), nil)
+	key := access.Key("replayed:" + rand.Text())
+	now := time.Now()
+	for _, each := range []store.Rows{sealedRows, kask} {
+		if err := each.Write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := store.Deletion{Tombstone: now.Add(time.Minute).UnixMicro(), Marker: now.UnixMicro(), MarkerTTL: 92 * time.Second}
+	if err := rows.RecordPending(t.Context(), key, d); err != nil {
+		t.Fatal(err)
+	}
+	runReplayer(t, []store.PendingList{
+		store.PendingList{Collection: name, Deletes: sealed}.Through(kask, nil), store.PendingList{Collection: name, Deletes: kask}.Through(sealed, nil),
+	}, func() bool { return len(sealed.list()) == 0 && len(kask.list()) == 0 })
+	for _, each := range []store.Rows{sealedRows, kask} {
+		if row, err := each.Read(t.Context(), key); err != nil || row.Data != nil || !row.Deleted {
+			t.Errorf("value exists: %v, marker exists: %v (%v); want the marker only", row.Data != nil, row.Deleted, err)
+		}
 	}
 }

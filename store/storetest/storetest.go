@@ -43,8 +43,9 @@ type Table interface {
 type Open func(store.CollectionConfig) Table
 
 // Run runs the suite.
-func Run(t *testing.T, open Open) {
-	s := newSuite(t, open)
+func Run(t *testing.T, open Open) { run(t, newSuite(t, open)) }
+
+func run(t *testing.T, s *suite) {
 	for name, test := range map[string]func(*testing.T, *suite){
 		"Set":          testSet,
 		"Denied":       testDenied,
@@ -105,6 +106,7 @@ type suite struct {
 	open   Open
 	policy *access.Policy
 	keys   *seal.Keys
+	moving bool // collections are in step 1 or 2 of a move: see RunReadThrough
 }
 
 func newSuite(t *testing.T, open Open) *suite {
@@ -146,6 +148,7 @@ type settings struct {
 	maxTTL      time.Duration
 	layout      store.Layout
 	keys        func() *seal.Keys
+	oneTable    bool   // not moving
 	beforeWrite func() // runs in Set and Touch, after they have read and before they write
 }
 
@@ -178,14 +181,24 @@ func (s *suite) instance(t *testing.T, with settings) *instance {
 		keys = with.keys
 	}
 	metrics := prometheus.NewRegistry()
-	var rows store.Rows = s.open(config)
-	if config.Layout == store.LayoutUserInfo {
-		rows = seal.NewRows(rows, seal.Config{Collection: CollectionName, Keys: keys, Random: rand.Reader, Metrics: seal.NewMetrics(metrics)})
+	storeMetrics, sealMetrics := store.NewMetrics(metrics), seal.NewMetrics(metrics)
+	openRows := func(c store.CollectionConfig) store.Rows {
+		if c.Layout == store.LayoutKask {
+			return s.open(c)
+		}
+		return seal.NewRows(s.open(c), seal.Config{Collection: CollectionName, Keys: keys, Random: rand.Reader, Metrics: sealMetrics})
+	}
+	rows := openRows(config)
+	if s.moving && !with.oneTable {
+		beneath := config
+		beneath.Layout = otherLayout(config.Layout)
+		beneath.Table = tableOf(beneath.Layout)
+		rows = store.NewReadThrough(rows, openRows(beneath), CollectionName, storeMetrics, nil)
 	}
 	return &instance{t, store.NewCollection(rows, config, store.Options{
 		Now:         func() time.Time { return time.Now().Add(with.ahead) },
 		Log:         slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Metrics:     store.NewMetrics(metrics),
+		Metrics:     storeMetrics,
 		BeforeWrite: with.beforeWrite,
 	}), s.policy, metrics}
 }
