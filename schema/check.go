@@ -127,6 +127,10 @@ func alterReplication(s Spec, live map[string]string) string {
 
 func inspectTable(keyspace string, t Table, live *table, script tableScripts) []finding {
 	name := keyspace + "." + t.Name
+	if live == nil && t.MustExist {
+		return []finding{forOperator("table "+name, "a table of Kask", "none",
+			"name Kask's table in read_through, or remove read_through if the move from Kask is complete and the table was dropped")}
+	}
 	if live == nil {
 		return []finding{fixable("table "+name, "a table", "none", script.create)}
 	}

@@ -111,6 +111,20 @@ var differences = []struct {
 		change: func(f *fakeCassandra) { replaceKeyspace(f, "NetworkTopologyStrategy", "'dc1': '1'") }, fixable: true,
 	},
 	{
+		name:   "table of Kask that must exist",
+		spec:   func(s *schema.Spec) { s.Tables[1].MustExist = true },
+		change: func(f *fakeCassandra) { delete(f.keyspaces["people"].tables, "stash") },
+		want:   []string{"table people.stash: want a table of Kask, have none"},
+		remedy: "name Kask's table in read_through",
+	},
+	{
+		name:    "table of Kask that exists",
+		spec:    func(s *schema.Spec) { s.Tables[1].MustExist, s.Tables[1].Fence = true, time.Minute },
+		want:    []string{"column people.stash.gone: want boolean, have none"},
+		remedy:  "userinfo schema apply",
+		fixable: true,
+	},
+	{
 		name:   "missing datacentre",
 		change: func(f *fakeCassandra) { replaceKeyspace(f, "NetworkTopologyStrategy", "'dc1': '3'") },
 		want:   []string{"keyspace people datacentre dc2: want replication factor 3, have no replicas"},

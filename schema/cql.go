@@ -94,7 +94,9 @@ func Print(s Spec) (string, error) {
 	}
 	parts := []string{scripts.keyspace}
 	for i, t := range scripts.tables {
-		parts = append(parts, t.create)
+		if !s.Tables[i].MustExist {
+			parts = append(parts, t.create)
+		}
 		alter := "-- Only if \"" + s.Tables[i].Name + "\" existed before, and only if the check asks for it:\n"
 		if s.Tables[i].hasMarker() {
 			alter += commentOut(t.addMarker)

@@ -42,6 +42,15 @@ func TestPrint_MatchesTestdata(t *testing.T) {
 	}
 }
 
+func TestPrint_DoesNotCreateTableThatMustExist(t *testing.T) {
+	s := twoTables()
+	s.Tables[1].MustExist, s.Tables[1].Fence = true, time.Minute
+	text := print(t, s)
+	if strings.Contains(text, `EXISTS "people"."stash"`) || !strings.Contains(text, `--   ALTER TABLE "people"."stash" ADD gone boolean;`) {
+		t.Errorf("Print returned\n%s", text)
+	}
+}
+
 func TestPrint_CommentsOutKeyspaceWithoutReplication(t *testing.T) {
 	s := twoTables()
 	s.Replication = nil

@@ -47,6 +47,8 @@ type Table struct {
 	Fence  time.Duration // how long a deleted key stays deleted; 0: no fence
 	// MaxValueBytes is the size of the largest value that the service writes. If it is 0, Cassandra's limits are not checked.
 	MaxValueBytes int64
+	// MustExist means that a missing table is a mistake in the configuration, so that Apply does not create it.
+	MustExist bool
 }
 
 // Spec is the schema that a configuration needs.

@@ -71,7 +71,12 @@ func (s *service) replay(ctx context.Context, c *cassandra.Session) {
 	var names []string
 	for _, k := range s.config.Collections {
 		names = append(names, k.Name)
-		pending = append(pending, c.Table(k.StoreConfig()).PendingLists()...)
+		for _, list := range c.Table(k.StoreConfig()).PendingLists() {
+			if beneath, ok := k.Beneath(); ok {
+				list = list.Through(c.Table(beneath), s.panics)
+			}
+			pending = append(pending, list)
+		}
 	}
 	store.NewReplayer(pending, store.ReplayerOptions{
 		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics, Panics: s.panics,

@@ -242,9 +242,9 @@ func (s *service) openCollections(open tables) {
 	var all []*store.Collection
 	for _, k := range s.config.Collections {
 		c := k.StoreConfig()
-		rows := open(c)
-		if k.Layout != store.LayoutKask {
-			rows = seal.NewRows(rows, seal.Config{Collection: k.Name, Keys: s.sealKeys, Random: rand.Reader, Metrics: s.sealMetrics})
+		rows := s.openRows(c, open)
+		if beneath, ok := k.Beneath(); ok {
+			rows = store.NewReadThrough(rows, s.openRows(beneath, open), k.Name, s.metrics, s.panics)
 		}
 		names = append(names, k.Name)
 		all = append(all, store.NewCollection(rows, c, store.Options{
@@ -254,6 +254,15 @@ func (s *service) openCollections(open tables) {
 		}))
 	}
 	s.backend.open(names, all)
+}
+
+// openRows returns the rows of a table, sealed unless it has Kask's layout.
+func (s *service) openRows(c store.CollectionConfig, open tables) store.Rows {
+	rows := open(c)
+	if c.Layout == store.LayoutKask {
+		return rows
+	}
+	return seal.NewRows(rows, seal.Config{Collection: c.Name, Keys: s.sealKeys, Random: rand.Reader, Metrics: s.sealMetrics})
 }
 
 // sessionHash returns the keyed hash of a session key that operators see: with the audit key, as in audit records, or, without an

@@ -25,10 +25,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/access"
+	"userinfo/access/accesstest"
 	"userinfo/access/signature"
 	"userinfo/internal/config"
 	"userinfo/internal/devca"
 	"userinfo/internal/panics"
+	"userinfo/store"
 )
 
 // testService is a service in this process, with clients of three kinds that send requests all the time, on kept and on new
@@ -654,5 +656,58 @@ func TestService_SilentConnectionsDisplaceNoClient(t *testing.T) {
 	// Not all silent connections are evicted: each is closed after some seconds anyway.
 	if n := evicted(); n["address"] == 0 || n["unauthenticated"] == 0 || n["total"] > 0 || n["client"] > 0 {
 		t.Errorf("evicted: %v", n)
+	}
+}
+
+func TestService_OpensBothTablesOfAMove(t *testing.T) {
+	c, err := devConfig(t.TempDir(), devOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Collections[0].ReadThrough = "values"
+	opened, err := (&config.File{Config: c}).Open(time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newService(opened, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.logs.closeLogs(&err)
+	tables := make(map[string]*store.Memory)
+	s.openCollections(func(c store.CollectionConfig) store.Rows {
+		tables[c.Table] = store.NewMemory(1<<20, time.Now)
+		return tables[c.Table]
+	})
+	const key = "enwiki:MWSession:1"
+	if err := tables["values"].Write(t.Context(), key, []byte("set by Kask"), time.Now().UnixMicro(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	caller := func(action access.Action) access.Caller {
+		t.Helper()
+		caller, err := accesstest.Caller("wiki", "sessions", action, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return caller
+	}
+	sessions := backendCollection{s.backend, 0}
+	if v, err := sessions.Get(t.Context(), caller(access.Get), key); err != nil || string(v.Data) != "set by Kask" {
+		t.Errorf("a value of Kask: got %q, %v", v.Data, err)
+	}
+	if err := sessions.Set(t.Context(), caller(access.Set), key, []byte("newer"), time.Minute); err != nil {
+		t.Error(err)
+	}
+	if row, err := tables["sessions"].Read(t.Context(), key); err != nil || row.Data != nil {
+		t.Errorf("the sealed table has the session key in clear (%v)", err)
+	}
+	if err := sessions.Delete(t.Context(), caller(access.Delete), key); err != nil {
+		t.Error(err)
+	}
+	if row, err := tables["values"].Read(t.Context(), key); err != nil || row.Data != nil || !row.Deleted {
+		t.Errorf("Kask's table still has the value: %v, it has the marker: %v (%v)", row.Data != nil, row.Deleted, err)
+	}
+	if _, err := sessions.Get(t.Context(), caller(access.Get), key); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("after the delete: %v", err)
 	}
 }

@@ -22,6 +22,10 @@ type Collection struct {
 	Table string `yaml:"table"`
 	// Layout is userinfo (default), which is sealed, or kask, which is not sealed, for a table that Kask created.
 	Layout store.Layout `yaml:"layout"`
+	// ReadThrough is the table from which or to which the collection moves, in the same keyspace: a table of Kask if Layout is
+	// userinfo, a sealed table if it is kask. Values are read from both tables, and deleted in both. See store.ReadThrough; default
+	// none.
+	ReadThrough string `yaml:"read_through"`
 	// DefaultTTL is the TTL of a value that is set without a TTL header; whole seconds, default 24h.
 	DefaultTTL time.Duration `yaml:"default_ttl"`
 	// MaxTTL is the longest TTL that a client may ask for; whole seconds, default DefaultTTL. The table's gc_grace_seconds
@@ -63,6 +67,22 @@ func (k Collection) StoreConfig() store.CollectionConfig {
 	}
 }
 
+// isMoving reports whether the collection has a table beneath its own.
+func (k Collection) isMoving() bool { return k.ReadThrough != "" }
+
+// Beneath returns the settings of the table beneath. ok is false if the collection has only its own table.
+func (k Collection) Beneath() (_ store.CollectionConfig, ok bool) {
+	c := k.StoreConfig()
+	c.Table, c.Layout = k.ReadThrough, store.LayoutKask
+	if k.Layout == store.LayoutKask {
+		c.Layout = store.LayoutUserInfo
+	}
+	return c, k.isMoving()
+}
+
+// hasSealedTable reports whether the collection needs the seal keys.
+func (k Collection) hasSealedTable() bool { return k.Layout != store.LayoutKask || k.isMoving() }
+
 // validateCollections checks each collection, and that no two share a name, a path or a table.
 func (c *Config) validateCollections() error {
 	if len(c.Collections) == 0 {
@@ -78,6 +98,12 @@ func (c *Config) validateCollections() error {
 				errs = append(errs, field.Errorf(at+"."+unique.field, "another collection has %q already", unique.value))
 			}
 			seen[unique.field+unique.value] = true
+		}
+		if k.isMoving() {
+			if seen["table"+k.ReadThrough] {
+				errs = append(errs, field.Errorf(at+".read_through", "%q is the table of a collection already; deletes must reach both tables, so no other collection may use one of them", k.ReadThrough))
+			}
+			seen["table"+k.ReadThrough] = true
 		}
 		for _, other := range c.Collections {
 			if strings.HasPrefix(k.Path, other.Path+"/") {
@@ -107,6 +133,9 @@ func (k Collection) validate(at string) error {
 	}
 	if schema.Reserved(k.Table) {
 		bad("table", "%q is one of the service's own tables; choose another name", k.Table)
+	}
+	if k.isMoving() && (!store.IsIdentifier(k.ReadThrough) || schema.Reserved(k.ReadThrough)) {
+		bad("read_through", "must be a table that is not one of the service's own, of "+store.IdentifierRule)
 	}
 	if !isPath(k.Path) {
 		bad("path", "must begin with /, must not end with /, and may contain only a-z, 0-9, _, - and single slashes")

@@ -1,8 +1,13 @@
 package config
 
 import (
+	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"userinfo/schema"
+	"userinfo/store"
 )
 
 func TestCollection_ValidateRejects(t *testing.T) {
@@ -21,6 +26,11 @@ func TestCollection_ValidateRejects(t *testing.T) {
 		{"path of the operators", sessions, sessions + "\n    path: /operators/v1", "u.yaml:11: collections[0].path: /operators is reserved"},
 		{"path above the operators", sessions, sessions + "\n    path: /operators", "u.yaml:11: collections[0].path: /operators is reserved"},
 		{"unknown layout", sessions, sessions + "\n    layout: redis", "u.yaml:11: collections[0].layout: must be userinfo or kask"},
+		{"reads through its own table", sessions, sessions + "\n    read_through: sessions", `u.yaml:11: collections[0].read_through: "sessions" is the table of a collection already; deletes must reach both tables`},
+		{"reads through another collection's table", sessions, sessions + "\n    read_through: stash\n  - {name: b, table: stash}", `u.yaml:12: collections[1].table: another collection has "stash" already`},
+		{"two collections read through one table", sessions, sessions + "\n    read_through: stash\n  - {name: b, read_through: stash}", `u.yaml:12: collections[1].read_through: "stash" is the table of a collection already`},
+		{"reads through a table that needs quotes", sessions, sessions + "\n    read_through: a-b", "u.yaml:11: collections[0].read_through: must be a table that is not one of the service's own, of a-z, 0-9 and _"},
+		{"reads through a table of the service", sessions, sessions + "\n    read_through: instance_clocks", "u.yaml:11: collections[0].read_through: must be a table that is not one of the service's own"},
 		{"default TTL above the largest", sessions, sessions + "\n    max_ttl: 1h", "u.yaml:10: collections[0].default_ttl: must not be longer than max_ttl (1h0m0s)"},
 		{"TTL of less than a second", sessions, sessions + "\n    max_ttl: 24h\n    default_ttl: 1ms", "u.yaml:12: collections[0].default_ttl: must be whole seconds"},
 		{"TTL of a part of a second", sessions, sessions + "\n    max_ttl: 24h0m0.5s", "u.yaml:11: collections[0].max_ttl: must be whole seconds"},
@@ -49,5 +59,38 @@ func TestCollection_MistakeIsReportedBeforeItsConsequences(t *testing.T) {
 		{"collection name too long", sessions, "- name: " + strings.Repeat("a", 49), "u.yaml:10: collections[0].name: must be of a-z, 0-9 and _, beginning with a letter, at most 48 characters; met"},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.err(t) })
+	}
+}
+
+func TestCollection_Beneath_HasTheOtherLayout(t *testing.T) {
+	for _, c := range []struct {
+		step string
+		own  schema.Table
+		want schema.Table
+	}{
+		{"layout: kask\n    table: values\n    read_through: sealed", schema.Table{Name: "values", Layout: store.LayoutKask}, schema.Table{Name: "sealed", Layout: store.LayoutUserInfo}},
+		{"table: sealed\n    read_through: values", schema.Table{Name: "sealed", Layout: store.LayoutUserInfo}, schema.Table{Name: "values", Layout: store.LayoutKask, MustExist: true}},
+	} {
+		f, err := Parse("u.yaml", []byte(strings.Replace(minimal, sessions, sessions+"\n    fence: 30s\n    max_value_bytes: 5000\n    "+c.step, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range []*schema.Table{&c.own, &c.want} {
+			table.MaxTTL, table.Fence, table.MaxValueBytes = 24*time.Hour, 30*time.Second, 5000
+		}
+		if got := f.SchemaSpec().Tables; !reflect.DeepEqual(got, []schema.Table{c.own, c.want}) {
+			t.Errorf("%s: the schema has %+v", c.step, got)
+		}
+		beneath, ok := f.Collections[0].Beneath()
+		if !ok || beneath.Table != c.want.Name || beneath.Layout != c.want.Layout || beneath.Name != "sessions" || beneath.Fence != 30*time.Second {
+			t.Errorf("%s: beneath is %+v, %v", c.step, beneath, ok)
+		}
+	}
+	f, err := Parse("u.yaml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if beneath, ok := f.Collections[0].Beneath(); ok {
+		t.Errorf("without read_through, beneath is %+v", beneath)
 	}
 }

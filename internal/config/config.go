@@ -23,6 +23,7 @@ import (
 	"userinfo/access/signature"
 	"userinfo/api"
 	"userinfo/schema"
+	"userinfo/store"
 	"userinfo/tlsconf"
 )
 
@@ -166,9 +167,12 @@ func (c *Config) SchemaSpec() schema.Spec {
 		LocalDatacentre: c.Cassandra.LocalDatacentre,
 	}
 	for _, k := range c.Collections {
-		s.Tables = append(s.Tables, schema.Table{
-			Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, MaxValueBytes: k.MaxValueBytes,
-		})
+		t := schema.Table{Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, MaxValueBytes: k.MaxValueBytes}
+		s.Tables = append(s.Tables, t)
+		if beneath, ok := k.Beneath(); ok {
+			t.Name, t.Layout, t.MustExist = beneath.Table, beneath.Layout, beneath.Layout == store.LayoutKask
+			s.Tables = append(s.Tables, t)
+		}
 	}
 	return s
 }

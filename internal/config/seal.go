@@ -27,8 +27,11 @@ func (s Seal) files() []string { return append([]string{s.IndexKey}, s.Keys...) 
 // validateSeal checks that keys are given if and only if a collection is sealed. It fails closed: a collection of layout
 // userinfo without keys is an error.
 func (c *Config) validateSeal() error {
-	sealed := slices.IndexFunc(c.Collections, func(k Collection) bool { return k.Layout != store.LayoutKask })
+	sealed := slices.IndexFunc(c.Collections, Collection.hasSealedTable)
 	switch {
+	case sealed >= 0 && !c.Seal.isSet() && c.Collections[sealed].Layout == store.LayoutKask:
+		return field.Errorf(fmt.Sprintf("collections[%d].read_through", sealed),
+			"the table to which the collection moves is sealed: set seal.index_key and seal.keys to files that `userinfo key new` has made")
 	case sealed >= 0 && !c.Seal.isSet():
 		return field.Errorf(fmt.Sprintf("collections[%d].layout", sealed),
 			"layout userinfo needs keys: set seal.index_key and seal.keys to files that `userinfo key new` has made")
