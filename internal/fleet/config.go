@@ -25,6 +25,7 @@ type InstanceConfig struct {
 	Hosts      []string // Cassandra's contact points; default: all nodes of Datacentre
 	Program    string   // the executable; default: the fleet's
 	Env        []string // NAME=VALUE, added to this process's environment
+	Sessions   []string // settings of the collection sessions, such as "layout: kask"
 
 	username string // Cassandra's role; default: testcluster.Username
 }
@@ -44,7 +45,8 @@ cassandra:
   tls: {ca: {{.CassandraCA}}}
 seal: {index_key: {{.Dir}}/index.key, keys: [{{.Dir}}/seal.key]}
 collections:
-  - name: sessions
+  - name: sessions{{range .Sessions}}
+    {{.}}{{end}}
   - name: kask
     layout: kask
 clients:
@@ -80,8 +82,9 @@ func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
 		replication = append(replication, fmt.Sprintf("%s: %d", dc, replicas[dc]))
 	}
 	var text bytes.Buffer
-	if err := configTemplate.Execute(&text, map[string]string{
-		"Listen": anyPort, "LogLevel": f.logLevel, "Dir": f.dir,
+	if err := configTemplate.Execute(&text, map[string]any{
+		"Sessions": c.Sessions,
+		"Listen":   anyPort, "LogLevel": f.logLevel, "Dir": f.dir,
 		"Hosts": hosts, "Datacentre": c.Datacentre, "Replication": strings.Join(replication, ", "),
 		"Username": cmp.Or(c.username, testcluster.Username), "PasswordFile": f.cluster.PasswordFile(), "CassandraCA": f.cluster.CAFile(),
 		"TokenHash": f.token.HashText(), "CommonName": f.commonName, "ProbeClient": ProbeClient, "Drain": f.drain.String(),

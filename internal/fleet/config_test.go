@@ -13,10 +13,10 @@ func TestConfigTemplate_NamesClientCertificateOnlyIfThereIsOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var text bytes.Buffer
-			if err := configTemplate.Execute(&text, map[string]string{"CommonName": row.commonName, "Drain": "0s"}); err != nil {
+			if err := configTemplate.Execute(&text, map[string]any{"Sessions": []string{"table: other"}, "CommonName": row.commonName, "Drain": "0s"}); err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{row.certificates, row.audience} {
+			for _, want := range []string{row.certificates, row.audience, "- name: sessions\n    table: other\n  - name: kask\n"} {
 				if !strings.Contains(text.String(), want) {
 					t.Errorf("want %q in\n%s", want, &text)
 				}

@@ -111,10 +111,10 @@ func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster,
 }
 
 // ApplySchema applies the schema of a program, as testcluster.AdminUsername, and grants the instances' role what it needs.
-// New does so for its own program. Another version of the program may need other tables.
-func (f *Fleet) ApplySchema(ctx context.Context, program string) error {
+// New does so for its own program. Another version of the program may need other tables. sessions are InstanceConfig.Sessions.
+func (f *Fleet) ApplySchema(ctx context.Context, program string, sessions ...string) error {
 	dc := f.cluster.Nodes("")[0].Datacentre
-	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: dc, Hosts: f.cluster.Hosts(dc), username: testcluster.AdminUsername})
+	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: dc, Hosts: f.cluster.Hosts(dc), Sessions: sessions, username: testcluster.AdminUsername})
 	if err != nil {
 		return err
 	}
