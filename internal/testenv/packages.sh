@@ -17,9 +17,9 @@ set -eu
 #   curl procps                    the commands of the documents
 #   haproxy nginx libnginx-mod-*   proxies in front of the service; the tests start their own processes
 #   docker-compose                 deploy/compose
-#   redis-server                   for comparison in the benchmark, which starts its own process
+#   redis-server                   a cache from which wikis move, and for comparison in the benchmark; they start their own processes
 packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap nftables lintian
-	php-cli php-curl php-mbstring php-intl php-xml php-sqlite3 php-apcu phpunit
+	php-cli php-curl php-mbstring php-intl php-xml php-sqlite3 php-apcu php-redis phpunit
 	gcc libc6-dev make git ca-certificates python3-venv curl procps
 	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server prometheus docker-compose"
 # Any Maven will do, also one that is not from Debian.
