@@ -180,26 +180,37 @@ func bothSucceed(p *panics.Recorder, first, second func() error) error {
 	return errors.Join(a.err, b.err)
 }
 
-// Through returns the list for a collection whose rows are a ReadThrough. Every delete is replayed in the list's own table and
-// in the table beneath, under the same row key. One of the two has no row of that key, which does no harm. So the deletes that
-// were recorded before the step of a move are finished, too. beneath is not sealed rows, because the list has row keys.
-func (l PendingList) Through(beneath Rows, p *panics.Recorder) PendingList {
-	l.Deletes = pendingThrough{l.Deletes, beneath, p}
+// Through returns the list for a collection whose rows are a ReadThrough. own is the layout of the list's own table, and beneath
+// is the other table. A delete is replayed in each table that can have its row key, so deletes that were recorded before the step
+// of a move are finished, too. beneath is not sealed rows, because the list has row keys.
+func (l PendingList) Through(own Layout, beneath Rows, p *panics.Recorder) PendingList {
+	t := pendingThrough{PendingDeletes: l.Deletes, sealed: l.Deletes.Delete, kask: beneath.Delete, panics: p}
+	if own == LayoutKask {
+		t.sealed, t.kask = t.kask, t.sealed
+	}
+	l.Deletes = t
 	return l
 }
 
 // pendingThrough are the pending deletes of a ReadThrough.
 type pendingThrough struct {
 	PendingDeletes
-	beneath Rows
-	panics  *panics.Recorder
+	sealed, kask func(context.Context, access.Key, Deletion, Consistency) error // Rows.Delete of each table
+	panics       *panics.Recorder
 }
 
-// Delete implements PendingDeletes.
+// sealedKeyBytes is the length of the row keys of a sealed table, which are hashes. See package seal.
+const sealedKeyBytes = 32
+
+// Delete implements PendingDeletes. The sealed table must not get a session key, so it gets only keys that can be hashes. Kask's
+// table gets every key, because a session key can have the length of a hash. It ignores keys that are not UTF-8, as nearly all
+// hashes are not.
 func (t pendingThrough) Delete(ctx context.Context, key access.Key, d Deletion, c Consistency) error {
-	return bothSucceed(t.panics,
-		func() error { return t.PendingDeletes.Delete(ctx, key, d, c) },
-		func() error { return t.beneath.Delete(ctx, key, d, c) })
+	kask := func() error { return t.kask(ctx, key, d, c) }
+	if len(key) != sealedKeyBytes {
+		return kask()
+	}
+	return bothSucceed(t.panics, func() error { return t.sealed(ctx, key, d, c) }, kask)
 }
 
 // readThroughMetrics count the values that a ReadThrough has found, by table.

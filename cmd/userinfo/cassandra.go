@@ -73,7 +73,7 @@ func (s *service) replay(ctx context.Context, c *cassandra.Session) {
 		names = append(names, k.Name)
 		for _, list := range c.Table(k.StoreConfig()).PendingLists() {
 			if beneath, ok := k.Beneath(); ok {
-				list = list.Through(c.Table(beneath), s.panics)
+				list = list.Through(k.Layout, c.Table(beneath), s.panics)
 			}
 			pending = append(pending, list)
 		}

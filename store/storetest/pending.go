@@ -240,11 +240,15 @@ func replayMoved(t *testing.T, open func(store.CollectionConfig) Table) {
 		t.Fatal(err)
 	}
 	runReplayer(t, []store.PendingList{
-		store.PendingList{Collection: name, Deletes: sealed}.Through(kask, nil), store.PendingList{Collection: name, Deletes: kask}.Through(sealed, nil),
+		store.PendingList{Collection: name, Deletes: sealed}.Through(store.LayoutUserInfo, kask, nil),
+		store.PendingList{Collection: name, Deletes: kask}.Through(store.LayoutKask, sealed, nil),
 	}, func() bool { return len(sealed.list()) == 0 && len(kask.list()) == 0 })
 	for _, each := range []store.Rows{sealedRows, kask} {
 		if row, err := each.Read(t.Context(), key); err != nil || row.Data != nil || !row.Deleted {
 			t.Errorf("value exists: %v, marker exists: %v (%v); want the marker only", row.Data != nil, row.Deleted, err)
 		}
+	}
+	if row, err := sealed.Read(t.Context(), key); err != nil || row.Deleted {
+		t.Errorf("the sealed table has the marker under the session key in clear: %v (%v)", row.Deleted, err)
 	}
 }
