@@ -43,8 +43,8 @@ cassandra:
   username: {{.Username}}
   password_file: {{.PasswordFile}}
   tls: {ca: {{.CassandraCA}}}
-seal: {index_key: {{.Dir}}/index.key, keys: [{{.Dir}}/seal.key]}
-collections:
+{{if .Sealed}}seal: {index_key: {{.Dir}}/index.key, keys: [{{.Dir}}/seal.key]}
+{{end}}collections:
   - name: sessions{{range .Sessions}}
     {{.}}{{end}}
   - name: kask
@@ -83,8 +83,8 @@ func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
 	}
 	var text bytes.Buffer
 	if err := configTemplate.Execute(&text, map[string]any{
-		"Sessions": c.Sessions,
-		"Listen":   anyPort, "LogLevel": f.logLevel, "Dir": f.dir,
+		"Sessions": c.Sessions, "Sealed": hasSealedTable(c.Sessions),
+		"Listen": anyPort, "LogLevel": f.logLevel, "Dir": f.dir,
 		"Hosts": hosts, "Datacentre": c.Datacentre, "Replication": strings.Join(replication, ", "),
 		"Username": cmp.Or(c.username, testcluster.Username), "PasswordFile": f.cluster.PasswordFile(), "CassandraCA": f.cluster.CAFile(),
 		"TokenHash": f.token.HashText(), "CommonName": f.commonName, "ProbeClient": ProbeClient, "Drain": f.drain.String(),
@@ -97,3 +97,10 @@ func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
 
 // program returns the executable of an instance.
 func (c InstanceConfig) program(f *Fleet) string { return cmp.Or(c.Program, f.program) }
+
+// hasSealedTable reports whether the collection sessions, with these settings, needs the keys of seal. Without need, the program
+// refuses them.
+func hasSealedTable(settings []string) bool {
+	isMoving := slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "read_through:") })
+	return isMoving || !slices.Contains(settings, "layout: kask")
+}

@@ -24,3 +24,22 @@ func TestConfigTemplate_NamesClientCertificateOnlyIfThereIsOne(t *testing.T) {
 		})
 	}
 }
+
+func TestConfigTemplate_HasSealKeysOnlyIfATableIsSealed(t *testing.T) {
+	for _, c := range []struct {
+		sessions []string
+		want     bool
+	}{
+		{nil, true},
+		{[]string{"layout: kask"}, false},
+		{[]string{"layout: kask", "read_through: other"}, true},
+	} {
+		var text bytes.Buffer
+		if err := configTemplate.Execute(&text, map[string]any{"Sessions": c.sessions, "Sealed": hasSealedTable(c.sessions), "Drain": "0s"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(text.String(), "\nseal: {"); got != c.want {
+			t.Errorf("settings %q: the configuration has seal keys: %v, want %v", c.sessions, got, c.want)
+		}
+	}
+}
