@@ -155,24 +155,30 @@ func (j *journey) walk(order ...int) {
 	}
 }
 
-// userinfo returns the parameters of MediaWiki's own class for an instance of a step.
-func (s *stepService) userinfo(step int) map[string]any {
+// stockCache returns the parameters of MediaWiki's own class for a service. It sends POST, as for Kask.
+func stockCache(url, caFile string) map[string]any {
 	headers := map[string]string{"Authorization": "Bearer " + string(wikiToken)}
 	return map[string]any{
-		"class": "RESTBagOStuff", "url": s.urls[step], "caBundlePath": s.caFile[step],
-		"serialization_type": "JSON", "hmac_key": hmacKey,
-		"httpParams": map[string]any{"readHeaders": headers, "writeHeaders": headers, "deleteHeaders": headers},
+		"class": "RESTBagOStuff", "url": url, "caBundlePath": caFile, "serialization_type": "JSON", "hmac_key": hmacKey,
+		"httpParams": map[string]any{"writeMethod": "POST", "readHeaders": headers, "writeHeaders": headers, "deleteHeaders": headers},
 	}
 }
 
+// userinfo returns the parameters of MediaWiki's own class for an instance of a step.
+func (s *stepService) userinfo(step int) map[string]any {
+	return stockCache(s.urls[step], s.caFile[step])
+}
+
+// TestMove_FromKask begins and ends with Kask itself, which shares its table with the instances of step 0.
 func TestMove_FromKask(t *testing.T) {
 	for _, v := range mediawiki.Versions {
 		t.Run(string(v), func(t *testing.T) {
 			t.Parallel()
 			s := newStepService(t)
+			const kask = 4 // the place of Kask itself in steps
 			var steps []move
-			for n := range s.urls {
-				steps = append(steps, move{Order: []string{"userinfo"}, Caches: map[string]map[string]any{"userinfo": s.userinfo(n)}})
+			for _, cache := range []map[string]any{s.userinfo(0), s.userinfo(1), s.userinfo(2), s.userinfo(3), s.kaskCache} {
+				steps = append(steps, move{Order: []string{"sessions"}, Caches: map[string]map[string]any{"sessions": cache}})
 			}
 			j := newJourney(t, v, steps)
 			j.leaving = func(from, to int) {
@@ -185,7 +191,7 @@ func TestMove_FromKask(t *testing.T) {
 					s.sealed.expireAll()
 				}
 			}
-			j.walk(0, 1, 2, 3, 2, 1, 0)
+			j.walk(kask, 0, 1, 2, 3, 2, 1, 0, kask)
 			for _, step := range []int{1, 2} {
 				if s.foundBeneath(step) == 0 {
 					t.Errorf("in step %d, no session was in the table beneath", step)

@@ -32,13 +32,15 @@ const stepTTL = 24 * time.Hour
 const wikiToken access.Token = "userinfo_token-of-the-wiki"
 
 // stepService is an installation that moves from a table of Kask to a sealed table, both in memory. It has an instance in each
-// step: 0, Kask's table only; 1 and 2, both tables; 3, the sealed table only. All instances run at the same time.
+// step: 0, Kask's table only; 1 and 2, both tables; 3, the sealed table only. All instances run at the same time, and so does a Kask
+// on its table.
 type stepService struct {
 	t            *testing.T
 	kask, sealed *agingTable
 	sealedRows   store.Rows
 	urls, caFile [4]string // of the collection of each instance, and of the CA of its certificate
 	metrics      [4]*prometheus.Registry
+	kaskCache    map[string]any // the parameters of MediaWiki's own class for the Kask
 	notBefore    atomic.Pointer[[]store.NotBefore]
 	policy       atomic.Pointer[access.Policy]
 }
@@ -69,6 +71,8 @@ func newStepService(t *testing.T) *stepService {
 		server, caFile := newTLSServer(t, s.instance(n))
 		s.urls[n], s.caFile[n] = server.URL+"/sessions/v1/", caFile
 	}
+	server, caFile := newTLSServer(t, &kaskServer{table: s.kask, inserted: make(map[access.Key]bool)})
+	s.kaskCache = stockCache(server.URL+"/sessions/v1/", caFile)
 	return s
 }
 
