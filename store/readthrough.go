@@ -30,7 +30,7 @@ import (
 //     for. A key counts as deleted while either table has the marker.
 //  3. An older value beneath never outlives a newer one: if it would expire later, Write deletes it. A Write that is older than
 //     the value beneath changes nothing.
-//  4. RecordPending records the delete under the row keys of both tables. A Replayer deletes in both: see PendingList.Through.
+//  4. RecordPending records the delete under the row keys of both tables. A Replayer finishes both: see PendingList.Through.
 //  5. If one of the tables cannot answer, the result is unknown: ErrUnavailable.
 //
 // A ReadThrough does not see what is written by a program that knows one of the tables only. If such a program deletes a key
