@@ -48,7 +48,7 @@ func newJourney(t *testing.T, v mediawiki.Version, steps []move) *journey {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &journey{T: t, wiki: w, steps: steps, expiry: 3600, arrived: func(int, int) {}, leaving: func(int, int) {}}
+	j := &journey{T: t, wiki: w, steps: steps, expiry: 1200, arrived: func(int, int) {}, leaving: func(int, int) {}}
 	j.staleLogout = func(int, int) bool { return false }
 	j.use(0)
 	write(t, settings, string(text)+"\nrequire __DIR__ . '/move.php';\n")
@@ -169,18 +169,32 @@ func (s *stepService) userinfo(step int) map[string]any {
 	return stockCache(s.urls[step], s.caFile[step])
 }
 
-// TestMove_FromKask begins and ends with Kask itself, which shares its table with the instances of step 0.
+// ourCache returns the parameters of the extension's class for an instance of a step.
+func (s *stepService) ourCache(step int) map[string]any {
+	return map[string]any{
+		"class": `MediaWiki\Extension\UserInfo\UserInfoBagOStuff`, "url": s.urls[step], "caBundlePath": s.caFile[step],
+		"serialization_type": "JSON", "hmac_key": hmacKey, "tokenFile": s.tokenFile,
+	}
+}
+
+// atKask is the place of Kask itself in the steps of newKaskJourney. It shares its table with the instances of step 0.
+const atKask = 4
+
+func newKaskJourney(t *testing.T, v mediawiki.Version, s *stepService) *journey {
+	t.Helper()
+	var steps []move
+	for _, cache := range []map[string]any{s.userinfo(0), s.userinfo(1), s.userinfo(2), s.userinfo(3), s.kaskCache} {
+		steps = append(steps, move{Order: []string{"sessions"}, Caches: map[string]map[string]any{"sessions": cache}})
+	}
+	return newJourney(t, v, steps)
+}
+
 func TestMove_FromKask(t *testing.T) {
 	for _, v := range mediawiki.Versions {
 		t.Run(string(v), func(t *testing.T) {
 			t.Parallel()
 			s := newStepService(t)
-			const kask = 4 // the place of Kask itself in steps
-			var steps []move
-			for _, cache := range []map[string]any{s.userinfo(0), s.userinfo(1), s.userinfo(2), s.userinfo(3), s.kaskCache} {
-				steps = append(steps, move{Order: []string{"sessions"}, Caches: map[string]map[string]any{"sessions": cache}})
-			}
-			j := newJourney(t, v, steps)
+			j := newKaskJourney(t, v, s)
 			j.leaving = func(from, to int) {
 				switch {
 				case from == 2 && to == 3: // after max_ttl
@@ -191,7 +205,7 @@ func TestMove_FromKask(t *testing.T) {
 					s.sealed.expireAll()
 				}
 			}
-			j.walk(kask, 0, 1, 2, 3, 2, 1, 0, kask)
+			j.walk(atKask, 0, 1, 2, 3, 2, 1, 0, atKask)
 			for _, step := range []int{1, 2} {
 				if s.foundBeneath(step) == 0 {
 					t.Errorf("in step %d, no session was in the table beneath", step)
@@ -201,9 +215,36 @@ func TestMove_FromKask(t *testing.T) {
 	}
 }
 
+// TestMove_BackToKaskAtOnce goes back from step 2 without the wait in step 1, and moves again.
+func TestMove_BackToKaskAtOnce(t *testing.T) {
+	for _, v := range mediawiki.Versions {
+		t.Run(string(v), func(t *testing.T) {
+			t.Parallel()
+			s := newStepService(t)
+			j := newKaskJourney(t, v, s)
+			j.walk(atKask, 0, 1)
+			j.use(2)
+			lost := []*browser{j.logIn(), j.logIn()}
+			j.in = j.in[:len(j.in)-len(lost)]
+			j.logOut(0)
+			j.renewAll(2) // so that the sealed table has all sessions
+			j.use(atKask)
+			j.check("back at Kask")
+			for _, b := range lost {
+				b.expectUser("")
+				b.logInByAPI()
+				j.in = append(j.in, b)
+			}
+			j.logOut(0)
+			s.sealed.expireAll() // TRUNCATE
+			j.walk(atKask, 0, 1, 2)
+		})
+	}
+}
+
 // otherSteps are the steps from another cache of MediaWiki to UserInfo.
-func otherSteps(s *stepService, other string, params map[string]any) (steps []move) {
-	caches := map[string]map[string]any{"userinfo": s.userinfo(3)}
+func otherSteps(userinfo map[string]any, other string, params map[string]any) (steps []move) {
+	caches := map[string]map[string]any{"userinfo": userinfo}
 	if params != nil {
 		caches[other] = params
 	}
@@ -225,6 +266,7 @@ func (s *stepService) letRead(from, to int) {
 	}
 }
 
+// TestMove_FromRedis uses the extension's class, and TestMove_FromDatabase MediaWiki's own class.
 func TestMove_FromRedis(t *testing.T) {
 	for _, v := range mediawiki.Versions {
 		t.Run(string(v), func(t *testing.T) {
@@ -233,7 +275,7 @@ func TestMove_FromRedis(t *testing.T) {
 			s.allow(access.Set, access.Touch, access.Delete)
 			address := freeAddress(t)
 			stop := startRedis(t, address)
-			j := newJourney(t, v, otherSteps(s, "redis", map[string]any{"class": "RedisBagOStuff", "servers": []string{address}}))
+			j := newJourney(t, v, otherSteps(s.ourCache(3), "redis", map[string]any{"class": "RedisBagOStuff", "servers": []string{address}}))
 			j.leaving = func(from, to int) {
 				switch {
 				case from == 2 && to == 3: // after the lifetime of a session
@@ -289,7 +331,7 @@ func TestMove_FromDatabase(t *testing.T) {
 			t.Parallel()
 			s := newStepService(t)
 			s.allow(access.Set, access.Touch, access.Delete)
-			j := newJourney(t, v, otherSteps(s, "database", nil))
+			j := newJourney(t, v, otherSteps(s.userinfo(3), "database", nil))
 			// A web server in step 2 finds what another one in step 3 has deleted in UserInfo only.
 			j.staleLogout = func(loggedOut, read int) bool { return loggedOut == 3 && read == 2 }
 			j.leaving = func(from, to int) {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ type stepService struct {
 	sealedRows   store.Rows
 	urls, caFile [4]string // of the collection of each instance, and of the CA of its certificate
 	metrics      [4]*prometheus.Registry
+	tokenFile    string         // of the wiki
 	kaskCache    map[string]any // the parameters of MediaWiki's own class for the Kask
 	notBefore    atomic.Pointer[[]store.NotBefore]
 	policy       atomic.Pointer[access.Policy]
@@ -71,6 +73,8 @@ func newStepService(t *testing.T) *stepService {
 		server, caFile := newTLSServer(t, s.instance(n))
 		s.urls[n], s.caFile[n] = server.URL+"/sessions/v1/", caFile
 	}
+	s.tokenFile = filepath.Join(t.TempDir(), "token")
+	write(t, s.tokenFile, string(wikiToken))
 	server, caFile := newTLSServer(t, &kaskServer{table: s.kask, inserted: make(map[access.Key]bool)})
 	s.kaskCache = stockCache(server.URL+"/sessions/v1/", caFile)
 	return s
