@@ -277,6 +277,19 @@ func TestReadThrough_Write_IsIgnoredIfOlderThanTheValueBeneath(t *testing.T) {
 	})
 }
 
+// TestReadThrough_Write_KeepsTheLongerOfTwoTouches writes with the timestamp of the value beneath, as two touches of a value do.
+func TestReadThrough_Write_KeepsTheLongerOfTwoTouches(t *testing.T) {
+	w := newTwoTables(t)
+	now := time.Now().UnixMicro()
+	w.must(w.beneath.Write(t.Context(), testKey, []byte("v"), now, 2*time.Hour))
+	w.must(w.Write(t.Context(), testKey, []byte("v"), now, time.Hour))
+	row, err := w.Read(t.Context(), testKey)
+	w.must(err)
+	if row.TTL < 119*time.Minute {
+		t.Errorf("the TTL is %v, want the two hours of the longer touch", row.TTL)
+	}
+}
+
 // sealedTable is a table whose value cannot be opened.
 type sealedTable struct{ Rows }
 
