@@ -534,21 +534,46 @@ func TestReadThrough_Delete_StaysDeletedHereWhileACutOutlastsTheFence(t *testing
 }
 
 func TestPendingList_Through_FinishesADeleteFromBeforeTheStep(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := movingCluster{newDatacentres(), newDatacentres()}
-		now := time.Now()
-		_ = m.kask.table(1).Write(t.Context(), "k", []byte("v"), now.UnixMicro(), time.Hour)
-		local, remote := m.instance(t, 0), m.instance(t, 1)
-		// All tables of a collection share one list in Cassandra. The entry has the row key of Kask's table.
-		entry := Deletion{Tombstone: now.Add(time.Minute).UnixMicro(), Marker: now.UnixMicro()}
-		if err := m.sealed.table(0).RecordPending(t.Context(), "k", entry); err != nil {
-			t.Fatal(err)
+	for _, key := range []access.Key{"k", "a session key as long as a hash."} {
+		t.Run(string(key), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := movingCluster{newDatacentres(), newDatacentres()}
+				now := time.Now()
+				_ = m.kask.table(1).Write(t.Context(), key, []byte("v"), now.UnixMicro(), time.Hour)
+				local, remote := m.instance(t, 0), m.instance(t, 1)
+				// All tables of a collection share one list in Cassandra. The entry has the row key of Kask's table.
+				entry := Deletion{Tombstone: now.Add(time.Minute).UnixMicro(), Marker: now.UnixMicro()}
+				if err := m.sealed.table(0).RecordPending(t.Context(), key, entry); err != nil {
+					t.Fatal(err)
+				}
+				remote.wantFound("before", key, true)
+				local.start()
+				time.Sleep(recoveryTime)
+				synctest.Wait()
+				remote.wantFound("after the replay", key, false)
+				local.wantPending("after the replay", 0)
+			})
+		})
+	}
+}
+
+// sealedRows are rows that say that they are sealed.
+type sealedRows struct{ Rows }
+
+func (sealedRows) Sealed() bool { return true }
+
+func TestReadThrough_Sealed_ReportsTheOwnTable(t *testing.T) {
+	w := newTwoTables(t)
+	for _, c := range []struct {
+		own, beneath Rows
+		want         bool
+	}{
+		{w.own, w.beneath, false},
+		{w.own, sealedRows{w.beneath}, false},
+		{sealedRows{w.own}, w.beneath, true},
+	} {
+		if got := NewReadThrough(c.own, c.beneath, "sessions", w.metrics, nil).Sealed(); got != c.want {
+			t.Errorf("Sealed is %v, want %v", got, c.want)
 		}
-		remote.wantFound("before", "k", true)
-		local.start()
-		time.Sleep(recoveryTime)
-		synctest.Wait()
-		remote.wantFound("after the replay", "k", false)
-		local.wantPending("after the replay", 0)
-	})
+	}
 }
