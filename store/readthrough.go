@@ -19,17 +19,17 @@ import (
 //	Collection ──▶ ReadThrough ──▶ own       sets and touches write here
 //	                    └────────▶ beneath   another layout; only values from before the move, which expire
 //
-// A move has two steps. In step 1, the old table is own and the new table is beneath. In step 2 it is the other way round. All
-// instances take step 1 before the first one takes step 2. Then instances of both steps see each other's values, and a move
-// can be undone in the same way.
+// A move has two steps. In step 1, the old table is own and the new table is beneath. In step 2 it is the other way
+// round. All instances take step 1 before the first one takes step 2. Then instances of both steps see each other's
+// values, and a move can be undone in the same way.
 //
 // Invariants:
 //
 //  1. The value of a key is the newer one of both tables: Read reads both. The rules for equal timestamps are those of Rows.
 //  2. Delete succeeds after both tables have confirmed the tombstone and the marker, at the consistency that the caller asks
 //     for. A key counts as deleted while either table has the marker.
-//  3. An older value beneath never outlives a newer one: if it would expire later, Write deletes it. A Write that is older than
-//     the value beneath changes nothing.
+//  3. An older value beneath never outlives a newer one: if it would expire later, Write deletes it. A Write that is
+//     older than the value beneath changes nothing.
 //  4. RecordPending records the delete under the row keys of both tables. A Replayer finishes both: see PendingList.Through.
 //  5. If one of the tables cannot answer, the result is unknown: ErrUnavailable.
 //
@@ -109,8 +109,8 @@ func (r *ReadThrough) Deleted(ctx context.Context, key access.Key) (bool, error)
 
 // Write implements Rows. It reads the table beneath first, so that nothing is written if that fails.
 //
-// The value beneath is not deleted if it expires in time. Otherwise another datacentre, to which the delete can be faster than
-// the new value, would have no value for a moment.
+// The value beneath is not deleted if it expires in time. Otherwise another datacentre, to which the delete can be faster
+// than the new value, would have no value for a moment.
 func (r *ReadThrough) Write(ctx context.Context, key access.Key, data []byte, timestamp int64, ttl time.Duration) error {
 	var beneath tableRow
 	beneath.Row, beneath.err = r.beneath.Read(ctx, key)
@@ -147,8 +147,9 @@ func (r *ReadThrough) Ready(ctx context.Context) error {
 	return r.inBoth(func(rows Rows) error { return rows.Ready(ctx) })
 }
 
-// Sealed implements Rows. It reports whether new values are sealed. A delete is written under the key of both tables: if one of
-// them is not sealed, the keys of deleted sessions are in clear there, and while the delete is pending in its list.
+// Sealed implements Rows. It reports whether new values are sealed. A delete is written under the key of both tables: if
+// one of them is not sealed, the keys of deleted sessions are in clear there, and while the delete is pending in its
+// list.
 func (r *ReadThrough) Sealed() bool { return r.own.Sealed() }
 
 // inBoth calls do for both tables at the same time. It succeeds if both calls succeed.
@@ -180,9 +181,9 @@ func bothSucceed(p *panics.Recorder, first, second func() error) error {
 	return errors.Join(a.err, b.err)
 }
 
-// Through returns the list for a collection whose rows are a ReadThrough. own is the layout of the list's own table, and beneath
-// is the other table. A delete is replayed in each table that can have its row key, so deletes that were recorded before the step
-// of a move are finished, too. beneath is not sealed rows, because the list has row keys.
+// Through returns the list for a collection whose rows are a ReadThrough. own is the layout of the list's own table, and
+// beneath is the other table. A delete is replayed in each table that can have its row key, so deletes that were recorded
+// before the step of a move are finished, too. beneath is not sealed rows, because the list has row keys.
 func (l PendingList) Through(own Layout, beneath Rows, p *panics.Recorder) PendingList {
 	t := pendingThrough{PendingDeletes: l.Deletes, sealed: l.Deletes.Delete, kask: beneath.Delete, panics: p}
 	if own == LayoutKask {
@@ -202,9 +203,9 @@ type pendingThrough struct {
 // sealedKeyBytes is the length of the row keys of a sealed table, which are hashes. See package seal.
 const sealedKeyBytes = 32
 
-// Delete implements PendingDeletes. The sealed table must not get a session key, so it gets only keys that can be hashes. Kask's
-// table gets every key, because a session key can have the length of a hash. It ignores keys that are not UTF-8, as nearly all
-// hashes are not.
+// Delete implements PendingDeletes. The sealed table must not get a session key, so it gets only keys that can be hashes.
+// Kask's table gets every key, because a session key can have the length of a hash. It ignores keys that are not UTF-8,
+// as nearly all hashes are not.
 func (t pendingThrough) Delete(ctx context.Context, key access.Key, d Deletion, c Consistency) error {
 	kask := func() error { return t.kask(ctx, key, d, c) }
 	if len(key) != sealedKeyBytes {

@@ -163,8 +163,8 @@ func TestReadThrough_Read_IsUnknownIfATableCannotAnswer(t *testing.T) {
 	})
 }
 
-// TestReadThrough_Write_LosesNothingIfItFails writes a value over an older one. If a call fails, the error says so, one of the two
-// values is there, and a repeated write succeeds.
+// TestReadThrough_Write_LosesNothingIfItFails writes a value over an older one. If a call fails, the error says so, one
+// of the two values is there, and a repeated write succeeds.
 func TestReadThrough_Write_LosesNothingIfItFails(t *testing.T) {
 	for name, ttl := range map[string]time.Duration{"the older value expires earlier": 2 * time.Hour, "the older value expires later": time.Minute} {
 		for _, olderBeneath := range []bool{false, true} {
@@ -209,8 +209,8 @@ func TestReadThrough_Write_ChangesNothingIfTheTableBeneathCannotBeRead(t *testin
 	}
 }
 
-// TestReadThrough_Write_KeepsWhatExpiresEarlier shows when a write deletes beneath: another datacentre may get the delete before
-// the new value.
+// TestReadThrough_Write_KeepsWhatExpiresEarlier shows when a write deletes beneath: another datacentre may get the delete
+// before the new value.
 func TestReadThrough_Write_KeepsWhatExpiresEarlier(t *testing.T) {
 	for _, c := range []struct {
 		name         string
@@ -277,7 +277,8 @@ func TestReadThrough_Write_IsIgnoredIfOlderThanTheValueBeneath(t *testing.T) {
 	})
 }
 
-// TestReadThrough_Write_KeepsTheLongerOfTwoTouches writes with the timestamp of the value beneath, as two touches of a value do.
+// TestReadThrough_Write_KeepsTheLongerOfTwoTouches writes with the timestamp of the value beneath, as two touches of a
+// value do.
 func TestReadThrough_Write_KeepsTheLongerOfTwoTouches(t *testing.T) {
 	w := newTwoTables(t)
 	now := time.Now().UnixMicro()
@@ -469,8 +470,8 @@ func (m movingCluster) instance(t *testing.T, dc int) *instance {
 	return i
 }
 
-// testReplayed calls test for each place of the value, and for each choice of tables in which the datacentres cannot reach each
-// other. The row keys of the tables differ, so the two rows of a session can have replicas on different nodes.
+// testReplayed calls test for each place of the value, and for each choice of tables in which the datacentres cannot
+// reach each other. The row keys of the tables differ, so the two rows of a session can have replicas on different nodes.
 func testReplayed(t *testing.T, test func(t *testing.T, m movingCluster, remoteHidden bool, setCut func(bool))) {
 	type tables struct{ sealed, kask bool }
 	all := map[string]tables{"both tables": {true, true}, "Kask's table": {false, true}, "the sealed table": {true, false}}

@@ -22,9 +22,9 @@ type Collection struct {
 	Table string `yaml:"table"`
 	// Layout is userinfo (default), which is sealed, or kask, which is not sealed, for a table that Kask created.
 	Layout store.Layout `yaml:"layout"`
-	// ReadThrough is the table from which or to which the collection moves, in the same keyspace: a table of Kask if Layout is
-	// userinfo, a sealed table if it is kask. Values are read from both tables, and deleted in both. See store.ReadThrough; default
-	// none.
+	// ReadThrough is the table from which or to which the collection moves, in the same keyspace: a table of Kask if Layout
+	// is userinfo, a sealed table if it is kask. Values are read from both tables, and deleted in both. See
+	// store.ReadThrough; default none.
 	ReadThrough string `yaml:"read_through"`
 	// DefaultTTL is the TTL of a value that is set without a TTL header; whole seconds, default 24h.
 	DefaultTTL time.Duration `yaml:"default_ttl"`

@@ -49,8 +49,8 @@ func (env *environment) insertAsKask(t *testing.T, n int) (keys []string) {
 	return keys
 }
 
-// TestMove_KeepsSessionsAndDeletes moves sessions from a table of Kask to a sealed table, with instances of all steps in both
-// datacentres at the same time.
+// TestMove_KeepsSessionsAndDeletes moves sessions from a table of Kask to a sealed table, with instances of all steps in
+// both datacentres at the same time.
 func TestMove_KeepsSessionsAndDeletes(t *testing.T) {
 	ctx, env := context.Background(), shared
 	for _, step := range moveSteps[:2] {

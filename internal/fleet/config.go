@@ -98,8 +98,8 @@ func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
 // program returns the executable of an instance.
 func (c InstanceConfig) program(f *Fleet) string { return cmp.Or(c.Program, f.program) }
 
-// hasSealedTable reports whether the collection sessions, with these settings, needs the keys of seal. Without need, the program
-// refuses them.
+// hasSealedTable reports whether the collection sessions has a sealed table with these settings. The program refuses seal
+// keys that nothing needs.
 func hasSealedTable(settings []string) bool {
 	isMoving := slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "read_through:") })
 	return isMoving || !slices.Contains(settings, "layout: kask")

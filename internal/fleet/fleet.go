@@ -110,8 +110,9 @@ func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster,
 	return f, f.ApplySchema(ctx, program)
 }
 
-// ApplySchema applies the schema of a program, as testcluster.AdminUsername, and grants the instances' role what it needs.
-// New does so for its own program. Another version of the program may need other tables. sessions are InstanceConfig.Sessions.
+// ApplySchema applies the schema of a program, as testcluster.AdminUsername, and grants the instances' role what it
+// needs. New does so for its own program. Another version of the program may need other tables. sessions are
+// InstanceConfig.Sessions.
 func (f *Fleet) ApplySchema(ctx context.Context, program string, sessions ...string) error {
 	dc := f.cluster.Nodes("")[0].Datacentre
 	config, err := f.writeConfig(InstanceConfig{Name: "schema", Datacentre: dc, Hosts: f.cluster.Hosts(dc), Sessions: sessions, username: testcluster.AdminUsername})

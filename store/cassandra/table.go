@@ -59,8 +59,9 @@ func newTable(two twoConnections, keyspace string, c store.CollectionConfig) *Ta
 // Sealed implements store.Rows. Cassandra seals nothing: see package seal.
 func (*Table) Sealed() bool { return false }
 
-// cannotHave reports whether the table cannot have a row of this key: Kask's keys are UTF-8. A store.Collection refuses such keys
-// itself. But the table can be one of the two tables of a store.ReadThrough, and the keys can be those of the other table.
+// cannotHave reports whether the table cannot have a row of this key: Kask's keys are UTF-8. A store.Collection refuses
+// such keys itself. But the table can be one of the two tables of a store.ReadThrough, and the keys can be those of the
+// other table.
 func (t *Table) cannotHave(key access.Key) bool { return t.textKeys && !utf8.ValidString(string(key)) }
 
 // Read implements store.Rows.

@@ -10,8 +10,8 @@ import (
 	"userinfo/store"
 )
 
-// RunReadThrough runs the suite on collections that move between the tables KaskTableName and TableName, in both steps of the
-// move, and tests that no step and no way back loses a value or brings a deleted one back.
+// RunReadThrough runs the suite on collections that move between the tables KaskTableName and TableName, in both steps of
+// the move, and tests that no step and no way back loses a value or brings a deleted one back.
 func RunReadThrough(t *testing.T, open Open) {
 	s := newSuite(t, open)
 	s.moving = true

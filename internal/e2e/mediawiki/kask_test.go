@@ -16,8 +16,8 @@ import (
 
 // kaskServer answers like Kask, on the table that it shares with UserInfo:
 //
-//   - it writes rows with INSERT. If UserInfo deletes such a row, the row stays without a value, and Kask answers 200 with an empty
-//     body;
+//   - it writes rows with INSERT. If UserInfo deletes such a row, the row stays without a value, and Kask answers 200
+//     with an empty body;
 //   - it has no logout fence, and ignores UserInfo's.
 type kaskServer struct {
 	table *agingTable

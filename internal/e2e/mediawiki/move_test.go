@@ -254,8 +254,8 @@ func otherSteps(userinfo map[string]any, other string, params map[string]any) (s
 	return steps
 }
 
-// letRead is what an operator changes in the service when all web servers have arrived at step 1, or before the first one leaves
-// it for step 0: the wiki may read UserInfo while all web servers write to it.
+// letRead is what an operator changes in the service when all web servers have arrived at step 1, or before the first one
+// leaves it for step 0: the wiki may read UserInfo while all web servers write to it.
 func (s *stepService) letRead(from, to int) {
 	switch {
 	case from == 0 && to == 1:

@@ -32,9 +32,9 @@ const stepTTL = 24 * time.Hour
 // wikiToken is the token of the wiki in a stepService.
 const wikiToken access.Token = "userinfo_token-of-the-wiki"
 
-// stepService is an installation that moves from a table of Kask to a sealed table, both in memory. It has an instance in each
-// step: 0, Kask's table only; 1 and 2, both tables; 3, the sealed table only. All instances run at the same time, and so does a Kask
-// on its table.
+// stepService is an installation that moves from a table of Kask to a sealed table, both in memory. It has an instance in
+// each step: 0, Kask's table only; 1 and 2, both tables; 3, the sealed table only. All instances run at the same time,
+// and so does a Kask on its table.
 type stepService struct {
 	t            *testing.T
 	kask, sealed *agingTable
