@@ -215,31 +215,27 @@ func TestMove_FromKask(t *testing.T) {
 	}
 }
 
-// TestMove_BackToKaskAtOnce goes back from step 2 without the wait in step 1, and moves again.
+// TestMove_BackToKaskAtOnce goes back from step 2 without the wait in step 1, and moves again. The version of
+// MediaWiki does not matter.
 func TestMove_BackToKaskAtOnce(t *testing.T) {
-	for _, v := range mediawiki.Versions {
-		t.Run(string(v), func(t *testing.T) {
-			t.Parallel()
-			s := newStepService(t)
-			j := newKaskJourney(t, v, s)
-			j.walk(atKask, 0, 1)
-			j.use(2)
-			lost := []*browser{j.logIn(), j.logIn()}
-			j.in = j.in[:len(j.in)-len(lost)]
-			j.logOut(0)
-			j.renewAll(2) // so that the sealed table has all sessions
-			j.use(atKask)
-			j.check("back at Kask")
-			for _, b := range lost {
-				b.expectUser("")
-				b.logInByAPI()
-				j.in = append(j.in, b)
-			}
-			j.logOut(0)
-			s.sealed.expireAll() // TRUNCATE
-			j.walk(atKask, 0, 1, 2)
-		})
+	s := newStepService(t)
+	j := newKaskJourney(t, "1.43", s)
+	j.walk(atKask, 0, 1)
+	j.use(2)
+	lost := []*browser{j.logIn(), j.logIn()}
+	j.in = j.in[:len(j.in)-len(lost)]
+	j.logOut(0)
+	j.renewAll(2) // so that the sealed table has all sessions
+	j.use(atKask)
+	j.check("back at Kask")
+	for _, b := range lost {
+		b.expectUser("")
+		b.logInByAPI()
+		j.in = append(j.in, b)
 	}
+	j.logOut(0)
+	s.sealed.expireAll() // TRUNCATE
+	j.walk(atKask, 0, 1, 2)
 }
 
 // otherSteps are the steps from another cache of MediaWiki to UserInfo.
