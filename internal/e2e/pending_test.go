@@ -23,7 +23,7 @@ func TestPendingDeletes_AreReplayedWithinOneMinute(t *testing.T) {
 	env := shared
 	killed, far := env.serve(t, "dc1"), env.serve(t, "dc2")
 	here, there := env.client(killed), env.client(far)
-	restore := env.expireHints(t)
+	restore := env.expireHints(t, "sessions")
 	keys := here.createSessions(t, 12)
 	for _, key := range keys {
 		there.waitStatus(t, key, http.StatusOK)
@@ -90,13 +90,15 @@ func (env *environment) waitCutNoticed(t *testing.T) {
 // hintLifetime is longer than the lifetime of hints between expireHints and restore.
 const hintLifetime = 3 * time.Second
 
-// expireHints makes hints for sessions expire after one second, as they do after max_hint_window in production: a hint
+// expireHints makes hints for tables expire after one second, as they do after max_hint_window in production: a hint
 // expires after the gc_grace_seconds that its table had when the hint was written. Instances do not start until restore is
 // called.
-func (env *environment) expireHints(t *testing.T) (restore func()) {
+func (env *environment) expireHints(t *testing.T, tables ...string) (restore func()) {
 	t.Helper()
 	alter := func(seconds int) {
-		env.alter(t, fmt.Sprintf("ALTER TABLE userinfo.sessions WITH gc_grace_seconds = %d", seconds))
+		for _, table := range tables {
+			env.alter(t, fmt.Sprintf("ALTER TABLE userinfo.%s WITH gc_grace_seconds = %d", table, seconds))
+		}
 	}
 	alter(1)
 	done := false
