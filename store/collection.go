@@ -66,7 +66,6 @@ type Collection struct {
 	metrics       collectionMetrics
 	notBefore     func() []NotBefore
 	beforeWrite   func()
-	panics        *panics.Recorder
 
 	getGrant, setGrant, touchGrant, deleteGrant access.Grant
 }
@@ -106,7 +105,6 @@ func NewCollection(rows Rows, config CollectionConfig, options Options) *Collect
 		metrics:       options.Metrics.collection(config.Name),
 		notBefore:     notBefore,
 		beforeWrite:   beforeWrite,
-		panics:        options.Panics,
 		getGrant:      access.GrantOn(config.Name, access.Get),
 		setGrant:      access.GrantOn(config.Name, access.Set),
 		touchGrant:    access.GrantOn(config.Name, access.Touch),

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"time"
 
 	"userinfo/access"
-	"userinfo/internal/panics"
 )
 
 const (
@@ -39,44 +37,34 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 		return err
 	}
 	d := c.newDeletion(now, c.valueTimestamp(ctx, caller, key), c.fence(key))
-	everywhere := c.confirmations.start(ctx, func(ctx context.Context) error { return c.rows.Delete(ctx, key, d, EachQuorum) })
-	if everywhere.await(ctx) == nil {
-		return nil
+	err = c.confirmations.Write(ctx, Everywhere{
+		Each:   func(ctx context.Context) error { return c.rows.Delete(ctx, key, d, EachQuorum) },
+		Local:  func(ctx context.Context) error { return c.rows.Delete(ctx, key, d, LocalQuorum) },
+		Record: func(ctx context.Context) error { return c.rows.RecordPending(ctx, key, d) },
+	})
+	if unconfirmed, ok := errors.AsType[*Unconfirmed](err); ok {
+		return c.notEverywhere(ctx, unconfirmed)
 	}
-	return c.deleteLocally(ctx, key, d, everywhere)
+	if err != nil {
+		return fmt.Errorf("deleting a value: %w", err)
+	}
+	return nil
 }
 
-// deleteLocally continues a delete that not every datacentre has confirmed: its attempt everywhere has failed, or deletes are
-// hurried. It deletes in the local datacentre, because Cassandra may have refused the attempt without writing anything, not
-// even here. At the same time it records the delete, so that a Replayer finishes it. If recording fails, the client must
-// delete again. If the attempt succeeds in time after all, deleteLocally returns nil, and the Replayer removes the record.
-func (c *Collection) deleteLocally(ctx context.Context, key access.Key, d Deletion, everywhere *attempt) error {
-	var recordErr error
-	var recording sync.WaitGroup
-	recording.Go(func() {
-		defer c.panics.Recover(panics.Store, &recordErr)
-		recordErr = c.rows.RecordPending(ctx, key, d)
-	})
-	localErr := c.rows.Delete(ctx, key, d, LocalQuorum)
-	recording.Wait()
-	cause := everywhere.awaitUsual(ctx, c.confirmations.now())
-	if cause == nil {
-		return nil
-	}
-	if localErr != nil {
-		return fmt.Errorf("deleting everywhere: %w; deleting here: %w", cause, localErr)
-	}
-	if errors.Is(cause, errUnconfirmed) {
+// notEverywhere logs and counts a delete that the local datacentre has applied and another one has not confirmed. If it
+// could not be recorded as pending, the client must delete again.
+func (c *Collection) notEverywhere(ctx context.Context, u *Unconfirmed) error {
+	if errors.Is(u.Cause, errUnconfirmed) {
 		c.metrics.hurried.Inc()
 	}
-	if recordErr != nil {
+	if u.RecordErr != nil {
 		c.metrics.unrecorded.Inc()
 		c.log.ErrorContext(ctx, "a delete was applied in the local datacentre only and could not be recorded as pending; only another delete by the client finishes it",
-			"cause", cause.Error(), "error", recordErr.Error())
+			"cause", u.Cause.Error(), "error", u.RecordErr.Error())
 	} else {
-		c.log.WarnContext(ctx, "a delete was applied in the local datacentre only and is now pending", "cause", cause.Error())
+		c.log.WarnContext(ctx, "a delete was applied in the local datacentre only and is now pending", "cause", u.Cause.Error())
 	}
-	return fmt.Errorf("%w: %w", ErrNotEverywhere, cause)
+	return fmt.Errorf("%w: %w", ErrNotEverywhere, u.Cause)
 }
 
 // newDeletion returns a delete, at the timestamp now, of a value that was written at the timestamp written. Without a

@@ -26,3 +26,15 @@ func (t *timestamps) next() int64 {
 		}
 	}
 }
+
+// TimestampStep is the smallest difference between two timestamps of a Timestamps, in µs.
+const TimestampStep = timestampStep
+
+// Timestamps generates write timestamps for other packages, with the rules of a Collection.
+type Timestamps struct{ timestamps timestamps }
+
+// NewTimestamps returns Timestamps that read the clock now.
+func NewTimestamps(now func() time.Time) *Timestamps { return &Timestamps{timestamps{now: now}} }
+
+// Next returns a new timestamp in µs since 1970, at least TimestampStep larger than the one before.
+func (t *Timestamps) Next() int64 { return t.timestamps.next() }
