@@ -44,7 +44,8 @@ CLIENT_TESTS = \
 	./internal/e2e/proxies \
 	./internal/e2e/readme \
 	./internal/e2e/signatures \
-	./internal/e2e/watching
+	./internal/e2e/watching \
+	./passwords
 
 .PHONY: help build release test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat image man
 

@@ -61,13 +61,28 @@ var (
 // Action is an operation on a resource.
 type Action string
 
-// The actions. Resources other than collections only have Get.
+// The actions of collections. Metrics, OpenAPI and Operators only have Get.
 const (
 	Get    Action = "get"
 	Set    Action = "set"
 	Touch  Action = "touch"
 	Delete Action = "delete"
 )
+
+// The actions of Passwords, which also has Delete.
+const (
+	Verify Action = "verify" // is this the password of the user
+	Change Action = "change" // replace a password that the request contains, or use a reset token
+	Create Action = "create" // make a user
+	Import Action = "import" // make a user with a hash
+	Reset  Action = "reset"  // make a reset token
+)
+
+// PasswordActions are all actions of Passwords.
+var PasswordActions = []Action{Verify, Change, Create, Import, Reset, Delete}
+
+// Passwords is the resource of the users' passwords. Its keys are user names. Like a collection, it is for clients only.
+const Passwords = "passwords"
 
 // Resources that exist in addition to the collections. They have no keys.
 const (

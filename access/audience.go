@@ -11,8 +11,9 @@ import (
 	"userinfo/internal/field"
 )
 
-// Audiences are the access rule sets by resource: each collection, Metrics, OpenAPI, Operators and Health. An audience admits a
-// request if one of its alternatives holds. An audience that is not listed, or has no alternatives, admits nobody.
+// Audiences are the access rule sets by resource: each collection, Passwords, Metrics, OpenAPI, Operators and Health. An
+// audience admits a request if one of its alternatives holds. An audience that is not listed, or has no alternatives, admits
+// nobody.
 type Audiences map[string][]Alternative
 
 // Alternative is one access rule of an audience. Each field that is set is a protection, which is a requirement. The
@@ -131,6 +132,9 @@ var (
 // audienceNames returns the names of all possible audiences, sorted.
 func (config PolicyConfig) audienceNames() []string {
 	names := append([]string{Metrics, OpenAPI, Operators, Health}, config.Collections...)
+	if config.Passwords {
+		names = append(names, Passwords)
+	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -173,13 +177,13 @@ func (config PolicyConfig) compileAudiences() (map[string]*audience, error) {
 
 // checkOpen rejects an alternative that would admit requests without a client to an audience that must not be open. It
 // fails closed: only Health, and any audience in development, may be open to everybody, and a network alone never opens a
-// collection or Operators.
+// collection, Passwords or Operators.
 func (config PolicyConfig) checkOpen(at, name string, a alternative) error {
 	everybody := func(n netip.Prefix) bool { return n.Bits() == 0 }
 	switch {
 	case a.needs&allow != 0 && name != Health && !config.Dev:
 		return field.Errorf(at+".allow", "would open %s to everybody, which only `userinfo dev` does; list the protections that it requires", name)
-	case a.needs == network && (name == Operators || slices.Contains(config.Collections, name)):
+	case a.needs == network && (name == Operators || name == Passwords || slices.Contains(config.Collections, name)):
 		return field.Errorf(at, "a network does not authenticate a client, and only clients have access to %s; add certificate, token or signed", name)
 	case a.needs == network && name != Health && !config.Dev && slices.ContainsFunc(a.networks, everybody):
 		return field.Errorf(at+".network", "contains every address, which would open %s to everybody; name the networks, or add certificate, token or signed", name)

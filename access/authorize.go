@@ -28,7 +28,8 @@ func (c Caller) Check(grant Grant, key Key) error {
 }
 
 // Authorize decides whether id may do what grant names, and returns the proof. For a grant on a collection, key is the
-// session key; for other grants it is empty. Authorize is the only function that makes a Caller.
+// session key; for a grant on Passwords, it is the user name; for other grants it is empty. Authorize is the only function
+// that makes a Caller.
 //
 // It fails closed. It returns ErrDenied for the zero Identity, an unknown grant, a client without the grant, an empty key
 // on a collection and a key outside the client's patterns. If the audience does not admit id, it returns the error of

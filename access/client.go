@@ -25,12 +25,12 @@ type Client struct {
 	Tokens []TokenRule `yaml:"tokens"`
 	// SignatureKeys are the keys with which the client signs requests (RFC 9421). List two to replace one by the other.
 	SignatureKeys []SignatureKey `yaml:"signature_keys"`
-	// Grants are the permissions: COLLECTION:ACTION with the actions get, set, touch and delete, and metrics:get,
-	// openapi:get and operators:get.
+	// Grants are the permissions: COLLECTION:ACTION with the actions get, set, touch and delete, passwords:ACTION with the
+	// actions verify, change, create, import, reset and delete, and metrics:get, openapi:get and operators:get.
 	Grants []Grant `yaml:"grants"`
-	// Keys are patterns of the session keys that the client may use. A pattern is literal text, with * for any number of
-	// bytes, {cn} for the common name of the client's certificate (only if all of the client's Certificates are common
-	// names, or belong to CAs that verify common names) and {1} for the text that the first star in its CertificateName
+	// Keys are patterns of the session keys and user names that the client may use. A pattern is literal text, with * for any
+	// number of bytes, {cn} for the common name of the client's certificate (only if all of the client's Certificates are
+	// common names, or belong to CAs that verify common names) and {1} for the text that the first star in its CertificateName
 	// matched. Required for grants on a collection. ["*"] allows every key.
 	Keys []string `yaml:"keys"`
 	// Limits are the client's limits. A limit of 0 is not set: the one in limits.per_client applies.
@@ -235,7 +235,7 @@ func (c *client) addKeys(path string, keys []string, resources map[Grant]resourc
 	}
 	for g := range c.grants {
 		if resources[g].hasKeys && len(keys) == 0 {
-			errs = append(errs, field.Errorf(path, "client %q has a grant on a collection but no key patterns; [\"*\"] allows every key", c.name))
+			errs = append(errs, field.Errorf(path, "client %q has a grant on a collection or on passwords but no key patterns; [\"*\"] allows every key", c.name))
 			break
 		}
 	}

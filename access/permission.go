@@ -51,10 +51,13 @@ func (c *client) grantedAudiences() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+// allActions are the actions of all resources, in the order in which they are printed.
+var allActions = []Action{Get, Set, Touch, Verify, Change, Create, Import, Reset, Delete}
+
 // actions returns the actions in an audience that granted contains or, if granted is nil, all of its actions.
 func (p *Policy) actions(audience string, granted map[Grant]bool) []Action {
 	var all []Action
-	for _, action := range []Action{Get, Set, Touch, Delete} {
+	for _, action := range allActions {
 		g := GrantOn(audience, action)
 		if _, exists := p.resources[g]; granted == nil && (exists || audience == Health && action == Get) || granted[g] {
 			all = append(all, action)

@@ -17,6 +17,8 @@ type PolicyConfig struct {
 	// Collections are the names of the collections. Grants may name them, metrics, openapi and operators; audiences may
 	// name health as well.
 	Collections []string
+	// Passwords says that the resource Passwords exists.
+	Passwords bool
 	// ClientCAs are the names of the CAs that sign client certificates. CertificateName.CA and Credentials.ClientCAs are
 	// such names.
 	ClientCAs []string
@@ -62,7 +64,7 @@ func NewPolicy(config PolicyConfig) (*Policy, error) {
 	if p.audiences, err = config.compileAudiences(); err != nil {
 		errs = append(errs, err)
 	}
-	p.resources = resources(config.Collections, p.audiences)
+	p.resources = config.resources(p.audiences)
 	if len(config.Clients) == 0 {
 		errs = append(errs, field.Errorf("clients", "empty, so that nobody has access; list at least one client with a grant"))
 	}
@@ -95,8 +97,8 @@ func (p *Policy) IsOpen(audience string) bool {
 	return open && err == nil
 }
 
-// NeedsKey reports whether grant is on a collection, whose operations need a key. For an unknown grant it returns an error
-// that lists the known grants.
+// NeedsKey reports whether grant is on a collection or on Passwords, whose operations need a key. For an unknown grant it
+// returns an error that lists the known grants.
 func (p *Policy) NeedsKey(grant Grant) (bool, error) {
 	on, known := p.resources[grant]
 	if !known {
@@ -106,13 +108,18 @@ func (p *Policy) NeedsKey(grant Grant) (bool, error) {
 }
 
 // resources returns every possible grant with its resource.
-func resources(collections []string, audiences map[string]*audience) map[Grant]resource {
+func (config PolicyConfig) resources(audiences map[string]*audience) map[Grant]resource {
 	all := map[Grant]resource{
 		GrantOn(Metrics, Get):   {audience: audiences[Metrics]},
 		GrantOn(OpenAPI, Get):   {audience: audiences[OpenAPI]},
 		GrantOn(Operators, Get): {audience: audiences[Operators]},
 	}
-	for _, name := range collections {
+	if config.Passwords {
+		for _, action := range PasswordActions {
+			all[GrantOn(Passwords, action)] = resource{hasKeys: true, audience: audiences[Passwords]}
+		}
+	}
+	for _, name := range config.Collections {
 		for _, action := range []Action{Get, Set, Touch, Delete} {
 			all[GrantOn(name, action)] = resource{hasKeys: true, audience: audiences[name]}
 		}

@@ -40,3 +40,25 @@ func Caller(client, collection string, action access.Action, key access.Key) (ac
 	}
 	return access.Authorize(id, access.GrantOn(collection, action), key)
 }
+
+// PasswordCaller returns a Caller of a client that may do everything with passwords.
+func PasswordCaller(client string, action access.Action, user access.Key) (access.Caller, error) {
+	const token access.Token = "a-token-of-this-test"
+	var grants []access.Grant
+	for _, each := range access.PasswordActions {
+		grants = append(grants, access.GrantOn(access.Passwords, each))
+	}
+	yes := true
+	policy, err := access.NewPolicy(access.PolicyConfig{
+		Clients:   []access.Client{{Name: client, Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Keys: []string{"*"}, Grants: grants}},
+		Audiences: access.Audiences{access.Passwords: {{Token: &yes}}}, Passwords: true, Now: time.Now,
+	})
+	if err != nil {
+		return access.Caller{}, err
+	}
+	id, err := policy.Authenticate(access.Credentials{Authorization: []string{"Bearer " + string(token)}})
+	if err != nil {
+		return access.Caller{}, err
+	}
+	return access.Authorize(id, access.GrantOn(access.Passwords, action), user)
+}

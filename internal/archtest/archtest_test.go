@@ -23,22 +23,28 @@ const (
 	modulePrefix = "userinfo/"
 )
 
-// allowedImports lists, for each package of the service, the packages of this module that it may import. The direction
-// is cmd → api → store → access. Package schema shares the rules for layouts, TTLs and names with store. The packages that
-// judge and report drills and benchmarks know recorded results and nothing of the service.
+// allowedImports lists, for each package of the service, the packages of this module that it may import. The direction is
+// cmd → api → store → access. Package passwords stands beside store, on which it builds: it uses its rules for timestamps
+// and for writes that every datacentre must confirm. Package schema shares the rules for layouts, TTLs and names with store.
+// The packages that judge and report drills and benchmarks know recorded results and nothing of the service.
 var allowedImports = map[string][]string{
 	"cmd/userinfo": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
 		"access/forwarded", "schema", "tlsconf", "internal/config", "internal/devca", "internal/field", "internal/keyfile",
-		"internal/firewall", "internal/logqueue", "internal/panics", "internal/systemd", "internal/top", "internal/tracing"},
+		"internal/firewall", "internal/logqueue", "internal/panics", "internal/systemd", "internal/top", "internal/tracing", "passwords"},
 	"internal/firewall": {"internal/config", "internal/field", "internal/keyfile"},
 	"internal/config": {"api", "store", "store/seal", "store/cassandra", "store/clockskew", "access", "access/signature",
-		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile", "internal/logqueue", "internal/tracing"},
+		"access/forwarded", "schema", "tlsconf", "internal/field", "internal/keyfile", "internal/logqueue", "internal/tracing",
+		"passwords", "passwords/scheme"},
 
-	"api": {"store", "access", "access/signature", "access/forwarded", "tlsconf", "internal/panics", "internal/tracing"},
+	"api": {"store", "passwords", "access", "access/signature", "access/forwarded", "tlsconf", "internal/panics", "internal/tracing"},
+
+	"passwords":               {"passwords/scheme", "store", "store/seal", "access", "internal/panics"},
+	"passwords/scheme":        nil,
+	"passwords/passwordstest": {"passwords", "passwords/scheme", "store", "store/seal", "access", "access/accesstest"},
 
 	"store":                       {"access", "internal/panics", "internal/topk"},
 	"store/seal":                  {"store", "access", "internal/keyfile"},
-	"store/cassandra":             {"store", "store/cassandra/coordinator", "store/clockskew", "access", "internal/panics"},
+	"store/cassandra":             {"store", "passwords", "store/cassandra/coordinator", "store/clockskew", "access", "internal/panics"},
 	"store/cassandra/coordinator": {"internal/panics", "internal/tracing"},
 	"store/clockskew":             {"internal/panics"},
 	"store/storetest":             {"store", "store/seal", "access", "access/accesstest"},
@@ -82,7 +88,7 @@ var testTools = []string{"internal/attack", "internal/namespace", "internal/test
 
 // testOnly are the packages that only tests and testTools may import, except where allowedImports names one.
 var testOnly = []string{"internal/attack", "internal/certchain/certchaintest", "internal/tracing/tracingtest", "internal/devca", "internal/namespace", "internal/testcluster", "internal/fleet", "internal/procedure", "internal/e2e", "internal/archtest",
-	"store/storetest", "access/accesstest", "bench", "drill"}
+	"store/storetest", "passwords/passwordstest", "access/accesstest", "bench", "drill"}
 
 // drivers are the Cassandra drivers.
 var drivers = []string{"github.com/gocql/gocql", "github.com/apache/cassandra-gocql-driver"}

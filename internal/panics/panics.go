@@ -50,9 +50,10 @@ const (
 	Keyspace    Place = "keyspace"    // the loop that reads the replication of the keyspace
 	Systemd     Place = "systemd"     // the loops that tell systemd how the service is
 	Tracing     Place = "tracing"     // the loop that sends spans
+	Passwords   Place = "passwords"   // computing and rewriting password hashes, counting guesses
 )
 
-var places = []Place{Request, Connection, Store, Coordinator, Database, Log, Reload, Replay, Clocks, Schema, Keyspace, Systemd, Tracing}
+var places = []Place{Request, Connection, Store, Coordinator, Database, Log, Reload, Replay, Clocks, Schema, Keyspace, Systemd, Tracing, Passwords}
 
 // Pause is the time after which Loop starts a loop again.
 const Pause = 5 * time.Second

@@ -1,0 +1,303 @@
+package passwords
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"userinfo/access"
+	"userinfo/access/accesstest"
+	"userinfo/passwords/scheme"
+	"userinfo/store"
+	"userinfo/store/seal"
+)
+
+// recordingRows counts the calls of rows, and keeps all bytes that are written.
+type recordingRows struct {
+	*Memory
+	mu      sync.Mutex
+	calls   map[string]int
+	written bytes.Buffer
+	broken  error // of WriteGuesses
+}
+
+func (r *recordingRows) count(call string, data ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls[call]++
+	for _, d := range data {
+		r.written.WriteString(d)
+	}
+}
+
+func (r *recordingRows) Read(ctx context.Context, key access.Key) (Row, error) {
+	r.count("read", string(key))
+	return r.Memory.Read(ctx, key)
+}
+
+func (r *recordingRows) Decide(ctx context.Context, key access.Key, seen Row, record []byte) (bool, error) {
+	r.count("decide", string(key), string(record))
+	return r.Memory.Decide(ctx, key, seen, record)
+}
+
+func (r *recordingRows) Write(ctx context.Context, key access.Key, record []byte, timestamp int64, c store.Consistency) error {
+	r.count("write", string(key), string(record))
+	return r.Memory.Write(ctx, key, record, timestamp, c)
+}
+
+func (r *recordingRows) WriteToken(ctx context.Context, key access.Key, token []byte, timestamp int64, ttl time.Duration) error {
+	r.count("token", string(key), string(token))
+	return r.Memory.WriteToken(ctx, key, token, timestamp, ttl)
+}
+
+func (r *recordingRows) ReadGuesses(ctx context.Context, budget access.Key) ([]Count, error) {
+	r.count("read guesses", string(budget))
+	return r.Memory.ReadGuesses(ctx, budget)
+}
+
+func (r *recordingRows) WriteGuesses(ctx context.Context, budget access.Key, c Count, ttl time.Duration) error {
+	r.count("write guesses", string(budget), c.Instance)
+	if r.broken != nil {
+		return r.broken
+	}
+	return r.Memory.WriteGuesses(ctx, budget, c, ttl)
+}
+
+func (r *recordingRows) take() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	calls := r.calls
+	r.calls = make(map[string]int)
+	return calls
+}
+
+// testUsers are Users on recordingRows.
+type testUsers struct {
+	testing.TB
+	*Users
+	rows *recordingRows
+	logs *bytes.Buffer
+}
+
+func newTestUsers(t testing.TB) *testUsers { return newTestUsersAt(t, time.Now) }
+
+// newTestUsersAt returns Users whose clock is now.
+func newTestUsersAt(t testing.TB, now func() time.Time) *testUsers {
+	t.Helper()
+	index, indexErr := seal.NewIndexKey(rand.Reader)
+	key, keyErr := seal.NewSealKey(rand.Reader)
+	keys, err := seal.NewKeys(index, []seal.SealKey{key})
+	if err := errors.Join(indexErr, keyErr, err); err != nil {
+		t.Fatal(err)
+	}
+	registry, logs := prometheus.NewRegistry(), new(bytes.Buffer)
+	log := slog.New(slog.NewTextHandler(logs, nil))
+	metrics := NewMetrics(registry)
+	pool := NewPool(2, metrics, nil)
+	confirmations := store.NewConfirmations(time.Now, log, nil)
+	rows := &recordingRows{Memory: NewMemory(64<<20, now), calls: make(map[string]int)}
+	u, err := NewUsers(rows, Config{Argon2id: scheme.Argon2id{MemoryKiB: 64, Time: 1, Threads: 1}, MemoryKiB: 4096, MinLength: 8, ResetTTL: time.Hour, GuessesPerMinute: 1000}, Options{
+		Now: now, Random: rand.Reader, Log: log, Metrics: metrics, Pool: pool, Confirmations: confirmations,
+		Keys: func() *seal.Keys { return keys }, SealMetrics: seal.NewMetrics(registry),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		u.Close()
+		confirmations.Close()
+		pool.Close()
+	})
+	return &testUsers{t, u, rows, logs}
+}
+
+func (u *testUsers) as(action access.Action, user access.Key) access.Caller {
+	u.Helper()
+	c, err := accesstest.PasswordCaller("wiki", action, user)
+	if err != nil {
+		u.Fatal(err)
+	}
+	return c
+}
+
+func (u *testUsers) check(user access.Key, password Secret) error {
+	u.Helper()
+	return u.Verify(u.Context(), u.as(access.Verify, user), user, Guess{Secret: password, Address: netip.MustParseAddr("192.0.2.1")})
+}
+
+// prepare makes users with a hash of the configured scheme, with an old hash, without a password, and one who is deleted.
+func (u *testUsers) prepare() {
+	u.Helper()
+	ctx := u.Context()
+	if err := errors.Join(
+		u.Create(ctx, u.as(access.Create, "Known"), "Known", "correct horse"),
+		u.Import(ctx, u.as(access.Import, "Old"), "Old", ":A:5f4dcc3b5aa765d61d8327deb882cf99"),
+		u.Import(ctx, u.as(access.Import, "Disabled"), "Disabled", ""),
+		u.Create(ctx, u.as(access.Create, "Deleted"), "Deleted", "correct horse"),
+		u.Delete(ctx, u.as(access.Delete, "Deleted"), "Deleted"),
+	); err != nil {
+		u.Fatal(err)
+	}
+}
+
+func TestUsers_WorkIsEqualForEveryWrongPassword(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	for _, user := range []access.Key{"Known", "Old", "Disabled", "Deleted", "Unknown"} {
+		u.rows.take()
+		err := u.check(user, "not the password")
+		if err != ErrWrong {
+			t.Errorf("%s: error %v, want exactly %v", string(user), err, ErrWrong)
+		}
+		if got, want := u.rows.take(), (map[string]int{"read": 1, "read guesses": 3, "write guesses": 3}); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: calls %v, want %v", string(user), got, want)
+		}
+	}
+}
+
+func TestUsers_ComputesHashOfConfiguredSchemeForEveryWrongPassword(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	for _, user := range []access.Key{"Known", "Old", "Disabled", "Deleted", "Unknown"} {
+		row, err := u.read(t.Context(), user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := u.config.Argon2id.Made(u.parse(t.Context(), row.current))
+		if wantOwn := user == "Known"; own != wantOwn {
+			t.Errorf("%s: the hash is of the configured scheme: %v", string(user), own)
+		}
+		if !own && !u.config.Argon2id.Made(u.decoy) {
+			t.Error("the decoy is not a hash of the configured scheme")
+		}
+	}
+	if u.decoy.Verify(nil) || (scheme.Hash{}).Verify([]byte("not the password")) {
+		t.Error("a decoy matches")
+	}
+}
+
+func TestUsers_AnswersWrongPasswordAtMultipleOfStep(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	u.options.FailureStep = 50 * time.Millisecond
+	for _, user := range []access.Key{"Known", "Old", "Disabled", "Unknown"} {
+		start := time.Now()
+		err := u.check(user, "not the password")
+		if d := time.Since(start); !errors.Is(err, ErrWrong) || d < 50*time.Millisecond {
+			t.Errorf("%s: answered after %v, before the first step (%v)", string(user), d, err)
+		}
+	}
+}
+
+func TestUsers_StoresNothingInClear(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	token, _, err := u.NewResetToken(t.Context(), u.as(access.Reset, "Known"), "Known")
+	if err != nil || u.check("Known", "correct horse") != nil {
+		t.Fatal("the password of Known is not right", err)
+	}
+	_ = u.check("Known", "not the password")
+	u.rows.mu.Lock()
+	defer u.rows.mu.Unlock()
+	if u.rows.written.Len() < 1000 {
+		t.Fatalf("only %d bytes were written", u.rows.written.Len())
+	}
+	for _, clear := range []string{"Known", "Disabled", "correct horse", "argon2", "5f4dcc3b5aa765d61d8327deb882cf99", string(token), "192.0.2.1", "wiki"} {
+		if strings.Contains(u.rows.written.String(), clear) {
+			t.Errorf("%q was written in clear", clear)
+		}
+	}
+}
+
+func TestUsers_CountsInMemoryIfCountsCannotBeWritten(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	u.rows.broken = store.ErrUnavailable
+	for n := range ownBudget.free {
+		if err := u.check("Known", "not the password"); !errors.Is(err, ErrWrong) {
+			t.Fatalf("wrong password %d: %v", n, err)
+		}
+	}
+	if err := u.check("Known", "correct horse"); !errors.Is(err, ErrTooManyGuesses) {
+		t.Errorf("error %v, want %v", err, ErrTooManyGuesses)
+	}
+	if strings.Contains(u.logs.String(), "Known") || !strings.Contains(u.logs.String(), "could not be written") {
+		t.Errorf("the log is %s", u.logs)
+	}
+}
+
+// TestUsers_LimitsGuessesAtOneMoment sends more guesses at the same moment than are free.
+func TestUsers_LimitsGuessesAtOneMoment(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	var all sync.WaitGroup
+	results := make(chan error, 8)
+	for range 8 { // as many as the pool takes
+		all.Go(func() { results <- u.check("Known", "not the password") })
+	}
+	all.Wait()
+	close(results)
+	wrong := 0
+	for err := range results {
+		if errors.Is(err, ErrWrong) {
+			wrong++
+		}
+	}
+	if wrong > ownBudget.free {
+		t.Errorf("%d guesses were compared at one moment, want at most %d", wrong, ownBudget.free)
+	}
+}
+
+func TestUsers_RefusesDamagedRow(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	if err := u.rows.Write(t.Context(), u.records.RowKey("Known"), []byte("damaged"), time.Now().Add(time.Hour).UnixMicro(), store.LocalQuorum); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.check("Known", "correct horse"); !errors.Is(err, store.ErrSealed) {
+		t.Errorf("error %v, want %v", err, store.ErrSealed)
+	}
+}
+
+func TestSecret_PrintsRedacted(t *testing.T) {
+	s := Secret("hunter2")
+	for _, got := range []string{fmt.Sprintf("%v %+v %#v %s %q %x %d", s, s, s, s, s, s, s), s.String(), s.GoString(), s.LogValue().String(), fmt.Sprint(Guess{Secret: s})} {
+		if strings.Contains(got, "hunter2") || !strings.Contains(got, "[redacted]") {
+			t.Errorf("it prints %s", got)
+		}
+	}
+	if text, err := s.MarshalText(); err != nil || string(text) != "[redacted]" {
+		t.Errorf("as text it is %s, %v", text, err)
+	}
+}
+
+func TestBudget_WaitsDoubleUpToLimit(t *testing.T) {
+	for failures, want := range map[int]time.Duration{0: 0, 4: 0, 5: time.Second, 6: 2 * time.Second, 14: 512 * time.Second, 15: 15 * time.Minute, 100: 15 * time.Minute, 1 << 40: 15 * time.Minute} {
+		if got := ownBudget.wait(failures); got != want {
+			t.Errorf("after %d wrong passwords the wait is %v, want %v", failures, got, want)
+		}
+	}
+}
+
+func TestNetwork_IsAddressOrIPv6Network(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
+	} {
+		if got := network(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s is in %s, want %s", address, got, want)
+		}
+	}
+	if network(netip.Addr{}) == "" {
+		t.Error("the zero address has no network")
+	}
+}
