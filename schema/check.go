@@ -47,7 +47,7 @@ func inspect(ctx context.Context, db DB, s Spec, scripts scripts) ([]finding, er
 		}
 		found = append(found, inspectTable(s.Keyspace, t, live, scripts.tables[i])...)
 	}
-	for i, t := range serviceTables {
+	for i, t := range s.serviceTables() {
 		differs, err := t.inspect(ctx, db, s.Keyspace, scripts.serviceTables[i])
 		if err != nil {
 			return nil, err

@@ -19,7 +19,7 @@ var files embed.FS
 type scripts struct {
 	keyspace      string // empty if the Spec has no replication
 	tables        []tableScripts
-	serviceTables []string // in the order of the variable serviceTables; a table without a file has an empty text
+	serviceTables []string // in the order of Spec.serviceTables; a table without a file has an empty text
 }
 
 type tableScripts struct{ create, addMarker, raiseGrace string }
@@ -56,7 +56,7 @@ func newScripts(s Spec) (scripts, error) {
 			raiseGrace: fill("004_gc_grace.cql", data),
 		})
 	}
-	for _, t := range serviceTables {
+	for _, t := range s.serviceTables() {
 		script := ""
 		if t.file != "" {
 			script = fill(t.file, map[string]any{"Keyspace": s.Keyspace, "Table": t.name})

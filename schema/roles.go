@@ -30,7 +30,7 @@ func Roles(s Spec, role string) (string, error) {
 	for _, t := range s.Tables {
 		data.Tables = append(data.Tables, t.Name)
 	}
-	for _, t := range serviceTables {
+	for _, t := range s.serviceTables() {
 		if t.file == "" {
 			data.OldTables = append(data.OldTables, t.name)
 		} else {

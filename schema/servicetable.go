@@ -17,6 +17,9 @@ const (
 	OldPendingDeletes = "pending_deletes"
 	// InstanceClocks is the table of heartbeats, with which instances compare their clocks.
 	InstanceClocks = "instance_clocks"
+	// UserPasswords and PasswordGuesses are the tables of passwords. They are needed only with Spec.Passwords.
+	UserPasswords   = "user_passwords"
+	PasswordGuesses = "password_guesses"
 )
 
 // serviceTable is a table that the service itself needs. Its file in cql/ describes it. A table without a file is from
@@ -26,6 +29,7 @@ type serviceTable struct {
 	primaryKey string
 	columns    map[string]string // CQL type by column
 	remedy     string            // what an operator should do if the table differs
+	passwords  bool              // needed only with Spec.Passwords
 }
 
 const remedyPending = "drop the table if UserInfo did not create it or if it is empty, and run `userinfo schema apply`"
@@ -50,7 +54,26 @@ var serviceTables = []serviceTable{{
 		"board": "int", "instance": "text", "datacentre": "text", "wrote": "bigint", "heard": "frozen<map<text, bigint>>",
 	},
 	remedy: "drop the table (if UserInfo created it, its rows are not needed), and run `userinfo schema apply`",
+}, {
+	name: UserPasswords, file: "008_user_passwords.cql", primaryKey: "(key)", passwords: true,
+	columns: map[string]string{"key": "blob", "decided": "blob", "written": "blob", "reset_token": "blob"},
+	remedy:  "drop the table if UserInfo did not create it, and run `userinfo schema apply`",
+}, {
+	name: PasswordGuesses, file: "009_password_guesses.cql", primaryKey: "(budget, instance)", passwords: true,
+	columns: map[string]string{"budget": "blob", "instance": "text", "failures": "int", "last": "bigint"},
+	remedy:  "drop the table if UserInfo did not create it, and run `userinfo schema apply`",
 }}
+
+// serviceTables returns the service tables that s needs.
+func (s Spec) serviceTables() []serviceTable {
+	var needed []serviceTable
+	for _, t := range serviceTables {
+		if !t.passwords || s.Passwords {
+			needed = append(needed, t)
+		}
+	}
+	return needed
+}
 
 // Reserved reports whether a table name is taken by the service itself, so that no collection can use it.
 func Reserved(table string) bool {
