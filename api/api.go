@@ -19,10 +19,14 @@
 //	audit         delete: can its audit record be written?                 503            audit.go
 //	handle        read the header and the body, call the store             any            collection.go
 //
-// Every refusal and every error of the store becomes a problem document (problem.go), is counted and logged (request.go), and is
-// in the request's spans if there are any (spans.go). A refusal that depends on the client also becomes an audit record
-// (audit.go). If records cannot be written, the client gets 503 instead of the refusal. The health resources skip the steps overload, authority and limit. They also skip
-// authenticate and admit if their access rule set is open to anybody. A signature is always for one of the service's authorities.
+// The resources of passwords have no step misses and no step bytes. PUT reads its body before the step authorize, because
+// the body says which grant it needs. See passwords.go.
+//
+// Every refusal and every error of the store becomes a problem document (problem.go), is counted and logged (request.go),
+// and is in the request's spans if there are any (spans.go). A refusal that depends on the client also becomes an audit
+// record (audit.go). If records cannot be written, the client gets 503 instead of the refusal. The health resources skip the
+// steps overload, authority and limit. They also skip authenticate and admit if their access rule set is open to anybody. A
+// signature is always for one of the service's authorities.
 //
 // Invariants:
 //
@@ -43,6 +47,8 @@
 //     that. If audit records are not required, a record may be dropped.
 //  10. The memory for values of requests in flight is bounded, in all and for each client. Nothing of a body is read before
 //     its sender is authenticated and memory for it is reserved.
+//  11. Every request about a password that access.Authorize has allowed leaves an audit record, or is not begun. The
+//     responses to a wrong password, an unknown user and a user without a password differ in nothing but ids.
 //
 // This package does not decide who a client is or what it may do. Package access decides, using credentials that
 // crypto/tls, access/forwarded and access/signature have verified.
@@ -69,6 +75,7 @@ import (
 	"userinfo/access/signature"
 	"userinfo/internal/panics"
 	"userinfo/internal/tracing"
+	"userinfo/passwords"
 	"userinfo/store"
 )
 
@@ -90,10 +97,12 @@ type Collection struct {
 	MaxValueBytes int64
 }
 
-// Config configures an API. All fields are required, except ClientLimits, MaxBytesInFlight, Tracer, KaskNames, Version,
-// RewrittenKeys and Panics.
+// Config configures an API. All fields are required, except Passwords, ClientLimits, MaxBytesInFlight, Tracer, KaskNames,
+// Version, RewrittenKeys and Panics.
 type Config struct {
 	Collections []Collection
+	// Passwords keeps the passwords of users. nil: the service keeps none, and their resources do not exist.
+	Passwords passwords.Store
 	// Rules returns the rules in force. It is called once for each request and must be safe for concurrent use.
 	Rules func() *Rules
 	// Ready reports whether the store can be read. The API calls it at most once a second.

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"userinfo/access"
+	"userinfo/passwords"
 )
 
 // Values of the field decision in audit records.
@@ -30,6 +31,10 @@ func isRefusal(err error) bool {
 // decisionOf returns the decision about a request that ended with err.
 func decisionOf(err error) string {
 	switch {
+	case errors.Is(err, passwords.ErrWrong):
+		return decisionDenied
+	case errors.Is(err, passwords.ErrTooManyGuesses):
+		return decisionLimited
 	case !isRefusal(err):
 		return decisionAllowed
 	case problemFor(err).Status == http.StatusTooManyRequests:
@@ -89,8 +94,9 @@ func (rs *requestState) auditRefusal(err error) error {
 	return err
 }
 
-// audit writes the audit record of the request if there is room for one. There is room for the record of each delete that
-// was authorized, whether or not it succeeded, and of each refusal, unless the client has caused too many. The fields are:
+// audit writes the audit record of the request if there is room for one. There is room for the record of each delete and of
+// each request about a password that was authorized, whether or not it succeeded, and of each refusal, unless the client has
+// caused too many. The fields are:
 //
 //	decision  allowed, denied or limited
 //	reason    of a refusal
@@ -99,7 +105,7 @@ func (rs *requestState) auditRefusal(err error) error {
 //	request_id, trace_id, parent_id: see trace
 //	peer      address of the connection's peer, which may be a proxy
 //	address   address that the request comes from: from the PROXY protocol, or the peer's
-//	key       keyed hash of the session key; see access.AuditKey.Hash
+//	key       keyed hash of the session key or the user name; see access.AuditKey.Hash
 //	dropped   records of this client that were dropped since the last one, because there were too many
 func (rs *requestState) audit() {
 	if !rs.recordReserved {

@@ -144,3 +144,15 @@ func (s *service) serve(method, path string, header http.Header) answer {
 	s.api.ServeHTTP(w, r)
 	return answer{status: w.Code, header: w.Header(), body: w.Body.String()}
 }
+
+// serveBody serves one request without a server. An empty body means no body.
+func (s *service) serveBody(method, path, body string, header http.Header) answer {
+	r := httptest.NewRequest(method, path, nil)
+	if body != "" {
+		r = httptest.NewRequest(method, path, strings.NewReader(body))
+	}
+	r.Header = header
+	w := httptest.NewRecorder()
+	s.api.ServeHTTP(w, r)
+	return answer{status: w.Code, header: w.Header(), body: w.Body.String()}
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"userinfo/internal/devca"
 	"userinfo/internal/panics"
 	"userinfo/internal/tracing"
+	"userinfo/passwords"
 	"userinfo/store"
 	"userinfo/store/storetest"
 )
@@ -39,9 +41,9 @@ const (
 
 // Tokens of the clients in testPolicy.
 const (
-	wiki      access.Token = "userinfo_test-wiki"       // everything on sessions
+	wiki      access.Token = "userinfo_test-wiki"       // everything on sessions and passwords
 	reader    access.Token = "userinfo_test-reader"     // sessions:get
-	enwiki    access.Token = "userinfo_test-enwiki"     // everything on enwiki:*
+	enwiki    access.Token = "userinfo_test-enwiki"     // the same on enwiki:*
 	elsewhere access.Token = "userinfo_test-elsewhere"  // from a network that the tests are not in
 	prom      access.Token = "userinfo_test-prometheus" // metrics:get
 	docs      access.Token = "userinfo_test-docs"       // openapi:get
@@ -54,6 +56,10 @@ func testPolicy() (*access.Policy, error) { return access.NewPolicy(testRules())
 // clients.
 func testRules(others ...access.Client) access.PolicyConfig {
 	all := []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete"}
+	everything := slices.Clone(all)
+	for _, action := range access.PasswordActions {
+		everything = append(everything, access.GrantOn(access.Passwords, action))
+	}
 	holder := func(name string, token access.Token, grants []access.Grant, keys ...string) access.Client {
 		return access.Client{Name: name, Tokens: []access.TokenRule{{SHA256: token.HashText()}}, Grants: grants, Keys: keys}
 	}
@@ -62,17 +68,18 @@ func testRules(others ...access.Client) access.PolicyConfig {
 	proven := []access.Alternative{{Certificate: new(true)}, {Token: new(true)}, {Signed: new(true)}}
 	return access.PolicyConfig{
 		Clients: append([]access.Client{
-			holder("wiki", wiki, all, "*"),
+			holder("wiki", wiki, everything, "*"),
 			holder("reader", reader, all[:1], "*"),
-			holder("enwiki", enwiki, all, "enwiki:*"),
+			holder("enwiki", enwiki, everything, "enwiki:*"),
 			far,
 			holder("prometheus", prom, []access.Grant{"metrics:get"}),
 			holder("docs", docs, []access.Grant{"openapi:get"}),
 			holder("operator", ops, []access.Grant{"operators:get"}),
 			{Name: "canary", Certificates: []access.CertificateName{{CN: "canary"}}, Grants: all, Keys: []string{"{cn}:*"}},
 		}, others...),
-		Audiences:   access.Audiences{"sessions": proven, "metrics": proven, "openapi": proven, "operators": proven, "health": {{Allow: new(true)}}},
+		Audiences:   access.Audiences{"sessions": proven, "passwords": proven, "metrics": proven, "openapi": proven, "operators": proven, "health": {{Allow: new(true)}}},
 		Collections: []string{"sessions"},
+		Passwords:   true,
 		ClientCAs:   []string{access.DefaultClientCA},
 		Now:         time.Now,
 	}
@@ -103,7 +110,8 @@ func issue(ca *devca.CA, leaf devca.Leaf) tls.Certificate {
 
 // setup configures the service of a test. A zero field means the default.
 type setup struct {
-	store                       store.Store // usually memory
+	store                       store.Store     // usually memory
+	passwords                   passwords.Store // usually a stub that succeeds
 	ready                       func(context.Context) error
 	policy                      func() *access.Policy
 	maxInFlight, maxConnections int
@@ -165,6 +173,9 @@ func newAPI(t testing.TB, u setup) *service {
 			store.CollectionConfig{Name: "sessions", MaxTTL: testMaxTTL, Fence: time.Minute},
 			store.Options{Now: s.clock.Now, Log: log, Metrics: store.NewMetrics(s.registry), Rewrites: u.rewrites})
 	}
+	if u.passwords == nil {
+		u.passwords = new(passwordRecorder)
+	}
 	if u.policy == nil {
 		u.policy = func() *access.Policy { return policy }
 	}
@@ -199,6 +210,7 @@ func newAPI(t testing.TB, u setup) *service {
 			Name: "sessions", Path: "/sessions/v1", Store: u.store,
 			DefaultTTL: testDefaultTTL, MaxTTL: testMaxTTL, MaxValueBytes: testMaxValue,
 		}},
+		Passwords: u.passwords,
 		Rules: func() *Rules {
 			return &Rules{Authorities: u.authorities, Policy: u.policy(), ClientCAs: u.clientCAs, Forwarded: u.forwarded(), SignatureKeys: u.signatureKeys, AuditKey: u.auditKey}
 		},

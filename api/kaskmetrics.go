@@ -41,7 +41,7 @@ func newKaskMetrics(reg prometheus.Registerer, version string) *kaskMetrics {
 
 // observe records a finished request, if it was on a key.
 func (m *kaskMetrics) observe(rt *route, status int, duration time.Duration) {
-	if m == nil || !rt.keyed() {
+	if m == nil || !rt.keyed() || rt.passwords {
 		return
 	}
 	code := strconv.Itoa(status)

@@ -298,6 +298,9 @@ func situations(method, path string) []situation {
 		situation{setup: setup{limits: access.Limits{RequestsPerSecond: 1}}, again: true},
 		situation{setup: setup{noAudit: errNoAudit}, change: header("Authorization")},
 	)
+	if strings.HasPrefix(path, PasswordsPath) {
+		return append(all, passwordSituations(method, path)...)
+	}
 	if path == "/metrics" || path == "/openapi" || path == rewrittenKeysPath {
 		return append(all, situation{change: header("Authorization", "Bearer "+string(wiki))})
 	}
@@ -355,10 +358,19 @@ func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o 
 		a.Drain()
 	}
 	r := httptest.NewRequest(method, strings.Replace(path, "{key}", "k", 1), nil)
+	sendBody := func() {
+		text := "value"
+		if strings.HasPrefix(path, PasswordsPath) {
+			text = passwordBody(method, path)
+		}
+		if text != "" {
+			body(io.NopCloser(strings.NewReader(text)), int64(len(text)))(r)
+		}
+	}
 	r.Header.Set("Authorization", "Bearer "+string(cmp.Or(map[string]access.Token{"/metrics": prom, "/openapi": docs, rewrittenKeysPath: ops}[path], wiki)))
 	switch method {
 	case http.MethodPut, http.MethodPost:
-		body(io.NopCloser(strings.NewReader("value")), 5)(r)
+		sendBody()
 	case http.MethodPatch:
 		r.Header.Set("TTL", "60")
 	}
@@ -368,7 +380,7 @@ func (s situation) answer(t *testing.T, doc *openapi3.T, method, path string, o 
 	if s.again {
 		a.ServeHTTP(httptest.NewRecorder(), r.Clone(t.Context()))
 		if method == http.MethodPut || method == http.MethodPost {
-			body(io.NopCloser(strings.NewReader("value")), 5)(r)
+			sendBody()
 		}
 	}
 	w := httptest.NewRecorder()

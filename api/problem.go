@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"userinfo/access"
+	"userinfo/passwords"
 	"userinfo/store"
 )
 
@@ -41,6 +43,13 @@ func newProblem(status int, name, title, detail string) *problemError {
 func (p problem) asError() *problemError {
 	p.Type = problemBase + p.Type
 	return &problemError{p}
+}
+
+// shared returns the problem as an entry of sharedProblems.
+func (e *problemError) shared() problem {
+	p := e.problem
+	p.Type = strings.TrimPrefix(p.Type, problemBase)
+	return p
 }
 
 // notReady returns an entry of sharedProblems for an instance that cannot serve now.
@@ -102,7 +111,8 @@ var (
 		"This is a fault of the service. Its log has details under this instance.")
 )
 
-// sharedProblems maps errors of packages access and store to problems. The first entry that matches an error counts.
+// sharedProblems maps errors of packages access, passwords and store to problems. The first entry that matches an error
+// counts.
 var sharedProblems = []struct {
 	err     error
 	problem problem
@@ -117,6 +127,21 @@ var sharedProblems = []struct {
 		Detail: "This client may not do this, not with these credentials, or not with this key."}},
 	{access.ErrMisdirected, problem{Type: "misdirected-request", Title: "Misdirected request", Status: http.StatusMisdirectedRequest,
 		Detail: "The Host header or :authority is not a name of this service. Use a name in its certificate, or let its operators add this name, and for signed requests its port, to authorities in the configuration."}},
+	{passwords.ErrWrong, problem{Type: "wrong-password", Title: "Wrong password", Status: http.StatusForbidden,
+		Detail: "The password or the reset token is wrong, or there is no such user."}},
+	{passwords.ErrTooManyGuesses, guessesError(1).shared()},
+	{passwords.ErrWeak, problem{Type: "weak-password", Title: "Weak password", Status: http.StatusUnprocessableEntity,
+		Detail: "The new password is too weak."}},
+	{passwords.ErrPassword, problem{Type: "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
+		Detail: "A password is UTF-8, has 1 to 4096 bytes after normalisation, and no zero byte."}},
+	{passwords.ErrHash, problem{Type: "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
+		Detail: "This is not a password hash of MediaWiki that this service verifies, or it needs more work than the service allows. At level debug, the log has the reason under this instance."}},
+	{passwords.ErrExists, problem{Type: "user-exists", Title: "The user exists", Status: http.StatusPreconditionFailed,
+		Detail: "The user has a password already. Nothing was changed."}},
+	{passwords.ErrNotEverywhere, problem{Type: "not-everywhere", Title: "Changed, but not yet everywhere", Status: http.StatusServiceUnavailable,
+		Detail: "In this datacentre the change is in force: the new password holds, or the user is deleted. Another datacentre has not confirmed it and may still accept the old password. The service finishes the change.", retryAfter: 5}},
+	{passwords.ErrBusy, problem{Type: "overloaded", Title: "Overloaded", Status: http.StatusServiceUnavailable,
+		Detail: "Too many password hashes are being computed. Nothing was done.", retryAfter: 1}},
 	{store.ErrNotFound, problem{Type: "not-found", Title: "Not found", Status: http.StatusNotFound,
 		Detail: "There is no value under this key."}},
 	{store.ErrDeleted, problem{Type: "deleted", Title: "Deleted recently", Status: http.StatusConflict,

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"userinfo/access"
+	"userinfo/passwords"
 	"userinfo/store"
 )
 
@@ -54,7 +55,7 @@ func checkProblem(t testing.TB, got answer, status int, name string) (requestID 
 	return requestID
 }
 
-// sentinels lists the errors of packages access and store, and the problem of each.
+// sentinels lists the errors of packages access, passwords and store, and the problem of each.
 var sentinels = []struct {
 	name       string
 	err        error
@@ -67,6 +68,14 @@ var sentinels = []struct {
 	{"access.ErrUnauthenticated", access.ErrUnauthenticated, 401, "unauthenticated", ""},
 	{"access.ErrDenied", access.ErrDenied, 403, "forbidden", ""},
 	{"access.ErrMisdirected", access.ErrMisdirected, 421, "misdirected-request", ""},
+	{"passwords.ErrWrong", passwords.ErrWrong, 403, "wrong-password", ""},
+	{"passwords.ErrTooManyGuesses", passwords.ErrTooManyGuesses, 429, "too-many-guesses", "1"},
+	{"passwords.ErrWeak", passwords.ErrWeak, 422, "weak-password", ""},
+	{"passwords.ErrPassword", passwords.ErrPassword, 400, "bad-request", ""},
+	{"passwords.ErrHash", passwords.ErrHash, 400, "bad-request", ""},
+	{"passwords.ErrExists", passwords.ErrExists, 412, "user-exists", ""},
+	{"passwords.ErrNotEverywhere", passwords.ErrNotEverywhere, 503, "not-everywhere", "5"},
+	{"passwords.ErrBusy", passwords.ErrBusy, 503, "overloaded", "1"},
 	{"store.ErrNotFound", store.ErrNotFound, 404, "not-found", ""},
 	{"store.ErrDeleted", store.ErrDeleted, 409, "deleted", ""},
 	{"store.ErrNotEverywhere", store.ErrNotEverywhere, 503, "not-everywhere", "5"},
@@ -109,7 +118,7 @@ func TestProblemFor_StoreErrors(t *testing.T) {
 
 func TestProblemFor_CoversEveryExportedError(t *testing.T) {
 	var declared []string
-	for _, pkg := range []string{"access", "store"} {
+	for _, pkg := range []string{"access", "passwords", "store"} {
 		files, err := filepath.Glob("../" + pkg + "/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files of %s: %v", pkg, err)

@@ -12,6 +12,7 @@ import (
 	"userinfo/access/signature"
 	"userinfo/internal/panics"
 	"userinfo/internal/tracing"
+	"userinfo/passwords"
 	"userinfo/store"
 )
 
@@ -180,7 +181,7 @@ func isFault(p problem, err error) bool {
 
 // isOverload reports whether err means that the process has too much to do for all its clients.
 func isOverload(err error) bool {
-	return errors.Is(err, errOverloaded) || errors.Is(err, errTooManyBytes) || errors.Is(err, store.ErrOverloaded)
+	return errors.Is(err, errOverloaded) || errors.Is(err, errTooManyBytes) || errors.Is(err, store.ErrOverloaded) || errors.Is(err, passwords.ErrBusy)
 }
 
 // losesConnection reports whether the connection is closed because the request is not authenticated. This keeps

@@ -18,19 +18,20 @@ const (
 	unknownPath   = "unmatched"
 )
 
-// keySuffix ends the path of a route to a key.
+// keySuffix ends the path of a route to a key. The path of a password may go on after it.
 const keySuffix = "/:key"
 
 // route is one method on one path.
 type route struct {
-	method  string // the label in metrics and logs
-	path    string // the label in metrics and logs
-	health  bool   // never refused because of overload or a client's limits
-	handler handler
+	method    string // the label in metrics and logs
+	path      string // the label in metrics and logs
+	health    bool   // never refused because of overload or a client's limits
+	passwords bool   // about a password
+	handler   handler
 }
 
-// keyed reports whether the last segment of the route's path is a key.
-func (rt *route) keyed() bool { return strings.HasSuffix(rt.path, keySuffix) }
+// keyed reports whether a segment of the route's path is a key or a user name.
+func (rt *route) keyed() bool { return strings.Contains(rt.path, keySuffix) }
 
 // handler handles one request. If it returns an error, the caller sends the response for it.
 type handler func(*requestState) error
@@ -65,7 +66,7 @@ func (a *API) routes() []*route {
 			&route{method: http.MethodPatch, path: path, handler: c.touch},
 			&route{method: http.MethodDelete, path: path, handler: c.delete})
 	}
-	return all
+	return append(all, a.passwordRoutes()...)
 }
 
 // newRouter returns a router for the routes of a. It matches URL.Path, which ServeHTTP sets to the path as it was sent. It does
