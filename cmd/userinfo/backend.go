@@ -7,18 +7,20 @@ import (
 	"time"
 
 	"userinfo/access"
+	"userinfo/passwords"
 	"userinfo/store"
 )
 
-// backend is the store behind the API. It has the collections in the order of the configuration or, until the database can be
-// used, the reason why it cannot. Its methods are safe for concurrent use.
+// backend is the store behind the API. It has the passwords, and the collections in the order of the configuration or, until
+// the database can be used, the reason why it cannot. Its methods are safe for concurrent use.
 type backend struct{ state atomic.Pointer[backendState] }
 
 // backendState never changes.
 type backendState struct {
 	names       []string
 	collections []*store.Collection
-	notReady    error // why there are no collections; wraps store.ErrNotReady
+	users       *passwords.Users // nil if the service keeps no passwords
+	notReady    error            // why there are no collections; wraps store.ErrNotReady
 }
 
 // newBackend returns a backend that has not reached the database.
@@ -31,17 +33,23 @@ func newBackend() *backend {
 // setNotReady makes every operation fail with reason, which wraps store.ErrNotReady.
 func (b *backend) setNotReady(reason error) { b.state.Store(&backendState{notReady: reason}) }
 
-// open makes operations use these collections from now on.
-func (b *backend) open(names []string, collections []*store.Collection) {
-	b.state.Store(&backendState{names: names, collections: collections})
+// open makes operations use these collections and these passwords, if they are not nil, from now on.
+func (b *backend) open(names []string, collections []*store.Collection, users *passwords.Users) {
+	b.state.Store(&backendState{names: names, collections: collections, users: users})
 }
 
-// ready returns nil if every collection can be read. A missing table therefore makes the instance not ready.
+// ready returns nil if every collection and the passwords can be read. A missing table therefore makes the instance not
+// ready.
 func (b *backend) ready(ctx context.Context) error {
 	s := b.state.Load()
 	for i, c := range s.collections {
 		if err := c.Ready(ctx); err != nil {
 			return fmt.Errorf("collection %s: %w", s.names[i], err)
+		}
+	}
+	if s.users != nil {
+		if err := s.users.Ready(ctx); err != nil {
+			return fmt.Errorf("passwords: %w", err)
 		}
 	}
 	return s.notReady

@@ -41,7 +41,7 @@ func TestBackend_FailsUntilItIsOpen(t *testing.T) {
 	options := store.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: store.NewMetrics(prometheus.NewRegistry())}
 	open := func(rows store.Rows) *store.Collection { return store.NewCollection(rows, config, options) }
 	memory := store.NewMemory(1<<20, time.Now)
-	b.open([]string{"a", "b"}, []*store.Collection{open(memory), open(memory)})
+	b.open([]string{"a", "b"}, []*store.Collection{open(memory), open(memory)}, nil)
 	for operation, err := range operations(t.Context(), c) {
 		if !errors.Is(err, access.ErrDenied) { // the Caller is the zero Caller
 			t.Errorf("open, %s: %v", operation, err)
@@ -50,7 +50,7 @@ func TestBackend_FailsUntilItIsOpen(t *testing.T) {
 	if err := b.ready(t.Context()); err != nil {
 		t.Errorf("open: %v", err)
 	}
-	b.open([]string{"a", "b"}, []*store.Collection{open(unreadable{memory}), open(memory)})
+	b.open([]string{"a", "b"}, []*store.Collection{open(unreadable{memory}), open(memory)}, nil)
 	if err := b.ready(t.Context()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "collection a") {
 		t.Errorf("one collection cannot be read: %v", err)
 	}

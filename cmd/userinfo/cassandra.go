@@ -11,6 +11,7 @@ import (
 
 	"userinfo/internal/config"
 	"userinfo/internal/panics"
+	"userinfo/passwords"
 	"userinfo/schema"
 	"userinfo/store"
 	"userinfo/store/cassandra"
@@ -53,7 +54,8 @@ func (s *service) openCassandra(ctx context.Context) (*database, error) {
 		return nil, err
 	}
 	return &database{
-		table: func(c store.CollectionConfig) store.Rows { return session.Table(c) },
+		table:     func(c store.CollectionConfig) store.Rows { return session.Table(c) },
+		passwords: func() passwords.Rows { return session.PasswordTable() },
 		checkSchema: func(ctx context.Context) ([]schema.Difference, error) {
 			return schema.Check(ctx, session, s.config.SchemaSpec())
 		},
@@ -77,6 +79,10 @@ func (s *service) replay(ctx context.Context, c *cassandra.Session) {
 			}
 			pending = append(pending, list)
 		}
+	}
+	if s.config.Passwords != nil {
+		names = append(names, passwords.Name)
+		pending = append(pending, c.PasswordTable().PendingLists()...)
 	}
 	store.NewReplayer(pending, store.ReplayerOptions{
 		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics, Panics: s.panics,

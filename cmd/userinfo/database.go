@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"userinfo/internal/panics"
+	"userinfo/passwords"
 	"userinfo/schema"
 	"userinfo/store"
 	"userinfo/store/cassandra"
@@ -24,6 +25,8 @@ const (
 // database is an open connection to Cassandra, or to the database of a test.
 type database struct {
 	table tables
+	// passwords returns the tables of passwords, which are used only if the service keeps passwords. nil: there are none.
+	passwords func() passwords.Rows
 	// checkSchema compares the schema with what the service needs.
 	checkSchema checkSchema
 	// background runs while the service serves.
@@ -75,7 +78,17 @@ func (s *service) useDatabase(ctx context.Context, l net.Listener, open opener, 
 	if err := s.retry(ctx, &log, func() error { return watch.requireUsable(ctx, d.checkSchema) }); err != nil {
 		return err
 	}
-	s.openCollections(d.table)
+	var rows passwords.Rows
+	if d.passwords != nil {
+		rows = d.passwords()
+	}
+	users, err := s.openCollections(d.table, rows)
+	if err != nil {
+		return err
+	}
+	if users != nil {
+		defer users.Close() // before the database
+	}
 	s.logAddress("serving", l)
 	for _, loop := range d.background {
 		defer s.inBackground(ctx, loop.place, loop.run)()

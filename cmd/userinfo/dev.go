@@ -39,7 +39,7 @@ func devCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Serve from memory on this machine, to try the service",
-		Long: `Dev serves one collection, sessions, from memory, on a loopback address. It makes a CA, certificates, a token and keys in a
+		Long: `Dev serves one collection, sessions, and passwords from memory, on a loopback address. It makes a CA, certificates, a token and keys in a
 temporary directory, and prints commands to paste. It stops with Ctrl-C or when its terminal closes.`,
 		Example: `  userinfo dev
   userinfo dev --listen 127.0.0.1:9443 --debug`,
@@ -116,12 +116,16 @@ func devConfig(dir string, o devOptions) (*config.Config, error) {
 		TLS:         tlsconf.ServerFiles{Certificate: in("server.crt"), Key: in("server.key"), ClientCA: in("ca.crt")},
 		Seal:        config.Seal{IndexKey: in("index.key"), Keys: []string{in("seal.key")}},
 		Collections: []config.Collection{{Name: "sessions", FenceExempt: o.fenceExempt}},
+		Passwords: &config.Passwords{
+			Seal:     config.Seal{IndexKey: in("passwords-index.key"), Keys: []string{in("passwords-seal.key")}},
+			Argon2id: config.Argon2id{Memory: 4 << 10, Time: 1}, MaxHashMemory: 64 << 10, // cheap: nobody's password is here
+		},
 		Clients: []access.Client{{
 			Name:          "dev",
 			Certificates:  []access.CertificateName{{CN: "dev"}},
 			Tokens:        []access.TokenRule{{SHA256: token.HashText(), Generated: true}},
 			SignatureKeys: []access.SignatureKey{{ID: "dev", File: in("signature.key")}},
-			Grants:        []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get", "operators:get"},
+			Grants:        devGrants(),
 			Keys:          []string{"*"},
 		}},
 		Audiences: devAudiences(o.open),
@@ -135,6 +139,15 @@ func devConfig(dir string, o devOptions) (*config.Config, error) {
 	return c, nil
 }
 
+// devGrants returns every grant.
+func devGrants() []access.Grant {
+	all := []access.Grant{"sessions:get", "sessions:set", "sessions:touch", "sessions:delete", "metrics:get", "openapi:get", "operators:get"}
+	for _, action := range access.PasswordActions {
+		all = append(all, access.GrantOn(access.Passwords, action))
+	}
+	return all
+}
+
 // devAudiences returns access rules that ask for any credential, or, if open, for none.
 func devAudiences(open bool) access.Audiences {
 	yes := true
@@ -143,7 +156,7 @@ func devAudiences(open bool) access.Audiences {
 	if open {
 		rules = everybody
 	}
-	return access.Audiences{"sessions": rules, access.Metrics: rules, access.OpenAPI: rules, access.Operators: rules, access.Health: everybody}
+	return access.Audiences{"sessions": rules, access.Passwords: rules, access.Metrics: rules, access.OpenAPI: rules, access.Operators: rules, access.Health: everybody}
 }
 
 // writeDevFiles writes certificates and keys into dir, and returns the client's token.
@@ -157,16 +170,21 @@ func writeDevFiles(dir string) (access.Token, error) {
 	token, tokenErr := access.NewToken(rand.Reader)
 	index, indexErr := seal.NewIndexKey(rand.Reader)
 	sealing, sealErr := seal.NewSealKey(rand.Reader)
+	passwordIndex, passwordIndexErr := seal.NewIndexKey(rand.Reader)
+	passwordSeal, passwordSealErr := seal.NewSealKey(rand.Reader)
 	signing, signErr := signature.NewSecret(rand.Reader)
-	if err := errors.Join(serverErr, clientErr, tokenErr, indexErr, sealErr, signErr); err != nil {
+	if err := errors.Join(serverErr, clientErr, tokenErr, indexErr, sealErr, passwordIndexErr, passwordSealErr, signErr); err != nil {
 		return "", err
 	}
 	for name, text := range map[string]string{
 		"ca.crt":        string(ca.PEM()),
+		"signature.key": signing.Text() + "\n",
 		"token.header":  "Authorization: Bearer " + string(token) + "\n", // as curl -H @FILE reads it
 		"index.key":     index.Text() + "\n",
 		"seal.key":      sealing.Text() + "\n",
-		"signature.key": signing.Text() + "\n",
+
+		"passwords-index.key": passwordIndex.Text() + "\n",
+		"passwords-seal.key":  passwordSeal.Text() + "\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return "", err

@@ -26,6 +26,7 @@ import (
 	"userinfo/internal/config"
 	"userinfo/internal/panics"
 	"userinfo/internal/systemd"
+	"userinfo/passwords"
 	"userinfo/store"
 	"userinfo/store/cassandra"
 	"userinfo/store/clockskew"
@@ -57,6 +58,8 @@ type service struct {
 	rewrites         *store.Rewrites      // of all collections
 	processKey       access.AuditKey      // hashes the keys that rewrites lists, if there is no audit key
 	sealMetrics      *seal.Metrics
+	passwordMetrics  *passwords.Metrics // nil if the service keeps no passwords
+	hashPool         *passwords.Pool    // nil if the service keeps no passwords
 	cassandraMetrics *cassandra.Metrics
 	clockMetrics     *clockskew.Metrics
 	now              func() time.Time // clock of writes and of access rules
@@ -108,6 +111,7 @@ func newService(o *config.Opened, stderr io.Writer) (*service, error) {
 	s.largeValues = store.NewLargeValues(store.LargeBytes, s.metrics)
 	s.rewrites = store.NewRewrites(time.Now, s.sessionHash)
 	s.sealMetrics = seal.NewMetrics(s.registry)
+	s.hashPool = s.newHashPool(s.panics)
 	s.cassandraMetrics = cassandra.NewMetrics(s.registry)
 	s.clockMetrics = clockskew.NewMetrics(s.registry)
 	s.reloader = config.NewReloader(o, config.Options{Now: now, Log: s.log, Registry: s.registry, OnSignal: s.reloadOnSignal})
@@ -130,10 +134,20 @@ func (s *service) startReloads(ctx context.Context) (stop func()) {
 	}
 }
 
-// serveTables serves the collections on l, in the tables that open returns, until ctx ends and every request that was accepted
-// is answered.
+// serveTables serves the collections on l, in the tables that open returns, and passwords in memory, until ctx ends and
+// every request that was accepted is answered.
 func (s *service) serveTables(ctx context.Context, l net.Listener, open tables) error {
-	s.openCollections(open)
+	var rows passwords.Rows
+	if s.config.Passwords != nil {
+		rows = passwords.NewMemory(devMemory, time.Now)
+	}
+	users, err := s.openCollections(open, rows)
+	if err != nil {
+		return err
+	}
+	if users != nil {
+		defer users.Close()
+	}
 	s.logAddress("serving", l)
 	return s.serve(ctx, l)
 }
@@ -148,17 +162,23 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 	tracer := s.openTracing()
 	defer tracer.Close()          // after the last attempt of a delete
 	defer s.confirmations.Close() // after the last request, before the session with Cassandra is closed
+	if s.hashPool != nil {
+		defer s.hashPool.Close() // after the last request
+	}
 	setGCPercent()
-	limits := s.config.ByteLimits(s.limitMemory())
+	memory := s.limitMemory()
+	limits := s.config.ByteLimits(memory)
 	s.log.Info("memory for values in flight, in bytes", "limit", limits.Total, "per_client", limits.PerClient)
 	if limits.TooSmall != "" {
 		s.log.Warn(limits.TooSmall)
 	}
+	s.logHashMemory(memory)
 	perClient := s.config.Limits.PerClient
 	perClient.MaxBytesInFlight = limits.PerClient
 	logMissingProtection(s.log)
 	handler := api.New(api.Config{
 		Collections:      s.apiCollections(),
+		Passwords:        s.apiPasswords(),
 		Rules:            func() *api.Rules { return s.reloader.Current().Rules },
 		Signatures:       signature.NewVerifier(signature.Config{Window: s.config.Signatures.Window, Nonces: s.config.Signatures.Nonces}),
 		ClientLimits:     perClient,
@@ -236,8 +256,13 @@ func (s *service) apiCollections() (all []api.Collection) {
 	return all
 }
 
-// openCollections lets requests use the collections of the configuration, in the tables that open returns.
-func (s *service) openCollections(open tables) {
+// openCollections lets requests use the collections of the configuration, in the tables that open returns, and the passwords
+// on rows. It returns the passwords, which the caller must close; nil if the service keeps none.
+func (s *service) openCollections(open tables, rows passwords.Rows) (*passwords.Users, error) {
+	users, err := s.newUsers(rows)
+	if err != nil {
+		return nil, err
+	}
 	var names []string
 	var all []*store.Collection
 	for _, k := range s.config.Collections {
@@ -253,7 +278,8 @@ func (s *service) openCollections(open tables) {
 			NotBefore: func() []store.NotBefore { return s.reloader.Current().NotBefore[k.Name] },
 		}))
 	}
-	s.backend.open(names, all)
+	s.backend.open(names, all, users)
+	return users, nil
 }
 
 // openRows returns the rows of a table, sealed unless it has Kask's layout.

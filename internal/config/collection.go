@@ -85,8 +85,8 @@ func (k Collection) hasSealedTable() bool { return k.Layout != store.LayoutKask 
 
 // validateCollections checks each collection, and that no two share a name, a path or a table.
 func (c *Config) validateCollections() error {
-	if len(c.Collections) == 0 {
-		return field.Errorf("collections", "missing: list at least one collection")
+	if len(c.Collections) == 0 && c.Passwords == nil {
+		return field.Errorf("collections", "missing: list at least one collection, or configure passwords")
 	}
 	var errs []error
 	seen := make(map[string]bool)

@@ -47,9 +47,11 @@ type Config struct {
 	Cassandra Cassandra `yaml:"cassandra"`
 	// Seal names the key files that seal rows. Collections of layout userinfo require it, and only they use it.
 	Seal Seal `yaml:"seal"`
-	// Collections are the kinds of data. Each has its own path, table and access rules.
+	// Collections are the kinds of data. Each has its own path, table and access rules. At least one, unless Passwords is set.
 	Collections []Collection `yaml:"collections"`
-	// Audiences are the access rules of each collection and of metrics, openapi, operators and health, by name.
+	// Passwords turns on the passwords of users. Default: there are none.
+	Passwords *Passwords `yaml:"passwords"`
+	// Audiences are the access rules of each collection and of passwords, metrics, openapi, operators and health, by name.
 	Audiences access.Audiences `yaml:"audiences"`
 	// Proxies are the proxies in front of the service that it trusts. Default: none.
 	Proxies Proxies `yaml:"proxies"`
@@ -94,6 +96,9 @@ func (c *Config) ApplyDefaults() {
 	setDefault(&c.LogLevel, "info")
 	setDefaultPointer(&c.TLS.HTTP2, true)
 	setDefaultPointer(&c.Shutdown.Drain, 2*time.Second)
+	if c.Passwords != nil {
+		c.Passwords.applyDefaults()
+	}
 	for i := range c.Collections {
 		c.Collections[i].applyDefaults()
 	}
@@ -124,6 +129,7 @@ var levels = map[string]slog.Level{
 func (c *Config) PolicyConfig(now func() time.Time) access.PolicyConfig {
 	p := access.PolicyConfig{
 		Clients:    c.Clients,
+		Passwords:  c.Passwords != nil,
 		Audiences:  c.Audiences,
 		ClientCAs:  c.clientCANames(),
 		Now:        now,
@@ -165,6 +171,7 @@ func (c *Config) SchemaSpec() schema.Spec {
 		Keyspace:        c.Cassandra.Keyspace,
 		Replication:     c.Cassandra.Replication,
 		LocalDatacentre: c.Cassandra.LocalDatacentre,
+		Passwords:       c.Passwords != nil,
 	}
 	for _, k := range c.Collections {
 		t := schema.Table{Name: k.Table, Layout: k.Layout, MaxTTL: k.MaxTTL, Fence: *k.Fence, MaxValueBytes: k.MaxValueBytes}

@@ -82,6 +82,9 @@ func wantFields(t *testing.T, path string, in reflect.Type, nodes []*yaml.Node) 
 			}
 			of, found, at = of.Elem(), elements, at+"[]"
 		}
+		if of.Kind() == reflect.Pointer && of.Elem().Kind() == reflect.Struct {
+			of = of.Elem()
+		}
 		if of.Kind() == reflect.Struct {
 			wantFields(t, at, of, found)
 		}

@@ -38,6 +38,12 @@ func (c *Config) fileNames() []fileName {
 			all = append(all, fileName{path, &c.Clients[i].SignatureKeys[j].File})
 		}
 	}
+	if p := c.Passwords; p != nil {
+		all = append(all, fileName{"passwords.seal.index_key", &p.Seal.IndexKey})
+		for i := range p.Seal.Keys {
+			all = append(all, fileName{fmt.Sprintf("passwords.seal.keys[%d]", i), &p.Seal.Keys[i]})
+		}
+	}
 	for i := range c.Seal.Keys {
 		all = append(all, fileName{fmt.Sprintf("seal.keys[%d]", i), &c.Seal.Keys[i]})
 	}

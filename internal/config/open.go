@@ -48,7 +48,11 @@ func (f *File) Open(now func() time.Time) (*Opened, error) {
 		add(err)
 	}
 	if f.Seal.isSet() {
-		o.parts.sealKeys, err = openSealKeys(f.Seal, nil)
+		o.parts.sealKeys, err = openSealKeys("seal", f.Seal, nil)
+		add(err)
+	}
+	if f.Passwords != nil {
+		o.parts.passwordKeys, err = openSealKeys("passwords.seal", f.Passwords.Seal, nil)
 		add(err)
 	}
 	o.parts.signatureKeys, err = readSignatureKeys(f.Clients)
@@ -102,15 +106,15 @@ func readAuditKey(a Audit) (access.AuditKey, error) {
 	return readKey("audit.key_file", a.KeyFile, keyfile.Read, access.ParseAuditKey)
 }
 
-// openSealKeys returns the keys in the files. With former keys, it returns those that follow them in a rotation: former
-// itself if nothing has changed, and an error if the index key has changed.
-func openSealKeys(s Seal, former *seal.Keys) (*seal.Keys, error) {
+// openSealKeys returns the keys in the files of the setting at path. With former keys, it returns those that follow them in
+// a rotation: former itself if nothing has changed, and an error if the index key has changed.
+func openSealKeys(path string, s Seal, former *seal.Keys) (*seal.Keys, error) {
 	var errs []error
-	index, err := readKey("seal.index_key", s.IndexKey, keyfile.Read, seal.ParseIndexKey)
+	index, err := readKey(path+".index_key", s.IndexKey, keyfile.Read, seal.ParseIndexKey)
 	errs = append(errs, err)
 	var keys []seal.SealKey
 	for i, name := range s.Keys {
-		k, err := readKey(fmt.Sprintf("seal.keys[%d]", i), name, keyfile.Read, seal.ParseSealKey)
+		k, err := readKey(fmt.Sprintf("%s.keys[%d]", path, i), name, keyfile.Read, seal.ParseSealKey)
 		keys, errs = append(keys, k), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -122,7 +126,7 @@ func openSealKeys(s Seal, former *seal.Keys) (*seal.Keys, error) {
 	}
 	all, err := combine(index, keys)
 	if err != nil {
-		return nil, &field.Error{Path: "seal", Err: err}
+		return nil, &field.Error{Path: path, Err: err}
 	}
 	return all, nil
 }

@@ -37,10 +37,10 @@ type Options struct {
 
 // Reloader keeps the current Snapshot and replaces it when files change.
 //
-// It reloads six parts, in this order: tls, cassandra_tls, audit, clients (includes audiences, authorities, proxies, not_before
-// of collections and the names of key files), signature_keys, seal. A part that cannot be loaded keeps its old state, is logged
-// once, and sets userinfo_reload_failed{part} to 1 until its files are usable again. All parts that have changed come into force
-// at the same moment: one atomic pointer is swapped.
+// It reloads seven parts, in this order: tls, cassandra_tls, audit, clients (includes audiences, authorities, proxies,
+// not_before of collections and the names of key files), signature_keys, seal, passwords_seal. A part that cannot be loaded
+// keeps its old state, is logged once, and sets userinfo_reload_failed{part} to 1 until its files are usable again. All
+// parts that have changed come into force at the same moment: one atomic pointer is swapped.
 //
 // Settings of the configuration file outside these parts need a restart. If one of them changes, the whole file is refused,
 // because the new clients may be meant for the new settings.
@@ -164,6 +164,9 @@ func (r *Reloader) Reload(force bool) {
 		}
 		load("seal", files, reloadSealKeys)
 	}
+	if next.passwordKeys != nil {
+		load("passwords_seal", next.clients.config.Passwords.Seal.files(), reloadPasswordKeys)
+	}
 	failing := slices.Sorted(maps.Keys(r.logged))
 	r.failing.Store(&failing)
 	r.replace(next, changed)
@@ -283,6 +286,11 @@ func (r *Reloader) reloadClients(p *parts, force bool) (changed bool, err error)
 func sameExceptReloadable(a, b Config) bool {
 	for _, c := range []*Config{&a, &b} {
 		c.Clients, c.Audiences, c.Authorities, c.Proxies, c.Seal.Keys = nil, nil, nil, Proxies{}, nil
+		if c.Passwords != nil {
+			withoutKeys := *c.Passwords
+			withoutKeys.Seal.Keys = nil
+			c.Passwords = &withoutKeys
+		}
 		c.Collections = slices.Clone(c.Collections)
 		for i := range c.Collections {
 			c.Collections[i].NotBefore = nil
@@ -301,8 +309,14 @@ func reloadSignatureKeys(p *parts) (changed bool, err error) {
 
 func reloadSealKeys(p *parts) (changed bool, err error) {
 	former := p.sealKeys
-	p.sealKeys, err = openSealKeys(p.clients.config.Seal, former)
+	p.sealKeys, err = openSealKeys("seal", p.clients.config.Seal, former)
 	return p.sealKeys != former, err
+}
+
+func reloadPasswordKeys(p *parts) (changed bool, err error) {
+	former := p.passwordKeys
+	p.passwordKeys, err = openSealKeys("passwords.seal", p.clients.config.Passwords.Seal, former)
+	return p.passwordKeys != former, err
 }
 
 // measureExpiry sets the metric of the remaining life of each certificate file.

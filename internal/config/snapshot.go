@@ -26,6 +26,8 @@ type Snapshot struct {
 	Cassandra *tlsconf.Client
 	// SealKeys seal rows; nil if no collection is sealed.
 	SealKeys *seal.Keys
+	// PasswordKeys seal passwords; nil without passwords.
+	PasswordKeys *seal.Keys
 	// Proxies are the networks from which PROXY protocol headers are accepted.
 	Proxies *tlsconf.Proxies
 	// NotBefore are the rules that end values, by the name of their collection.
@@ -41,6 +43,7 @@ type parts struct {
 	authorities   access.Authorities // from clients or server
 	cassandra     *tlsconf.Client
 	sealKeys      *seal.Keys
+	passwordKeys  *seal.Keys
 }
 
 // clientRules is the part that comes from the text of the configuration file: clients, audiences, proxies, the collections'
@@ -84,10 +87,11 @@ func (p parts) snapshot() (*Snapshot, error) {
 			SignatureKeys: p.signatureKeys,
 			AuditKey:      p.auditKey,
 		},
-		Server:    p.server,
-		Cassandra: p.cassandra,
-		SealKeys:  p.sealKeys,
-		Proxies:   p.clients.proxies,
-		NotBefore: p.clients.notBefore,
+		Server:       p.server,
+		Cassandra:    p.cassandra,
+		SealKeys:     p.sealKeys,
+		PasswordKeys: p.passwordKeys,
+		Proxies:      p.clients.proxies,
+		NotBefore:    p.clients.notBefore,
 	}, nil
 }

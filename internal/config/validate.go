@@ -14,7 +14,7 @@ import (
 func (c *Config) validate() error {
 	errs := []error{
 		c.validateListen(), c.validateAuthorities(), c.validateLogLevel(), c.validateFileNames(), c.Cassandra.validate(), c.validateLimits(), c.Shutdown.validate(),
-		c.Signatures.validate(), c.Audit.validate(), c.Tracing.validate(), c.Proxies.validate(), c.validateCollections(), c.validateSeal(),
+		c.Signatures.validate(), c.Audit.validate(), c.Tracing.validate(), c.Proxies.validate(), c.validateCollections(), c.validateSeal(), c.validatePasswords(),
 	}
 	_, err := c.Policy(time.Now)
 	return errors.Join(append(errs, err)...)
