@@ -28,12 +28,12 @@ func (u *Users) Change(ctx context.Context, caller access.Caller, user access.Ke
 		return err
 	}
 	row, err := u.check(ctx, caller, user, current, func(ctx context.Context, row userRow) (bool, error) {
-		return u.compare(ctx, row.current, old)
+		return u.compare(ctx, caller.Client(), row.current, old)
 	})
 	if err != nil {
 		return err
 	}
-	hash, err := u.hash(ctx, password)
+	hash, err := u.hash(ctx, caller.Client(), password)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (u *Users) ChangeWithToken(ctx context.Context, caller access.Caller, user 
 	}); err != nil {
 		return err
 	}
-	hash, err := u.hash(ctx, password)
+	hash, err := u.hash(ctx, caller.Client(), password)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (u *Users) Create(ctx context.Context, caller access.Caller, user access.Ke
 	if err := refuse(row); err != nil { // saves the hash
 		return err
 	}
-	hash, err := u.hash(ctx, password)
+	hash, err := u.hash(ctx, caller.Client(), password)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (r *rewriter) rewrite(ctx context.Context, w rewrite) {
 
 func (r *rewriter) replace(ctx context.Context, w rewrite) error {
 	u := r.users
-	hash, err := u.hash(ctx, w.password)
+	hash, err := u.hash(ctx, "", w.password)
 	if err != nil {
 		return err
 	}

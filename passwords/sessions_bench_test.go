@@ -70,7 +70,7 @@ func keepHashing(b *testing.B, workers int) (stop func()) {
 					return
 				default:
 				}
-				if err := pool.Do(b.Context(), func() { _, _ = benchArgon2id.New([]byte("password"), rand.Reader) }); err != nil {
+				if err := pool.Do(b.Context(), "wiki", func() { _, _ = benchArgon2id.New([]byte("password"), rand.Reader) }); err != nil {
 					b.Error(err)
 					return
 				}

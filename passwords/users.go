@@ -90,10 +90,12 @@ func NewUsers(rows Rows, config Config, o Options) (*Users, error) {
 		return nil, fmt.Errorf("reading random bytes: %w", err)
 	}
 
+	start := time.Now()
 	decoy, err := config.Argon2id.New(secret, o.Random)
 	if err != nil {
 		return nil, err
 	}
+	u.warnIfGuessesFillPool(time.Since(start))
 	instance, err := randomText(o.Random)
 	if err != nil {
 		return nil, err
@@ -108,6 +110,15 @@ func NewUsers(rows Rows, config Config, o Options) (*Users, error) {
 	}
 	u.rewriter = newRewriter(u)
 	return u, nil
+}
+
+// warnIfGuessesFillPool warns if the wrong passwords of one client can keep the pool busy for more than half of the time. hash
+// is how long a hash takes.
+func (u *Users) warnIfGuessesFillPool(hash time.Duration) {
+	if busy := time.Duration(u.config.GuessesPerMinute) * hash; busy > time.Duration(u.options.Pool.size)*time.Minute/2 {
+		u.options.Log.Warn("the wrong passwords that one client may try can keep more than half of the workers busy: raise passwords.workers, or lower passwords.guesses_per_minute",
+			"hash", hash.String(), "workers", u.options.Pool.size, "guesses_per_minute", u.config.GuessesPerMinute)
+	}
 }
 
 // Close ends the goroutine that rewrites old hashes, and returns when it has ended.
@@ -220,10 +231,10 @@ func (u *Users) writeEverywhere(ctx context.Context, user access.Key, r record) 
 	return fmt.Errorf("%w: %w", ErrNotEverywhere, unconfirmed.Cause)
 }
 
-// hash returns a new hash of a normalised password, computed in the pool.
-func (u *Users) hash(ctx context.Context, password []byte) (h scheme.Hash, err error) {
+// hash returns a new hash of a normalised password, computed in the pool for a client.
+func (u *Users) hash(ctx context.Context, client string, password []byte) (h scheme.Hash, err error) {
 	var hashErr error
-	if err := u.options.Pool.Do(ctx, func() { h, hashErr = u.config.Argon2id.New(password, u.options.Random) }); err != nil {
+	if err := u.options.Pool.Do(ctx, client, func() { h, hashErr = u.config.Argon2id.New(password, u.options.Random) }); err != nil {
 		return scheme.Hash{}, err
 	}
 	return h, hashErr

@@ -25,7 +25,7 @@ func (u *Users) Verify(ctx context.Context, caller access.Caller, user access.Ke
 		return err
 	}
 	row, err := u.check(ctx, caller, user, current, func(ctx context.Context, row userRow) (bool, error) {
-		return u.compare(ctx, row.current, password)
+		return u.compare(ctx, caller.Client(), row.current, password)
 	})
 	if err != nil {
 		return err
@@ -73,6 +73,9 @@ func (u *Users) countedCompare(ctx context.Context, caller access.Caller, user a
 
 // beginGuess reads the row of the user and the counts of guesses at the same time, and counts the guess as begun.
 func (u *Users) beginGuess(ctx context.Context, caller access.Caller, user access.Key, g Guess) (counted *guess, row userRow, err error) {
+	if u.options.Pool.full(caller.Client()) { // saves the reads
+		return nil, userRow{}, ErrBusy
+	}
 	var readErr error
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -93,9 +96,9 @@ func (u *Users) beginGuess(ctx context.Context, caller access.Caller, user acces
 
 // compare reports whether a normalised password is the one of a record, in the pool. If it is not, compare has always
 // computed a hash of the configured scheme.
-func (u *Users) compare(ctx context.Context, r record, password []byte) (right bool, err error) {
+func (u *Users) compare(ctx context.Context, client string, r record, password []byte) (right bool, err error) {
 	hash := u.parse(ctx, r)
-	err = u.options.Pool.Do(ctx, func() {
+	err = u.options.Pool.Do(ctx, client, func() {
 		if right = hash.Verify(password); !right && !u.config.Argon2id.Made(hash) {
 			u.decoy.Verify(password)
 		}
