@@ -18,13 +18,18 @@ import (
 //
 //	budget    counts the wrong passwords of          free            then a wait of              forgotten after
 //	own       one user, client and network           5               1 s, doubled up to 15 min   24 h, or a right password
-//	user      one user and client, all networks      50              1 s, doubled up to 1 min    24 h
-//	client    one client, all users and networks     configured      the rest of the minute      the end of the minute
+//	site      one user, client and site              10              1 s, doubled up to 15 min   24 h
+//	user      one user and client, everywhere        50              1 s, doubled up to 1 min    24 h
+//	stranger  one client and site, all users         configured/20   the rest of the minute      the end of the minute
+//	client    one client, all users, everywhere      configured      the rest of the minute      the end of the minute
 //
-// A guess must be within all three. A network from which the user's password was right within the last 90 days is known: for
-// it, only the own budget counts. Therefore strangers cannot lock a user out of a known network, and nobody is locked out
-// for ever. From a network that is not known, strangers who attack the same user, or use up the client's budget, can delay a
-// user by up to a minute at a time.
+// A network is an IPv4 address, or an IPv6 network of 64 bits. A site is an IPv4 address, or an IPv6 network of 48 bits, which
+// is the largest that one subscriber usually gets. For IPv4, the own budget is the site's too.
+//
+// A guess must be within all budgets; otherwise it counts in none. A network from which the user's password was right within
+// the last 90 days is known: for it, only the own budget counts. Therefore strangers cannot lock a user out of a known
+// network, and nobody is locked out for ever. From a network that is not known, strangers can delay a user by up to a minute
+// at a time, if they attack the same user from 15 sites, or use up the client's budget from 20 sites. One site cannot.
 //
 // The budgets of two clients are independent: an attacker with the credentials of ten clients has ten times the guesses.
 //
@@ -53,11 +58,15 @@ type budget struct {
 
 var (
 	ownBudget  = budget{kind: "own", free: 5, first: time.Second, most: 15 * time.Minute, life: 24 * time.Hour}
+	siteBudget = budget{kind: "site", free: 10, first: time.Second, most: 15 * time.Minute, life: 24 * time.Hour}
 	userBudget = budget{kind: "user", free: 50, first: time.Second, most: time.Minute, life: 24 * time.Hour}
 )
 
 const (
-	clientKind = "client"
+	clientKind   = "client"
+	strangerKind = "stranger"
+	// strangerShare is the share of a client's guesses that one site has. leastOfStranger is the least that a site has.
+	strangerShare, leastOfStranger = 20, 5
 	// knownFor is how long a network is known after a right password.
 	knownFor = 90 * 24 * time.Hour
 	// knownAgain is the age after which a right password renews knownFor.
@@ -72,7 +81,7 @@ func (b budget) wait(failures int) time.Duration {
 		return 0
 	}
 	doublings := failures - b.free
-	if doublings > 30 || b.first<<doublings > b.most {
+	if doublings > 62 || b.first > b.most>>doublings { // b.first<<doublings may overflow
 		return b.most
 	}
 	return b.first << doublings
@@ -98,6 +107,24 @@ type ownCount struct {
 	running  int // guesses that are being compared
 	failures int
 	last     int64 // µs
+
+	// A time of a wrong password that is too far ahead of the clock, and when it was first seen.
+	ahead, aheadSeen int64
+}
+
+// maxAhead is how far the time of a wrong password may be ahead of this instance's clock, in µs.
+const maxAhead = 1_000_000
+
+// notAhead returns the time of the last wrong password. If that is ahead of the clock, because the clock was set back or
+// another instance has a wrong clock, notAhead returns when this instance has first seen it. So a wait ends in any case.
+func (o *ownCount) notAhead(last, now int64) int64 {
+	if last <= now+maxAhead {
+		return last
+	}
+	if o.ahead != last || o.aheadSeen > now+maxAhead {
+		o.ahead, o.aheadSeen = last, now
+	}
+	return o.aheadSeen
 }
 
 // guess is one guess from its beginning to its end.
@@ -117,11 +144,17 @@ type openBudget struct {
 	own    *ownCount // what this instance knows; set by enter
 }
 
-// network returns the network of an address: the address itself, or the IPv6 network of 64 bits.
-func network(a netip.Addr) string {
+// The lengths of the prefixes of IPv6 networks and sites, in bits.
+const (
+	networkBits = 64
+	siteBits    = 48
+)
+
+// network returns the network of an address: the IPv4 address itself, or the IPv6 network with a prefix of bits.
+func network(a netip.Addr, bits int) string {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
+		if p, err := a.Prefix(bits); err == nil {
 			return p.String()
 		}
 	}
@@ -137,22 +170,32 @@ func (c *guessCounter) key(kind string, parts ...string) access.Key {
 	return c.hash(access.Key(text))
 }
 
+// budgets returns the budgets of a guess, own first.
+func (c *guessCounter) budgets(now time.Time, user access.Key, client string, address netip.Addr) []*openBudget {
+	home, site := network(address, networkBits), network(address, siteBits)
+	all := []*openBudget{
+		{budget: ownBudget, key: c.key(ownBudget.kind, string(user), client, home)},
+		{budget: userBudget, key: c.key(userBudget.kind, string(user), client)},
+	}
+	if site != home {
+		all = append(all, &openBudget{budget: siteBudget, key: c.key(siteBudget.kind, string(user), client, site)})
+	}
+	if c.perMinute > 0 {
+		minute := now.Truncate(time.Minute)
+		rest, name := minute.Add(time.Minute).Sub(now), strconv.FormatInt(minute.Unix(), 10)
+		perMinute := budget{kind: clientKind, free: c.perMinute, first: rest, most: rest, life: 2 * time.Minute}
+		all = append(all, &openBudget{budget: perMinute, key: c.key(clientKind, client, name)})
+		perMinute.kind, perMinute.free = strangerKind, max(c.perMinute/strangerShare, leastOfStranger)
+		all = append(all, &openBudget{budget: perMinute, key: c.key(strangerKind, client, site, name)})
+	}
+	return all
+}
+
 // begin counts a guess as begun. It returns a GuessError if a budget does not allow the guess. The caller must call end,
 // unless begin returns an error.
 func (c *guessCounter) begin(ctx context.Context, user access.Key, client string, address netip.Addr) (*guess, error) {
 	now := c.now()
-	minute := now.Truncate(time.Minute)
-	g := &guess{counter: c, budgets: []*openBudget{
-		{budget: ownBudget, key: c.key(ownBudget.kind, string(user), client, network(address))},
-		{budget: userBudget, key: c.key(userBudget.kind, string(user), client)},
-	}}
-	if c.perMinute > 0 {
-		rest := minute.Add(time.Minute).Sub(now)
-		g.budgets = append(g.budgets, &openBudget{
-			budget: budget{kind: clientKind, free: c.perMinute, first: rest, most: rest, life: 2 * time.Minute},
-			key:    c.key(clientKind, client, strconv.FormatInt(minute.Unix(), 10)),
-		})
-	}
+	g := &guess{counter: c, budgets: c.budgets(now, user, client, address)}
 	if err := g.read(ctx); err != nil {
 		return nil, err
 	}
@@ -221,6 +264,9 @@ func (g *guess) enter(now time.Time) (wait time.Duration) {
 			b.own.failures, b.own.last = max(b.own.failures, b.mine.Failures), b.mine.Last
 		}
 		wait = max(wait, b.until(now))
+		if b.own.ahead != 0 {
+			c.keep(b.key, b.own)
+		}
 	}
 	if wait > 0 {
 		return wait
@@ -238,10 +284,10 @@ func (b *openBudget) until(now time.Time) time.Duration {
 	if wait == 0 {
 		return 0
 	}
-	if b.kind == clientKind || b.own.running > 0 { // the wait ends with the minute, or begins when the running guesses have ended
+	if b.kind == clientKind || b.kind == strangerKind || b.own.running > 0 { // the wait ends with the minute, or begins when the running guesses have ended
 		return wait
 	}
-	return time.UnixMicro(max(b.last, b.own.last)).Add(wait).Sub(now)
+	return time.UnixMicro(b.own.notAhead(max(b.last, b.own.last), now.UnixMicro())).Add(wait).Sub(now)
 }
 
 // keep keeps a count in memory. The caller holds c.mu. If there are too many, keep forgets one that no guess uses. Go's maps
@@ -300,7 +346,7 @@ func (g *guess) leave(right, wrong bool, now int64) (writes []countWrite) {
 			counted := b.others+o.failures > 0
 			o.failures = 0
 			if counted || now-g.known > knownAgain.Microseconds() {
-				o.last = max(now, o.last+1)
+				o.last = max(now, o.last+1, b.last+1, g.known+1) // younger than all counts that it ends
 				writes = append(writes, countWrite{b.key, Count{Last: o.last}, knownFor})
 			}
 		}

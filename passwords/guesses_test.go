@@ -34,7 +34,7 @@ func guessRate(t *testing.T, clients int) (compared int) {
 	}
 	for n := range 7200 {
 		for i := range callers {
-			address := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(i), byte(n >> 8), byte(n)})
+			address := netip.AddrFrom16([16]byte{0x20, 1, 0xd, byte(i), byte(n >> 8), byte(n)}) // another site each time
 			err := u.Verify(t.Context(), callers[i], "Known", Guess{Secret: "not the password", Address: address})
 			switch {
 			case errors.Is(err, ErrWrong):
@@ -59,6 +59,85 @@ func TestUsers_BoundsGuessesOfAttackerWithClients(t *testing.T) {
 	}
 	if ten != 10*one {
 		t.Errorf("ten clients compare %d passwords, want ten times as many as one: %d", ten, 10*one)
+	}
+}
+
+// TestUsers_OneStrangerKeepsNobodyOut lets one stranger guess passwords of made-up names, and then of one user from many
+// networks of one site. The user's password is right from a network that nobody knows.
+func TestUsers_OneStrangerKeepsNobodyOut(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	u := newTestUsersAt(t, func() time.Time { return now })
+	u.prepare()
+	verify := func(user access.Key, password Secret, address netip.Addr) error {
+		return u.Verify(t.Context(), u.as(access.Verify, user), user, Guess{Secret: password, Address: address})
+	}
+	network := func(n byte) netip.Addr { return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0, 0, n}) }
+	for minute := range 3 {
+		compared := 0
+		for n := range 1200 {
+			if err := verify(access.Key(fmt.Sprintf("nobody %d in minute %d", n, minute)), "a guess", network(byte(n))); errors.Is(err, ErrWrong) {
+				compared++
+			}
+		}
+		if compared != 1000/strangerShare {
+			t.Errorf("one site has %d guesses of 1000 that a client has", compared)
+		}
+		if err := verify("Known", "correct horse", netip.AddrFrom4([4]byte{198, 51, 100, byte(minute)})); err != nil {
+			t.Errorf("minute %d: the right password is refused: %v", minute, err)
+		}
+		now = now.Add(time.Minute)
+	}
+	compared := 0
+	for range 600 { // ten minutes
+		for n := range byte(12) {
+			if errors.Is(verify("Known", "a guess", network(n)), ErrWrong) {
+				compared++
+			}
+		}
+		now = now.Add(time.Second)
+	}
+	if err := verify("Known", "correct horse", netip.MustParseAddr("203.0.113.1")); err != nil || compared > siteBudget.free+10 {
+		t.Errorf("after %d guesses from one site, the right password is refused: %v", compared, err)
+	}
+}
+
+func TestUsers_WaitIsBoundedWhateverClocksSay(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	u := newTestUsersAt(t, func() time.Time { return now })
+	u.prepare()
+	for range ownBudget.free {
+		if err := u.check("Known", "not the password"); !errors.Is(err, ErrWrong) {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(-10 * time.Hour)
+	var limited *GuessError
+	if err := u.check("Known", "correct horse"); !errors.As(err, &limited) || limited.RetryAfter != ownBudget.first {
+		t.Fatalf("the clock was set back: error %v, %+v, want a wait of %v", err, limited, ownBudget.first)
+	}
+	now = now.Add(limited.RetryAfter)
+	if err := u.check("Known", "correct horse"); err != nil {
+		t.Errorf("after the wait: %v", err)
+	}
+}
+
+// TestUsers_RightPasswordEndsCountsOfInstanceWhoseClockIsAhead lets an instance count wrong passwords an hour in the future.
+func TestUsers_RightPasswordEndsCountsOfInstanceWhoseClockIsAhead(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	u := newTestUsersAt(t, func() time.Time { return now })
+	u.prepare()
+	own := u.guesses.budgets(now, "Known", "wiki", netip.MustParseAddr("192.0.2.1"))[0].key
+	ahead := Count{Instance: "ahead", Failures: ownBudget.free - 1, Last: now.Add(time.Hour).UnixMicro()}
+	if err := u.rows.WriteGuesses(t.Context(), own, ahead, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.check("Known", "correct horse"); err != nil {
+		t.Fatal(err)
+	}
+	for n := range ownBudget.free {
+		if err := u.check("Known", "not the password"); !errors.Is(err, ErrWrong) {
+			t.Errorf("wrong password %d after a right one: %v", n+1, err)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@
 //     the others have no majority of all replicas, they fail with store.ErrUnavailable.
 //  7. A right password whose hash has an old scheme is hashed again in the background, with a record that is 1 µs younger
 //     than the old record. Every change is at least store.TimestampStep younger than the record that it follows, so it wins.
-//  8. Guesses are counted for each user, client and network, and for each client. See guesses.go for the budgets, for how
+//  8. Guesses are counted for each user, network and client, and together. See guesses.go for the budgets, for how
 //     long an attacker has to wait, and for what strangers cannot do.
 //  9. Hashes are computed in a Pool of few goroutines, which serves clients in turn. If its queue is full, the client with
 //     the most waiting hashes loses one, with the error ErrBusy. The hash of a request that was cancelled is not computed.

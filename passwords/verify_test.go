@@ -159,7 +159,7 @@ func TestUsers_WorkIsEqualForEveryWrongPassword(t *testing.T) {
 		if err != ErrWrong {
 			t.Errorf("%s: error %v, want exactly %v", string(user), err, ErrWrong)
 		}
-		if got, want := u.rows.take(), (map[string]int{"read": 1, "read guesses": 3, "write guesses": 3}); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got, want := u.rows.take(), (map[string]int{"read": 1, "read guesses": 4, "write guesses": 4}); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: calls %v, want %v", string(user), got, want)
 		}
 	}
@@ -287,17 +287,26 @@ func TestBudget_WaitsDoubleUpToLimit(t *testing.T) {
 			t.Errorf("after %d wrong passwords the wait is %v, want %v", failures, got, want)
 		}
 	}
+	rest := budget{kind: clientKind, free: 600, first: 59 * time.Second, most: 59 * time.Second}
+	for failures := 600; failures < 700; failures++ {
+		if got := rest.wait(failures); got != rest.most {
+			t.Errorf("after %d wrong passwords of a client the wait is %v, want %v", failures, got, rest.most)
+		}
+	}
 }
 
 func TestNetwork_IsAddressOrIPv6Network(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
 	} {
-		if got := network(netip.MustParseAddr(address)); got != want {
+		if got := network(netip.MustParseAddr(address), networkBits); got != want {
 			t.Errorf("%s is in %s, want %s", address, got, want)
 		}
 	}
-	if network(netip.Addr{}) == "" {
+	if got := network(netip.MustParseAddr("2001:db8:1:2:3::4"), siteBits); got != "2001:db8:1::/48" {
+		t.Errorf("the site is %s", got)
+	}
+	if network(netip.Addr{}, networkBits) == "" {
 		t.Error("the zero address has no network")
 	}
 }
