@@ -14,11 +14,9 @@ import (
 // maxDecisions is how often an operation tries to decide. It tries again if the row was changed since it was read.
 const maxDecisions = 3
 
-// Change implements Store. It takes the time of the new record when it arrives: of two changes, the one that began later
-// holds.
+// Change implements Store. Of two changes at the same time, the one that was written later holds.
 func (u *Users) Change(ctx context.Context, caller access.Caller, user access.Key, current Guess, replacement Secret) (err error) {
 	defer u.options.Metrics.observe(access.Change, &err)
-	now := u.timestamps.Next()
 	password, err := u.authorizeNew(caller, access.Change, user, replacement)
 	if err != nil {
 		return err
@@ -37,14 +35,18 @@ func (u *Users) Change(ctx context.Context, caller access.Caller, user access.Ke
 	if err != nil {
 		return err
 	}
-	unchanged, err := u.isUnchanged(ctx, user, row.current)
-	if err != nil {
-		return err
-	}
-	if !unchanged {
-		return ErrWrong
-	}
-	return u.writeEverywhere(ctx, user, record{state: hasHash, since: after(row, now), hash: hash.Text()})
+	return u.replace(ctx, user, func(newest userRow) (record, error) {
+		if !isSame(newest.current, row.current) { // another change was faster, or holds in another datacentre
+			return record{}, ErrWrong
+		}
+		return record{state: hasHash, hash: hash.Text()}, nil
+	})
+}
+
+// isSame reports whether a user still has the record that was compared. A rewrite of the same password is 1 µs younger, and
+// changes nothing else.
+func isSame(newest, compared record) bool {
+	return newest.exists() == compared.exists() && newest.since-compared.since < store.TimestampStep
 }
 
 // authorizeNew checks the caller of an operation that sets a password, and returns the normalised password. Its errors
@@ -140,14 +142,32 @@ func (u *Users) Import(ctx context.Context, caller access.Caller, user access.Ke
 		return imported, nil
 	})
 	if errors.Is(err, errSame) {
-		return nil
+		return u.confirmSame(ctx, user, imported)
 	}
 	return err
+}
+
+// confirmSame returns nil after a quorum of every datacentre has an imported record that the local datacentre has. An earlier
+// import may have ended before they had it.
+func (u *Users) confirmSame(ctx context.Context, user access.Key, imported record) error {
+	row, err := u.readEverywhere(ctx, user)
+	switch c := row.current; {
+	case err != nil:
+		return err
+	case c.state != imported.state || c.hash != imported.hash:
+		return errOvertaken
+	}
+	return nil
 }
 
 // decide reads a row and writes the record that next returns for it, in one lightweight transaction of all datacentres. If
 // the row was changed meanwhile, it tries again. It sets record.since.
 func (u *Users) decide(ctx context.Context, user access.Key, next func(userRow) (record, error)) error {
+	ctx, cancel, err := carriedThrough(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
 	for range maxDecisions {
 		row, err := u.read(ctx, user)
 		if err != nil {
@@ -170,22 +190,17 @@ func (u *Users) decide(ctx context.Context, user access.Key, next func(userRow) 
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: the user was changed at the same time", store.ErrUnavailable)
+	return errOvertaken
 }
 
 // Delete implements Store. It leaves a small record that says so, for ever: without it, a replica that has missed the delete
 // could bring an old hash back.
 func (u *Users) Delete(ctx context.Context, caller access.Caller, user access.Key) (err error) {
 	defer u.options.Metrics.observe(access.Delete, &err)
-	now := u.timestamps.Next()
 	if err := u.authorize(caller, access.Delete, user); err != nil {
 		return err
 	}
-	row, err := u.read(ctx, user)
-	if err != nil {
-		return err
-	}
-	return u.writeEverywhere(ctx, user, record{state: deleted, since: after(row, now)})
+	return u.replace(ctx, user, func(userRow) (record, error) { return record{state: deleted}, nil })
 }
 
 // NewResetToken implements Store. It says nothing about whether the user exists: with the token, a password can be set in

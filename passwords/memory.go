@@ -94,6 +94,11 @@ func (m *Memory) Read(ctx context.Context, key access.Key) (Row, error) {
 	return row, nil
 }
 
+// ReadEverywhere implements Rows.
+func (m *Memory) ReadEverywhere(ctx context.Context, key access.Key) (Row, error) {
+	return m.Read(ctx, key)
+}
+
 // Decide implements Rows.
 func (m *Memory) Decide(ctx context.Context, key access.Key, seen Row, record []byte) (decided bool, err error) {
 	err = m.change(ctx, key, func(r *memoryRow) {

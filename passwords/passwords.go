@@ -30,10 +30,12 @@
 //  3. A wrong password, an unknown user, a deleted user and a user without a password (disabled) have the same error, after
 //     the same work: the hash of the configured scheme is computed for each of them, and the answer comes at a multiple of
 //     Options.FailureStep after the request.
-//  4. Change and Delete return nil after a quorum of every datacentre has the new record (EACH_QUORUM). Verify reads a
-//     quorum of its datacentre, so it never accepts a password that is older than a change that has returned nil.
+//  4. Change and Delete return nil after a quorum of every datacentre has the new record (EACH_QUORUM), and no datacentre has
+//     a younger one. Verify reads a quorum of its datacentre, so it never accepts a password that is older than a change that
+//     has returned nil.
 //  5. ErrNotEverywhere means that the new record holds in the local datacentre, and that another datacentre may still have
-//     the old one. The change is recorded as pending, and a store.Replayer finishes it.
+//     the old one. The change is recorded as pending, and a store.Replayer finishes it. A write that has begun goes on
+//     after its client has left.
 //  6. Create, Import and ChangeWithToken are decided by one lightweight transaction of all datacentres (SERIAL, not
 //     LOCAL_SERIAL). Of two at the same time, one wins. A reset token is used once. While a datacentre cannot be reached and
 //     the others have no majority of all replicas, they fail with store.ErrUnavailable.
@@ -51,7 +53,11 @@
 //   - Somebody who can write to Cassandra can restore an earlier record of the same user, or delete counts of guesses.
 //   - A client that may verify and chooses the addresses can find out from which of them a user has logged in: once the
 //     other budgets are used up, only guesses from known networks are compared.
-//   - Two changes of one password at the same moment: the later one holds, and both return nil.
+//   - Two changes of one password at the same moment: the one that was written later holds. Both may return nil, or one of
+//     them an error that wraps store.ErrUnavailable.
+//   - A transaction that Cassandra has begun and left unfinished may become true later, when another transaction finishes it.
+//     Changes that were made meanwhile win by their time. So the clocks of instances must not differ by more than the time
+//     between such a transaction and the next change; seconds are far too much, milliseconds are not.
 //   - Passwords are Go strings and byte slices. They stay in the memory of the process until it is used again.
 package passwords
 

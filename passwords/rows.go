@@ -19,6 +19,8 @@ const Name = access.Passwords
 type Rows interface {
 	// Read returns a row at LOCAL_QUORUM. A row that does not exist is the zero Row, without an error.
 	Read(ctx context.Context, key access.Key) (Row, error)
+	// ReadEverywhere is Read at EACH_QUORUM. When it returns, a quorum of every datacentre has the row that it returns.
+	ReadEverywhere(ctx context.Context, key access.Key) (Row, error)
 	// Decide replaces Row.Decided by record in a lightweight transaction of all datacentres (SERIAL), if Decided and Written
 	// are equal to those in seen. If they are not, decided is false and nothing was written. Decide returns after a quorum of
 	// every datacentre has the record. It may be repeated: a record that is in the row already counts as decided.

@@ -146,9 +146,20 @@ type userRow struct {
 	token   resetToken // zero without a token
 }
 
-// read reads the row of a user. It fails closed: if a record cannot be opened, the error wraps store.ErrSealed.
+// read reads the row of a user at LOCAL_QUORUM.
 func (u *Users) read(ctx context.Context, user access.Key) (userRow, error) {
 	row, err := u.rows.Read(ctx, u.records.RowKey(user))
+	return u.open(user, row, err)
+}
+
+// readEverywhere reads the row of a user at EACH_QUORUM.
+func (u *Users) readEverywhere(ctx context.Context, user access.Key) (userRow, error) {
+	row, err := u.rows.ReadEverywhere(ctx, u.records.RowKey(user))
+	return u.open(user, row, err)
+}
+
+// open opens a row that was read. It fails closed: if a record cannot be opened, the error wraps store.ErrSealed.
+func (u *Users) open(user access.Key, row Row, err error) (userRow, error) {
 	if err != nil {
 		return userRow{}, fmt.Errorf("reading a user: %w", err)
 	}
@@ -201,6 +212,73 @@ func after(row userRow, now int64) int64 {
 // sealRecord returns the sealed record of a user.
 func (u *Users) sealRecord(user access.Key, r record) ([]byte, error) {
 	return u.records.Seal(user, r.encode())
+}
+
+// readBeforeWrite limits reading all datacentres before a write, so that there is time for the write if one cannot be
+// reached.
+const readBeforeWrite = 500 * time.Millisecond
+
+// readNewest reads the row of a user in all datacentres, or in the local one if another one cannot be reached.
+func (u *Users) readNewest(ctx context.Context, user access.Key) (userRow, error) {
+	short, cancel := context.WithTimeout(ctx, readBeforeWrite)
+	defer cancel()
+	row, err := u.readEverywhere(short, user)
+	if err == nil || errors.Is(err, store.ErrSealed) {
+		return row, err
+	}
+	return u.read(ctx, user)
+}
+
+// carriedThrough returns a context that ends at the deadline of ctx, but not when the client leaves. What has begun to be
+// written must be carried through: written everywhere, or recorded as pending. It returns an error if ctx has ended.
+func carriedThrough(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	end, ok := ctx.Deadline()
+	if ctx = context.WithoutCancel(ctx); !ok {
+		return ctx, func() {}, nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	return ctx, cancel, nil
+}
+
+// errOvertaken means that another record has become true at the same time. It wraps store.ErrUnavailable: the client asks
+// again, and learns which one holds.
+var errOvertaken = fmt.Errorf("%w: the user was changed at the same time", store.ErrUnavailable)
+
+// replace writes the record that next returns for the newest row of a user, so that every datacentre has it. next returns an
+// error if the record must not be written. replace returns nil only if the record is the newest one in every datacentre.
+//
+// Two reads at EACH_QUORUM make sure of that, whatever the clocks say. The first one finds a younger record that another
+// datacentre has made while it was cut off; the new record follows it. The second one finds a record that was made since.
+// The time of the record is taken between the first read and the write, as late as possible: a transaction that was decided
+// before, such as an import, has an older time.
+func (u *Users) replace(ctx context.Context, user access.Key, next func(userRow) (record, error)) error {
+	ctx, cancel, err := carriedThrough(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	row, err := u.readNewest(ctx, user)
+	if err != nil {
+		return err
+	}
+	r, err := next(row)
+	if err != nil {
+		return err
+	}
+	r.since = after(row, u.timestamps.Next())
+	if err := u.writeEverywhere(ctx, user, r); err != nil {
+		return err
+	}
+	switch row, err = u.readEverywhere(ctx, user); {
+	case err != nil:
+		return err
+	case !isSame(row.current, r):
+		return errOvertaken
+	}
+	return nil
 }
 
 // writeEverywhere writes a record that every datacentre must confirm.

@@ -8,7 +8,6 @@ import (
 
 	"userinfo/access"
 	"userinfo/internal/panics"
-	"userinfo/store"
 )
 
 // countTimeout limits writing counts of wrong passwords after a comparison.
@@ -125,15 +124,4 @@ func (u *Users) awaitFailureStep(ctx context.Context, start time.Time) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-}
-
-// isUnchanged reports whether a user still has the record that was compared. A change checks this immediately before it
-// writes, so that a change that began before another one and takes longer does not undo it.
-func (u *Users) isUnchanged(ctx context.Context, user access.Key, seen record) (bool, error) {
-	row, err := u.read(ctx, user)
-	if err != nil {
-		return false, err
-	}
-	// A rewrite of the same password is 1 µs younger, and changes nothing else.
-	return row.current.exists() == seen.exists() && row.current.since-seen.since < store.TimestampStep, nil
 }

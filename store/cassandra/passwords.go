@@ -75,9 +75,20 @@ func (s *Session) PasswordTable() *PasswordTable {
 
 // Read implements passwords.Rows.
 func (t *PasswordTable) Read(ctx context.Context, key access.Key) (passwords.Row, error) {
-	return run(ctx, t.runner, readPolicy("read password", key), func(ctx context.Context) (passwords.Row, error) {
+	return t.readRow(ctx, key, readPolicy("read password", key), gocql.LocalQuorum)
+}
+
+// ReadEverywhere implements passwords.Rows. Cassandra repairs the replicas that it reads before it answers (read_repair is
+// BLOCKING).
+func (t *PasswordTable) ReadEverywhere(ctx context.Context, key access.Key) (passwords.Row, error) {
+	policy := coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.EachQuorum, Statement: "read password everywhere", Consistency: gocql.EachQuorum}
+	return t.readRow(ctx, key, policy, gocql.EachQuorum)
+}
+
+func (t *PasswordTable) readRow(ctx context.Context, key access.Key, p coordinator.CallPolicy, c gocql.Consistency) (passwords.Row, error) {
+	return run(ctx, t.runner, p, func(ctx context.Context) (passwords.Row, error) {
 		var decided, written, token blobCell
-		err := t.query(ctx, gocql.LocalQuorum, t.cql.read, []byte(key)).Scan(&decided, &written, &token)
+		err := t.query(ctx, c, t.cql.read, []byte(key)).Scan(&decided, &written, &token)
 		if errors.Is(err, gocql.ErrNotFound) {
 			return passwords.Row{}, nil
 		}
