@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -93,6 +94,9 @@ func parseArgon2(rest string, l Limits) (verifier, error) {
 	if err := h.parameters.Validate(); err != nil {
 		return nil, malformed("argon2", err.Error())
 	}
+	if l.Threads > 0 && h.parameters.Threads > l.Threads {
+		return nil, malformed("argon2", fmt.Sprintf("it needs more than %d threads", l.Threads))
+	}
 	if h.parameters.MemoryKiB > l.MemoryKiB {
 		return nil, malformed("argon2", fmt.Sprintf("it needs more memory than the service gives to a hash, which is %d KiB", l.MemoryKiB))
 	}
@@ -122,6 +126,10 @@ func parseArgonParameters(text string) (a Argon2id, ok bool) {
 		return a, false
 	}
 	return Argon2id{MemoryKiB: uint32(numbers[0]), Time: uint32(numbers[1]), Threads: uint8(numbers[2])}, true
+}
+
+func (h argon2Hash) cost() time.Duration {
+	return time.Duration(h.parameters.MemoryKiB) * time.Duration(h.parameters.Time) * 600 * time.Nanosecond
 }
 
 func (h argon2Hash) verify(password []byte) bool {

@@ -3,6 +3,7 @@ package scheme
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -36,6 +37,14 @@ func parseBcrypt(rest string) (verifier, error) {
 }
 
 const bcryptAlphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+func (h bcryptHash) cost() time.Duration {
+	rounds, err := bcrypt.Cost(h)
+	if err != nil {
+		return 0
+	}
+	return 60 * time.Microsecond << rounds
+}
 
 func (h bcryptHash) verify(password []byte) bool {
 	return bcrypt.CompareHashAndPassword(h, password) == nil

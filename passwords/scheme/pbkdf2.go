@@ -10,6 +10,7 @@ import (
 	"hash"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Bounds of PBKDF2. maxIterations is the largest number of HMACs: rounds times the blocks of the key. It takes about a
@@ -59,6 +60,14 @@ func parsePBKDF2(fields []string) (pbkdf2Hash, error) {
 	return h, nil
 }
 
+func (h pbkdf2Hash) cost() time.Duration {
+	size, each := h.algorithm().Size(), 200*time.Nanosecond
+	if size > sha256.Size { // of the family of SHA-512, for which few CPUs have instructions
+		each = 500 * time.Nanosecond
+	}
+	return time.Duration(h.rounds) * time.Duration((len(h.key)+size-1)/size) * each
+}
+
 func (h pbkdf2Hash) verify(password []byte) bool {
 	key, err := pbkdf2.Key(h.algorithm, string(password), h.salt, h.rounds, len(h.key))
 	return err == nil && subtle.ConstantTimeCompare(key, h.key) == 1
@@ -100,6 +109,8 @@ func parseLayered(rest string, mayBeUnsalted bool) (verifier, error) {
 	h.outer, err = parsePBKDF2(append(parameters, fields[3], fields[4]))
 	return h, err
 }
+
+func (h layeredHash) cost() time.Duration { return h.outer.cost() }
 
 func (h layeredHash) verify(password []byte) bool {
 	return h.outer.verify(md5Text(h.salted, h.salt, password))

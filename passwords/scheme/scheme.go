@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ErrHash means that a text is not a hash that this package accepts. The wrapping error says why.
@@ -36,6 +37,8 @@ const maxHashBytes = 1024
 type Limits struct {
 	// MemoryKiB is the largest memory of one Argon2 hash, in KiB.
 	MemoryKiB uint32
+	// Threads is the largest number of threads of one Argon2 hash. 0: 16.
+	Threads uint8
 }
 
 // Hash is a parsed hash. It never changes. The zero Hash matches no password. It prints as [redacted].
@@ -48,6 +51,8 @@ type Hash struct {
 type verifier interface {
 	// verify reports whether password has this hash, in constant time.
 	verify(password []byte) bool
+	// cost returns what verify costs, roughly.
+	cost() time.Duration
 }
 
 // Format keeps hashes out of logs and errors. It implements fmt.Formatter for every verb.
@@ -96,6 +101,15 @@ func (h Hash) Text() string { return h.text }
 
 // Verify reports whether the password has this hash. It fails closed: the zero Hash matches nothing.
 func (h Hash) Verify(password []byte) bool { return h.work != nil && h.work.verify(password) }
+
+// Cost returns roughly how long one CPU needs to verify a password, so that costs of hashes can be compared. The cost of the
+// zero Hash is 0.
+func (h Hash) Cost() time.Duration {
+	if h.work == nil {
+		return 0
+	}
+	return h.work.cost()
+}
 
 // malformed returns an error that wraps ErrHash.
 func malformed(scheme, reason string) error {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // testLimits allow the hashes of MediaWiki's tests.
@@ -225,6 +226,44 @@ func TestArgon2id_ValidateBoundsWork(t *testing.T) {
 	for _, bad := range []Argon2id{{}, {64, 0, 1}, {64, 1, 0}, {7, 1, 1}, {8, 1, 2}, {64, 65, 1}, {64 << 10, 33, 1}, {1 << 31, 2, 1}, {64, 1, 17}} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v is valid", bad)
+		}
+	}
+}
+
+func TestHash_CostComparesHashes(t *testing.T) {
+	parse := func(text string) time.Duration {
+		h, err := Parse(text, testLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.Cost()
+	}
+	configured, err := Argon2id{MemoryKiB: 64 << 10, Time: 3, Threads: 1}.New([]byte("p"), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bcryptRest = "$CCCCCCCCCCCCCCCCCCCCC.$E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+	for name, text := range map[string]string{"MD5": ":A:" + md5OfPassword, "PBKDF2": vectors[8].hash, "layered": layered("A", ""), "bcrypt": ":bcrypt:5" + bcryptRest} {
+		if cost := parse(text); cost <= 0 || cost >= configured.Cost() {
+			t.Errorf("%s costs %v, want less than %v", name, cost, configured.Cost())
+		}
+	}
+	if cost := parse(":bcrypt:12" + bcryptRest); cost < configured.Cost() || cost > time.Second {
+		t.Errorf("bcrypt with cost 12 costs %v, want more than %v", cost, configured.Cost())
+	}
+	if cost := (Hash{}).Cost(); cost != 0 {
+		t.Errorf("the zero Hash costs %v", cost)
+	}
+}
+
+func TestParse_BoundsThreads(t *testing.T) {
+	text := ":argon2:$argon2id$v=19$m=64,t=1,p=5$" + strings.Repeat("A", 22) + "$" + strings.Repeat("A", 43)
+	if _, err := Parse(text, Limits{MemoryKiB: 64, Threads: 4}); !errors.Is(err, ErrHash) {
+		t.Errorf("five threads where four are allowed: error %v, want %v", err, ErrHash)
+	}
+	for _, threads := range []uint8{0, 5} {
+		if _, err := Parse(text, Limits{MemoryKiB: 64, Threads: threads}); err != nil {
+			t.Errorf("five threads with the limit %d: %v", threads, err)
 		}
 	}
 }
