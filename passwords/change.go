@@ -25,7 +25,7 @@ func (u *Users) Change(ctx context.Context, caller access.Caller, user access.Ke
 	if err != nil {
 		return err
 	}
-	row, err := u.check(ctx, caller, user, current, func(ctx context.Context, row userRow) (bool, error) {
+	row, err := u.check(ctx, caller, user, current, func(ctx context.Context, row userRow) (comparison, error) {
 		return u.compare(ctx, caller.Client(), row.current, old)
 	})
 	if err != nil {
@@ -69,8 +69,8 @@ func (u *Users) ChangeWithToken(ctx context.Context, caller access.Caller, user 
 	if err != nil {
 		return err
 	}
-	if _, err := u.check(ctx, caller, user, token, func(_ context.Context, row userRow) (bool, error) {
-		return u.compareToken(row, token.Secret), nil
+	if _, err := u.check(ctx, caller, user, token, func(_ context.Context, row userRow) (comparison, error) {
+		return comparison{u.compareToken(row, token.Secret), time.Now()}, nil
 	}); err != nil {
 		return err
 	}

@@ -6,86 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
 	"userinfo/access"
 	"userinfo/internal/panics"
+	"userinfo/store"
 )
-
-// budget describes how many wrong passwords are free, and how long the next guess has to wait after that.
-//
-//	budget    counts the wrong passwords of          free            then a wait of              forgotten after
-//	own       one user, client and network           5               1 s, doubled up to 15 min   24 h, or a right password
-//	site      one user, client and site              10              1 s, doubled up to 15 min   24 h
-//	user      one user and client, everywhere        50              1 s, doubled up to 1 min    24 h
-//	stranger  one client and site, all users         configured/20   the rest of the minute      the end of the minute
-//	client    one client, all users, everywhere      configured      the rest of the minute      the end of the minute
-//
-// A network is an IPv4 address, or an IPv6 network of 64 bits. A site is an IPv4 address, or an IPv6 network of 48 bits, which
-// is the largest that one subscriber usually gets. For IPv4, the own budget is the site's too.
-//
-// A guess must be within all budgets; otherwise it counts in none. A network from which the user's password was right within
-// the last 90 days is known: for it, only the own budget counts. Therefore strangers cannot lock a user out of a known
-// network, and nobody is locked out for ever. From a network that is not known, strangers can delay a user by up to a minute
-// at a time, if they attack the same user from 15 sites, or use up the client's budget from 20 sites. One site cannot.
-//
-// The budgets of two clients are independent: an attacker with the credentials of ten clients has ten times the guesses.
-//
-// # How budgets are counted
-//
-// Each instance counts the wrong passwords that it has seen, and writes its count under its own name, so that counts of
-// instances and datacentres add up and a repeated write changes nothing. Before a hash is compared, the instance reads the
-// counts of the others. A count is written before the client gets its answer. So a count is known
-//
-//   - in the same instance: before the comparison, because a guess counts as wrong from its beginning;
-//   - in the same datacentre: after the answer;
-//   - in the other datacentres: after Cassandra has replicated it, usually within a second. While datacentres are cut off
-//     from each other, each counts for itself.
-//
-// Therefore an attacker who asks n instances at the same moment has at most n times the free guesses once, and after that n
-// guesses for each wait.
-//
-// Reset tokens are counted like passwords.
-type budget struct {
-	kind  string
-	free  int
-	first time.Duration // wait after the last free guess; doubled after each further one
-	most  time.Duration
-	life  time.Duration // counts are forgotten this long after the last wrong password
-}
-
-var (
-	ownBudget  = budget{kind: "own", free: 5, first: time.Second, most: 15 * time.Minute, life: 24 * time.Hour}
-	siteBudget = budget{kind: "site", free: 10, first: time.Second, most: 15 * time.Minute, life: 24 * time.Hour}
-	userBudget = budget{kind: "user", free: 50, first: time.Second, most: time.Minute, life: 24 * time.Hour}
-)
-
-const (
-	clientKind   = "client"
-	strangerKind = "stranger"
-	// strangerShare is the share of a client's guesses that one site has. leastOfStranger is the least that a site has.
-	strangerShare, leastOfStranger = 20, 5
-	// knownFor is how long a network is known after a right password.
-	knownFor = 90 * 24 * time.Hour
-	// knownAgain is the age after which a right password renews knownFor.
-	knownAgain = 24 * time.Hour
-	// maxBudgets is how many budgets an instance keeps in memory. Beyond it, it forgets any, and reads its own counts again.
-	maxBudgets = 100_000
-)
-
-// wait returns how long the next guess has to wait after the last of this many wrong passwords.
-func (b budget) wait(failures int) time.Duration {
-	if failures < b.free {
-		return 0
-	}
-	doublings := failures - b.free
-	if doublings > 62 || b.first > b.most>>doublings { // b.first<<doublings may overflow
-		return b.most
-	}
-	return b.first << doublings
-}
 
 // guessCounter counts wrong passwords. It is safe for concurrent use.
 type guessCounter struct {
@@ -105,8 +32,12 @@ type guessCounter struct {
 // ownCount is what this instance knows about one budget.
 type ownCount struct {
 	running  int // guesses that are being compared
+	waiting  int // guesses that wait for the running ones
 	failures int
-	last     int64 // µs
+	last     int64         // µs
+	others   int           // wrong passwords of other instances, when the last guess began
+	theirs   int64         // the last of others, in µs
+	ended    chan struct{} // closed when a running guess has ended; nil if none waits
 
 	// A time of a wrong password that is too far ahead of the clock, and when it was first seen.
 	ahead, aheadSeen int64
@@ -144,75 +75,102 @@ type openBudget struct {
 	own    *ownCount // what this instance knows; set by enter
 }
 
-// The lengths of the prefixes of IPv6 networks and sites, in bits.
-const (
-	networkBits = 64
-	siteBits    = 48
-)
+// newGuess returns a guess that is not counted yet.
+func (c *guessCounter) newGuess(user access.Key, client string, address netip.Addr) *guess {
+	return &guess{counter: c, budgets: c.budgets(c.now(), user, client, address)}
+}
 
-// network returns the network of an address: the IPv4 address itself, or the IPv6 network with a prefix of bits.
-func network(a netip.Addr, bits int) string {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(bits); err == nil {
-			return p.String()
+// refuseHere returns a GuessError if the wrong passwords that this instance knows of are enough to refuse the guess. So a
+// guess that must wait costs no read, or one: whether the network is known.
+//
+// This refuses no guess that begin would allow. More wrong passwords of other instances only make a wait longer. A right password
+// at another instance ends the counts of the own budget, but it was compared only after this wait.
+func (g *guess) refuseHere(ctx context.Context) error {
+	if wait := g.waitHere(g.budgets[:1]); wait > 0 {
+		return &GuessError{RetryAfter: wait}
+	}
+	wait := g.waitHere(g.budgets[1:])
+	if wait == 0 {
+		return nil
+	}
+	if err := g.read(ctx, g.budgets[:1]); err != nil {
+		return err
+	}
+	if !g.isKnown() {
+		return &GuessError{RetryAfter: wait}
+	}
+	g.budgets = g.budgets[:1]
+	return nil
+}
+
+// waitHere returns how long the guess has to wait because of the wrong passwords that this instance knows of.
+func (g *guess) waitHere(budgets []*openBudget) (wait time.Duration) {
+	c, now := g.counter, g.counter.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range budgets {
+		if o := c.own[b.key]; o != nil && now.Sub(time.UnixMicro(o.last)) <= b.life {
+			wait = max(wait, b.remaining(o, o.failures+o.others, max(o.last, o.theirs), now))
 		}
 	}
-	return a.String()
+	return wait
 }
 
-// key returns the key of a budget. Its parts are joined with their lengths, so that two budgets never have the same text.
-func (c *guessCounter) key(kind string, parts ...string) access.Key {
-	text := kind
-	for _, p := range parts {
-		text += ":" + strconv.Itoa(len(p)) + ":" + p
-	}
-	return c.hash(access.Key(text))
+// isKnown reports whether the network of the guess is known. Call it after read.
+func (g *guess) isKnown() bool {
+	return g.known > 0 && g.counter.now().Sub(time.UnixMicro(g.known)) < knownFor
 }
 
-// budgets returns the budgets of a guess, own first.
-func (c *guessCounter) budgets(now time.Time, user access.Key, client string, address netip.Addr) []*openBudget {
-	home, site := network(address, networkBits), network(address, siteBits)
-	all := []*openBudget{
-		{budget: ownBudget, key: c.key(ownBudget.kind, string(user), client, home)},
-		{budget: userBudget, key: c.key(userBudget.kind, string(user), client)},
+// begin counts a guess as begun. It returns a GuessError if a budget does not allow the guess. If only guesses that are being
+// compared stand in its way, it waits for them: most of them are right. The caller must call end, unless begin returns an
+// error.
+func (g *guess) begin(ctx context.Context) error {
+	if err := g.read(ctx, g.budgets); err != nil {
+		return err
 	}
-	if site != home {
-		all = append(all, &openBudget{budget: siteBudget, key: c.key(siteBudget.kind, string(user), client, site)})
-	}
-	if c.perMinute > 0 {
-		minute := now.Truncate(time.Minute)
-		rest, name := minute.Add(time.Minute).Sub(now), strconv.FormatInt(minute.Unix(), 10)
-		perMinute := budget{kind: clientKind, free: c.perMinute, first: rest, most: rest, life: 2 * time.Minute}
-		all = append(all, &openBudget{budget: perMinute, key: c.key(clientKind, client, name)})
-		perMinute.kind, perMinute.free = strangerKind, max(c.perMinute/strangerShare, leastOfStranger)
-		all = append(all, &openBudget{budget: perMinute, key: c.key(strangerKind, client, site, name)})
-	}
-	return all
-}
-
-// begin counts a guess as begun. It returns a GuessError if a budget does not allow the guess. The caller must call end,
-// unless begin returns an error.
-func (c *guessCounter) begin(ctx context.Context, user access.Key, client string, address netip.Addr) (*guess, error) {
-	now := c.now()
-	g := &guess{counter: c, budgets: c.budgets(now, user, client, address)}
-	if err := g.read(ctx); err != nil {
-		return nil, err
-	}
-	if g.known > 0 && now.Sub(time.UnixMicro(g.known)) < knownFor {
+	if g.isKnown() {
 		g.budgets = g.budgets[:1]
 	}
-	if wait := g.enter(now); wait > 0 {
-		return nil, &GuessError{RetryAfter: wait}
+	for {
+		wait, others := g.enter(g.counter.now())
+		switch {
+		case wait > 0:
+			return &GuessError{RetryAfter: wait}
+		case others == nil:
+			return nil
+		}
+		if err := g.counter.await(ctx, others); err != nil {
+			return err
+		}
 	}
-	return g, nil
 }
 
-// read reads the counts of all budgets at the same time.
-func (g *guess) read(ctx context.Context) error {
-	all, errs := make([][]Count, len(g.budgets)), make([]error, len(g.budgets))
+// runningGuesses are the guesses of a budget that are being compared, while another guess waits for them.
+type runningGuesses struct {
+	count *ownCount
+	ended <-chan struct{} // closed when one of them has ended
+}
+
+// await waits until one of the running guesses has ended.
+func (c *guessCounter) await(ctx context.Context, r *runningGuesses) error {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		r.count.waiting--
+	}()
+	select {
+	case <-r.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: waiting for another guess: %w", store.ErrUnavailable, ctx.Err())
+	}
+}
+
+// read reads the counts of budgets, own first, at the same time.
+func (g *guess) read(ctx context.Context, budgets []*openBudget) error {
+	all, errs := make([][]Count, len(budgets)), make([]error, len(budgets))
 	var reads sync.WaitGroup
-	for i, b := range g.budgets {
+	for i, b := range budgets {
 		reads.Go(func() {
 			defer g.counter.panics.Recover(panics.Passwords, &errs[i])
 			all[i], errs[i] = g.counter.rows.ReadGuesses(ctx, b.key)
@@ -222,7 +180,8 @@ func (g *guess) read(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("reading counts of wrong passwords: %w", err)
 	}
-	for i, b := range g.budgets {
+	for i, b := range budgets {
+		b.others, b.last = 0, 0
 		var right int64 // when a right password has ended the counts before it
 		for _, c := range all[i] {
 			if c.Instance == "" {
@@ -246,10 +205,11 @@ func (g *guess) read(ctx context.Context) error {
 	return nil
 }
 
-// enter counts the guess as running in each budget. If a budget does not allow it, it returns how long to wait, and counts
-// nothing.
-func (g *guess) enter(now time.Time) (wait time.Duration) {
+// enter counts the guess as running in each budget. If a budget does not allow it, enter counts nothing: wait is how long to
+// wait, or others are running guesses, one of which must end before.
+func (g *guess) enter(now time.Time) (wait time.Duration, others *runningGuesses) {
 	c := g.counter
+	var running *ownCount
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, b := range g.budgets {
@@ -263,31 +223,43 @@ func (g *guess) enter(now time.Time) (wait time.Duration) {
 		if b.mine.Last > b.own.last { // forgotten, and read again
 			b.own.failures, b.own.last = max(b.own.failures, b.mine.Failures), b.mine.Last
 		}
-		wait = max(wait, b.until(now))
+		b.own.others, b.own.theirs = b.others, b.last
+		failures := b.others + b.own.failures
+		wait = max(wait, b.remaining(b.own, failures, max(b.last, b.own.last), now))
+		if b.own.running > 0 && b.wait(failures+b.own.running) > 0 {
+			running = b.own
+		}
 		if b.own.ahead != 0 {
 			c.keep(b.key, b.own)
 		}
 	}
-	if wait > 0 {
-		return wait
+	switch {
+	case wait > 0:
+		return wait, nil
+	case running != nil && running.waiting >= maxWaiting:
+		return time.Second, nil
+	case running != nil:
+		running.waiting++
+		if running.ended == nil {
+			running.ended = make(chan struct{})
+		}
+		return 0, &runningGuesses{running, running.ended}
 	}
 	for _, b := range g.budgets {
 		c.keep(b.key, b.own)
 		b.own.running++
 	}
-	return 0
+	return 0, nil
 }
 
-// until returns how long the budget lets the guess wait; 0 means that it may begin. Guesses that are running count as wrong.
-func (b *openBudget) until(now time.Time) time.Duration {
-	wait := b.wait(b.others + b.own.failures + b.own.running)
-	if wait == 0 {
-		return 0
-	}
-	if b.kind == clientKind || b.kind == strangerKind || b.own.running > 0 { // the wait ends with the minute, or begins when the running guesses have ended
+// remaining returns how long the budget lets a guess wait after this many wrong passwords, the last of which was at last; 0
+// means that the guess may begin. The caller holds the mutex of o.
+func (b *openBudget) remaining(o *ownCount, failures int, last int64, now time.Time) time.Duration {
+	wait := b.wait(failures)
+	if wait == 0 || b.kind == clientKind || b.kind == strangerKind { // the wait ends with the minute
 		return wait
 	}
-	return time.UnixMicro(b.own.notAhead(max(b.last, b.own.last), now.UnixMicro())).Add(wait).Sub(now)
+	return max(0, time.UnixMicro(o.notAhead(last, now.UnixMicro())).Add(wait).Sub(now))
 }
 
 // keep keeps a count in memory. The caller holds c.mu. If there are too many, keep forgets one that no guess uses. Go's maps
@@ -337,6 +309,10 @@ func (g *guess) leave(right, wrong bool, now int64) (writes []countWrite) {
 	for i, b := range g.budgets {
 		o := b.own
 		o.running--
+		if o.ended != nil {
+			close(o.ended)
+			o.ended = nil
+		}
 		switch {
 		case wrong:
 			o.failures++
@@ -344,7 +320,7 @@ func (g *guess) leave(right, wrong bool, now int64) (writes []countWrite) {
 			writes = append(writes, countWrite{b.key, Count{c.instance, o.failures, o.last}, b.life})
 		case right && i == 0:
 			counted := b.others+o.failures > 0
-			o.failures = 0
+			o.failures, o.others = 0, 0
 			if counted || now-g.known > knownAgain.Microseconds() {
 				o.last = max(now, o.last+1, b.last+1, g.known+1) // younger than all counts that it ends
 				writes = append(writes, countWrite{b.key, Count{Last: o.last}, knownFor})

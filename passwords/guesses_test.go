@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"userinfo/access"
 	"userinfo/access/accesstest"
+	"userinfo/store"
 )
 
 // guessRate lets an attacker with these clients try a wrong password of one user every 500 ms for an hour, from another
@@ -147,7 +149,7 @@ func TestGuessCounter_EndsRunningGuessAfterPanic(t *testing.T) {
 	for range ownBudget.free + 1 {
 		func() {
 			defer func() { _ = recover() }()
-			_, _ = u.Users.check(t.Context(), u.as(access.Verify, "Known"), "Known", Guess{}, func(context.Context, userRow) (bool, error) { panic("in a comparison") })
+			_, _ = u.Users.check(t.Context(), u.as(access.Verify, "Known"), "Known", Guess{}, func(context.Context, userRow) (comparison, error) { panic("in a comparison") })
 		}()
 	}
 	if err := u.Verify(t.Context(), u.as(access.Verify, "Known"), "Known", Guess{Secret: "correct horse"}); err != nil {
@@ -164,5 +166,116 @@ func TestGuessCounter_MemoryIsBounded(t *testing.T) {
 	}
 	if n := len(u.guesses.own); n > maxBudgets {
 		t.Errorf("%d budgets are in memory, want at most %d", n, maxBudgets)
+	}
+}
+
+// TestUsers_RefusedGuessCostsNoReads checks what a guess costs that must be refused: the instance knows enough already.
+func TestUsers_RefusedGuessCostsNoReads(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	u := newTestUsersAt(t, func() time.Time { return now })
+	u.prepare()
+	want := func(what string, err, wantErr error, calls map[string]int) {
+		t.Helper()
+		if got := u.rows.take(); !errors.Is(err, wantErr) || fmt.Sprint(got) != fmt.Sprint(calls) {
+			t.Errorf("%s: error %v and calls %v, want %v and %v", what, err, got, wantErr, calls)
+		}
+	}
+	if err := u.check("Known", "correct horse"); err != nil { // its network is known
+		t.Fatal(err)
+	}
+	from := func(n byte, password Secret) error {
+		return u.Verify(t.Context(), u.as(access.Verify, "Known"), "Known", Guess{Secret: password, Address: netip.AddrFrom4([4]byte{10, 0, 0, n})})
+	}
+	for n := range byte(userBudget.free) {
+		if err := from(n, "not the password"); !errors.Is(err, ErrWrong) {
+			t.Fatal(err)
+		}
+	}
+	u.rows.take()
+	want("the budget of the user is used up", from(200, "correct horse"), ErrTooManyGuesses, map[string]int{"read guesses": 1})
+	if err := u.check("Known", "correct horse"); err != nil {
+		t.Errorf("the right password from a known network: %v", err)
+	}
+	for range ownBudget.free {
+		if err := u.check("Nobody", "not the password"); !errors.Is(err, ErrTooManyGuesses) && !errors.Is(err, ErrWrong) {
+			t.Fatal(err)
+		}
+	}
+	u.rows.take()
+	want("the own budget is used up", u.check("Nobody", "not the password"), ErrTooManyGuesses, map[string]int{})
+
+	release := occupy(t, u.options.Pool, 2)
+	defer release()
+	var queued sync.WaitGroup
+	defer queued.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range u.options.Pool.most {
+		queued.Go(func() { _ = u.options.Pool.Do(ctx, "wiki", func() {}) })
+	}
+	awaitWaiting(t, u.options.Pool, u.options.Pool.most)
+	want("the pool is full", from(201, "correct horse"), ErrBusy, map[string]int{})
+}
+
+// TestUsers_RightPasswordsAtOneMomentDoNotRefuseEachOther sends more right passwords at the same moment than wrong ones are
+// free.
+func TestUsers_RightPasswordsAtOneMomentDoNotRefuseEachOther(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	release := occupy(t, u.options.Pool, 2)
+	own := u.guesses.budgets(time.Now(), "Known", "wiki", netip.MustParseAddr("192.0.2.1"))[0].key
+	const logins = 8
+	results := make(chan error, logins)
+	for range logins {
+		go func() { results <- u.check("Known", "correct horse") }()
+	}
+	for arrived := 0; arrived < logins; runtime.Gosched() {
+		select {
+		case err := <-results:
+			release()
+			t.Fatalf("a right password is answered before it is compared: %v", err)
+		default:
+		}
+		u.guesses.mu.Lock()
+		if o := u.guesses.own[own]; o != nil {
+			arrived = o.running + o.waiting
+		}
+		u.guesses.mu.Unlock()
+	}
+	release()
+	for range logins {
+		if err := <-results; err != nil {
+			t.Errorf("a right password: %v", err)
+		}
+	}
+}
+
+func TestUsers_GuessThatWaitsEndsWithItsRequest(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	release := occupy(t, u.options.Pool, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	caller, guess := u.as(access.Verify, "Known"), Guess{Secret: "correct horse", Address: netip.MustParseAddr("192.0.2.1")}
+	own := u.guesses.budgets(time.Now(), "Known", "wiki", guess.Address)[0].key
+	results := make(chan error, ownBudget.free+1)
+	for range ownBudget.free + 1 {
+		go func() { results <- u.Verify(ctx, caller, "Known", guess) }()
+	}
+	for waiting := 0; waiting == 0; runtime.Gosched() {
+		u.guesses.mu.Lock()
+		if o := u.guesses.own[own]; o != nil {
+			waiting = o.waiting
+		}
+		u.guesses.mu.Unlock()
+	}
+	cancel()
+	for range ownBudget.free + 1 {
+		if err := <-results; !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("error %v, want %v", err, store.ErrUnavailable)
+		}
+	}
+	release()
+	if err := u.check("Known", "correct horse"); err != nil {
+		t.Errorf("after requests that have ended: %v", err)
 	}
 }

@@ -28,8 +28,9 @@
 //  2. A hash never leaves the process in clear: not in a result, an error, a log line or a metric. Rows are sealed; user
 //     names, networks and reset tokens are stored as keyed hashes or hashes. All sealed records have one of few lengths.
 //  3. A wrong password, an unknown user, a deleted user and a user without a password (disabled) have the same error, after
-//     the same work: the hash of the configured scheme is computed for each of them, and the answer comes at a multiple of
-//     Options.FailureStep after the request.
+//     hardly different work: the hash of the configured scheme is computed for each of them, unless the user's own hash costs
+//     more. The answer comes at a multiple of Options.FailureStep after that work has begun. A user whose row cannot be opened
+//     has another error, at the same time.
 //  4. Change and Delete return nil after a quorum of every datacentre has the new record (EACH_QUORUM), and no datacentre has
 //     a younger one. Verify reads a quorum of its datacentre, so it never accepts a password that is older than a change that
 //     has returned nil.
@@ -41,7 +42,7 @@
 //     the others have no majority of all replicas, they fail with store.ErrUnavailable.
 //  7. A right password whose hash has an old scheme is hashed again in the background, with a record that is 1 µs younger
 //     than the old record. Every change is at least store.TimestampStep younger than the record that it follows, so it wins.
-//  8. Guesses are counted for each user, network and client, and together. See guesses.go for the budgets, for how
+//  8. Guesses are counted for each user, network and client, and together. See budgets.go for the budgets, for how
 //     long an attacker has to wait, and for what strangers cannot do.
 //  9. Hashes are computed in a Pool of few goroutines, which serves clients in turn. If its queue is full, the client with
 //     the most waiting hashes loses one, with the error ErrBusy. The hash of a request that was cancelled is not computed.
@@ -53,6 +54,8 @@
 //   - Somebody who can write to Cassandra can restore an earlier record of the same user, or delete counts of guesses.
 //   - A client that may verify and chooses the addresses can find out from which of them a user has logged in: once the
 //     other budgets are used up, only guesses from known networks are compared.
+//   - A wrong password of a user whose old hash costs more than Options.FailureStep is answered one step later, until a right
+//     password has rewritten the hash. The other requests that wait for the same pool can measure how long it works.
 //   - Two changes of one password at the same moment: the one that was written later holds. Both may return nil, or one of
 //     them an error that wraps store.ErrUnavailable.
 //   - A transaction that Cassandra has begun and left unfinished may become true later, when another transaction finishes it.

@@ -17,7 +17,7 @@ import (
 )
 
 // timingKinds are the kinds of users whose wrong passwords must take the same time.
-var timingKinds = []string{"wrong", "old", "unknown", "disabled"}
+var timingKinds = []string{"wrong", "old", "costly", "unknown", "disabled"}
 
 const (
 	timingUsers    = 100 // of each kind
@@ -26,7 +26,7 @@ const (
 )
 
 // TestUsers_TimeTellsNothing compares the distributions of the times of 10,000 wrong passwords: of users with a hash of the
-// configured scheme and of an old one, of users who do not exist and of users without a password. The requests are mixed, so
+// configured scheme, of an old one and of one that costs more, of users who do not exist and of users without a password. The requests are mixed, so
 // whatever else the machine does concerns all kinds alike. The largest difference of two distributions (Kolmogorov and
 // Smirnov) is then below 0.1: by chance it is larger once in 10^10 times.
 func TestUsers_TimeTellsNothing(t *testing.T) {
@@ -34,10 +34,11 @@ func TestUsers_TimeTellsNothing(t *testing.T) {
 	u.guesses.perMinute = 0
 	ctx := t.Context()
 	for n := range timingUsers {
-		wrong, old, disabled := timingUser("wrong", n), timingUser("old", n), timingUser("disabled", n)
+		wrong, old, costly, disabled := timingUser("wrong", n), timingUser("old", n), timingUser("costly", n), timingUser("disabled", n)
 		if err := errors.Join(
 			u.Create(ctx, u.as(access.Create, wrong), wrong, "correct horse"),
 			u.Import(ctx, u.as(access.Import, old), old, ":B:salt:9842afc7cb949c440c51347ed809362f"),
+			u.Import(ctx, u.as(access.Import, costly), costly, ":bcrypt:5$CCCCCCCCCCCCCCCCCCCCC.$E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
 			u.Import(ctx, u.as(access.Import, disabled), disabled, ""),
 		); err != nil {
 			t.Fatal(err)

@@ -48,8 +48,8 @@ type Options struct {
 	SealMetrics *seal.Metrics
 	// Confirmations is shared with the collections of the same cluster.
 	Confirmations *store.Confirmations
-	// FailureStep is the unit of the time of wrong passwords: the answer comes at the first multiple of it after the request at
-	// which the work is done. It is longer than the work of most requests. 0: the answer comes at once.
+	// FailureStep is the unit of the time of wrong passwords: the answer comes at the first multiple of it after a worker has
+	// begun to compare, at which the work is done. It is longer than the work of most requests. 0: the answer comes at once.
 	FailureStep time.Duration
 	// Panics recovers from panics in goroutines.
 	Panics *panics.Recorder
@@ -149,20 +149,29 @@ type userRow struct {
 // read reads the row of a user at LOCAL_QUORUM.
 func (u *Users) read(ctx context.Context, user access.Key) (userRow, error) {
 	row, err := u.rows.Read(ctx, u.records.RowKey(user))
-	return u.open(user, row, err)
+	return u.open(ctx, user, row, err)
 }
 
 // readEverywhere reads the row of a user at EACH_QUORUM.
 func (u *Users) readEverywhere(ctx context.Context, user access.Key) (userRow, error) {
 	row, err := u.rows.ReadEverywhere(ctx, u.records.RowKey(user))
-	return u.open(user, row, err)
+	return u.open(ctx, user, row, err)
 }
 
-// open opens a row that was read. It fails closed: if a record cannot be opened, the error wraps store.ErrSealed.
-func (u *Users) open(user access.Key, row Row, err error) (userRow, error) {
+// open opens a row that was read, unless reading it has failed with err.
+func (u *Users) open(ctx context.Context, user access.Key, row Row, err error) (userRow, error) {
 	if err != nil {
 		return userRow{}, fmt.Errorf("reading a user: %w", err)
 	}
+	found, err := u.openRow(user, row)
+	if err != nil {
+		u.options.Log.ErrorContext(ctx, "the row of a user cannot be opened: is an old key missing in passwords.seal.keys?", "error", err.Error())
+	}
+	return found, err
+}
+
+// openRow opens a row. It fails closed: if a record cannot be opened, the error wraps store.ErrSealed.
+func (u *Users) openRow(user access.Key, row Row) (userRow, error) {
 	found := userRow{Row: row}
 	for _, sealed := range [][]byte{row.Decided, row.Written} {
 		if sealed == nil {
