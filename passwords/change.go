@@ -141,27 +141,15 @@ func (u *Users) Import(ctx context.Context, caller access.Caller, user access.Ke
 		}
 		return imported, nil
 	})
-	if errors.Is(err, errSame) {
-		return u.confirmSame(ctx, user, imported)
+	if errors.Is(err, errSame) { // decide has read it in every datacentre
+		return nil
 	}
 	return err
 }
 
-// confirmSame returns nil after a quorum of every datacentre has an imported record that the local datacentre has. An earlier
-// import may have ended before they had it.
-func (u *Users) confirmSame(ctx context.Context, user access.Key, imported record) error {
-	row, err := u.readEverywhere(ctx, user)
-	switch c := row.current; {
-	case err != nil:
-		return err
-	case c.state != imported.state || c.hash != imported.hash:
-		return errOvertaken
-	}
-	return nil
-}
-
 // decide reads a row and writes the record that next returns for it, in one lightweight transaction of all datacentres. If
-// the row was changed meanwhile, it tries again. It sets record.since.
+// the row was changed meanwhile, it tries again. It sets record.since. It reads all datacentres, because one of them may have
+// a younger record that it has made while it was cut off.
 func (u *Users) decide(ctx context.Context, user access.Key, next func(userRow) (record, error)) error {
 	ctx, cancel, err := carriedThrough(ctx)
 	if err != nil {
@@ -169,7 +157,7 @@ func (u *Users) decide(ctx context.Context, user access.Key, next func(userRow) 
 	}
 	defer cancel()
 	for range maxDecisions {
-		row, err := u.read(ctx, user)
+		row, err := u.readEverywhere(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -207,14 +195,14 @@ func (u *Users) Delete(ctx context.Context, caller access.Caller, user access.Ke
 // any case.
 func (u *Users) NewResetToken(ctx context.Context, caller access.Caller, user access.Key) (token Secret, ttl time.Duration, err error) {
 	defer u.options.Metrics.observe(access.Reset, &err)
-	now := u.timestamps.Next()
 	if err := u.authorize(caller, access.Reset, user); err != nil {
 		return "", 0, err
 	}
-	row, err := u.read(ctx, user)
+	row, err := u.readEverywhere(ctx, user) // the token must be younger than every record
 	if err != nil {
 		return "", 0, err
 	}
+	now := u.timestamps.Next()
 	random, err := randomText(u.options.Random)
 	if err != nil {
 		return "", 0, err
