@@ -133,7 +133,7 @@ var sharedProblems = []struct {
 	{passwords.ErrWeak, problem{Type: "weak-password", Title: "Weak password", Status: http.StatusUnprocessableEntity,
 		Detail: "The new password is too weak."}},
 	{passwords.ErrPassword, problem{Type: "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
-		Detail: "A password is UTF-8, has 1 to 4096 bytes after normalisation, and no zero byte."}},
+		Detail: "A password is UTF-8, has 1 to 4096 bytes after normalisation, no zero byte, and at most 30 combining characters in a row."}},
 	{passwords.ErrHash, problem{Type: "bad-request", Title: "Bad request", Status: http.StatusBadRequest,
 		Detail: "This is not a password hash of MediaWiki that this service verifies, or it needs more work than the service allows. At level debug, the log has the reason under this instance."}},
 	{passwords.ErrExists, problem{Type: "user-exists", Title: "The user exists", Status: http.StatusPreconditionFailed,

@@ -86,7 +86,8 @@ var (
 	ErrTooManyGuesses = errors.New("too many wrong passwords")
 	// ErrWeak means that the new password is against the rules. A WeakError says which rule.
 	ErrWeak = errors.New("weak password")
-	// ErrPassword means that a text cannot be a password: it is empty, too long, not UTF-8, or contains a zero byte.
+	// ErrPassword means that a text cannot be a password: it is empty, too long, not UTF-8, contains a zero
+	// byte, or has more than 30 combining characters in a row.
 	ErrPassword = errors.New("unusable password")
 	// ErrHash means that an imported hash cannot be used.
 	ErrHash = errors.New("unusable hash")

@@ -1,6 +1,7 @@
 package passwords
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -13,8 +14,11 @@ import (
 // maxPasswordBytes is the largest length of a password after normalisation.
 const maxPasswordBytes = 4096
 
+// graphemeJoiner is what package norm inserts after 30 combining characters, and PHP does not.
+const graphemeJoiner = "\u034f"
+
 // normalise returns a password in Unicode's normalisation form C, as MediaWiki hashes it. It fails closed: the error wraps
-// ErrPassword. A zero byte is refused, because bcrypt would ignore what follows it.
+// ErrPassword. A zero byte is refused, because bcrypt would ignore what follows it, and a text that PHP normalises otherwise.
 func normalise(s Secret) ([]byte, error) {
 	switch {
 	case s == "":
@@ -23,6 +27,9 @@ func normalise(s Secret) ([]byte, error) {
 		return nil, fmt.Errorf("%w: it is not UTF-8, or contains a zero byte", ErrPassword)
 	}
 	b := norm.NFC.Bytes([]byte(s))
+	if bytes.Count(b, []byte(graphemeJoiner)) != strings.Count(string(s), graphemeJoiner) {
+		return nil, fmt.Errorf("%w: it has more than 30 combining characters in a row", ErrPassword)
+	}
 	if len(b) > maxPasswordBytes {
 		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrPassword, maxPasswordBytes)
 	}

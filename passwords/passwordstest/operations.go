@@ -105,6 +105,7 @@ func testInput(t *testing.T, s *suite) {
 	user := newUser()
 	for name, password := range map[string]passwords.Secret{
 		"empty": "", "a zero byte": "pass\x00word", "not UTF-8": "password\xff", "too long": passwords.Secret(strings.Repeat("p", 4097)),
+		"31 combining characters": passwords.Secret("a" + strings.Repeat("\u0316", 31) + "b"),
 	} {
 		for what, err := range map[string]error{"create": i.create(user, password), "verify": i.verify(user, password), "change": i.change(user, password, first)} {
 			if !errors.Is(err, passwords.ErrPassword) {
