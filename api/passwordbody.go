@@ -7,14 +7,16 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"userinfo/passwords"
 )
 
-// maxPasswordBody is the largest size of a body about a password, in bytes.
-const maxPasswordBody = 4096
+// maxPasswordBody is the largest size of a body about a password, in bytes. Two passwords of 4,096 bytes fit, also if every
+// character that is not ASCII is escaped, as PHP does it.
+const maxPasswordBody = 32 << 10
 
 // Problems of bodies about passwords. None contains anything of the body.
 var (
@@ -40,7 +42,7 @@ func (rs *requestState) readFields(allowed ...string) (map[string]passwords.Secr
 }
 
 var errPasswordBodyTooLarge = func() *problemError {
-	e := newProblem(http.StatusRequestEntityTooLarge, "value-too-large", "Body too large", "A body about a password has at most 4096 bytes.")
+	e := newProblem(http.StatusRequestEntityTooLarge, "value-too-large", "Body too large", "A body about a password has at most 32768 bytes.")
 	e.closeConnection = true
 	return e
 }()
@@ -49,7 +51,7 @@ var errPasswordBodyTooLarge = func() *problemError {
 // there twice, text that is not UTF-8, and anything after the object. Names of fields are compared exactly; encoding/json
 // alone would ignore case, take the last of two equal fields, and replace what is not UTF-8.
 func decodeFields(data []byte, allowed []string) (map[string]passwords.Secret, error) {
-	if !utf8.Valid(data) {
+	if !utf8.Valid(data) || hasHalfCharacter(data) {
 		return nil, errNotUTF8
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -69,8 +71,6 @@ func decodeFields(data []byte, allowed []string) (map[string]passwords.Secret, e
 			return nil, errTwice
 		case !slices.Contains(allowed, key):
 			return nil, badRequest("The JSON object has an unknown field. Possible here are: " + strings.Join(allowed, ", ") + ".")
-		case hasHalfCharacter(text, data):
-			return nil, errNotUTF8
 		}
 		fields[key] = passwords.Secret(text)
 	}
@@ -83,9 +83,31 @@ func decodeFields(data []byte, allowed []string) (map[string]passwords.Secret, e
 	return fields, nil
 }
 
-// hasHalfCharacter reports whether text, a value in data, may come from an escape such as \ud800 without its other half.
-// encoding/json decodes it as U+FFFD. So text may have U+FFFD only if data has it, too.
-func hasHalfCharacter(text string, data []byte) bool {
-	return strings.ContainsRune(text, utf8.RuneError) && !bytes.ContainsRune(data, utf8.RuneError) &&
-		!bytes.Contains(bytes.ToLower(data), []byte(`\ufffd`))
+// hasHalfCharacter reports whether JSON has an escape that is half of a character, such as \ud800 without a second half after
+// it. encoding/json would replace it by U+FFFD, so that different passwords would become equal.
+func hasHalfCharacter(data []byte) bool {
+	first := false // the escape before is a first half
+	for i := 0; i < len(data); i++ {
+		unit, escaped := escapedUnit(data[i:])
+		if second := escaped && 0xdc00 <= unit && unit <= 0xdfff; first != second {
+			return true
+		}
+		first = escaped && 0xd800 <= unit && unit <= 0xdbff
+		switch {
+		case escaped:
+			i += 5
+		case data[i] == '\\':
+			i++ // another escape, perhaps of a backslash
+		}
+	}
+	return first
+}
+
+// escapedUnit returns the UTF-16 code unit of an escape of the form \u1234 at the beginning of data.
+func escapedUnit(data []byte) (unit uint64, ok bool) {
+	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
+		return 0, false
+	}
+	unit, err := strconv.ParseUint(string(data[2:6]), 16, 16)
+	return unit, err == nil
 }

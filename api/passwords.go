@@ -13,6 +13,7 @@ import (
 
 	"userinfo/access"
 	"userinfo/passwords"
+	"userinfo/store"
 )
 
 // PasswordsPath is the path of the resources of passwords.
@@ -215,7 +216,7 @@ func (p *passwordResource) newResetToken(rs *requestState) error {
 	token, ttl, err = p.store.NewResetToken(ctx, caller, user)
 	rs.endStoreSpan(err)
 	if err != nil {
-		return err
+		return passwordError(err)
 	}
 	body, err := json.Marshal(map[string]any{"token": string(token), "ttl": int64(ttl / time.Second)})
 	if err != nil {
@@ -263,8 +264,16 @@ func (p *passwordResource) call(rs *requestState, action access.Action, status i
 	return nil
 }
 
-// passwordError returns err together with the problem that tells the client the time or the rule in it.
+// errUnreadableUser is the problem of a user whose row cannot be opened. It does not say that there is a row.
+var errUnreadableUser = &problemError{problem{Type: problemBase + "unavailable", Title: "Store unavailable", Status: http.StatusServiceUnavailable,
+	Detail: "The service cannot do this now. Its log has details under this instance.", retryAfter: 5}}
+
+// passwordError returns err together with the problem that tells the client the time or the rule in it, or hides that there
+// is a row.
 func passwordError(err error) error {
+	if errors.Is(err, store.ErrSealed) {
+		return fmt.Errorf("%w: %w", err, errUnreadableUser)
+	}
 	if e, ok := errors.AsType[*passwords.GuessError](err); ok {
 		return fmt.Errorf("%w: %w", err, guessesError(int(max(1, math.Ceil(e.RetryAfter.Seconds())))))
 	}

@@ -104,6 +104,7 @@ var goodPasswordAsks = []struct {
 }{
 	{passwordAsk{"POST", aUser + "/verify", `{"password":"hunter2"}`, false}, "verify", "hunter2", "192.0.2.1", "", 204},
 	{passwordAsk{"POST", aUser + "/verify", ` { "address" : "2001:db8::7", "password":"h\u00fcnter2" } `, false}, "verify", "hünter2", "2001:db8::7", "", 204},
+	{passwordAsk{"POST", aUser + "/verify", `{"password":"\\ud83d \ud83d\ude00 \ufffd"}`, false}, "verify", `\ud83d 😀 ` + "\ufffd", "192.0.2.1", "", 204},
 	{passwordAsk{"PUT", aUser, `{"password":"new","current":"hunter2","address":"198.51.100.7"}`, false}, "change", "hunter2", "198.51.100.7", "new", 204},
 	{passwordAsk{"PUT", aUser, `{"password":"new","token":"hunter2"}`, false}, "token", "hunter2", "192.0.2.1", "new", 204},
 	{passwordAsk{"PUT", aUser, `{"password":"new"}`, true}, "create", "", "", "new", 201},
@@ -169,6 +170,10 @@ func TestPasswords_RefuseOtherBodies(t *testing.T) {
 		{"POST", aUser + "/verify", `{"password":"hunter2",}`, false},
 		{"POST", aUser + "/verify", "{\"password\":\"hunter\xff\"}", false},
 		{"POST", aUser + "/verify", `{"password":"\ud800"}`, false},
+		{"POST", aUser + "/verify", `{"password":"\udc00"}`, false},
+		{"POST", aUser + "/verify", `{"password":"\udc00\ud800"}`, false},
+		{"POST", aUser + "/verify", `{"password":"\ud83d\\ude00"}`, false},
+		{"PUT", aUser, `{"password":"hunter\ud800","current":"\ufffd"}`, false},
 		{"POST", aUser + "/verify", `{"password":"hunter2","address":"elsewhere"}`, false},
 		{"POST", aUser + "/verify", `{"password":"hunter2","current":"hunter2"}`, false},
 		{"PUT", aUser, `{"password":"new"}`, false},
@@ -193,9 +198,32 @@ func TestPasswords_RefuseOtherBodies(t *testing.T) {
 		h.Set("If-None-Match", header)
 		checkProblem(t, s.serveBody("PUT", aUser, `{"password":"new"}`, h), 400, "bad-request")
 	}
-	checkProblem(t, s.send(passwordAsk{"POST", aUser + "/verify", `{"password":"` + strings.Repeat("p", 4096) + `"}`, false}, as(wiki)), 413, "value-too-large")
+	checkProblem(t, s.send(passwordAsk{"POST", aUser + "/verify", `{"password":"` + strings.Repeat("p", maxPasswordBody) + `"}`, false}, as(wiki)), 413, "value-too-large")
 	if calls := r.take(); len(calls) > 0 {
 		t.Errorf("%d requests reached the store", len(calls))
+	}
+}
+
+// TestPasswords_BodyHoldsLongestPasswords sends two passwords of 4,096 bytes, escaped as PHP does it.
+func TestPasswords_BodyHoldsLongestPasswords(t *testing.T) {
+	r := new(passwordRecorder)
+	s := newAPI(t, setup{passwords: r})
+	longest := strings.Repeat(`\u00fc`, 2048)
+	got := s.send(passwordAsk{"PUT", aUser, `{"password":"` + longest + `","current":"` + longest + `"}`, false}, as(wiki))
+	if calls := r.take(); got.status != 204 || len(calls) != 1 || len(calls[0].replacement) != 4096 || len(calls[0].guess.Secret) != 4096 {
+		t.Errorf("%d %s, %d calls", got.status, got.body, len(calls))
+	}
+}
+
+// TestPasswords_UnreadableRowIsUnavailable checks that no answer says that there is a row.
+func TestPasswords_UnreadableRowIsUnavailable(t *testing.T) {
+	s := newAPI(t, setup{passwords: &passwordRecorder{err: fmt.Errorf("reading a user: %w", store.ErrSealed)}})
+	for _, ask := range goodPasswordAsks {
+		got := s.send(ask.passwordAsk, as(wiki))
+		checkProblem(t, got, 503, "unavailable")
+		if strings.Contains(got.body, "value under this key") {
+			t.Errorf("%s %s: the problem says that there is a row: %s", ask.method, ask.body, got.body)
+		}
 	}
 }
 
@@ -309,7 +337,7 @@ func TestPasswords_DoNotExistUnlessConfigured(t *testing.T) {
 // FuzzDecodeFields compares decodeFields with encoding/json.
 func FuzzDecodeFields(f *testing.F) {
 	for _, seed := range []string{
-		`{"password":"hunter2"}`, `{"password":"\ud83d\ude00","address":"192.0.2.1"}`, `{"password":"\ud800"}`, `{"password":"\ufffd"}`, "{\"password\":\"\xff\"}",
+		`{"password":"hunter2"}`, `{"password":"\ud83d\ude00","address":"192.0.2.1"}`, `{"password":"\ud800"}`, `{"password":"\ufffd"}`, `{"password":"\\ud800"}`, `{"password":"\ud800\\udc00"}`, "{\"password\":\"\xff\"}",
 		`{"password":"a","password":"b"}`, `{"password":1}`, `{}`, ``, `[]`, `{"password":"a"}{}`, `{"Password":"a"}`, "{\"pass\x00word\":\"a\"}",
 	} {
 		f.Add([]byte(seed))
