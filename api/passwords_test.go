@@ -402,7 +402,7 @@ func passwordSituations(method, path string) []situation {
 var passwordErrors = map[string][]error{
 	"POST /passwords/v1/{key}/verify": {passwords.ErrWrong, passwords.ErrTooManyGuesses, passwords.ErrPassword, passwords.ErrBusy},
 	"PUT /passwords/v1/{key}": {passwords.ErrWrong, passwords.ErrTooManyGuesses, passwords.ErrPassword, passwords.ErrBusy, passwords.ErrWeak,
-		passwords.ErrHash, passwords.ErrExists, passwords.ErrNotEverywhere, store.ErrFull},
+		passwords.ErrHash, passwords.ErrExists, passwords.ErrDeleted, passwords.ErrNotEverywhere, store.ErrFull},
 	"POST /passwords/v1/{key}/reset-token": {store.ErrFull},
 	"DELETE /passwords/v1/{key}":           {passwords.ErrNotEverywhere, store.ErrFull},
 }

@@ -138,6 +138,8 @@ var sharedProblems = []struct {
 		Detail: "This is not a password hash of MediaWiki that this service verifies, or it needs more work than the service allows. At level debug, the log has the reason under this instance."}},
 	{passwords.ErrExists, problem{Type: "user-exists", Title: "The user exists", Status: http.StatusPreconditionFailed,
 		Detail: "The user has a password already. Nothing was changed."}},
+	{passwords.ErrDeleted, problem{Type: "user-deleted", Title: "The user was deleted", Status: http.StatusPreconditionFailed,
+		Detail: "The user was deleted here, and an import does not bring him back. Nothing was changed."}},
 	{passwords.ErrNotEverywhere, problem{Type: "not-everywhere", Title: "Changed, but not yet everywhere", Status: http.StatusServiceUnavailable,
 		Detail: "In this datacentre the change is in force: the new password holds, or the user is deleted. Another datacentre has not confirmed it and may still accept the old password. The service finishes the change.", retryAfter: 5}},
 	{passwords.ErrBusy, problem{Type: "overloaded", Title: "Overloaded", Status: http.StatusServiceUnavailable,

@@ -74,6 +74,7 @@ var sentinels = []struct {
 	{"passwords.ErrPassword", passwords.ErrPassword, 400, "bad-request", ""},
 	{"passwords.ErrHash", passwords.ErrHash, 400, "bad-request", ""},
 	{"passwords.ErrExists", passwords.ErrExists, 412, "user-exists", ""},
+	{"passwords.ErrDeleted", passwords.ErrDeleted, 412, "user-deleted", ""},
 	{"passwords.ErrNotEverywhere", passwords.ErrNotEverywhere, 503, "not-everywhere", "5"},
 	{"passwords.ErrBusy", passwords.ErrBusy, 503, "overloaded", "1"},
 	{"store.ErrNotFound", store.ErrNotFound, 404, "not-found", ""},

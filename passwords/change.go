@@ -115,11 +115,15 @@ func (u *Users) Create(ctx context.Context, caller access.Caller, user access.Ke
 	})
 }
 
+// maxImportThreads is the largest number of threads of an imported hash, unless the configuration has more. A worker of the
+// Pool runs all threads of a hash at the same time. PHP makes hashes with one or two.
+const maxImportThreads = 4
+
 // errSame ends an Import that has nothing to do.
 var errSame = errors.New("the user has this hash")
 
-// Import implements Store. It never replaces a password that was set or rewritten here: an import can be repeated without
-// undoing changes that were made since.
+// Import implements Store. It never replaces a password that was set or rewritten here, and never brings a deleted user back:
+// an import can be repeated without undoing changes that were made since.
 func (u *Users) Import(ctx context.Context, caller access.Caller, user access.Key, hash Secret) (err error) {
 	defer u.options.Metrics.observe(access.Import, &err)
 	if err := u.authorize(caller, access.Import, user); err != nil {
@@ -127,7 +131,8 @@ func (u *Users) Import(ctx context.Context, caller access.Caller, user access.Ke
 	}
 	imported := record{state: noPassword, imported: true}
 	if hash != "" {
-		if _, err := scheme.Parse(string(hash), scheme.Limits{MemoryKiB: u.config.MemoryKiB}); err != nil {
+		limits := scheme.Limits{MemoryKiB: u.config.MemoryKiB, Threads: max(maxImportThreads, u.config.Argon2id.Threads)}
+		if _, err := scheme.Parse(string(hash), limits); err != nil {
 			return fmt.Errorf("%w: %w", ErrHash, err)
 		}
 		imported.state, imported.hash = hasHash, string(hash)
@@ -138,6 +143,8 @@ func (u *Users) Import(ctx context.Context, caller access.Caller, user access.Ke
 			return record{}, errSame
 		case c.exists() && !c.imported:
 			return record{}, ErrExists
+		case c.state == deleted:
+			return record{}, ErrDeleted
 		}
 		return imported, nil
 	})

@@ -86,7 +86,7 @@ func outcome(err error) string {
 		return "not_everywhere"
 	case errors.Is(err, ErrBusy):
 		return "busy"
-	case errors.Is(err, access.ErrDenied), errors.Is(err, ErrPassword), errors.Is(err, ErrHash):
+	case errors.Is(err, access.ErrDenied), errors.Is(err, ErrPassword), errors.Is(err, ErrHash), errors.Is(err, ErrDeleted):
 		return "refused"
 	}
 	return "failed"

@@ -93,6 +93,8 @@ var (
 	ErrHash = errors.New("unusable hash")
 	// ErrExists means that the user exists already, with a password that was set here.
 	ErrExists = errors.New("the user exists")
+	// ErrDeleted means that the user was deleted here, so that an import does not bring him back.
+	ErrDeleted = errors.New("the user was deleted")
 	// ErrNotEverywhere means that the new password, or the delete, holds in the local datacentre, and that another datacentre
 	// has not confirmed it. A store.Replayer finishes it.
 	ErrNotEverywhere = errors.New("changed here, but not yet everywhere")
@@ -171,7 +173,7 @@ type Store interface {
 	Create(ctx context.Context, caller access.Caller, user access.Key, password Secret) error
 	// Import makes a user with a hash of MediaWiki's. An empty hash makes a user without a password. If the user exists with
 	// this hash, nothing changes. Another imported hash that no verify has rewritten is replaced. Further errors: ErrHash,
-	// ErrExists.
+	// ErrExists, ErrDeleted.
 	Import(ctx context.Context, caller access.Caller, user access.Key, hash Secret) error
 	// Delete removes a user. It succeeds if there is no such user. Further errors: ErrNotEverywhere.
 	Delete(ctx context.Context, caller access.Caller, user access.Key) error

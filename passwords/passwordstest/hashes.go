@@ -65,6 +65,7 @@ func testImport(t *testing.T, s *suite) {
 	user, created := newUser(), newUser()
 	for name, hash := range map[string]passwords.Secret{
 		"not a hash": "password", "an unknown scheme": ":C:5f4dcc3b5aa765d61d8327deb882cf99",
+		"many threads":    ":argon2:$argon2id$v=19$m=1024,t=1,p=5$RHpGTXJPeFlSV2NDTEswNA$VeW7rumZY4pL8XO4KeQkKD43r5uX3eazVJRtrFN7lNc",
 		"too much memory": ":argon2:$argon2id$v=19$m=1000000,t=1,p=1$RHpGTXJPeFlSV2NDTEswNA$VeW7rumZY4pL8XO4KeQkKD43r5uX3eazVJRtrFN7lNc",
 	} {
 		if err := i.importHash(user, hash); !errors.Is(err, passwords.ErrHash) {
@@ -85,8 +86,11 @@ func testImport(t *testing.T, s *suite) {
 	i.want(i.create(created, first), nil)
 	i.want(i.importHash(created, oldHashes["A"]), passwords.ErrExists)
 	i.want(i.delete(created), nil)
-	i.want(i.importHash(created, oldHashes["A"]), nil)
-	i.want(i.verify(created, "password"), nil)
+	i.want(i.importHash(created, oldHashes["A"]), passwords.ErrDeleted) // a repeated migration does not bring the user back
+	i.want(i.importHash(created, ""), passwords.ErrDeleted)
+	i.want(i.verify(created, "password"), passwords.ErrWrong)
+	i.want(i.create(created, second), nil)
+	i.want(i.verify(created, second), nil)
 }
 
 // slowRewrites is rows whose writes at LOCAL_QUORUM wait for a signal.
