@@ -157,15 +157,18 @@ func (r *Reloader) Reload(force bool) {
 		load("clients", []string{r.file.Name}, func(p *parts) (bool, error) { return r.reloadClients(p, force) })
 	}
 	load("signature_keys", signatureKeyFiles(next.clients.config.Clients), reloadSignatureKeys)
-	if next.sealKeys != nil {
-		files := next.clients.config.Seal.files()
-		if !slices.Equal(files, r.parts.clients.config.Seal.files()) {
+	loadKeys := func(part string, sealOf func(*Config) Seal, reload func(*parts) (bool, error)) {
+		files := sealOf(next.clients.config).files()
+		if !slices.Equal(files, sealOf(r.parts.clients.config).files()) {
 			r.watch.Forget(files[0]) // another order or a removed key: no file has changed, but the part has
 		}
-		load("seal", files, reloadSealKeys)
+		load(part, files, reload)
+	}
+	if next.sealKeys != nil {
+		loadKeys("seal", func(c *Config) Seal { return c.Seal }, reloadSealKeys)
 	}
 	if next.passwordKeys != nil {
-		load("passwords_seal", next.clients.config.Passwords.Seal.files(), reloadPasswordKeys)
+		loadKeys("passwords_seal", func(c *Config) Seal { return c.Passwords.Seal }, reloadPasswordKeys)
 	}
 	failing := slices.Sorted(maps.Keys(r.logged))
 	r.failing.Store(&failing)
@@ -188,7 +191,7 @@ func (r *Reloader) replace(next parts, changed []string) {
 		r.options.Log.Error("reload failed; what was in force stays", "part", "all", "error", err.Error())
 		return
 	}
-	sealChanged := next.sealKeys != r.parts.sealKeys
+	sealChanged := next.sealKeys != r.parts.sealKeys || next.passwordKeys != r.parts.passwordKeys
 	r.parts = next
 	r.current.Store(snapshot)
 	for _, part := range changed {
@@ -204,6 +207,9 @@ func (r *Reloader) replace(next parts, changed []string) {
 func (r *Reloader) LogSealKeys() {
 	if keys := r.Current().SealKeys; keys != nil {
 		r.options.Log.Info("seal keys in force; the first encrypts", "ids", keys.IDs())
+	}
+	if keys := r.Current().PasswordKeys; keys != nil {
+		r.options.Log.Info("seal keys of passwords in force; the first encrypts", "ids", keys.IDs())
 	}
 }
 

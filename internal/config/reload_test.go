@@ -48,11 +48,14 @@ type testReloader struct {
 	log    bytes.Buffer
 }
 
-func newTestReloader(t *testing.T) *testReloader {
+func newTestReloader(t *testing.T) *testReloader { t.Helper(); return newTestReloaderOf(t, minimal) }
+
+// newTestReloaderOf returns a testReloader whose configuration begins as text, which is minimal or withPasswords.
+func newTestReloaderOf(t *testing.T, text string) *testReloader {
 	t.Helper()
 	r := &testReloader{t: t, dir: t.TempDir()}
 	writeMinimalFiles(t, r.dir)
-	before, rest, _ := strings.Cut(minimal, "clients:")
+	before, rest, _ := strings.Cut(text, "clients:")
 	_, after, _ := strings.Cut(rest, "seal:")
 	r.common = before + "seal:" + strings.Replace(after, ", metrics: [{token: true}]", "", 1)
 	r.write("userinfo.yaml", r.common+client(oldToken))
@@ -80,6 +83,7 @@ func writeMinimalFiles(t *testing.T, dir string) {
 	}
 	for name, text := range map[string]string{
 		"ca.crt": string(ca.PEM()), "password": "password\n", "index.key": newIndexKey(t), "seal.key": newSealKey(t),
+		"passwords-index.key": newIndexKey(t), "passwords-seal.key": newSealKey(t),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -409,7 +413,17 @@ func TestReloader_ReadsOnlyWhatMayHaveChanged(t *testing.T) {
 // TestReloader_RotatesSealKeys follows "Change a seal key" in docs/operations.md: a change of the list alone, with files that have not
 // changed for a while, comes into force without a signal.
 func TestReloader_RotatesSealKeys(t *testing.T) {
-	r := newTestReloader(t)
+	t.Run("seal", func(t *testing.T) {
+		rotatesSealKeys(t, minimal, "seal.key", func(s *Snapshot) *seal.Keys { return s.SealKeys })
+	})
+	t.Run("passwords.seal", func(t *testing.T) {
+		rotatesSealKeys(t, withPasswords, "passwords-seal.key", func(s *Snapshot) *seal.Keys { return s.PasswordKeys })
+	})
+}
+
+// rotatesSealKeys rotates the only seal key of a list, which is in the file old.
+func rotatesSealKeys(t *testing.T, text, old string, inForce func(*Snapshot) *seal.Keys) {
+	r := newTestReloaderOf(t, text)
 	now := time.Now()
 	r.watch = keyfile.NewWatch(func() time.Time { return now })
 	idOf := func(file string) string {
@@ -425,8 +439,8 @@ func TestReloader_RotatesSealKeys(t *testing.T) {
 		return k.ID().String()
 	}
 	r.write("next.key", newSealKey(t))
-	for _, files := range [][]string{{"seal.key"}, {"seal.key", "next.key"}, {"next.key", "seal.key"}, {"next.key"}} {
-		r.writeConfig(strings.Replace(r.common, "keys: [seal.key]", "keys: ["+strings.Join(files, ", ")+"]", 1) + client(oldToken))
+	for _, files := range [][]string{{old}, {old, "next.key"}, {"next.key", old}, {"next.key"}} {
+		r.writeConfig(strings.Replace(r.common, "keys: ["+old+"]", "keys: ["+strings.Join(files, ", ")+"]", 1) + client(oldToken))
 		for range 5 {
 			r.Reload(false)
 			now = now.Add(ReloadInterval)
@@ -435,8 +449,8 @@ func TestReloader_RotatesSealKeys(t *testing.T) {
 		for _, file := range files {
 			want = append(want, idOf(file))
 		}
-		if got := r.Current().SealKeys.IDs(); !slices.Equal(got, want) || len(r.logged) > 0 {
-			t.Errorf("seal.keys: %v: the keys in force are %v, want %v; failures %v", files, got, want, r.logged)
+		if got := inForce(r.Current()).IDs(); !slices.Equal(got, want) || len(r.logged) > 0 {
+			t.Errorf("keys: %v: the keys in force are %v, want %v; failures %v", files, got, want, r.logged)
 		}
 	}
 }
