@@ -100,7 +100,13 @@ func TestConfig_OfDatacentresDiffersInCassandraOnly(t *testing.T) {
 // program says of the same change.
 func TestConfig_RestartsPodsForWhatIsNotReloaded(t *testing.T) {
 	program := build(t)
-	base := func() map[string]any { return readYAML(t, filepath.Join(chart, "ci", "minimal.yaml")) }
+	base := func() map[string]any {
+		values := readYAML(t, filepath.Join(chart, "ci", "minimal.yaml"))
+		values["config"].(map[string]any)["passwords"] = map[string]any{
+			"seal": map[string]any{"index_key": "keys/passwords-index", "keys": []string{"keys/passwords-seal-1"}},
+		}
+		return values
+	}
 	before := render(t, writeValues(t, base())...)
 	collection := func(c map[string]any) map[string]any { return at(c, "collections 0").(map[string]any) }
 	for name, change := range map[string]func(map[string]any){
@@ -113,6 +119,10 @@ func TestConfig_RestartsPodsForWhatIsNotReloaded(t *testing.T) {
 			c["proxies"] = map[string]any{"proxy_protocol": []any{map[string]any{"network": "10.64.0.10/32"}}}
 		},
 		"seal.keys": func(c map[string]any) { c["seal"].(map[string]any)["keys"] = []string{"keys/seal-1", "keys/seal-2"} },
+		"passwords.seal.keys": func(c map[string]any) {
+			at(c, "passwords seal").(map[string]any)["keys"] = []string{"keys/passwords-seal-1", "keys/passwords-seal-2"}
+		},
+		"passwords": func(c map[string]any) { at(c, "passwords").(map[string]any)["workers"] = 3 },
 		"not_before": func(c map[string]any) {
 			collection(c)["not_before"] = []any{map[string]any{"time": "2026-11-01T12:00:00Z"}}
 		},

@@ -23,6 +23,8 @@ func TestValues_WrongOnesAreRefused(t *testing.T) {
 		{"no values", nil, "'/config': missing properties"},
 		{"an unknown value", slices.Concat(minimal, []string{"--set", "replicaCount=3"}), "additional properties 'replicaCount' not allowed"},
 		{"an unknown value below another", slices.Concat(minimal, []string{"--set", "networkPolicy.client=x"}), "additional properties 'client' not allowed"},
+		{"neither collections nor passwords", slices.Concat(minimal, []string{"--set-json", "config.collections=null"}), "'/config'"},
+		{"passwords without keys", slices.Concat(minimal, []string{"--set-json", "config.passwords={}"}), "'/config/passwords'"},
 		{"a single pod", slices.Concat(minimal, []string{"--set", "replicas=1"}), "'/replicas'"},
 		{"a collection without a list", slices.Concat(minimal, []string{"--set", "config.collections=sessions"}), "'/config/collections'"},
 		{"no client", slices.Concat(minimal, []string{"--set-json", "config.clients=[]"}), "'/config/clients'"},

@@ -40,7 +40,8 @@ var fileKinds = map[string]string{
 	"tls.crls": "CRL", "tls.denied_certificates": "empty", "tls.session_ticket_key": "ticket",
 	"cassandra.password_file": "password", "cassandra.username_file": "password", "cassandra.tls.ca": "other CA",
 	"cassandra.tls.certificate": "certificate", "cassandra.tls.key": "private key",
-	"seal.index_key": "index", "seal.keys": "seal", "clients.signature_keys.file": "signature", "audit.key_file": "audit",
+	"seal.index_key": "index", "seal.keys": "seal", "passwords.seal.index_key": "index", "passwords.seal.keys": "seal",
+	"clients.signature_keys.file": "signature", "audit.key_file": "audit",
 	"audit.file": "empty", "tracing.ca": "other CA", "tracing.headers_file": "headers",
 }
 

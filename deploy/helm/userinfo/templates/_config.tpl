@@ -50,6 +50,7 @@
 {{- $config := deepCopy .Values.config -}}
 {{- range list "clients" "audiences" "authorities" "proxies" }}{{ $_ := unset $config . }}{{ end -}}
 {{- with $config.seal }}{{ $_ := unset . "keys" }}{{ end -}}
+{{- with dig "passwords" "seal" dict $config }}{{ $_ := unset . "keys" }}{{ end -}}
 {{- range $config.collections }}{{ $_ := unset . "not_before" }}{{ end -}}
 {{- toYaml $config | sha256sum -}}
 {{- end -}}
