@@ -3,6 +3,7 @@
 //	client.php        MediaWiki's own class, RESTBagOStuff, whose configuration is a Client
 //	extension_test    the tests of the extension in deploy/mediawiki, with PHPUnit
 //	wiki_test         a wiki with either class: people log in, edit and log out
+//	passwords_test    MediaWiki's own hashes of passwords, and the service's
 //
 // Each runs on all Versions. They come from Debian's packages, see Version.Install. The package needs Debian's php-cli,
 // php-curl, php-intl, php-mbstring, php-sqlite3, php-xml, php-apcu and phpunit.
