@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"maps"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/internal/e2e/watching"
+	"userinfo/store/seal"
 )
 
 var (
@@ -18,13 +23,27 @@ var (
 	descLabels = regexp.MustCompile(`variableLabels: \{([^}]*)\}`)
 )
 
-// exposedMetrics returns the labels of each metric that a service which uses Cassandra registers, by name. A metric is in the result
-// even if it has no value yet, for example because Cassandra was never reached.
+// exposedMetrics returns the labels of each metric that a service with passwords registers if it uses Cassandra, by name. A
+// metric is in the result even if it has no value yet, for example because Cassandra was never reached.
 func exposedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
 	d := new(testDatabase)
 	d.set(errors.New("not reached"), nil)
-	s := startWaitingService(t, d)
+	withPasswords := func(s *testService, config string) string {
+		index, indexErr := seal.NewIndexKey(rand.Reader)
+		key, err := seal.NewSealKey(rand.Reader)
+		s.must("keys", errors.Join(indexErr, err))
+		s.write("passwords-index.key", []byte(index.Text()))
+		s.write("passwords-seal.key", []byte(key.Text()))
+		return strings.Replace(config, "audiences:\n", fmt.Sprintf(`passwords:
+  seal: {index_key: %[1]s/passwords-index.key, keys: [%[1]s/passwords-seal.key]}
+audiences:
+  passwords: [{token: true}]
+`, s.dir), 1)
+	}
+	s := startEditedService(t, withPasswords, func(s *testService, ctx context.Context, l net.Listener) error {
+		return s.serveDatabase(ctx, l, d.open)
+	})
 	s.awaitReadiness(503, notReached) // everything is registered then
 	exposed := make(map[string][]string)
 	descs := make(chan *prometheus.Desc)
