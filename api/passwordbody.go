@@ -47,9 +47,9 @@ var errPasswordBodyTooLarge = func() *problemError {
 	return e
 }()
 
-// decodeFields decodes a JSON object whose values are strings. It fails closed: it refuses an unknown field, a field that is
-// there twice, text that is not UTF-8, and anything after the object. Names of fields are compared exactly; encoding/json
-// alone would ignore case, take the last of two equal fields, and replace what is not UTF-8.
+// decodeFields decodes a JSON object whose values are strings. It fails closed: it refuses an unknown field, a field that
+// is there twice, text that is not UTF-8, and anything after the object. Names of fields are compared exactly;
+// encoding/json alone would ignore case, take the last of two equal fields, and replace what is not UTF-8.
 func decodeFields(data []byte, allowed []string) (map[string]passwords.Secret, error) {
 	if !utf8.Valid(data) || hasHalfCharacter(data) {
 		return nil, errNotUTF8
@@ -83,8 +83,8 @@ func decodeFields(data []byte, allowed []string) (map[string]passwords.Secret, e
 	return fields, nil
 }
 
-// hasHalfCharacter reports whether JSON has an escape that is half of a character, such as \ud800 without a second half after
-// it. encoding/json would replace it by U+FFFD, so that different passwords would become equal.
+// hasHalfCharacter reports whether JSON has an escape that is half of a character, such as \ud800 without a second half
+// after it. encoding/json would replace it by U+FFFD, so that different passwords would become equal.
 func hasHalfCharacter(data []byte) bool {
 	first := false // the escape before is a first half
 	for i := 0; i < len(data); i++ {
