@@ -23,7 +23,7 @@ func TestValues_WrongOnesAreRefused(t *testing.T) {
 		{"no values", nil, "'/config': missing properties"},
 		{"an unknown value", slices.Concat(minimal, []string{"--set", "replicaCount=3"}), "additional properties 'replicaCount' not allowed"},
 		{"an unknown value below another", slices.Concat(minimal, []string{"--set", "networkPolicy.client=x"}), "additional properties 'client' not allowed"},
-		{"neither collections nor passwords", slices.Concat(minimal, []string{"--set-json", "config.collections=null"}), "'/config'"},
+		{"neither collections nor passwords", withoutCollections(t, nil), "'/config': missing property 'collections'"},
 		{"passwords without keys", slices.Concat(minimal, []string{"--set-json", "config.passwords={}"}), "'/config/passwords'"},
 		{"a single pod", slices.Concat(minimal, []string{"--set", "replicas=1"}), "'/replicas'"},
 		{"a collection without a list", slices.Concat(minimal, []string{"--set", "config.collections=sessions"}), "'/config/collections'"},
@@ -57,6 +57,25 @@ func TestValues_WrongOnesAreRefused(t *testing.T) {
 				t.Errorf("Helm says %q, want a message that contains %q", refusal, test.want)
 			}
 		})
+	}
+}
+
+// withoutCollections are the minimal values without collections, and with these passwords unless they are nil.
+func withoutCollections(t *testing.T, passwords map[string]any) (flags []string) {
+	t.Helper()
+	values := readYAML(t, filepath.Join(chart, "ci", "minimal.yaml"))
+	config := values["config"].(map[string]any)
+	delete(config, "collections")
+	if passwords != nil {
+		config["passwords"] = passwords
+	}
+	return writeValues(t, values)
+}
+
+func TestValues_PasswordsAloneAreEnough(t *testing.T) {
+	keys := map[string]any{"index_key": "keys/passwords-index", "keys": []string{"keys/passwords-seal-1"}}
+	if _, refusal := template(t, withoutCollections(t, map[string]any{"seal": keys})...); refusal != "" {
+		t.Errorf("Helm says %q", refusal)
 	}
 }
 
