@@ -23,7 +23,8 @@ type hookedRows struct {
 	Rows
 	beforeWrite func(context.Context, store.Consistency) error
 	afterDecide func() error
-	everywhere  error // of ReadEverywhere
+	everywhere  error  // of ReadEverywhere
+	onRead      func() // in ReadEverywhere
 	pending     int
 }
 
@@ -45,6 +46,9 @@ func (r *hookedRows) Decide(ctx context.Context, key access.Key, seen Row, recor
 }
 
 func (r *hookedRows) ReadEverywhere(ctx context.Context, key access.Key) (Row, error) {
+	if r.onRead != nil {
+		r.onRead()
+	}
 	if r.everywhere != nil {
 		return Row{}, r.everywhere
 	}
@@ -139,8 +143,8 @@ func (m *linkedMemory) WriteToken(ctx context.Context, key access.Key, token []b
 	return errors.Join(m.Memory.WriteToken(ctx, key, token, timestamp, ttl), m.other.WriteToken(ctx, key, token, timestamp, ttl))
 }
 
-// skewedDatacentres returns users in two datacentres: in the first one, the clock is ahead, and a change to "password A" was made
-// while it was cut off. The link is healed, and the second datacentre still has "first password".
+// skewedDatacentres returns users in two datacentres: in the first one, the clock is ahead, and a change to "password A"
+// was made while it was cut off. The link is healed, and the second datacentre still has "first password".
 func skewedDatacentres(t *testing.T) (ahead, right *testUsers) {
 	t.Helper()
 	ahead = newTestUsersAt(t, func() time.Time { return time.Now().Add(900 * time.Millisecond) })
@@ -286,6 +290,31 @@ func TestUsers_ChangeIsCarriedThroughWithoutClient(t *testing.T) {
 	}
 	if err := u.change(ctx, "Known", "another horse", "a third horse"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a change of a client that has left before: error %v, want %v", err, store.ErrUnavailable)
+	}
+}
+
+// TestUsers_DecisionIsCarriedThroughWithoutClient cancels the request just before the decision.
+func TestUsers_DecisionIsCarriedThroughWithoutClient(t *testing.T) {
+	u := newTestUsers(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	u.hook().onRead = cancel
+	if err := u.Create(ctx, u.as(access.Create, "Known"), "Known", "correct horse"); err != nil {
+		t.Errorf("a creation whose client leaves: %v", err)
+	}
+	if err := u.check("Known", "correct horse"); err != nil {
+		t.Errorf("the password: %v", err)
+	}
+}
+
+// TestUsers_CreateOfExistingUserNeedsNoHash closes the pool, so that every hash is refused.
+func TestUsers_CreateOfExistingUserNeedsNoHash(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	u.options.Pool.Close()
+	for user, want := range map[access.Key]error{"Known": ErrExists, "Nobody": ErrBusy} {
+		if err := u.Create(t.Context(), u.as(access.Create, user), user, "correct horse"); !errors.Is(err, want) {
+			t.Errorf("%s: error %v, want %v", string(user), err, want)
+		}
 	}
 }
 

@@ -169,6 +169,20 @@ func TestGuessCounter_MemoryIsBounded(t *testing.T) {
 	}
 }
 
+// TestGuessCounter_KeepsNothingOfRightPasswords checks that logins do not take the memory of counts of wrong passwords.
+func TestGuessCounter_KeepsNothingOfRightPasswords(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	for range 2 {
+		if err := u.check("Known", "correct horse"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(u.guesses.own); n != 0 {
+		t.Errorf("%d budgets are in memory", n)
+	}
+}
+
 // TestUsers_RefusedGuessCostsNoReads checks what a guess costs that must be refused: the instance knows enough already.
 func TestUsers_RefusedGuessCostsNoReads(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
@@ -247,6 +261,31 @@ func TestUsers_RightPasswordsAtOneMomentDoNotRefuseEachOther(t *testing.T) {
 		if err := <-results; err != nil {
 			t.Errorf("a right password: %v", err)
 		}
+	}
+}
+
+// TestUsers_FewGuessesWaitForOthers sends more guesses at the same moment than may wait.
+func TestUsers_FewGuessesWaitForOthers(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	release := occupy(t, u.options.Pool, 2)
+	refused := make(chan error)
+	var all sync.WaitGroup
+	for range ownBudget.free + maxWaiting + 1 {
+		all.Go(func() {
+			if err := u.check("Known", "correct horse"); err != nil {
+				refused <- err
+			}
+		})
+	}
+	var limited *GuessError
+	if err := <-refused; !errors.As(err, &limited) || limited.RetryAfter != time.Second {
+		t.Errorf("one guess too many: error %v, %+v, want a wait of a second", err, limited)
+	}
+	release()
+	go func() { all.Wait(); close(refused) }()
+	for err := range refused {
+		t.Errorf("a guess that may wait: %v", err)
 	}
 }
 

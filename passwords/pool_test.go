@@ -92,6 +92,18 @@ func TestPool_DoesNotComputeHashOfCancelledRequest(t *testing.T) {
 	}
 }
 
+// TestPool_DoesNotBeginHashOfRequestThatHasEnded lets a request end after a worker has taken its job.
+func TestPool_DoesNotBeginHashOfRequestThatHasEnded(t *testing.T) {
+	p := newTestPool(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	j := &job{ctx: ctx, work: func() { t.Error("the hash of a request that has ended was computed") }, state: jobTaken, ended: make(chan struct{})}
+	p.do(j)
+	if err := j.result(); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("error %v, want %v", err, store.ErrUnavailable)
+	}
+}
+
 func TestPool_WaitsForHashThatHasBegun(t *testing.T) {
 	p := newTestPool(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -196,5 +208,15 @@ func TestUsers_WarnIfGuessesFillPool(t *testing.T) {
 	}
 	if u.warnIfGuessesFillPool(61 * time.Millisecond); !strings.Contains(u.logs.String(), "guesses_per_minute=1000") {
 		t.Errorf("hashes that take more than half of the time: %q", u.logs)
+	}
+	u.logs.Reset()
+	u.config.GuessesPerMinute = 1 << 30 // too many for any hash
+	again, err := NewUsers(u.rows, u.config, u.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if u.logs.Len() == 0 {
+		t.Error("NewUsers does not warn")
 	}
 }

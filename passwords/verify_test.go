@@ -89,6 +89,12 @@ type testUsers struct {
 	logs *bytes.Buffer
 }
 
+// standing returns a clock that stands still, so that no wait ends during a test.
+func standing() func() time.Time {
+	now := time.Now()
+	return func() time.Time { return now }
+}
+
 func newTestUsers(t testing.TB) *testUsers { return newTestUsersAt(t, time.Now) }
 
 // newTestUsersAt returns Users whose clock is now.
@@ -202,8 +208,8 @@ func TestUsers_AnswersWrongPasswordAtMultipleOfStep(t *testing.T) {
 	}
 }
 
-// TestUsers_FailureStepBeginsWithComparison lets a wrong password wait for the pool for half a step. If the step began with the
-// request, the wait would move an answer to the next step, together with the work, which differs a little.
+// TestUsers_FailureStepBeginsWithComparison lets a wrong password wait for the pool for half a step. If the step began
+// with the request, the wait would move an answer to the next step, together with the work, which differs a little.
 func TestUsers_FailureStepBeginsWithComparison(t *testing.T) {
 	u := newTestUsers(t)
 	u.prepare()
@@ -247,7 +253,7 @@ func TestUsers_StoresNothingInClear(t *testing.T) {
 }
 
 func TestUsers_CountsInMemoryIfCountsCannotBeWritten(t *testing.T) {
-	u := newTestUsers(t)
+	u := newTestUsersAt(t, standing())
 	u.prepare()
 	u.rows.broken = store.ErrUnavailable
 	for n := range ownBudget.free {
@@ -265,7 +271,7 @@ func TestUsers_CountsInMemoryIfCountsCannotBeWritten(t *testing.T) {
 
 // TestUsers_LimitsGuessesAtOneMoment sends more guesses at the same moment than are free.
 func TestUsers_LimitsGuessesAtOneMoment(t *testing.T) {
-	u := newTestUsers(t)
+	u := newTestUsersAt(t, standing())
 	u.prepare()
 	var all sync.WaitGroup
 	results := make(chan error, 8)
@@ -285,8 +291,28 @@ func TestUsers_LimitsGuessesAtOneMoment(t *testing.T) {
 	}
 }
 
+// TestUsers_CountsWrongPasswordOfClientThatHasLeft ends the request of each wrong password while it is compared.
+func TestUsers_CountsWrongPasswordOfClientThatHasLeft(t *testing.T) {
+	u := newTestUsersAt(t, standing())
+	u.prepare()
+	for n := range ownBudget.free {
+		ctx, leave := context.WithCancel(t.Context())
+		_, err := u.Users.check(ctx, u.as(access.Verify, "Known"), "Known", Guess{}, func(context.Context, userRow) (comparison, error) {
+			leave()
+			return comparison{}, nil
+		})
+		if !errors.Is(err, ErrWrong) {
+			t.Fatalf("wrong password %d: %v", n+1, err)
+		}
+	}
+	clear(u.guesses.own) // so that only what was written counts
+	if err := u.Verify(t.Context(), u.as(access.Verify, "Known"), "Known", Guess{Secret: "correct horse"}); !errors.Is(err, ErrTooManyGuesses) {
+		t.Errorf("error %v, want %v", err, ErrTooManyGuesses)
+	}
+}
+
 func TestUsers_RefusesDamagedRow(t *testing.T) {
-	u := newTestUsers(t)
+	u := newTestUsersAt(t, standing())
 	u.prepare()
 	if err := u.rows.Write(t.Context(), u.records.RowKey("Known"), []byte("damaged"), time.Now().Add(time.Hour).UnixMicro(), store.LocalQuorum); err != nil {
 		t.Fatal(err)
