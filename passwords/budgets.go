@@ -17,13 +17,14 @@ import (
 //	stranger  one client and site, all users         configured/20   the rest of the minute      the end of the minute
 //	client    one client, all users, everywhere      configured      the rest of the minute      the end of the minute
 //
-// A network is an IPv4 address, or an IPv6 network of 64 bits. A site is an IPv4 address, or an IPv6 network of 48 bits, which
-// is the largest that one subscriber usually gets. For IPv4, the own budget is the site's too.
+// A network is an IPv4 address, or an IPv6 network of 64 bits. A site is an IPv4 address, or an IPv6 network of 48 bits,
+// which is the largest that one subscriber usually gets. For IPv4, the own budget is the site's too.
 //
-// A guess must be within all budgets; otherwise it counts in none. A network from which the user's password was right within
-// the last 90 days is known: for it, only the own budget counts. Therefore strangers cannot lock a user out of a known
-// network, and nobody is locked out for ever. From a network that is not known, strangers can delay a user by up to a minute
-// at a time, if they attack the same user from 15 sites, or use up the client's budget from 20 sites. One site cannot.
+// A guess must be within all budgets; otherwise it counts in none. A network from which the user's password was right
+// within the last 90 days is known: for it, only the own budget counts. Therefore strangers cannot lock a user out of a
+// known network, and nobody is locked out for ever. From a network that is not known, strangers can delay a user by up to
+// a minute at a time, if they attack the same user from 15 sites, or use up the client's budget from 20 sites. One site
+// cannot.
 //
 // The budgets of two clients are independent: an attacker with the credentials of ten clients has ten times the guesses.
 //
@@ -33,8 +34,9 @@ import (
 // instances and datacentres add up and a repeated write changes nothing. Before a hash is compared, the instance reads the
 // counts of the others. A count is written before the client gets its answer. So a count is known
 //
-//   - in the same instance: before the comparison, because a guess counts as wrong from its beginning. A guess for which there
-//     is room only if one of those is right waits for it, so that right passwords at the same moment do not refuse each other;
+//   - in the same instance: before the comparison, because a guess counts as wrong from its beginning. A guess for which
+//     there is room only if one of those is right waits for it, so that right passwords at the same moment do not refuse
+//     each other;
 //   - in the same datacentre: after the answer;
 //   - in the other datacentres: after Cassandra has replicated it, usually within a second. While datacentres are cut off
 //     from each other, each counts for itself.
@@ -68,7 +70,8 @@ const (
 	knownAgain = 24 * time.Hour
 	// maxWaiting is how many guesses may wait until guesses of the same budget are compared. More are refused for a second.
 	maxWaiting = 20
-	// maxBudgets is how many budgets an instance keeps in memory. Beyond it, it forgets any, and reads its own counts again.
+	// maxBudgets is how many budgets an instance keeps in memory. Beyond it, it forgets any, and reads its own counts
+	// again.
 	maxBudgets = 100_000
 )
 

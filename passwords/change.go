@@ -122,8 +122,8 @@ const maxImportThreads = 4
 // errSame ends an Import that has nothing to do.
 var errSame = errors.New("the user has this hash")
 
-// Import implements Store. It never replaces a password that was set or rewritten here, and never brings a deleted user back:
-// an import can be repeated without undoing changes that were made since.
+// Import implements Store. It never replaces a password that was set or rewritten here, and never brings a deleted user
+// back: an import can be repeated without undoing changes that were made since.
 func (u *Users) Import(ctx context.Context, caller access.Caller, user access.Key, hash Secret) (err error) {
 	defer u.options.Metrics.observe(access.Import, &err)
 	if err := u.authorize(caller, access.Import, user); err != nil {
@@ -155,8 +155,8 @@ func (u *Users) Import(ctx context.Context, caller access.Caller, user access.Ke
 }
 
 // decide reads a row and writes the record that next returns for it, in one lightweight transaction of all datacentres. If
-// the row was changed meanwhile, it tries again. It sets record.since. It reads all datacentres, because one of them may have
-// a younger record that it has made while it was cut off.
+// the row was changed meanwhile, it tries again. It sets record.since. It reads all datacentres, because one of them may
+// have a younger record that it has made while it was cut off.
 func (u *Users) decide(ctx context.Context, user access.Key, next func(userRow) (record, error)) error {
 	ctx, cancel, err := carriedThrough(ctx)
 	if err != nil {
@@ -188,8 +188,8 @@ func (u *Users) decide(ctx context.Context, user access.Key, next func(userRow) 
 	return errOvertaken
 }
 
-// Delete implements Store. It leaves a small record that says so, for ever: without it, a replica that has missed the delete
-// could bring an old hash back.
+// Delete implements Store. It leaves a small record that says so, for ever: without it, a replica that has missed the
+// delete could bring an old hash back.
 func (u *Users) Delete(ctx context.Context, caller access.Caller, user access.Key) (err error) {
 	defer u.options.Metrics.observe(access.Delete, &err)
 	if err := u.authorize(caller, access.Delete, user); err != nil {

@@ -83,8 +83,8 @@ func (c *guessCounter) newGuess(user access.Key, client string, address netip.Ad
 // refuseHere returns a GuessError if the wrong passwords that this instance knows of are enough to refuse the guess. So a
 // guess that must wait costs no read, or one: whether the network is known.
 //
-// This refuses no guess that begin would allow. More wrong passwords of other instances only make a wait longer. A right password
-// at another instance ends the counts of the own budget, but it was compared only after this wait.
+// This refuses no guess that begin would allow, except one: counts of this instance may reach another datacentre too late, so
+// that a right password is accepted there. It ends the counts of the own budget, but not the wait that has begun here.
 func (g *guess) refuseHere(ctx context.Context) error {
 	if wait := g.waitHere(g.budgets[:1]); wait > 0 {
 		return &GuessError{RetryAfter: wait}
@@ -121,9 +121,9 @@ func (g *guess) isKnown() bool {
 	return g.known > 0 && g.counter.now().Sub(time.UnixMicro(g.known)) < knownFor
 }
 
-// begin counts a guess as begun. It returns a GuessError if a budget does not allow the guess. If only guesses that are being
-// compared stand in its way, it waits for them: most of them are right. The caller must call end, unless begin returns an
-// error.
+// begin counts a guess as begun. It returns a GuessError if a budget does not allow the guess. If only guesses that are
+// being compared stand in its way, it waits for them: most of them are right. The caller must call end, unless begin
+// returns an error.
 func (g *guess) begin(ctx context.Context) error {
 	if err := g.read(ctx, g.budgets); err != nil {
 		return err
@@ -205,25 +205,19 @@ func (g *guess) read(ctx context.Context, budgets []*openBudget) error {
 	return nil
 }
 
-// enter counts the guess as running in each budget. If a budget does not allow it, enter counts nothing: wait is how long to
-// wait, or others are running guesses, one of which must end before.
+// enter counts the guess as running in each budget. If a budget does not allow the guess, enter counts nothing, and returns
+// how long to wait, or other guesses that are running: one of them must end first.
 func (g *guess) enter(now time.Time) (wait time.Duration, others *runningGuesses) {
 	c := g.counter
 	var running *ownCount
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, b := range g.budgets {
-		b.own = c.own[b.key]
-		if b.own == nil || now.Sub(time.UnixMicro(b.own.last)) > b.life && b.own.running == 0 {
-			b.own = new(ownCount)
+		right := int64(0)
+		if i == 0 {
+			right = g.known // ends the own budget only
 		}
-		if i == 0 && g.known >= b.own.last { // another instance has seen the right password
-			b.own.failures = 0
-		}
-		if b.mine.Last > b.own.last { // forgotten, and read again
-			b.own.failures, b.own.last = max(b.own.failures, b.mine.Failures), b.mine.Last
-		}
-		b.own.others, b.own.theirs = b.others, b.last
+		c.load(b, right, now)
 		failures := b.others + b.own.failures
 		wait = max(wait, b.remaining(b.own, failures, max(b.last, b.own.last), now))
 		if b.own.running > 0 && b.wait(failures+b.own.running) > 0 {
@@ -252,8 +246,24 @@ func (g *guess) enter(now time.Time) (wait time.Duration, others *runningGuesses
 	return 0, nil
 }
 
-// remaining returns how long the budget lets a guess wait after this many wrong passwords, the last of which was at last; 0
-// means that the guess may begin. The caller holds the mutex of o.
+// load sets b.own to what this instance knows, and adds what was read to it. right is when a right password has ended the
+// budget, in µs. The caller holds c.mu.
+func (c *guessCounter) load(b *openBudget, right int64, now time.Time) {
+	b.own = c.own[b.key]
+	if b.own == nil || now.Sub(time.UnixMicro(b.own.last)) > b.life && b.own.running == 0 {
+		b.own = new(ownCount)
+	}
+	if right >= b.own.last { // another instance has seen the right password
+		b.own.failures = 0
+	}
+	if b.mine.Last > b.own.last { // forgotten, and read again
+		b.own.failures, b.own.last = max(b.own.failures, b.mine.Failures), b.mine.Last
+	}
+	b.own.others, b.own.theirs = b.others, b.last
+}
+
+// remaining returns how long a guess has to wait after this many wrong passwords. last is the time of the newest one. 0
+// means that the guess may begin. The caller holds the mutex that guards o.
 func (b *openBudget) remaining(o *ownCount, failures int, last int64, now time.Time) time.Duration {
 	wait := b.wait(failures)
 	if wait == 0 || b.kind == clientKind || b.kind == strangerKind { // the wait ends with the minute
@@ -262,8 +272,8 @@ func (b *openBudget) remaining(o *ownCount, failures int, last int64, now time.T
 	return max(0, time.UnixMicro(o.notAhead(last, now.UnixMicro())).Add(wait).Sub(now))
 }
 
-// keep keeps a count in memory. The caller holds c.mu. If there are too many, keep forgets one that no guess uses. Go's maps
-// begin to iterate at a random place.
+// keep keeps a count in memory. The caller holds c.mu. If there are too many, keep forgets one that no guess uses. Go's
+// maps begin to iterate at a random place.
 func (c *guessCounter) keep(key access.Key, o *ownCount) {
 	if _, kept := c.own[key]; !kept && len(c.own) >= maxBudgets {
 		for other, each := range c.own {

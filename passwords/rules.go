@@ -18,7 +18,8 @@ const maxPasswordBytes = 4096
 const graphemeJoiner = "\u034f"
 
 // normalise returns a password in Unicode's normalisation form C, as MediaWiki hashes it. It fails closed: the error wraps
-// ErrPassword. A zero byte is refused, because bcrypt would ignore what follows it, and a text that PHP normalises otherwise.
+// ErrPassword. A zero byte is refused, because bcrypt would ignore what follows it, and a text that PHP normalises
+// otherwise.
 func normalise(s Secret) ([]byte, error) {
 	switch {
 	case s == "":
@@ -36,8 +37,8 @@ func normalise(s Secret) ([]byte, error) {
 	return b, nil
 }
 
-// checkStrength returns a WeakError if a new password is against the rules. The rules depend on nothing but the password and
-// the name of the user, so that the error reveals nothing about the user.
+// checkStrength returns a WeakError if a new password is against the rules. The rules depend on nothing but the password
+// and the name of the user, so that the error reveals nothing about the user.
 func (u *Users) checkStrength(user access.Key, password []byte) error {
 	if utf8.RuneCount(password) < u.config.MinLength {
 		return &WeakError{fmt.Sprintf("a password has at least %d characters", u.config.MinLength)}

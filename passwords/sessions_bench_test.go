@@ -17,8 +17,8 @@ import (
 	"userinfo/store/storetest"
 )
 
-// BenchmarkSession_GetWhileHashing shows what hashing does to the gets of sessions in the same process: 99 of 100 gets
-// take at most p99-µs. With half of the CPUs for the pool, as by default, that hardly changes.
+// BenchmarkSession_GetWhileHashing shows what hashing does to the gets of sessions in the same process: 99 of 100 gets take at
+// most p99-µs. See docs/performance.md for figures.
 func BenchmarkSession_GetWhileHashing(b *testing.B) {
 	log := slog.New(slog.DiscardHandler)
 	rows := storetest.NewSealedRows(b, store.NewMemory(1<<20, time.Now), "sessions")

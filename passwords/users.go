@@ -41,15 +41,16 @@ type Options struct {
 	Log    *slog.Logger
 	// Metrics are also those of Pool.
 	Metrics *Metrics
-	// Pool computes hashes. The caller closes it after Users.
+	// Pool computes hashes. The caller closes it. After that, everything that needs a hash fails with ErrBusy.
 	Pool *Pool
 	// Keys returns the keys in force. SealMetrics counts how opening records ends.
 	Keys        func() *seal.Keys
 	SealMetrics *seal.Metrics
 	// Confirmations is shared with the collections of the same cluster.
 	Confirmations *store.Confirmations
-	// FailureStep is the unit of the time of wrong passwords: the answer comes at the first multiple of it after a worker has
-	// begun to compare, at which the work is done. It is longer than the work of most requests. 0: the answer comes at once.
+	// FailureStep is the unit of the time of wrong passwords: the answer comes at the first multiple of it after a worker
+	// has begun to compare, at which the work is done. It is longer than the work of most requests. 0: the answer comes
+	// at once.
 	FailureStep time.Duration
 	// Panics recovers from panics in goroutines.
 	Panics *panics.Recorder
@@ -112,8 +113,8 @@ func NewUsers(rows Rows, config Config, o Options) (*Users, error) {
 	return u, nil
 }
 
-// warnIfGuessesFillPool warns if the wrong passwords of one client can keep the pool busy for more than half of the time. hash
-// is how long a hash takes.
+// warnIfGuessesFillPool warns if the wrong passwords of one client can keep the pool busy for more than half of the time.
+// hash is how long a hash takes.
 func (u *Users) warnIfGuessesFillPool(hash time.Duration) {
 	if busy := time.Duration(u.config.GuessesPerMinute) * hash; busy > time.Duration(u.options.Pool.size)*time.Minute/2 {
 		u.options.Log.Warn("the wrong passwords that one client may try can keep more than half of the workers busy: raise passwords.workers, or lower passwords.guesses_per_minute",
@@ -256,8 +257,8 @@ func carriedThrough(ctx context.Context) (context.Context, context.CancelFunc, e
 // again, and learns which one holds.
 var errOvertaken = fmt.Errorf("%w: the user was changed at the same time", store.ErrUnavailable)
 
-// replace writes the record that next returns for the newest row of a user, so that every datacentre has it. next returns an
-// error if the record must not be written. replace returns nil only if the record is the newest one in every datacentre.
+// replace writes the record that next returns for the newest row of a user, so that every datacentre has it. next returns
+// an error if the record must not be written. replace returns nil only if the record is the newest one in every datacentre.
 //
 // Two reads at EACH_QUORUM make sure of that, whatever the clocks say. The first one finds a younger record that another
 // datacentre has made while it was cut off; the new record follows it. The second one finds a record that was made since.

@@ -86,7 +86,7 @@ func (u *Users) countedCompare(ctx context.Context, counted *guess, row userRow,
 
 // beginGuess reads the row of the user and the counts of guesses at the same time, and counts the guess as begun. It refuses
 // a guess without reading anything if this instance knows enough, or if the pool is full: neither depends on the user. If
-// the row cannot be opened, unreadable says why, and row is that of an unknown user.
+// the row cannot be opened, unreadable says why, and row is the zero userRow, which an unknown user also has.
 func (u *Users) beginGuess(ctx context.Context, caller access.Caller, user access.Key, g Guess) (counted *guess, row userRow, unreadable, err error) {
 	if u.options.Pool.full(caller.Client()) {
 		return nil, userRow{}, nil, ErrBusy

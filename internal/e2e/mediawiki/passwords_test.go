@@ -37,8 +37,8 @@ type factoryResponse struct {
 // factoryPasswords are passwords as MediaWiki gets them: normalised.
 var factoryPasswords = []string{"password", "pässwörd: ß", "Ångström 😀", strings.Repeat("longer than bcrypt reads ", 6)}
 
-// TestPasswordFactory_AgreesWithPasswords lets MediaWiki make a hash in each of its schemes, which the service must verify, and
-// lets MediaWiki verify a new hash of the service, so that a wiki can go back.
+// TestPasswordFactory_AgreesWithPasswords lets MediaWiki make a hash in each of its schemes, which the service must
+// verify, and lets MediaWiki verify a new hash of the service, so that a wiki can go back.
 func TestPasswordFactory_AgreesWithPasswords(t *testing.T) {
 	for _, version := range mediawiki.Versions {
 		t.Run(string(version), func(t *testing.T) {
@@ -72,7 +72,8 @@ func TestPasswordFactory_AgreesWithPasswords(t *testing.T) {
 	}
 }
 
-// checkMade checks that the service verifies a hash that MediaWiki has made. The limits are the defaults of the configuration.
+// checkMade checks that the service verifies a hash that MediaWiki has made. The limits are the defaults of the
+// configuration.
 func checkMade(t *testing.T, made passwordHash) {
 	t.Helper()
 	hash, err := scheme.Parse(made.Hash, scheme.Limits{MemoryKiB: 64 << 10, Threads: 4})
