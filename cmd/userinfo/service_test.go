@@ -675,10 +675,13 @@ func TestService_OpensBothTablesOfAMove(t *testing.T) {
 	}
 	defer s.logs.closeLogs(&err)
 	tables := make(map[string]*store.Memory)
-	s.openCollections(func(c store.CollectionConfig) store.Rows {
+	_, err = s.openCollections(func(c store.CollectionConfig) store.Rows {
 		tables[c.Table] = store.NewMemory(1<<20, time.Now)
 		return tables[c.Table]
-	})
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	const key = "enwiki:MWSession:1"
 	if err := tables["values"].Write(t.Context(), key, []byte("set by Kask"), time.Now().UnixMicro(), time.Hour); err != nil {
 		t.Fatal(err)
