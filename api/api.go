@@ -146,6 +146,8 @@ type API struct {
 	health   health
 	inFlight atomic.Int64
 	requests stage // of all routes, until the response begins
+
+	paceInterval time.Duration // of bodies; tests change it
 }
 
 // New returns an API and registers its metrics with config.Registry.
@@ -154,6 +156,8 @@ func New(config Config) *API {
 		config:  config,
 		limiter: newLimiter(config),
 		health:  health{check: config.Ready, now: config.Now, log: config.Log},
+
+		paceInterval: paceInterval,
 	}
 	a.metrics = newMetrics(config, &a.inFlight)
 	a.router = a.newRouter()

@@ -53,7 +53,7 @@ func (rs *requestState) readAll(body io.Reader, length, limit int64) ([]byte, er
 		return nil, err
 	}
 	if length < 0 || length > paceBytes {
-		p := newBodyPace(rs.w, body, rs.api.config.Panics)
+		p := newBodyPace(rs.w, body, rs.api.paceInterval, rs.api.config.Panics)
 		defer p.stop()
 		body = p
 	}

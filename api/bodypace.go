@@ -20,6 +20,8 @@ const (
 // that withholds the last byte would hold the memory of its body for readTimeout.
 type bodyPace struct {
 	io.Reader
+	interval time.Duration // paceInterval, except in tests
+
 	mu      sync.Mutex // guards the fields below
 	timer   *time.Timer
 	arrived int // since the timer was started
@@ -27,11 +29,11 @@ type bodyPace struct {
 }
 
 // newBodyPace returns a reader of body, which belongs to the request that w answers. The caller must call stop.
-func newBodyPace(w http.ResponseWriter, body io.Reader, recorder *panics.Recorder) *bodyPace {
-	p := &bodyPace{Reader: body}
+func newBodyPace(w http.ResponseWriter, body io.Reader, interval time.Duration, recorder *panics.Recorder) *bodyPace {
+	p := &bodyPace{Reader: body, interval: interval}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.timer = time.AfterFunc(paceInterval, func() {
+	p.timer = time.AfterFunc(interval, func() {
 		defer recorder.Recover(panics.Request, nil)
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -49,7 +51,7 @@ func (p *bodyPace) Read(b []byte) (int, error) {
 	defer p.mu.Unlock()
 	if p.arrived += n; p.arrived >= paceBytes {
 		p.arrived = 0
-		p.timer.Reset(paceInterval)
+		p.timer.Reset(p.interval)
 	}
 	return n, err
 }

@@ -7,7 +7,19 @@ import (
 	"testing"
 )
 
-// TestBodyPace_EndsWithheldBody uses a server without readTimeout, so that only bodyPace can end the request.
+// startWithoutTimeouts starts a service whose connections have no timeouts. Only bodyPace ends a body that does not arrive.
+func startWithoutTimeouts(t testing.TB, u setup) *service {
+	t.Helper()
+	s := newAPI(t, u)
+	server := httptest.NewUnstartedServer(s.api)
+	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{serverCertificate()}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	s.addr = server.Listener.Addr().String()
+	return s
+}
+
 func TestBodyPace_EndsWithheldBody(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
@@ -15,13 +27,7 @@ func TestBodyPace_EndsWithheldBody(t *testing.T) {
 			for _, length := range []int64{testMaxValue, -1} {
 				t.Run(protocol+" "+name, func(t *testing.T) {
 					t.Parallel()
-					s := newAPI(t, setup{})
-					server := httptest.NewUnstartedServer(s.api)
-					server.EnableHTTP2 = true
-					server.TLS = &tls.Config{Certificates: []tls.Certificate{serverCertificate()}}
-					server.StartTLS()
-					t.Cleanup(server.Close)
-					s.addr = server.Listener.Addr().String()
+					s := startWithoutTimeouts(t, setup{})
 					body, rest := io.Pipe()
 					t.Cleanup(func() { _ = rest.Close() })
 					a := ask{method: "PUT", path: "/sessions/v1/k", body: body}

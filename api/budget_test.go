@@ -39,11 +39,10 @@ func (s *service) withholds(t testing.TB, token access.Token) *wire {
 }
 
 func TestBudget_WithheldBodies(t *testing.T) {
-	s := start(t, share(2, 3))
-	for _, token := range []access.Token{wiki, wiki} {
-		w := s.withholds(t, token)
-		defer func() { checkProblem(t, w.answer(t, "PUT"), 408, "too-slow") }()
-	}
+	u := share(2, 3)
+	u.paceInterval = time.Hour // the bodies are in flight until the test sends their ends
+	s := startWithoutTimeouts(t, u)
+	withheld := []*wire{s.withholds(t, wiki), s.withholds(t, wiki)}
 	held := func(bodies float64) func() bool {
 		return func() bool { return gauge(t, s, "userinfo_in_flight_bytes") == bodies*SetCopies*testMaxValue }
 	}
@@ -62,8 +61,7 @@ func TestBudget_WithheldBodies(t *testing.T) {
 	if got := s.must(t, s.client(t, protocols[1]), ask{method: "PUT", path: "/sessions/v1/enwiki%3Aother", header: as(enwiki), body: strings.NewReader("small")}); got.status != 204 {
 		t.Errorf("another client: %d %s", got.status, got.body)
 	}
-	w := s.withholds(t, enwiki)
-	defer func() { checkProblem(t, w.answer(t, "PUT"), 408, "too-slow") }()
+	withheld = append(withheld, s.withholds(t, enwiki))
 	eventually(t, "three bodies are in flight", held(3))
 	refuse(enwiki, 503, "overloaded")
 	if n := testutil.ToFloat64(s.api.limiter.limited.WithLabelValues("wiki", "bytes_in_flight")); n != 1 {
@@ -71,6 +69,12 @@ func TestBudget_WithheldBodies(t *testing.T) {
 	}
 	if n := gauge(t, s, "userinfo_in_flight_bytes_refused_total"); n != 1 {
 		t.Errorf("the metric counts %v refusals of the process; want 1", n)
+	}
+	for _, w := range withheld {
+		w.send(t, "x")
+		if got := w.answer(t, "PUT"); got.status != 204 {
+			t.Errorf("a complete body: %d %s", got.status, got.body)
+		}
 	}
 	eventually(t, "nothing is in flight", held(0))
 }
@@ -107,7 +111,7 @@ func TestBudget_ChunkedBody(t *testing.T) {
 	}
 }
 
-// TestBudget_SlowReader reads large values slowly: the value stays reserved until the response is written.
+// TestBudget_SlowReader reads a large value slowly: it stays reserved until the response is written, or cannot be written.
 func TestBudget_SlowReader(t *testing.T) {
 	t.Parallel()
 	const size = 16 << 20 // more than all buffers between client and server
@@ -115,7 +119,7 @@ func TestBudget_SlowReader(t *testing.T) {
 	for _, protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, setup{maxBytesInFlight: 8 * size, limits: access.Limits{MaxBytesInFlight: GetCopies*size + size},
+			s := startWithoutTimeouts(t, setup{maxBytesInFlight: 8 * size, limits: access.Limits{MaxBytesInFlight: GetCopies*size + size},
 				store: stub(func(context.Context, call) (store.Value, error) { return store.Value{Data: value}, nil })})
 			c, hangUp := s.stalledClient(t, protocol)
 			var reading sync.WaitGroup
@@ -131,6 +135,7 @@ func TestBudget_SlowReader(t *testing.T) {
 			if got := s.must(t, other, ask{method: "GET", path: "/sessions/v1/k", header: as(reader)}); got.status != 200 {
 				t.Errorf("another client: %d", got.status)
 			}
+			hangUp()
 			eventually(t, "the service has given up", func() bool { return gauge(t, s, "userinfo_in_flight_bytes") == 0 })
 		})
 	}

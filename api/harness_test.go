@@ -137,6 +137,7 @@ type setup struct {
 	now                         func() time.Time // of the API
 	tracer                      *tracing.Tracer
 	idleTimeout                 time.Duration
+	paceInterval                time.Duration
 	listener                    func(net.Listener) net.Listener
 	curves                      []tls.CurveID
 	minVersion                  uint16 // of TLS; usually 1.3
@@ -231,6 +232,7 @@ func newAPI(t testing.TB, u setup) *service {
 		Now:              u.now,
 		Random:           u.random,
 	})
+	s.api.paceInterval = orElse(u.paceInterval, paceInterval)
 	return s
 }
 

@@ -55,12 +55,19 @@ func (l *load) newConnClient(tr *http.Transport, name string) {
 	}
 }
 
+// loadConn is a connection of a load.
+type loadConn struct {
+	*http.ClientConn
+	began time.Time
+	asked bool
+}
+
 // connect returns a new connection, or nil. A failure is a lost request unless the shutdown has started.
-func (l *load) connect(tr *http.Transport) *http.ClientConn {
-	stopping := l.stopping.Load()
+func (l *load) connect(tr *http.Transport) *loadConn {
+	stopping, began := l.stopping.Load(), time.Now()
 	c, err := tr.NewClientConn(context.Background(), "https", l.s.addr)
 	if err == nil {
-		return c
+		return &loadConn{ClientConn: c, began: began}
 	}
 	if !stopping && !l.stopping.Load() {
 		l.lose("connecting", err)
@@ -69,18 +76,23 @@ func (l *load) connect(tr *http.Transport) *http.ClientConn {
 	return nil
 }
 
+// isLate reports whether the first request of a connection may be too late, because the machine is busy: the server waits for
+// it for headerTimeout only.
+func (c *loadConn) isLate() bool { return !c.asked && time.Since(c.began) > headerTimeout }
+
 // ask sends one request and reports whether c can be used for another one.
-func (l *load) ask(c *http.ClientConn, key string) bool {
+func (l *load) ask(c *loadConn, key string) bool {
 	if c.Reserve() != nil {
 		l.elsewhere.Add(1)
 		return false
 	}
 	stopping := l.stopping.Load()
 	res, err := c.RoundTrip(put(key, "value of "+key).request(l.s))
-	if err != nil && notStarted(err) {
+	if err != nil && (notStarted(err) || c.isLate()) {
 		l.elsewhere.Add(1)
 		return false
 	}
+	c.asked = true
 	if err != nil {
 		l.lose("asking "+key, err)
 		return false
