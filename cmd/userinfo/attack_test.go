@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"math/big"
 	"net/http"
 	"os"
@@ -198,20 +199,30 @@ type resources struct {
 	bounds                          string // metrics of connections and handshakes
 }
 
-func (a *attacked) resources() (r resources) {
+// metrics asks for /metrics, again if the machine is too busy to send a request before the service closes the connection.
+func (a *attacked) metrics() io.ReadCloser {
 	a.t.Helper()
-	c := a.client(true)
 	request, err := http.NewRequest(http.MethodGet, "https://"+a.target.Address+"/metrics", nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+string(a.alice))
-	res, err := c.Do(request)
-	if err != nil {
-		a.t.Fatal(err)
+	for end := time.Now().Add(patience); ; {
+		res, err := a.client(true).Do(request)
+		if err == nil {
+			return res.Body
+		}
+		if time.Now().After(end) {
+			a.t.Fatal(err)
+		}
 	}
-	defer func() { _ = res.Body.Close() }()
-	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+}
+
+func (a *attacked) resources() (r resources) {
+	a.t.Helper()
+	body := a.metrics()
+	defer func() { _ = body.Close() }()
+	for lines := bufio.NewScanner(body); lines.Scan(); {
 		name, text, _ := strings.Cut(lines.Text(), " ")
 		value, _ := strconv.ParseFloat(text, 64)
 		switch name {

