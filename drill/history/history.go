@@ -6,8 +6,8 @@
 //  1. All times are durations since the start of the history. One process reads them from one monotonic clock.
 //  2. An operation that was answered takes effect between Invoke and Complete, or not at all. An operation without an
 //     answer takes effect at any time after Invoke, or not at all.
-//  3. The version of a value is the ID of the set operation that wrote it. No two sets write the same version.
-//  4. Keys and values are made up by the drill. A history never contains a user's session.
+//  3. The version of a value or password is the ID of the operation that wrote it. No two operations write the same version.
+//  4. Keys and values are made up by the drill. A history never contains a user's session or password.
 //
 // The package does not defend against a load generator that records wrong data.
 package history
@@ -28,6 +28,15 @@ const (
 	Delete Method = "delete"
 )
 
+// The operations on passwords. Delete deletes a user.
+const (
+	Verify Method = "verify"
+	Create Method = "create"
+	Change Method = "change"
+	Token  Method = "token"  // makes a reset token
+	Redeem Method = "redeem" // sets a password with a reset token
+)
+
 // Outcome says what an answer tells about the effect of an operation.
 type Outcome string
 
@@ -38,7 +47,7 @@ const (
 	Failed Outcome = "failed"
 	// Unknown means that the operation may have taken effect, or may still take effect.
 	Unknown Outcome = "unknown"
-	// Local means that a delete is complete in its own datacentre and pending in the others.
+	// Local means that a delete, or a change of a password, is complete in its own datacentre and pending in the others.
 	Local Outcome = "local"
 )
 
@@ -47,6 +56,9 @@ const (
 	NoVersion int64 = 0  // no value was read
 	Torn      int64 = -1 // the value is damaged, or the drill did not write it
 )
+
+// WrongGuess is the Guess of a password that no operation sets.
+const WrongGuess int64 = -1
 
 // Operation is one request and its answer.
 type Operation struct {
@@ -71,6 +83,14 @@ type Operation struct {
 	Problem string `json:"problem,omitempty"` // last part of the problem type of an error answer
 	Error   string `json:"error,omitempty"`   // why there was no answer
 
+	// These are for passwords. Key is the user, and Version the password that a create, change or redeem sets.
+	//
+	// Guess is the password that a verify or change gives, or the ID of the operation that made the token of a redeem. A password
+	// that nobody set is WrongGuess.
+	Guess   int64  `json:"guess,omitempty"`
+	Client  string `json:"client,omitempty"`  // the name of the client, which has budgets of its own
+	Address string `json:"address,omitempty"` // where the person is who guesses
+
 	// Final marks the reads at the end of a drill, after recovery from all faults.
 	Final bool `json:"final,omitempty"`
 	// Pinned marks a key that the load uses in one datacentre only, so that its operations must be linearizable.
@@ -82,9 +102,9 @@ func (o *Operation) Outcome() Outcome {
 	switch {
 	case o.Status >= 200 && o.Status < 300, o.Absent():
 		return OK
-	case o.Method == Get:
+	case o.Method == Get, o.Method == Verify:
 		return Failed
-	case o.Method == Delete && o.Problem == "not-everywhere":
+	case (o.Method == Delete || o.Method == Change) && o.Problem == "not-everywhere":
 		return Local
 	case o.Status >= 400 && o.Status < 500, o.Problem == "overloaded":
 		return Failed
@@ -100,11 +120,18 @@ func (o *Operation) Absent() bool {
 // Answered reports whether there was an answer. If so, any effect of the operation happened before Complete.
 func (o *Operation) Answered() bool { return o.Status != 0 }
 
-// Errored reports whether a client counts the answer as an error. A 404, and a 409 for a set that a logout overtook, are
-// correct answers.
+// Errored reports whether a client counts the answer as an error. A 404, a 409 for a set that a logout overtook, and the
+// refusals of passwords are correct answers.
 func (o *Operation) Errored() bool {
-	return o.Outcome() != OK && o.Status != http.StatusNotFound && o.Status != http.StatusConflict
+	return o.Outcome() != OK && o.Status != http.StatusNotFound && o.Status != http.StatusConflict &&
+		!o.IsWrong() && !o.IsLimited() && o.Problem != "user-exists"
 }
+
+// IsWrong reports whether the answer said that a password or a reset token is wrong.
+func (o *Operation) IsWrong() bool { return o.Problem == "wrong-password" }
+
+// IsLimited reports whether the answer said that there were too many wrong passwords.
+func (o *Operation) IsLimited() bool { return o.Problem == "too-many-guesses" }
 
 // Fault is one fault that was injected, from Begin to End.
 type Fault struct {
@@ -196,7 +223,8 @@ type History struct {
 	TouchSlack  float64           `json:"touch_slack"` // share of the requested TTL that a touch may leave out
 	Datacentres []string          `json:"datacentres"`
 	Mutant      string            `json:"mutant,omitempty"`
-	Watched     bool              `json:"watched,omitempty"` // recorded by drill watch: no samples, counts or cells
+	Passwords   bool              `json:"passwords,omitempty"` // the load uses passwords, not sessions
+	Watched     bool              `json:"watched,omitempty"`   // recorded by drill watch: no samples, counts or cells
 	Environment map[string]string `json:"environment"`
 
 	Faults     []Fault     `json:"faults"`

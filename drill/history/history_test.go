@@ -21,6 +21,15 @@ func TestOperation_OutcomeFollowsFromTheStatus(t *testing.T) {
 		{"a set without an answer", Operation{Method: Set}, Unknown, true},
 		{"a delete that is pending elsewhere", Operation{Method: Delete, Status: 503, Problem: "not-everywhere"}, Local, true},
 		{"a delete that failed", Operation{Method: Delete, Status: 503, Problem: "unavailable"}, Unknown, true},
+		{"a right password", Operation{Method: Verify, Status: 204}, OK, false},
+		{"a wrong password", Operation{Method: Verify, Status: 403, Problem: "wrong-password"}, Failed, false},
+		{"a verify that failed has no effect", Operation{Method: Verify, Status: 503, Problem: "unavailable"}, Failed, true},
+		{"a client without the grant", Operation{Method: Verify, Status: 403, Problem: "forbidden"}, Failed, true},
+		{"too many guesses", Operation{Method: Change, Status: 429, Problem: "too-many-guesses"}, Failed, false},
+		{"a user who exists", Operation{Method: Create, Status: 412, Problem: "user-exists"}, Failed, false},
+		{"a change that is pending elsewhere", Operation{Method: Change, Status: 503, Problem: "not-everywhere"}, Local, true},
+		{"a change that may have been applied", Operation{Method: Change, Status: 503, Problem: "unavailable"}, Unknown, true},
+		{"a token that may be used up", Operation{Method: Redeem}, Unknown, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := test.o.Outcome(); got != test.want {

@@ -32,9 +32,9 @@ func (d *deletion) invariant() string {
 	return "I1"
 }
 
-// inForce returns from when a delete is in force in a datacentre.
-func (e *evidence) inForce(d *deletion, dc string) time.Duration {
-	if d.DC == dc || d.outcome == history.OK {
+// inForce returns from when a delete, or the change of a password, is in force in a datacentre.
+func (e *evidence) inForce(d *history.Operation, dc string) time.Duration {
+	if d.DC == dc || d.Outcome() == history.OK {
 		return d.Complete
 	}
 	return e.replayedBy(d)
@@ -43,7 +43,7 @@ func (e *evidence) inForce(d *deletion, dc string) time.Duration {
 // activeDelete returns the delete with the longest shadow of those that are in force when o starts.
 func (e *evidence) activeDelete(k *key, o *history.Operation) (*deletion, bool) {
 	return largest(k.deletes, func(d *deletion) bool {
-		return d.promises() && (o.Final && d.Complete < o.Invoke || !o.Final && e.inForce(d, o.DC) < o.Invoke)
+		return d.promises() && (o.Final && d.Complete < o.Invoke || !o.Final && e.inForce(d.Operation, o.DC) < o.Invoke)
 	}, shadowEnd)
 }
 

@@ -61,7 +61,7 @@ func newEvidence(h *history.History) *evidence {
 		h: h, faults: orderFaults(h), stalls: findStalls(h.Operations),
 		byName: make(map[string]*key), versions: make(map[int64]*write), verdicts: make(map[string]*Verdict),
 	}
-	for _, name := range Invariants {
+	for _, name := range slices.Concat(Invariants, PasswordInvariants) {
 		e.verdicts[name] = &Verdict{Invariant: name}
 	}
 	sorted := make([]*history.Operation, 0, len(h.Operations))

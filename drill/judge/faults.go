@@ -91,9 +91,9 @@ func (e *evidence) definitelyOlder(older, newer *write) bool {
 	return older.arrivedBy+skew < newer.Invoke
 }
 
-// replayedBy returns when a delete that was answered 503 must be in every datacentre: replayLimit after the faults that it
-// met are over. A fault that starts before then extends the time.
-func (e *evidence) replayedBy(d *deletion) time.Duration {
+// replayedBy returns when a delete or change that was answered 503 must be in every datacentre: replayLimit after the faults
+// that it met are over. A fault that starts before then extends the time.
+func (e *evidence) replayedBy(d *history.Operation) time.Duration {
 	over := d.Complete
 	for _, f := range e.faults { // in the order of Begin, so one pass finds the whole chain
 		if f.Begin <= over+replayLimit && f.over > d.Invoke {

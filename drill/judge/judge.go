@@ -51,6 +51,21 @@
 //	    or disconnected. Metrics and log agree.
 //	L   The sets, gets and deletes of each pinned key are linearizable in its datacentre. A deleted key stays deleted.
 //
+// A history of passwords is judged by I5, I9 and the following. A guess is a verify, or a change with the current password.
+// A promise is a creation, change, redeem or delete that was answered as done. It is in force as a delete is: see above.
+//
+//	P1  After a promise is in force in a datacentre, no guess with an older password is accepted there, also not after a
+//	    delete. The password of the newest promise is not refused, unless a later write may have replaced it. No password
+//	    is accepted that nobody has set, or whose change was refused.
+//	P2  The same holds after a change or delete that was answered 503 not-everywhere: from its answer in its own
+//	    datacentre, and in the others once it must have been carried through.
+//	P3  A creation succeeds only if there is no such user: of two at the same time, one wins. A creation is answered 412
+//	    only if the user may exist; then its password is never accepted.
+//	P4  Nobody is locked out by others: no guess from a known network is answered 429, unless at least five wrong guesses
+//	    of the same user, client and network may count. A network is known in a datacentre after a right guess there.
+//	P5  A reset token works at most once, and not after a later promise or a newer token. The newest token is not refused
+//	    before it is used. The password of a refused redeem is never accepted.
+//
 // # Limits
 //
 // The judge does not detect:
@@ -62,6 +77,9 @@
 //   - a wrong 404 of a key that any delete may have removed;
 //   - a delete that is pending for more than 60 s while faults follow each other faster than that, until the final reads;
 //   - errors and latency while faults overlap;
+//   - a password that is accepted or refused wrongly while a write of its user is active, or, if the write had no clear
+//     answer, for 50 ms after it;
+//   - guesses that are refused in networks which are not known, where strangers may delay a user;
 //   - a wrong order of operations on a pinned key that is never idle long enough to divide the search;
 //   - anything that happens between two samples.
 //
@@ -95,12 +113,15 @@ const (
 // forever is later than all times of a history. Adding a few forevers does not overflow.
 const forever = time.Duration(1) << 60
 
-// Invariants lists the names of all invariants in the order of the verdicts.
-var Invariants = []string{"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "L"}
+// The names of the invariants of a history of sessions, and of one of passwords, in the order of the verdicts.
+var (
+	Invariants         = []string{"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "L"}
+	PasswordInvariants = []string{"I5", "I9", "P1", "P2", "P3", "P4", "P5"}
+)
 
 // Verdict is the result for one invariant.
 type Verdict struct {
-	Invariant  string      `json:"invariant"`            // I1 to I10, or L
+	Invariant  string      `json:"invariant"`            // I1 to I10, L, or P1 to P5
 	Checked    int         `json:"checked"`              // number of observations that could have broken the invariant
 	Broken     int         `json:"broken"`               // number of violations
 	Violations []Violation `json:"violations,omitempty"` // the first violations
@@ -119,9 +140,13 @@ type Violation struct {
 	What       string        `json:"what"`
 }
 
-// Evaluate returns one verdict for each of Invariants, in that order. It does not change h.
+// Evaluate returns one verdict for each of Invariants, or of PasswordInvariants, in that order. It does not change h.
 func Evaluate(h *history.History) []Verdict {
 	e := newEvidence(h)
+	if h.Passwords {
+		e.evaluatePasswords()
+		return e.conclusions(PasswordInvariants)
+	}
 	for _, k := range e.keys {
 		e.verifyGets(k)
 		e.verifyTouches(k)
@@ -134,8 +159,11 @@ func Evaluate(h *history.History) []Verdict {
 	e.verifyResources()
 	e.verifyCounts()
 	e.verifyLinearizability()
-	var verdicts []Verdict
-	for _, name := range Invariants {
+	return e.conclusions(Invariants)
+}
+
+func (e *evidence) conclusions(invariants []string) (verdicts []Verdict) {
+	for _, name := range invariants {
 		verdicts = append(verdicts, e.conclude(name))
 	}
 	return verdicts

@@ -33,6 +33,8 @@ func (r *recording) add(m history.Method, dc string, from, to float64, details [
 		o.TTL = 3600
 	case history.Touch:
 		o.TTL = 3600
+	case history.Create, history.Change, history.Redeem:
+		o.Version = o.ID
 	}
 	for _, change := range details {
 		change(&o)
@@ -54,6 +56,22 @@ func (r *recording) delete(dc string, from, to float64, details ...detail) int64
 	return r.add(history.Delete, dc, from, to, details)
 }
 
+func (r *recording) create(dc string, from, to float64, details ...detail) int64 {
+	return r.add(history.Create, dc, from, to, append([]detail{status(201)}, details...))
+}
+func (r *recording) change(dc string, from, to float64, details ...detail) int64 {
+	return r.add(history.Change, dc, from, to, details)
+}
+func (r *recording) verify(dc string, from, to float64, details ...detail) int64 {
+	return r.add(history.Verify, dc, from, to, details)
+}
+func (r *recording) token(dc string, from, to float64, details ...detail) int64 {
+	return r.add(history.Token, dc, from, to, append([]detail{status(201)}, details...))
+}
+func (r *recording) redeem(dc string, from, to float64, details ...detail) int64 {
+	return r.add(history.Redeem, dc, from, to, details)
+}
+
 func (r *recording) fault(f history.Fault) { r.Faults = append(r.Faults, f) }
 
 // reads makes a get return a version of key "k" with more than one hour left.
@@ -61,6 +79,9 @@ func reads(version int64) detail {
 	return func(o *history.Operation) { o.Status, o.Version, o.OfKey, o.TTL = 200, version, "k", 4000 }
 }
 
+func guess(version int64) detail      { return func(o *history.Operation) { o.Guess = version } }
+func from(address string) detail      { return func(o *history.Operation) { o.Address = address } }
+func by(client string) detail         { return func(o *history.Operation) { o.Client = client } }
 func ttl(s int) detail                { return func(o *history.Operation) { o.TTL = s } }
 func of(key string) detail            { return func(o *history.Operation) { o.Key = key } }
 func ofKey(key string) detail         { return func(o *history.Operation) { o.OfKey = key } }
@@ -79,6 +100,9 @@ var (
 	unavailable   = problem(503, "unavailable")
 	fenced        = problem(409, "deleted")
 	absent        = status(404)
+	wrong         = problem(403, "wrong-password")
+	limited       = problem(429, "too-many-guesses")
+	exists        = problem(412, "user-exists")
 )
 
 // violated returns the names of the invariants that a history breaks.
