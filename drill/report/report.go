@@ -37,6 +37,24 @@ var promises = map[string]string{
 	"I9":  "No process ends by itself. Memory, goroutines, file descriptors and statements in flight return to their usual numbers.",
 	"I10": "Clients, metrics and log count the same answers.",
 	"L":   "The operations on a key are linearizable within one datacentre.",
+	"P1":  "After a password was changed or deleted, no datacentre accepts an older one, and none refuses the new one.",
+	"P2":  "After a change that was answered 503 not-everywhere, the new password alone is right in its own datacentre, and everywhere within 60 s of recovery.",
+	"P3":  "Of two creations of a user, one wins.",
+	"P4":  "The wrong guesses of strangers do not keep a user out of a known network.",
+	"P5":  "A reset token works at most once, and not after a later change or token.",
+}
+
+// judged returns the names of the invariants that at least one drill was judged by, in the order of package judge.
+func judged(drills []Summary) (names []string) {
+	for _, name := range slices.Concat(judge.Invariants, judge.PasswordInvariants) {
+		in := func(s Summary) bool {
+			return slices.ContainsFunc(s.Verdicts, func(v judge.Verdict) bool { return v.Invariant == name })
+		}
+		if !slices.Contains(names, name) && slices.ContainsFunc(drills, in) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Idle is the key in History.Environment of the share of CPU time that was idle before the first fault.
@@ -113,22 +131,23 @@ func headline(drills []Summary) string {
 
 // writeVerdicts writes the promises, and a table with a row for each drill and a column for each invariant.
 func writeVerdicts(d *report.Document, drills []Summary) {
+	names := judged(drills)
 	d.Heading(2, "Promises")
 	var items []any
-	for _, name := range judge.Invariants {
+	for _, name := range names {
 		items = append(items, report.Markdown("**"+name+"** "+report.Escape(promises[name])))
 	}
 	d.List(items...)
 	d.Heading(2, "Verdicts")
 	d.Paragraph("A cell is the number of observations that were checked, or the number of violations. – means not checked.")
 	columns := []report.Column{report.Left("Drill")}
-	for _, name := range judge.Invariants {
+	for _, name := range names {
 		columns = append(columns, report.Right(name))
 	}
 	t := report.NewTable(columns...)
 	for _, s := range drills {
 		row := []any{s.Name}
-		for _, name := range judge.Invariants {
+		for _, name := range names {
 			row = append(row, cell(s.verdict(name)))
 		}
 		t.Row(row...)
@@ -151,7 +170,7 @@ func cell(v judge.Verdict) any {
 
 func writeFaults(d *report.Document, drills []Summary) {
 	d.Heading(2, "Faults")
-	d.Paragraph("Operations are those that were active at any time from the begin of the fault to recovery. Pending are deletes that are complete in their own datacentre and were answered 503. Errors are no violation if the fault leaves no quorum.")
+	d.Paragraph("Operations are those that were active at any time from the begin of the fault to recovery. Pending are deletes and changes of passwords that are complete in their own datacentre and were answered 503. Errors are no violation if the fault leaves no quorum.")
 	t := report.NewTable(report.Left("Drill"), report.Left("Fault"), report.Right("Begin"), report.Right("Length"), report.Right("Operations"),
 		report.Right("Errors"), report.Right("Pending"), report.Right("Recovered after"), report.Left("Violations"))
 	for _, s := range drills {

@@ -65,7 +65,7 @@ func TestWrite_ShowsVerdictsFaultsAndViolations(t *testing.T) {
 }
 
 func TestWrite_NeverShowsAnUncheckedInvariantAsHeld(t *testing.T) {
-	text := markdown(t, []Summary{Summarize(newHistory("pause"), []judge.Verdict{{Invariant: "I1", Checked: 5}})}, nil)
+	text := markdown(t, []Summary{Summarize(newHistory("all"), held(0)), Summarize(newHistory("pause"), []judge.Verdict{{Invariant: "I1", Checked: 5}})}, nil)
 	expect(t, text, "| pause | 5 | – | – | – | – | – | – | – | – | – | – |", "no promise was broken.")
 	for _, test := range []struct {
 		verdict judge.Verdict
@@ -76,7 +76,21 @@ func TestWrite_NeverShowsAnUncheckedInvariantAsHeld(t *testing.T) {
 		{judge.Verdict{Checked: 1, Violations: []judge.Violation{{}}}, "**1 broken**"},
 	} {
 		d := markdown(t, []Summary{Summarize(newHistory("x"), []judge.Verdict{{Invariant: "I1", Checked: test.verdict.Checked, Broken: test.verdict.Broken, Violations: test.verdict.Violations}})}, nil)
-		expect(t, d, "| x | "+test.want+" | – |")
+		expect(t, d, "| x | "+test.want+" |\n")
+	}
+}
+
+func TestWrite_ShowsThePromisesOfPasswords(t *testing.T) {
+	text := markdown(t, []Summary{
+		Summarize(newHistory("pause"), held(7)),
+		Summarize(newHistory("passwords-pause"), []judge.Verdict{{Invariant: "I5", Checked: 3}, {Invariant: "P1", Checked: 4}, {Invariant: "P4", Checked: 1, Broken: 1}}),
+	}, nil)
+	expect(t, text, "- **P4** The wrong guesses of strangers", "| L | P1 | P4 |", "| pause | 7 | 7 | 7 | 7 | 7 | 7 | 7 | 7 | 7 | 7 | 7 | – | – |",
+		"| passwords-pause | – | – | – | – | 3 | – | – | – | – | – | – | 4 | **1 broken** |")
+	for _, name := range judge.PasswordInvariants {
+		if promises[name] == "" {
+			t.Errorf("%s is not described", name)
+		}
 	}
 }
 
