@@ -47,16 +47,18 @@ type Target struct {
 type Recorder struct {
 	clients map[string]*http.Client // by target
 	token   string
+	tokens  map[string]string // by client of passwords
 	epoch   time.Time
 
-	mu         sync.Mutex // guards the fields below
-	lastID     int64
-	operations []history.Operation
+	mu          sync.Mutex // guards the fields below
+	lastID      int64
+	operations  []history.Operation
+	resetTokens map[int64]string // by the operation that made them
 }
 
 // NewRecorder returns a recorder for some targets. The history starts at epoch.
 func NewRecorder(targets []Target, roots *x509.CertPool, token string, epoch time.Time) *Recorder {
-	r := &Recorder{clients: make(map[string]*http.Client), token: token, epoch: epoch}
+	r := &Recorder{clients: make(map[string]*http.Client), token: token, epoch: epoch, resetTokens: make(map[int64]string)}
 	for _, t := range targets {
 		r.clients[t.Name] = &http.Client{
 			Timeout: ClientTimeout,
@@ -71,6 +73,9 @@ func NewRecorder(targets []Target, roots *x509.CertPool, token string, epoch tim
 	}
 	return r
 }
+
+// UseTokens makes the recorder send the operations of named clients with tokens of their own.
+func (r *Recorder) UseTokens(byClient map[string]string) { r.tokens = byClient }
 
 // Close closes idle connections.
 func (r *Recorder) Close() {
@@ -165,7 +170,8 @@ func (r *Recorder) Do(t Target, o history.Operation) history.Operation {
 	o.ID = r.lastID
 	r.mu.Unlock()
 	o.DC, o.Instance = t.DC, t.Name
-	if o.Method == history.Set {
+	switch o.Method {
+	case history.Set, history.Create, history.Change, history.Redeem:
 		o.Version = o.ID
 	}
 	o.Invoke = r.Now()
@@ -188,18 +194,9 @@ var httpMethods = map[history.Method]string{
 
 // send sends o and records the answer in it.
 func (r *Recorder) send(t Target, o *history.Operation) error {
-	body := ""
-	if o.Method == history.Set {
-		body = makeValue(o.Key, o.Version)
-	}
-	request, err := http.NewRequestWithContext(context.Background(), httpMethods[o.Method], t.URL()+url.PathEscape(o.Key), strings.NewReader(body))
+	request, err := r.newRequest(t, o)
 	if err != nil {
 		return err
-	}
-	request.GetBody = nil // net/http must not send a request a second time
-	request.Header.Set("Authorization", "Bearer "+r.token)
-	if o.TTL > 0 {
-		request.Header.Set("TTL", strconv.Itoa(o.TTL))
 	}
 	answer, err := r.clients[t.Name].Do(request)
 	if err != nil {
@@ -217,8 +214,42 @@ func (r *Recorder) send(t Target, o *history.Operation) error {
 	case o.Method == history.Get:
 		o.Version, o.OfKey = ParseValue(string(text))
 		o.TTL, _ = strconv.Atoi(answer.Header.Get("TTL"))
+	case o.Method == history.Token:
+		return r.keepResetToken(o.ID, text)
 	}
 	return nil
+}
+
+// newRequest returns the request of an operation. An operation with a client is one on a password.
+func (r *Recorder) newRequest(t Target, o *history.Operation) (request *http.Request, err error) {
+	token := r.token
+	if o.Client != "" {
+		token = r.tokens[o.Client]
+		request, err = r.newPasswordRequest(o).newRequest(t, o.Key)
+	} else {
+		body := ""
+		if o.Method == history.Set {
+			body = makeValue(o.Key, o.Version)
+		}
+		request, err = newRequest(httpMethods[o.Method], t.URL()+url.PathEscape(o.Key), body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	if o.TTL > 0 {
+		request.Header.Set("TTL", strconv.Itoa(o.TTL))
+	}
+	return request, nil
+}
+
+// newRequest returns a request that net/http does not send a second time.
+func newRequest(method, url, body string) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
+	if err == nil {
+		request.GetBody = nil
+	}
+	return request, err
 }
 
 // problemType returns the last part of the type of an RFC 9457 problem, or "none".

@@ -1,7 +1,7 @@
 // Package load sends the operations of clients to an installation and records the answers. The operations follow a schedule
 // that depends on a seed only.
 //
-// Invariants:
+// Invariants of the load of sessions; People is another load:
 //
 //  1. The schedule never depends on an answer. The seed and the rate decide which operation is sent when, for which key
 //     and to which instance.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/template"
 
+	"userinfo/access"
 	"userinfo/internal/testcluster"
 )
 
@@ -59,13 +60,34 @@ clients:
     certificates: [{cn: {{.ProbeClient}}}]
     grants: [kask:get]
     keys: ["*"]
+{{- range .PasswordClients}}
+  - name: {{.Name}}
+    tokens: [{sha256: {{.TokenHash}}, networks: [127.0.0.0/8]}]
+    grants: [passwords:verify, passwords:create, passwords:change, passwords:reset, passwords:delete]
+    keys: ["*"]
+{{- end}}
 audiences:
   sessions: [{token: true}{{if .CommonName}}, {certificate: true}{{end}}]
   kask: [{token: true}, {certificate: true}]
   metrics: [{token: true}]
   health: [{allow: true}]
+{{- if .PasswordClients}}
+  passwords: [{token: true}]
+passwords:
+  seal: {index_key: {{.Dir}}/passwords-index.key, keys: [{{.Dir}}/passwords-seal.key]}
+  argon2id: {memory: 64, time: 1}
+  workers: 4
+  guesses_per_minute: 100000
+{{- end}}
 shutdown: {drain: {{.Drain}}}
 `))
+
+// passwordClient is a client that may do everything with passwords.
+type passwordClient struct {
+	Name      string
+	token     access.Token
+	TokenHash string
+}
 
 // writeConfig writes the configuration file of an instance and returns its path.
 func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
@@ -88,6 +110,7 @@ func (f *Fleet) writeConfig(c InstanceConfig) (string, error) {
 		"Hosts": hosts, "Datacentre": c.Datacentre, "Replication": strings.Join(replication, ", "),
 		"Username": cmp.Or(c.username, testcluster.Username), "PasswordFile": f.cluster.PasswordFile(), "CassandraCA": f.cluster.CAFile(),
 		"TokenHash": f.token.HashText(), "CommonName": f.commonName, "ProbeClient": ProbeClient, "Drain": f.drain.String(),
+		"PasswordClients": f.passwordClients,
 	}); err != nil {
 		return "", fmt.Errorf("making the configuration of instance %s: %w", c.Name, err)
 	}

@@ -43,3 +43,27 @@ func TestConfigTemplate_HasSealKeysOnlyIfATableIsSealed(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigTemplate_KeepsPasswordsOnlyIfThereAreClientsOfThem(t *testing.T) {
+	for name, row := range map[string]struct {
+		clients []passwordClient
+		want    int // how often the configuration names the passwords' grants, audience and keys
+	}{
+		"none": {nil, 0},
+		"two":  {[]passwordClient{{Name: "a", TokenHash: "1"}, {Name: "b", TokenHash: "2"}}, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var text bytes.Buffer
+			if err := configTemplate.Execute(&text, map[string]any{"Drain": "0s", "PasswordClients": row.clients}); err != nil {
+				t.Fatal(err)
+			}
+			got := 0
+			for _, part := range []string{"passwords:verify, passwords:create", "  passwords: [{token: true}]\n", "\npasswords:\n  seal: "} {
+				got += strings.Count(text.String(), part)
+			}
+			if got != row.want {
+				t.Errorf("%d of %d parts in\n%s", got, row.want, &text)
+			}
+		})
+	}
+}

@@ -49,6 +49,8 @@ type Fleet struct {
 	drain      time.Duration
 	commonName string // of the certificate of client "mediawiki"; if empty, that client only has a token
 
+	passwordClients []passwordClient // if there are none, the instances keep no passwords
+
 	mu        sync.Mutex
 	instances []*Instance
 }
@@ -88,6 +90,16 @@ func WithDrain(d time.Duration) Option { return func(f *Fleet) { f.drain = d } }
 // root, because each instance gets a mount namespace with its own /etc/hosts.
 func WithHostNames() Option { return func(f *Fleet) { f.hostNames = true } }
 
+// WithPasswords makes the instances keep passwords, whose hashes cost little, for clients of these names. PasswordTokens
+// returns their tokens. The number of wrong passwords of a client is not limited.
+func WithPasswords(clients ...string) Option {
+	return func(f *Fleet) {
+		for _, name := range clients {
+			f.passwordClients = append(f.passwordClients, passwordClient{Name: name})
+		}
+	}
+}
+
 // New prepares a fleet in the empty directory dir and applies the schema to the cluster, as testcluster.AdminUsername.
 // The instances log in as testcluster.Username. program is an executable made by Build. New starts no instance.
 func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster, options ...Option) (*Fleet, error) {
@@ -98,13 +110,19 @@ func New(ctx context.Context, dir, program string, cluster *testcluster.Cluster,
 	if err := errors.Join(f.writeCredentials(), f.WriteHosts()); err != nil {
 		return nil, err
 	}
-	for _, kind := range []string{"index", "seal"} {
-		text, err := exec.CommandContext(ctx, program, "key", "new", kind).Output()
-		if err != nil {
-			return nil, fmt.Errorf("userinfo key new %s: %w", kind, err)
-		}
-		if err := os.WriteFile(f.KeyFile(kind), text, 0o600); err != nil {
-			return nil, err
+	prefixes := []string{""}
+	if len(f.passwordClients) > 0 {
+		prefixes = append(prefixes, "passwords-")
+	}
+	for _, prefix := range prefixes {
+		for _, kind := range []string{"index", "seal"} {
+			text, err := exec.CommandContext(ctx, program, "key", "new", kind).Output()
+			if err != nil {
+				return nil, fmt.Errorf("userinfo key new %s: %w", kind, err)
+			}
+			if err := os.WriteFile(f.KeyFile(prefix+kind), text, 0o600); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return f, f.ApplySchema(ctx, program)
@@ -135,6 +153,13 @@ func (f *Fleet) writeCredentials() (err error) {
 	if f.token, err = access.NewToken(rand.Reader); err != nil {
 		return err
 	}
+	for i := range f.passwordClients {
+		c := &f.passwordClients[i]
+		if c.token, err = access.NewToken(rand.Reader); err != nil {
+			return err
+		}
+		c.TokenHash = c.token.HashText()
+	}
 	if err := os.WriteFile(f.CAFile(), f.ca.PEM(), 0o600); err != nil {
 		return err
 	}
@@ -156,7 +181,16 @@ func (f *Fleet) CAPool() *x509.CertPool { return f.ca.Pool() }
 // Token returns the token of the client "mediawiki", which may do everything with every key.
 func (f *Fleet) Token() access.Token { return f.token }
 
-// KeyFile returns the path of a key file. kind is "index" or "seal".
+// PasswordTokens returns the tokens of the clients of WithPasswords, by name.
+func (f *Fleet) PasswordTokens() map[string]string {
+	tokens := make(map[string]string)
+	for _, c := range f.passwordClients {
+		tokens[c.Name] = string(c.token)
+	}
+	return tokens
+}
+
+// KeyFile returns the path of a key file of the collections. kind is "index" or "seal".
 func (f *Fleet) KeyFile(kind string) string { return filepath.Join(f.dir, kind+".key") }
 
 // ProbeClient is the common name of a client that may read the collection kask and nothing else.
