@@ -23,11 +23,25 @@ var datacentres = []string{"dc1", "dc2"}
 
 const instancesPerDC = 2
 
+// The resources that a load uses.
+const (
+	sessions  = "sessions"
+	passwords = "passwords"
+)
+
 // The configuration of instances (see internal/fleet and the service's defaults).
 const (
 	fence      = time.Minute
 	touchSlack = 0.01
 )
+
+// The clients of the load of passwords.
+const (
+	observerClient = "observer"
+	finalClient    = "final"
+)
+
+var wikiClients = []string{"wiki-1", "wiki-2"}
 
 // clusterStartTimeout limits the start of a cluster, which usually takes one minute.
 const clusterStartTimeout = 5 * time.Minute
@@ -94,7 +108,7 @@ func (e *environment) deploy(ctx context.Context, m *mutant) error {
 	if err := fleet.Build(ctx, program, overlay); err != nil {
 		return err
 	}
-	if e.fleet, err = fleet.New(ctx, dir, program, e.cluster, fleet.WithHostNames()); err != nil {
+	if e.fleet, err = fleet.New(ctx, dir, program, e.cluster, fleet.WithHostNames(), fleet.WithPasswords(append([]string{observerClient, finalClient}, wikiClients...)...)); err != nil {
 		return err
 	}
 	for _, dc := range datacentres {
@@ -134,13 +148,13 @@ func (e *environment) replace(ctx context.Context, options testcluster.Options, 
 	return e.warmUp(ctx, rate)
 }
 
-// targets returns the instances grouped by datacentre.
-func (e *environment) targets() [][]load.Target {
+// targets returns the instances, with the URL of a collection or of the passwords, grouped by datacentre.
+func (e *environment) targets(collection string) [][]load.Target {
 	all := make([][]load.Target, len(datacentres))
 	for n, dc := range datacentres {
 		for _, i := range e.instances {
 			if i.Datacentre == dc {
-				all[n] = append(all[n], load.Target{Name: i.Name, DC: dc, URL: func() string { return i.CollectionURL("sessions") }, Run: i.Run})
+				all[n] = append(all[n], load.Target{Name: i.Name, DC: dc, URL: func() string { return i.CollectionURL(collection) }, Run: i.Run})
 			}
 		}
 	}
@@ -149,7 +163,9 @@ func (e *environment) targets() [][]load.Target {
 
 // newRecorder returns a recorder for all instances.
 func (e *environment) newRecorder(epoch time.Time) *load.Recorder {
-	return load.NewRecorder(slices.Concat(e.targets()...), e.fleet.CAPool(), string(e.fleet.Token()), epoch)
+	r := load.NewRecorder(slices.Concat(e.targets(sessions)...), e.fleet.CAPool(), string(e.fleet.Token()), epoch)
+	r.UseTokens(e.fleet.PasswordTokens())
+	return r
 }
 
 // restartEnded starts the instances again whose process has ended by itself, and returns their names.

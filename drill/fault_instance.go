@@ -69,7 +69,7 @@ func overloadFaults() []fault {
 		return func(ctx context.Context, r *run) error {
 			flooding, cancel := context.WithTimeout(ctx, floodTime)
 			defer cancel()
-			r.recorder.Flood(flooding, r.targets()[0], floodRate, func(n int) history.Operation { return next(r, n) })
+			r.recorder.Flood(flooding, r.targets(sessions)[0], floodRate, func(n int) history.Operation { return next(r, n) })
 			return ctx.Err()
 		}
 	}

@@ -11,7 +11,7 @@
 // Invariants:
 //
 //  1. The verdict depends on the recorded history only, and package judge defines every promise.
-//  2. A seed repeats the load and the order of the faults.
+//  2. A seed repeats the load and the order of the faults. The load of passwords depends on the answers, too.
 //  3. A planted bug (mutant) that its invariant does not find is an error of the drill.
 //
 // The drill cannot see the replicas of a watched installation. It does not test promises about times that are longer than a
@@ -66,6 +66,7 @@ func commands() []command {
 		{"list", "                      list the faults and the mutants", setupList},
 		{"faults", "[flags] [NAME ...]     inject each named fault, or every fault, one drill for each", setupFaults},
 		{"mix", "[flags]                inject faults in random order in one drill", setupMix},
+		{"passwords", "[flags] [NAME ...]     change passwords during each named fault, or during the usual ones", setupPasswords},
 		{"mutants", "[flags] [NAME ...]     plant bugs in the service; each must be caught", setupMutants},
 		{"watch", "[flags]                record an existing installation while its operators inject faults", setupWatch},
 		{"judge", "[-out DIR] FILE ...    judge saved histories again", setupJudge},
@@ -83,7 +84,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if i < 0 {
 		fmt.Fprintln(stderr, "usage: drill COMMAND (use -h after a command to list its flags)")
 		for _, c := range all {
-			fmt.Fprintf(stderr, "  drill %-8s%s\n", c.name, c.usage)
+			fmt.Fprintf(stderr, "  drill %-10s%s\n", c.name, c.usage)
 		}
 		if len(args) > 0 && isHelp(args[0]) {
 			return exitOK

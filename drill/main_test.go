@@ -16,6 +16,8 @@ func TestExecute_ReportsWrongArguments(t *testing.T) {
 		"nonsense":            {exitUsage, "nonsense"},
 		"faults nonsense":     {exitUsage, "nonsense"},
 		"mutants nonsense":    {exitUsage, "nonsense"},
+		"passwords nonsense":  {exitUsage, "nonsense"},
+		"passwords clock-10s": {exitUsage, "clocks"},
 		"mix --nonsense":      {exitUsage, "nonsense"},
 		"report":              {exitUsage, "directories"},
 		"judge":               {exitUsage, "history"},

@@ -46,14 +46,27 @@ func mutants() []mutant {
 			edits: []fleet.Edit{{File: "store/cassandra/coordinator/coordinator.go", Old: "newNodes(routing, now, m)", New: "newNodes(gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy()), now, m)"}}},
 		{name: "hurry-forgets", description: "a hurried delete is answered before it is recorded as pending", fault: "hints-off", invariant: "I2",
 			edits: []fleet.Edit{
-				{File: "store/delete.go", Old: "recordErr = c.rows.RecordPending(ctx, key, d)",
-					New: "if errors.Is(everywhere.result(), errUnconfirmed) {\n\t\t\t<-ctx.Done() // as if recording were slow\n\t\t}\n\t\trecordErr = c.rows.RecordPending(ctx, key, d)"},
-				{File: "store/delete.go", Old: "\trecording.Wait()\n", New: "\tif !errors.Is(everywhere.result(), errUnconfirmed) {\n\t\trecording.Wait()\n\t}\n"},
+				{File: "store/everywhere.go", Old: "recordErr = w.Record(ctx)",
+					New: "if everywhere.result() == errUnconfirmed {\n\t\t\t<-ctx.Done() // as if recording were slow\n\t\t}\n\t\trecordErr = w.Record(ctx)"},
+				{File: "store/everywhere.go", Old: "\trecording.Wait()\n", New: "\tif everywhere.result() != errUnconfirmed {\n\t\trecording.Wait()\n\t}\n"},
 			}},
 		{name: "scan-stops", description: "a bucket of pending deletes that cannot be read keeps the others waiting", fault: "bucket-unreadable-at-end", invariant: "I2",
 			edits: []fleet.Edit{{File: "store/replayer.go", Old: "\tpages := r.readBuckets(ctx)\n",
 				New: "\tpages := r.readBuckets(ctx)\n\tfor _, b := range r.buckets {\n\t\tif b.err != nil {\n\t\t\treturn false\n\t\t}\n\t}\n"}}},
 		{name: "pending-dropped", description: "pending deletes are not recorded", fault: "hints-off", invariant: "I2", wrapsRows: true},
+		{name: "change-local-quorum", description: "a change of a password reads and writes the local datacentre only", fault: "partition-drop", invariant: "P1",
+			edits: []fleet.Edit{
+				{File: "passwords/users.go", Old: "Each: write(store.EachQuorum)", New: "Each: write(store.LocalQuorum)"},
+				{File: "passwords/users.go", Old: "switch row, err = u.readEverywhere(ctx, user); {", New: "switch row, err = u.read(ctx, user); {"},
+			}},
+		{name: "pending-change-dropped", description: "pending changes of passwords are not recorded", fault: "hints-off", invariant: "P2",
+			edits: []fleet.Edit{{File: "passwords/users.go", Old: "return u.rows.RecordPending(ctx, key, r.since)", New: "return nil"}}},
+		{name: "create-overwrites", description: "a creation does not look again whether the user exists", fault: "none", invariant: "P3",
+			edits: []fleet.Edit{{File: "passwords/change.go", Old: "return record{state: hasHash, hash: hash.Text()}, refuse(row)", New: "return record{state: hasHash, hash: hash.Text()}, nil"}}},
+		{name: "no-known-networks", description: "the guesses of strangers count against a user in a known network", fault: "none", invariant: "P4",
+			edits: []fleet.Edit{{File: "passwords/guesses.go", Old: "return g.known > 0 && ", New: "return g.known < 0 && "}}},
+		{name: "token-stays", description: "a reset token is not used up", fault: "none", invariant: "P5",
+			edits: []fleet.Edit{{File: "passwords/verify.go", Old: "return same && row.token.issued > row.current.since && ", New: "return same && "}}},
 	}
 }
 

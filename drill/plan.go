@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"userinfo/drill/judge"
 	"userinfo/internal/testcluster"
 )
 
@@ -18,6 +19,8 @@ type plan struct {
 	rate   float64 // operations per second
 	steps  []step
 	mutant *mutant // planted bug, or nil
+
+	passwords bool // the load uses passwords, not sessions
 }
 
 // step is a fault of a drill.
@@ -57,6 +60,16 @@ func (s *settings) faultPlan(f fault) plan {
 	return plan{name: f.name, verb: "faults", args: fmt.Sprintf("-seconds %d %s", s.seconds, f.name), steps: []step{{fault: f, length: s.lengthOf(f)}}}
 }
 
+// passwordPlan returns a drill of passwords with one fault.
+func (s *settings) passwordPlan(f fault) (plan, error) {
+	if f.clockSkew+f.cassandraSkew > 0 {
+		return plan{}, usageError(fmt.Sprintf("fault %s sets clocks, and passwords promise nothing if clocks are wrong", f.name))
+	}
+	p := s.faultPlan(f)
+	p.name, p.verb, p.passwords = passwordPrefix+f.name, "passwords", true
+	return p, nil
+}
+
 // mutantPlan returns a drill with a planted bug.
 func (s *settings) mutantPlan(m mutant) (plan, error) {
 	f, ok := faultNamed(m.fault)
@@ -65,6 +78,7 @@ func (s *settings) mutantPlan(m mutant) (plan, error) {
 	}
 	p := s.faultPlan(f)
 	p.name, p.verb, p.args, p.seed, p.rate, p.mutant = mutantPrefix+m.name, "mutants", fmt.Sprintf("-seconds %d %s", s.seconds, m.name), s.seed, s.rate, &m
+	p.passwords = slices.Contains(judge.PasswordInvariants, m.invariant) && !slices.Contains(judge.Invariants, m.invariant)
 	return p, nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -58,10 +59,15 @@ func TestPlan_CommandRepeatsTheDrill(t *testing.T) {
 	if got, want := p.command(), "go run ./drill faults -seed 7 -rate 80 -seconds 15 node-kill"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+	p, err := s.passwordPlan(f)
+	p.seed, p.rate = s.seed, s.rate
+	if got, want := p.command(), "go run ./drill passwords -seed 7 -rate 80 -seconds 15 node-kill"; got != want || !p.passwords || err != nil {
+		t.Errorf("%q, want %q; %v", got, want, err)
+	}
 	for _, m := range mutants() {
 		p, err := s.mutantPlan(m)
-		if err != nil {
-			t.Error(err)
+		if err != nil || p.passwords != strings.HasPrefix(m.invariant, "P") {
+			t.Errorf("passwords %t, %v", p.passwords, err)
 		}
 		if got, want := p.command(), "go run ./drill mutants -seed 7 -rate 80 -seconds 15 "+m.name; got != want {
 			t.Errorf("%q, want %q", got, want)

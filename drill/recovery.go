@@ -91,7 +91,7 @@ func (e *environment) warmUp(ctx context.Context, rate float64) error {
 	logf(e.log, "warming up")
 	r := e.newRecorder(time.Now())
 	defer r.Close()
-	stop := runLoad(ctx, r, 1, rate, "warm-up", e.targets())
+	stop := runLoad(ctx, r, 1, rate, "warm-up", e.targets(sessions))
 	defer stop()
 	calm, err := waitCalm(ctx, r, e.warmUpTimeout)
 	if err == nil && !calm {

@@ -21,6 +21,8 @@ const (
 	historySuffix = ".history.json.gz"
 	summarySuffix = ".summary.json"
 	mutantPrefix  = "mutant-" // of drills with a planted bug
+
+	passwordPrefix = "passwords-" // of drills of passwords
 )
 
 // promiseBroken reports whether a verdict shows a broken promise.
@@ -49,7 +51,7 @@ func printVerdicts(w io.Writer, h *history.History, verdicts []judge.Verdict) {
 	for i := range h.Operations {
 		t.Count(&h.Operations[i])
 	}
-	fmt.Fprintf(w, "%d operations: %d errors, %d deletes pending elsewhere\n", t.All, t.Errors, t.Pending)
+	fmt.Fprintf(w, "%d operations: %d errors, %d pending elsewhere\n", t.All, t.Errors, t.Pending)
 	for _, v := range verdicts {
 		word := "held"
 		switch {

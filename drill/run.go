@@ -39,7 +39,7 @@ func (e *environment) runPlan(ctx context.Context, p plan) (*history.History, er
 	defer r.recorder.Close()
 	r.history = &history.History{
 		Name: p.name, Seed: p.seed, Began: began, Rate: p.rate, Fence: fence, TouchSlack: touchSlack,
-		Datacentres: datacentres, Environment: e.describe(),
+		Datacentres: datacentres, Passwords: p.passwords, Environment: e.describe(),
 	}
 	r.history.Environment["command"] = p.command()
 	if p.mutant != nil {
@@ -51,7 +51,7 @@ func (e *environment) runPlan(ctx context.Context, p plan) (*history.History, er
 		return nil, err
 	}
 	stopSampler := e.startSampler(ctx, r.recorder.Now)
-	stopLoad := runLoad(ctx, r.recorder, p.seed, p.rate, "drill", r.targets())
+	stopLoad := r.startLoad(ctx)
 	runErr := r.injectAll(ctx)
 	stopLoad()
 	r.history.Samples = stopSampler()
@@ -71,7 +71,15 @@ func (e *environment) runPlan(ctx context.Context, p plan) (*history.History, er
 	return r.history, nil
 }
 
-// runLoad starts the load. It returns a function that stops the load and waits for its last answers.
+// startLoad starts the load of the plan. It returns a function that stops the load and waits for its last answers.
+func (r *run) startLoad(ctx context.Context) (stop func()) {
+	if r.plan.passwords {
+		return runPeople(ctx, r)
+	}
+	return runLoad(ctx, r.recorder, r.plan.seed, r.plan.rate, "drill", r.targets(sessions))
+}
+
+// runLoad starts the load of sessions. It returns a function that stops the load and waits for its last answers.
 func runLoad(ctx context.Context, r *load.Recorder, seed uint64, rate float64, prefix string, targets [][]load.Target) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -92,7 +100,7 @@ func (r *run) injectAll(ctx context.Context) error {
 				return fmt.Errorf("preparing fault %s: %w", s.name, err)
 			}
 		}
-		if _, err := waitCalm(ctx, r.recorder, r.environment.calmTimeout); err != nil {
+		if err := r.waitUsual(ctx); err != nil {
 			return err
 		}
 		if n == 0 {
@@ -120,6 +128,15 @@ func (r *run) injectAll(ctx context.Context) error {
 		}
 	}
 	return sleep(ctx, timeAfter)
+}
+
+// waitUsual waits until the load is as usual: sessions are calm, or people have passwords.
+func (r *run) waitUsual(ctx context.Context) error {
+	if r.plan.passwords {
+		return sleep(ctx, peopleTime-r.recorder.Now())
+	}
+	_, err := waitCalm(ctx, r.recorder, r.environment.calmTimeout)
+	return err
 }
 
 // change runs prepare or restore of a fault, and waits for recovery. In the history it is a fault of its own. So errors during it
@@ -201,16 +218,26 @@ func (r *run) apply(ctx context.Context, s step, until time.Duration) error {
 	return sleep(ctx, until-r.recorder.Now())
 }
 
-// finish reads every key in each datacentre and at each replica, and compares the counts of requests.
+// finish reads every key in each datacentre and at each replica, and compares the counts of requests. Of passwords, it tries
+// the newest ones of each user in each datacentre.
 func (r *run) finish(ctx context.Context, before requestCounts) error {
 	keys := r.recorder.Keys()
-	logf(r.log, "reading %d keys in each datacentre and at each replica", len(keys))
-	r.recorder.ReadAll(r.targets())
+	if r.plan.passwords {
+		logf(r.log, "trying the newest passwords of every user in each datacentre")
+		r.recorder.VerifyAll(r.targets(passwords), finalClient)
+	} else {
+		logf(r.log, "reading %d keys in each datacentre and at each replica", len(keys))
+		r.recorder.ReadAll(r.targets(sessions))
+	}
 	r.recorder.Close() // so that idle connections of the clients do not count as a leak
 	if err := sleep(ctx, restTime); err != nil {
 		return err
 	}
 	r.history.Samples = append(r.history.Samples, r.samplesAtRest(ctx)...)
+	if r.plan.passwords {
+		r.history.Operations = r.recorder.Operations()
+		return nil
+	}
 	var err error
 	if r.history.Cells, err = r.readReplicas(ctx, keys); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ func TestRun_KeepsPromisesAndCatchesMutants(t *testing.T) {
 	s := settings{rate: testRate, seed: 20261124, seconds: mutantLength, out: t.TempDir()}
 	t.Run("mix of faults", func(t *testing.T) { testMix(ctx, t, e, &s) })
 	t.Run("watch", func(t *testing.T) { testWatch(ctx, t, e) })
+	t.Run("passwords", func(t *testing.T) { testPasswords(ctx, t, e, &s) })
 	for _, name := range []string{"204-after-failure", "touch-now", "any-datacentre"} {
 		t.Run("mutant "+name, func(t *testing.T) {
 			m, ok := mutantNamed(name)
@@ -86,6 +88,47 @@ func testMix(ctx context.Context, t *testing.T, e *environment, s *settings) {
 	if t.Failed() {
 		file := filepath.Join(os.TempDir(), "userinfo-drill-failed"+historySuffix)
 		t.Logf("saving the history to %s: %v", file, h.Write(file))
+	}
+}
+
+// testPasswords changes passwords while the datacentres are cut off and while a node is lost.
+func testPasswords(ctx context.Context, t *testing.T, e *environment, s *settings) {
+	p := plan{name: "short-passwords", verb: "passwords", seed: s.seed, rate: s.rate, passwords: true}
+	for _, x := range []struct {
+		fault, until string
+		length       time.Duration
+	}{{"partition-drop", "P2", mixLength * time.Second}, {"node-pause-5", "P5", 5 * time.Second}} {
+		f, _ := faultNamed(x.fault)
+		f.begin = sequence(f.begin, awaitChecked(x.until))
+		p.steps = append(p.steps, step{fault: f, length: x.length})
+	}
+	h, err := e.runPlan(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdicts := judge.Evaluate(h)
+	printVerdicts(testWriter{t}, h, verdicts)
+	for _, v := range verdicts {
+		if v.Violated() || v.Checked == 0 {
+			t.Errorf("%s is broken %d times, and was checked %d times", v.Invariant, v.Broken, v.Checked)
+		}
+	}
+	if t.Failed() {
+		file := filepath.Join(os.TempDir(), "userinfo-drill-passwords-failed"+historySuffix)
+		t.Logf("saving the history to %s: %v", file, h.Write(file))
+	}
+}
+
+// awaitChecked returns an action that waits until the history can break an invariant of passwords, however slow the machine
+// is.
+func awaitChecked(invariant string) action {
+	return func(ctx context.Context, r *run) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		return poll(ctx, "an operation that could break "+invariant, func() string { return "" }, func() bool {
+			soFar := &history.History{Passwords: true, Datacentres: datacentres, Operations: r.recorder.Operations()}
+			return slices.ContainsFunc(judge.Evaluate(soFar), func(v judge.Verdict) bool { return v.Invariant == invariant && v.Checked > 0 })
+		})
 	}
 }
 
