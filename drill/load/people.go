@@ -26,9 +26,9 @@ type People struct {
 const (
 	peopleCount     = 12
 	famousCount     = 2 // people whom strangers attack
-	strangersOfEach = 2
+	strangersOfEach = 4
 	opsPerStep      = 5                      // about
-	strangerWait    = 400 * time.Millisecond // after each guess, on average
+	strangerWait    = 300 * time.Millisecond // after each guess, on average
 	// strangerSites is how many addresses a stranger uses in turn. Each has few free guesses for a user.
 	strangerSites = 40
 	mostGuesses   = 3 // passwords that a person tries before giving up
