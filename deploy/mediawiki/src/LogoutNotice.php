@@ -11,6 +11,8 @@ namespace MediaWiki\Extension\UserInfo;
 class LogoutNotice {
 	private const COOKIE = 'UserInfoLogout';
 	private const COOKIE_SECONDS = 60;
+	/** The class of the notice's box */
+	private const BOX = 'mw-userinfo-logout';
 	private const MESSAGES = [
 		UserInfoBagOStuff::NOT_EVERYWHERE => 'userinfo-logout-not-everywhere',
 		UserInfoBagOStuff::DELETE_FAILED => 'userinfo-logout-failed',
@@ -31,7 +33,7 @@ class LogoutNotice {
 		if ( defined( 'MW_API' ) ) {
 			$user->getRequest()->response()->setCookie( self::COOKIE, (string)$state, time() + self::COOKIE_SECONDS );
 		} else {
-			$injectedHtml .= self::notice( $state );
+			$injectedHtml .= NoticeBox::html( self::MESSAGES[$state], self::BOX );
 		}
 	}
 
@@ -47,7 +49,7 @@ class LogoutNotice {
 		if ( isset( self::MESSAGES[$state] ) ) {
 			$request->response()->clearCookie( self::COOKIE );
 			$out->disableClientCache();
-			$out->prependHTML( self::notice( $state ) );
+			NoticeBox::prepend( $out, self::MESSAGES[$state], self::BOX );
 		}
 	}
 
@@ -61,10 +63,5 @@ class LogoutNotice {
 		if ( $module->getModuleName() === 'logout' && isset( self::MESSAGES[$state] ) ) {
 			$module->addWarning( self::MESSAGES[$state] );
 		}
-	}
-
-	private static function notice( int $state ): string {
-		return '<div class="mw-message-box mw-message-box-warning warningbox mw-userinfo-logout">'
-			. wfMessage( self::MESSAGES[$state] )->parse() . '</div>';
 	}
 }
