@@ -15,6 +15,7 @@ register_shutdown_function( static function () {
 
 $test = json_decode( file_get_contents( __DIR__ . '/test.json' ), true );
 $wgServer = $test['server'];
+$wgSitename = $test['site'] ?? $wgSitename;
 $wgScriptPath = '';
 $wgCacheDirectory = __DIR__ . '/cache';
 $wgMainCacheType = CACHE_ACCEL;
