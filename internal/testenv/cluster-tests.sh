@@ -2,11 +2,13 @@
 # Usage: cluster-tests.sh PACKAGE...
 #
 # Runs all tests of these packages, with their integration tests, one package after another. It compiles all test programs first, at
-# the same time. `go test -p 1` would compile one after another too.
+# the same time. `go test -p 1` would compile one after another too. Artifacts of the tests, such as screenshots, are in
+# .build/_artifacts afterwards.
 set -eu
 cd "$(dirname "$0")/../.."
-programs=$PWD/.build/tests
-rm -rf "$programs"
+build=$PWD/.build
+programs=$build/tests
+rm -rf "$programs" "$build/_artifacts"
 mkdir -p "$programs"
 
 packages=$(go list -f '{{.Dir}}' -tags integration "$@")
@@ -19,7 +21,7 @@ for package in $packages; do
 	name=$(basename "$package")
 	program=$programs/$name.test
 	began=$(date +%s)
-	if (cd "$package" && "$program" -test.timeout 25m -test.paniconexit0); then
+	if (cd "$package" && "$program" -test.timeout 25m -test.paniconexit0 -test.artifacts -test.outputdir "$build"); then
 		result=ok
 	else
 		result=FAILED

@@ -16,12 +16,13 @@ set -eu
 #   prometheus                     promtool, which tests the alerts; and a Prometheus that scrapes the service
 #   curl procps                    the commands of the documents
 #   haproxy nginx libnginx-mod-*   proxies in front of the service; the tests start their own processes
+#   chromium                       the browser of the tests that use a wiki as people do
 #   docker-compose                 deploy/compose
 #   redis-server                   a cache from which wikis move, and for comparison in the benchmark; they start their own processes
 packages="docker.io iptables iproute2 util-linux libfaketime mmdebstrap nftables lintian
 	php-cli php-curl php-mbstring php-intl php-xml php-sqlite3 php-apcu php-redis phpunit
 	gcc libc6-dev make git ca-certificates python3-venv curl procps
-	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server prometheus docker-compose"
+	haproxy nginx libnginx-mod-stream libnginx-mod-http-js redis-server prometheus docker-compose chromium"
 # Any Maven will do, also one that is not from Debian.
 command -v mvn >/dev/null || packages="$packages maven openjdk-17-jdk-headless"
 

@@ -8,6 +8,8 @@
 // Each runs on all Versions. They come from Debian's packages, see Version.Install. The package needs Debian's php-cli,
 // php-curl, php-intl, php-mbstring, php-sqlite3, php-xml, php-apcu and phpunit.
 //
+// Tests of other packages use Wiki, a whole wiki, and Tab, a tab of a browser that shows a wiki.
+//
 // The clients verify the service's certificate. No secret appears on a command line or in an error. The package does not
 // start or stop the service.
 package mediawiki

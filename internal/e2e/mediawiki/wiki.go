@@ -168,6 +168,23 @@ func (w *Wiki) Serve(t *testing.T) (origin string) {
 	return "http://" + address
 }
 
+// Settle waits until no PHP request runs. MediaWiki writes sessions after it has sent the response.
+func (w *Wiki) Settle(t *testing.T) {
+	t.Helper()
+	size := func(name string) int64 {
+		info, err := os.Stat(filepath.Join(w.Dir, name))
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	for deadline := time.Now().Add(wikiTimeout); size("started") != size("ended"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d PHP requests have started and %d have ended", size("started"), size("ended"))
+		}
+	}
+}
+
 // stopGroup ends a command and its children.
 func stopGroup(cmd *exec.Cmd) {
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

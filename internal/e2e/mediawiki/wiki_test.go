@@ -7,14 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"userinfo/internal/e2e/devserver"
 	"userinfo/internal/e2e/mediawiki"
 )
-
-// wikiTimeout is many times what a request to a wiki, or a script, takes.
-const wikiTimeout = 4 * time.Minute
 
 // hmacKey signs the values of the wikis.
 const hmacKey = "key of the wiki"
@@ -93,21 +89,10 @@ func (w *wiki) writeConfig(t *testing.T) {
 	w.Configure(t, w.config)
 }
 
-// settle waits until no PHP request runs. MediaWiki writes sessions after it has sent the response.
+// settle waits until no PHP request runs.
 func (w *wiki) settle(t *testing.T) {
 	t.Helper()
-	size := func(name string) int64 {
-		info, err := os.Stat(filepath.Join(w.dir, name))
-		if err != nil {
-			return 0
-		}
-		return info.Size()
-	}
-	for deadline := time.Now().Add(wikiTimeout); size("started") != size("ended"); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d PHP requests have started and %d have ended", size("started"), size("ended"))
-		}
-	}
+	w.Settle(t)
 }
 
 // take returns the requests to the service since the last call.
