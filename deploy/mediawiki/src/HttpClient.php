@@ -88,20 +88,28 @@ class HttpClient {
 	 * @param string $path The encoded key
 	 * @param string[] $headers name => value
 	 * @param string|null $body
+	 * @param bool $repeatable False: if an instance may have carried the request out, no other instance is asked
 	 * @return Response The last answer
 	 */
-	public function send( string $method, string $path, array $headers, ?string $body ): Response {
+	public function send(
+		string $method,
+		string $path,
+		array $headers,
+		#[\SensitiveParameter]
+		?string $body,
+		bool $repeatable = true
+	): Response {
 		$deadline = self::now() + $this->requestSeconds;
 		foreach ( $this->livingFirst() as $url ) {
 			$left = $deadline - self::now();
 			if ( isset( $response ) && $left < self::WORTH_TRYING_SECONDS ) {
 				break;
 			}
-			$response = $this->attempt( $url, $method, $path, $headers, $body, $left );
+			$response = $this->attempt( $url, $method, $path, $headers, $body, $left, $repeatable );
 			if ( $response->isDead() ) {
 				$this->markDead( $url );
 			}
-			if ( !$response->isWorthRetry() ) {
+			if ( !$response->isWorthRetry() || ( !$repeatable && $response->mayBeDone() ) ) {
 				break;
 			}
 		}
@@ -109,12 +117,19 @@ class HttpClient {
 	}
 
 	private function attempt(
-		string $url, string $method, string $path, array $headers, ?string $body, float $seconds
+		string $url,
+		string $method,
+		string $path,
+		array $headers,
+		#[\SensitiveParameter]
+		?string $body,
+		float $seconds,
+		bool $repeatable
 	): Response {
 		$response = new Response( self::endpoint( $url ) );
 		$headers['Expect'] = ''; // curl would wait for "100 Continue"
 		if ( $body !== null ) {
-			$headers['Content-Type'] = 'application/octet-stream';
+			$headers += [ 'Content-Type' => 'application/octet-stream' ];
 		}
 		if ( $this->token !== null ) {
 			$headers['Authorization'] = "Bearer $this->token";
@@ -125,6 +140,7 @@ class HttpClient {
 		$options = [
 			CURLOPT_URL => $url . $path,
 			CURLOPT_CUSTOMREQUEST => $method,
+			CURLOPT_FRESH_CONNECT => !$repeatable, // on an old connection that is closed, curl would repeat the request itself
 			CURLOPT_HTTPHEADER => array_map( static fn ( $name ) => "$name: $headers[$name]", array_keys( $headers ) ),
 			CURLOPT_HEADERFUNCTION => static function ( $curl, $line ) use ( $response ) {
 				$response->readHeader( $line );
@@ -143,9 +159,11 @@ class HttpClient {
 			// An answer that has begun and not ended does not count.
 			$response = new Response( $response->endpoint );
 			$response->detail = '(curl error: ' . curl_errno( $curl ) . ') ' . curl_error( $curl );
+			$response->sent = curl_getinfo( $curl, CURLINFO_REQUEST_SIZE ) > 0;
 			return $response;
 		}
 		$response->status = curl_getinfo( $curl, CURLINFO_RESPONSE_CODE );
+		$response->sent = true;
 		$response->body = $received;
 		if ( !$response->isSuccess() ) {
 			$response->readProblem();

@@ -34,7 +34,13 @@ class RequestSigner {
 	}
 
 	/** Returns the headers with those of a signature. */
-	public function sign( string $method, string $url, array $headers, ?string $body ): array {
+	public function sign(
+		string $method,
+		string $url,
+		array $headers,
+		#[\SensitiveParameter]
+		?string $body
+	): array {
 		[ , , $authority, $path ] = explode( '/', $url, 4 );
 		$authority = preg_replace( '/:443$/', '', strtolower( $authority ) );
 		$covered = [

@@ -7,8 +7,12 @@ class Response {
 	/** HTTP status; 0: there was no answer, and detail says why */
 	public int $status = 0;
 	public string $body = '';
+	/** Whether the instance may have the request */
+	public bool $sent = false;
 	/** The seconds that the value has left; 0 if the response does not say */
 	public int $ttl = 0;
+	/** The seconds to wait before the next request; 0 if the response does not say */
+	public int $retryAfter = 0;
 	/** The name of the problem, such as not-everywhere; empty if there is no problem document */
 	public string $problem = '';
 	public string $detail = '';
@@ -18,6 +22,8 @@ class Response {
 	public string $endpoint;
 
 	private const PROBLEM_PREFIX = 'urn:userinfo:problem:';
+	/** The problems after which nothing was done */
+	private const NOT_BEGUN = [ 'overloaded', 'not-ready', 'audit-unavailable' ];
 
 	public function __construct( string $endpoint ) {
 		$this->endpoint = $endpoint;
@@ -33,11 +39,19 @@ class Response {
 	}
 
 	/**
-	 * Reports whether another instance should be asked. Every request may be repeated. After not-everywhere, another instance
-	 * would answer the same.
+	 * Reports whether another instance should be asked. Every request of a cache may be repeated. After not-everywhere, another
+	 * instance would answer the same.
 	 */
 	public function isWorthRetry(): bool {
 		return in_array( $this->status, [ 0, 502, 503, 504 ], true ) && $this->problem !== 'not-everywhere';
+	}
+
+	/**
+	 * Reports whether the request may have been carried out although the answer is no success. It fails closed: true if
+	 * in doubt.
+	 */
+	public function mayBeDone(): bool {
+		return $this->sent && ( $this->status === 0 || $this->status >= 500 ) && !in_array( $this->problem, self::NOT_BEGUN, true );
 	}
 
 	/** Reports whether the next requests should try another instance first. */
@@ -51,6 +65,9 @@ class Response {
 		switch ( strtolower( $name ) ) {
 			case 'ttl':
 				$this->ttl = (int)$value;
+				break;
+			case 'retry-after':
+				$this->retryAfter = (int)$value;
 				break;
 			case 'x-request-id':
 				$this->requestId = $value;

@@ -203,7 +203,13 @@ class UserInfoBagOStuff extends ParentBagOStuff {
 		return $response->isSuccess() || $this->fail( 'PUT', $response );
 	}
 
-	private function send( string $method, $key, ?int $ttl = null, ?string $body = null ): Response {
+	private function send(
+		string $method,
+		$key,
+		?int $ttl = null,
+		#[\SensitiveParameter]
+		?string $body = null
+	): Response {
 		$headers = $this->telemetryHeaders();
 		if ( $ttl !== null ) {
 			$headers['TTL'] = (string)$ttl;
@@ -237,7 +243,10 @@ class UserInfoBagOStuff extends ParentBagOStuff {
 	}
 
 	/** Returns the value in TYPE.HMAC.DATA. Fails closed: it returns false for another type and for a wrong HMAC. */
-	private function decode( string $body ) {
+	private function decode(
+		#[\SensitiveParameter]
+		string $body
+	) {
 		[ $type, $hmac, $data ] = explode( '.', $body, 3 ) + [ '', '', '' ];
 		if ( $type !== $this->serializationType || ( $this->hmacKey !== '' && !hash_equals( $this->hmac( $data ), $hmac ) ) ) {
 			$this->logger->warning( 'UserInfo: a value does not have the serialization_type and hmac_key of this wiki; it counts as absent' );

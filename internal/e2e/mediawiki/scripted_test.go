@@ -127,6 +127,9 @@ func respond(w http.ResponseWriter, r *http.Request, answer string) {
 		status = http.StatusInternalServerError
 	}
 	w.Header().Set("X-Request-Id", "scripted-id")
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "77")
+	}
 	switch {
 	case problem != "":
 		w.Header().Set("Content-Type", "application/problem+json")
