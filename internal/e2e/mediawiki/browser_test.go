@@ -4,6 +4,7 @@ package mediawiki_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -29,6 +31,10 @@ type browser struct {
 	header http.Header // of every request
 }
 
+// addresses counts the addresses of browsers.
+var addresses atomic.Uint32
+
+// newBrowser returns a browser with an address of its own, because the service counts wrong passwords of each address.
 func newBrowser(t *testing.T, w *wiki) *browser {
 	t.Helper()
 	address, err := url.Parse(w.url)
@@ -39,7 +45,9 @@ func newBrowser(t *testing.T, w *wiki) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t: t, wiki: address, client: &http.Client{Jar: jar, Timeout: time.Minute}, header: make(http.Header)}
+	n := addresses.Add(1)
+	header := http.Header{"X-Forwarded-For": {fmt.Sprintf("198.18.%d.%d", n/250, n%250+1)}} // password_settings.php trusts it
+	return &browser{t: t, wiki: address, client: &http.Client{Jar: jar, Timeout: time.Minute}, header: header}
 }
 
 // copy returns another browser with the same cookies, as somebody has who has copied them.
@@ -117,10 +125,13 @@ type apiResult struct {
 			Name string
 		}
 	}
-	ClientLogin struct{ Status, Message string }
-	Edit        struct{ Result string }
-	Error       struct{ Code, Info string }
-	Warnings    map[string]struct{ Warnings string }
+	ClientLogin              struct{ Status, Message, MessageCode string }
+	CreateAccount            struct{ Status, Message, MessageCode string }
+	ChangeAuthenticationData struct{ Status string }
+	ResetPassword            struct{ Status string }
+	Edit                     struct{ Result string }
+	Error                    struct{ Code, Info string }
+	Warnings                 map[string]struct{ Warnings string }
 }
 
 // api calls the API with pairs of parameters. An error of the API is in the result.

@@ -1,9 +1,13 @@
 // Package mediawiki runs MediaWiki's clients against a running service, and whole wikis on it:
 //
-//	client.php        MediaWiki's own class, RESTBagOStuff, whose configuration is a Client
-//	extension_test    the tests of the extension in deploy/mediawiki, with PHPUnit
-//	wiki_test         a wiki with either class: people log in, edit and log out
-//	passwords_test    MediaWiki's own hashes of passwords, and the service's
+//	client.php               MediaWiki's own class, RESTBagOStuff, whose configuration is a Client
+//	extension_test           the tests of the extension in deploy/mediawiki, with PHPUnit
+//	wiki_test                a wiki with either class: people log in, edit and log out
+//	password_hashes_test     MediaWiki's own hashes of passwords, and the service's
+//	password_login_test      a wiki whose passwords are in the service: people create accounts and log in
+//	password_change_test     they change and reset passwords
+//	password_users_test      scripts, renamed users, system users
+//	password_migration_test  operators move the passwords of a wiki into the service, and back
 //
 // Each runs on all Versions. They come from Debian's packages, see Version.Install. The package needs Debian's php-cli,
 // php-curl, php-intl, php-mbstring, php-sqlite3, php-xml, php-apcu and phpunit.

@@ -37,6 +37,10 @@ type Config struct {
 	Prefix    string         `json:"prefix"`         // of keys
 	Extension string         `json:"extension"`
 	Cache     map[string]any `json:"cache"`
+	Passwords map[string]any `json:"passwords,omitempty"` // $wgUserInfoPasswords; nil: passwords are in the wiki's database
+
+	// SharedCache keeps MediaWiki's cache in its database, so that all web servers learn at once that a user has changed.
+	SharedCache bool `json:"sharedCache,omitempty"`
 }
 
 // InstallWiki runs MediaWiki's installer for an empty directory. The wiki has one user, who is an administrator. Configure

@@ -6,19 +6,22 @@
 
 // A test waits until as many requests have ended as have started, because MediaWiki writes sessions after it has sent the
 // response. This function is the last one that runs: it is registered when those of MediaWiki are registered already.
-file_put_contents( __DIR__ . '/started', 'x', FILE_APPEND );
-register_shutdown_function( static function () {
+// Maintenance scripts do not count: a test may kill one.
+if ( PHP_SAPI !== 'cli' ) {
+	file_put_contents( __DIR__ . '/started', 'x', FILE_APPEND );
 	register_shutdown_function( static function () {
-		file_put_contents( __DIR__ . '/ended', 'x', FILE_APPEND );
+		register_shutdown_function( static function () {
+			file_put_contents( __DIR__ . '/ended', 'x', FILE_APPEND );
+		} );
 	} );
-} );
+}
 
 $test = json_decode( file_get_contents( __DIR__ . '/test.json' ), true );
 $wgServer = $test['server'];
 $wgSitename = $test['site'] ?? $wgSitename;
 $wgScriptPath = '';
 $wgCacheDirectory = __DIR__ . '/cache';
-$wgMainCacheType = CACHE_ACCEL;
+$wgMainCacheType = empty( $test['sharedCache'] ) ? CACHE_ACCEL : CACHE_DB;
 $wgJobRunRate = 0;
 $wgPasswordAttemptThrottle = [];
 $wgShowExceptionDetails = true;
@@ -30,6 +33,7 @@ $wgCachePrefix = $test['prefix'];
 $wgObjectCacheSessionExpiry = $test['expiry'];
 $wgObjectCaches['userinfo'] = $test['cache'];
 $wgSessionCacheType = 'userinfo';
+$wgUserInfoPasswords = $test['passwords'] ?? [];
 if ( $test['extension'] !== '' ) {
 	wfLoadExtension( 'UserInfo', $test['extension'] );
 }
@@ -37,3 +41,4 @@ $wgSessionProviders['derived'] = [ 'factory' => static function () {
 	require_once __DIR__ . '/DerivedSessionProvider.php';
 	return new DerivedSessionProvider;
 } ];
+require __DIR__ . '/password_settings.php';
