@@ -22,8 +22,8 @@ const (
 	password = "a long password of the tests"
 )
 
-// wikis are the web servers of one wiki in two datacentres. Each keeps sessions in the service of its datacentre. A browser
-// sends the same cookies to both, because their origins differ only in the port.
+// wikis are the web servers of one wiki in two datacentres. Each keeps sessions and passwords in the service of its
+// datacentre. A browser sends the same cookies to both, because their origins differ only in the port.
 type wikis struct {
 	browser   *chromium.Browser
 	near, far *fleet.Instance // in dc1 and dc2
@@ -38,6 +38,10 @@ func (env *environment) startWikis(t *testing.T) *wikis {
 	if err := os.WriteFile(tokenFile, []byte(env.fleet.Token()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	passwordToken := filepath.Join(t.TempDir(), "password-token")
+	if err := os.WriteFile(passwordToken, []byte(env.fleet.PasswordTokens()[passwordClient]), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	w := &wikis{near: env.serve(t, "dc1"), far: env.serve(t, "dc2"), origins: make(map[*fleet.Instance]string)}
 	first := mediawiki.InstallWiki(t, "1.43", t.TempDir(), alice, password)
 	w.servers = map[*fleet.Instance]*mediawiki.Wiki{w.near: first, w.far: first.Replica(t, t.TempDir())}
@@ -45,7 +49,7 @@ func (env *environment) startWikis(t *testing.T) *wikis {
 		w.origins[i] = server.Serve(t)
 		server.Configure(t, mediawiki.Config{
 			Server: w.origins[i], Site: "Wiki in " + i.Datacentre, Expiry: 3600, Prefix: "enwiki",
-			Extension: mediawiki.ExtensionFile(t, "../../deploy/mediawiki"),
+			SharedCache: true, Extension: mediawiki.ExtensionFile(t, "../../deploy/mediawiki"),
 			Cache: map[string]any{
 				"class":              `MediaWiki\Extension\UserInfo\UserInfoBagOStuff`,
 				"url":                i.CollectionURL("sessions"),
@@ -55,6 +59,14 @@ func (env *environment) startWikis(t *testing.T) *wikis {
 				"hmac_key":           "key of the wiki",
 				"connTimeout":        30, // for a busy machine
 				"reqTimeout":         30,
+			},
+			Passwords: map[string]any{
+				"url":          i.BaseURL() + "/passwords/v1/",
+				"caBundlePath": env.fleet.CAFile(),
+				"tokenFile":    passwordToken,
+				"local":        "wrong", // Alice's password is in the wiki's database, from the installer
+				"connTimeout":  30,
+				"reqTimeout":   30,
 			},
 		})
 	}
@@ -112,8 +124,30 @@ func TestBrowser_UsesWikiThroughFaults(t *testing.T) {
 	thief.ReloadUncached()
 	thief.ExpectUser("")
 
+	testBrowserChangesPassword(t, w)
 	env.testBrowserWithDeadNode(t, w, tab)
 	env.testBrowserDuringCut(t, w, tab, thief)
+}
+
+// testBrowserChangesPassword changes a password in one datacentre. From then on, the old one is wrong in both, the new one is
+// right in both, and the user's session in the other datacentre has ended.
+func testBrowserChangesPassword(t *testing.T, w *wikis) {
+	t.Helper()
+	const changed = "another password of the tests"
+	tab, old := w.newProfile(t, w.near, "changes-password"), w.newProfile(t, w.far, "before-change")
+	old.LogIn(bob, password)
+	tab.LogIn(bob, password)
+	tab.ChangePassword(password, changed)
+	for _, i := range []*fleet.Instance{w.far, w.near} {
+		fresh := w.newProfile(t, i, "after-change")
+		fresh.OpenPage("Special:UserLogin")
+		fresh.SubmitForm(map[string]string{"wpName": bob, "wpPassword": password})
+		fresh.ExpectText("Incorrect username or password entered")
+		fresh.ExpectUser("")
+		fresh.LogIn(bob, changed)
+	}
+	awaitUser(t, old, "")
+	tab.ChangePassword(changed, password) // for the steps that follow
 }
 
 // testBrowserWithDeadNode checks that nobody notices that one node is dead.

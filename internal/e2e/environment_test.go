@@ -28,6 +28,9 @@ type environment struct {
 
 var shared *environment
 
+// passwordClient is the client of the fleet that may do everything with passwords, except import.
+const passwordClient = "passwords"
+
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "userinfo-e2e-")
@@ -60,7 +63,7 @@ func newEnvironment(ctx context.Context, dir string) (env *environment, err erro
 	if env.cluster, err = testcluster.Start(ctx, testcluster.Options{Authorizer: true}); err != nil {
 		return nil, err
 	}
-	if env.fleet, err = fleet.New(ctx, dir, env.program, env.cluster); err != nil {
+	if env.fleet, err = fleet.New(ctx, dir, env.program, env.cluster, fleet.WithPasswords(passwordClient)); err != nil {
 		_ = env.cluster.Stop(context.WithoutCancel(ctx))
 		return nil, err
 	}

@@ -33,8 +33,7 @@ class PasswordNotice {
 		if ( $session->exists( self::SESSION_KEY ) ) {
 			$session->remove( self::SESSION_KEY );
 			$out->disableClientCache();
-			$out->prependHTML( '<div class="mw-message-box mw-message-box-warning warningbox mw-userinfo-password">'
-				. wfMessage( self::MESSAGE )->parse() . '</div>' );
+			NoticeBox::prepend( $out, self::MESSAGE, 'mw-userinfo-password' );
 		}
 	}
 

@@ -83,7 +83,7 @@ func (tab *Tab) LogIn(name, password string) {
 // the inputs:
 //
 //	Special:UserLogin       wpName, wpPassword
-//	Special:ChangePassword  password, retype
+//	Special:ChangePassword  password, retype; current, if passwords are in the service
 //	Special:PasswordReset   wpUsername
 func (tab *Tab) SubmitForm(fields map[string]string) {
 	tab.t.Helper()
@@ -91,6 +91,22 @@ func (tab *Tab) SubmitForm(fields map[string]string) {
 		tab.Fill(content+" form [name="+name+"]", value)
 	}
 	tab.Submit(content + " form [type=submit]")
+}
+
+// ChangePassword changes the password of the user who is logged in, if passwords are in the service.
+func (tab *Tab) ChangePassword(current, password string) {
+	tab.t.Helper()
+	tab.OpenPage("Special:ChangePassword")
+	tab.SubmitForm(map[string]string{"current": current, "password": password, "retype": password})
+	tab.ExpectText("Your credentials have been changed")
+}
+
+// ExpectText fails the test if the content of the page does not have a text.
+func (tab *Tab) ExpectText(want string) {
+	tab.t.Helper()
+	if text := tab.Text(content); !strings.Contains(text, want) {
+		tab.t.Fatalf("the page does not say %q:\n%s", want, text)
+	}
 }
 
 // Submit clicks on a button that sends a form, and waits for the page that follows.
