@@ -2,15 +2,17 @@
 //
 //	client.php               MediaWiki's own class, RESTBagOStuff, whose configuration is a Client
 //	extension_test           the tests of the extension in deploy/mediawiki, with PHPUnit
-//	wiki_test                a wiki with either class: people log in, edit and log out
+//	sessions_test            a wiki with either class: people log in, edit and log out
+//	move_test                operators move the sessions of a wiki into the service, and back
 //	password_hashes_test     MediaWiki's own hashes of passwords, and the service's
 //	password_login_test      a wiki whose passwords are in the service: people create accounts and log in
 //	password_change_test     they change and reset passwords
+//	password_browser_test    the same in a browser
 //	password_users_test      scripts, renamed users, system users
 //	password_migration_test  operators move the passwords of a wiki into the service, and back
 //
 // Each runs on all Versions. They come from Debian's packages, see Version.Install. The package needs Debian's php-cli,
-// php-curl, php-intl, php-mbstring, php-sqlite3, php-xml, php-apcu and phpunit.
+// php-curl, php-intl, php-mbstring, php-redis, php-sqlite3, php-xml, php-apcu, phpunit, redis-server and chromium.
 //
 // Tests of other packages use Wiki, a whole wiki, and Tab, a tab of a browser that shows a wiki.
 //
