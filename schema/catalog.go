@@ -16,10 +16,11 @@ type keyspace struct {
 
 // table is one row of system_schema.tables, with its columns.
 type table struct {
-	gcGrace    int // seconds
-	readRepair string
-	types      map[string]string // CQL type by column
-	primaryKey string            // in CQL's notation, for example (key) or ((a, b), c)
+	gcGrace          int // seconds
+	readRepair       string
+	speculativeRetry string
+	types            map[string]string // CQL type by column
+	primaryKey       string            // in CQL's notation, for example (key) or ((a, b), c)
 }
 
 // readKeyspace returns a keyspace, or nil if it does not exist.
@@ -53,7 +54,7 @@ func readTable(ctx context.Context, db DB, keyspace, name string) (*table, error
 		return nil, fmt.Errorf("reading table %s.%s from system_schema: %w", keyspace, name, err)
 	}
 	rows, err := db.Query(ctx,
-		`SELECT gc_grace_seconds, read_repair FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?`,
+		`SELECT gc_grace_seconds, read_repair, speculative_retry FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?`,
 		keyspace, name)
 	if err != nil {
 		return fail(err)
@@ -62,7 +63,7 @@ func readTable(ctx context.Context, db DB, keyspace, name string) (*table, error
 		return nil, nil
 	}
 	r := row{values: rows[0]}
-	t := &table{gcGrace: get[int](&r, "gc_grace_seconds"), readRepair: get[string](&r, "read_repair"), types: map[string]string{}}
+	t := &table{gcGrace: get[int](&r, "gc_grace_seconds"), readRepair: get[string](&r, "read_repair"), speculativeRetry: get[string](&r, "speculative_retry"), types: map[string]string{}}
 	if r.err != nil {
 		return fail(r.err)
 	}

@@ -143,7 +143,19 @@ func inspectTable(keyspace string, t Table, live *table, script tableScripts) []
 		found = append(found, forOperator("table "+name+" read_repair", "BLOCKING", live.readRepair,
 			fmt.Sprintf("run ALTER TABLE %q.%q WITH read_repair = 'BLOCKING'", keyspace, t.Name)))
 	}
-	return found
+	return append(found, inspectSpeculation(keyspace, t.Name, live)...)
+}
+
+// inspectSpeculation warns of a table whose speculative_retry has no bound in milliseconds. Such a table works, but one lost
+// replica can make every read slow for minutes (see cql/002_table.cql).
+func inspectSpeculation(keyspace, name string, live *table) []finding {
+	const bounded = "MIN(95p,50ms)"
+	have := strings.ToUpper(live.speculativeRetry)
+	if have == "ALWAYS" || strings.Contains(have, "MS") && !strings.HasPrefix(have, "MAX") {
+		return nil
+	}
+	return []finding{warning("table "+keyspace+"."+name+" speculative_retry", "a bound in milliseconds, as "+bounded+" has", live.speculativeRetry,
+		fmt.Sprintf("run ALTER TABLE %q.%q WITH speculative_retry = '%s' AND additional_write_policy = '%s'", keyspace, name, bounded, bounded))}
 }
 
 func inspectColumns(name string, t Table, live *table, script tableScripts) (found []finding) {

@@ -455,6 +455,27 @@ func TestCheck_ReturnsErrorWhenQueryFails(t *testing.T) {
 	}
 }
 
+func TestCheck_WarnsOfUnboundedSpeculativeRetry(t *testing.T) {
+	for value, warned := range map[string]bool{
+		"99p": true, "NEVER": true, "MAX(99p,50ms)": true, "50p": true,
+		"MIN(95p,50ms)": false, "min(99.9p,20ms)": false, "20ms": false, "ALWAYS": false,
+	} {
+		f := asWanted(t)
+		setOption(f, "sessions", "speculative_retry", value)
+		found, err := schema.Check(t.Context(), f, twoTables())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !warned && len(found) > 0 {
+			t.Errorf("%s: found %v, want nothing", value, found)
+		}
+		const remedy = `ALTER TABLE "people"."sessions" WITH speculative_retry = 'MIN(95p,50ms)' AND additional_write_policy = 'MIN(95p,50ms)'`
+		if warned && (len(found) != 1 || !found[0].Warning || found[0].Have != value || !strings.HasSuffix(found[0].Remedy, remedy)) {
+			t.Errorf("%s: found %v, want a warning that ends with %s", value, found, remedy)
+		}
+	}
+}
+
 func TestCheck_ReportsUnexpectedColumnType(t *testing.T) {
 	for name, change := range map[string]func(*fakeCassandra){
 		"replication":      func(f *fakeCassandra) { f.keyspaces["people"].row["replication"] = "SimpleStrategy" },

@@ -216,7 +216,7 @@ func (f *fakeCassandra) createTable(keyspace, name, gcGrace string, columns ...s
 		return nil
 	}
 	grace, _ := strconv.Atoi(gcGrace)
-	table := &fakeTable{map[string]any{"gc_grace_seconds": grace, "read_repair": "BLOCKING"}, map[string]map[string]any{}}
+	table := &fakeTable{map[string]any{"gc_grace_seconds": grace, "read_repair": "BLOCKING", "speculative_retry": "MIN(95p,50ms)"}, map[string]map[string]any{}}
 	for _, text := range columns {
 		c := column(text)
 		table.columns[c["column_name"].(string)] = c
