@@ -67,7 +67,8 @@ build_local() {
 	done
 	rm -rf "$build"
 	mkdir -p "$build/context"
-	cp "$here"/cassandra/Dockerfile "$here"/cassandra/cassandra "$here"/cassandra/nodetool "$build/context/"
+	cp "$here"/cassandra/Dockerfile "$here"/cassandra/archive-classes "$here"/cassandra/cassandra "$here"/cassandra/nodetool \
+		"$here"/../testcluster/conf/jvm17-server.options "$here"/../testcluster/conf/logback.xml "$build/context/"
 	# bookworm, whatever this machine runs: it is the last Debian release with JDK 17.
 	step "building the Debian base" mmdebstrap --variant=minbase --include=openjdk-17-jre-headless \
 		bookworm "$build/context/base.tar"
