@@ -38,7 +38,7 @@ func (c *Cluster) AddDatacentre(ctx context.Context, dc string) (*Node, error) {
 		return nil, fmt.Errorf("adding datacentre %s: %w", dc, err)
 	}
 	c.updateNodes(func(nodes []*Node) []*Node { return append(nodes, n) })
-	return n, n.withSmallCPUShare(ctx, func() error { return c.WaitAllUp(ctx) })
+	return n, n.inIdleTime(ctx, func() error { return c.WaitAllUp(ctx) })
 }
 
 // ReplaceNode replaces a node that was killed by a new node with another name and address, which takes its place in the
@@ -122,7 +122,7 @@ func (c *Cluster) join(ctx context.Context, n *Node) error {
 	if err := c.create(ctx, n); err != nil {
 		return err
 	}
-	return n.withSmallCPUShare(ctx, func() error { return c.waitCQL(ctx, n) })
+	return n.inIdleTime(ctx, func() error { return c.waitCQL(ctx, n) })
 }
 
 // forget removes a node that has left the ring, with its data, and puts others in its place.

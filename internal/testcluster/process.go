@@ -2,7 +2,6 @@ package testcluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/moby/moby/api/types/container"
@@ -67,34 +66,10 @@ func (n *Node) Start(ctx context.Context) error {
 	if _, err := n.cluster.docker.ContainerStart(ctx, n.id, client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("restarting node %s: %w", n.Name, err)
 	}
-	return n.withSmallCPUShare(ctx, func() error {
+	return n.inIdleTime(ctx, func() error {
 		if err := n.cluster.reapplyFilter(ctx, n); err != nil {
 			return err
 		}
 		return n.cluster.waitStarted(ctx, n)
 	})
-}
-
-// The share of the CPU that a node gets when others want it too. Docker's default is 1024.
-const (
-	usualCPUShare    = 1024
-	startingCPUShare = 256
-)
-
-// withSmallCPUShare calls wait, which waits until n has started, and gives n a small share of the CPU meanwhile. Otherwise a
-// starting JVM would slow down all other nodes of a small machine, which does not happen if each node has its own machine.
-func (n *Node) withSmallCPUShare(ctx context.Context, wait func() error) error {
-	if err := n.setCPUShare(ctx, startingCPUShare); err != nil {
-		return err
-	}
-	err := wait()
-	return errors.Join(err, n.setCPUShare(context.WithoutCancel(ctx), usualCPUShare))
-}
-
-func (n *Node) setCPUShare(ctx context.Context, share int64) error {
-	resources := &container.Resources{CPUShares: share}
-	if _, err := n.cluster.docker.ContainerUpdate(ctx, n.id, client.ContainerUpdateOptions{Resources: resources}); err != nil {
-		return fmt.Errorf("setting the CPU share of node %s: %w", n.Name, err)
-	}
-	return nil
 }
