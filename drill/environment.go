@@ -58,6 +58,8 @@ type environment struct {
 
 	// How long to wait until the load is calm: after the start, and before each fault. After that, latency is not judged.
 	warmUpTimeout, calmTimeout time.Duration
+	// How long the load goes on after the last fault and before each restore, so that the judge can see full speed.
+	watchTime time.Duration
 }
 
 // killedRun is a run of an instance that a fault killed, with the requests that it had logged.
@@ -73,7 +75,7 @@ func newEnvironment(ctx context.Context, options testcluster.Options, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	e := &environment{dir: dir, log: log, warmUpTimeout: 4 * time.Minute, calmTimeout: 45 * time.Second}
+	e := &environment{dir: dir, log: log, warmUpTimeout: 4 * time.Minute, calmTimeout: 45 * time.Second, watchTime: 14 * time.Second}
 	logf(e.log, "starting a cluster of two datacentres with three nodes each")
 	options.Log, options.Authorizer = e.log, true
 	starting, cancel := context.WithTimeout(ctx, clusterStartTimeout)

@@ -18,9 +18,8 @@ import (
 )
 
 const (
-	timeAfter = 2 * time.Second  // load after the last fault has recovered
-	watchTime = 14 * time.Second // load after the last fault and before each restore, so that the judge can see full speed
-	restTime  = 2 * time.Second  // pause after the load, in which the service releases its resources
+	timeAfter = 2 * time.Second // load after the last fault has recovered
+	restTime  = 2 * time.Second // pause after the load, in which the service releases its resources
 )
 
 // run is one drill on an environment: the load, the faults one after another, and the final reads.
@@ -111,7 +110,7 @@ func (r *run) injectAll(ctx context.Context) error {
 		}
 		if s.restore != nil || n == len(r.plan.steps)-1 {
 			last := r.history.Faults[len(r.history.Faults)-1]
-			if err := sleep(ctx, watchTime-(r.recorder.Now()-last.End)); err != nil {
+			if err := sleep(ctx, r.environment.watchTime-(r.recorder.Now()-last.End)); err != nil {
 				return err
 			}
 		}
