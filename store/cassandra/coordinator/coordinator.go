@@ -55,9 +55,10 @@
 //     run twice at the same time.
 //
 //  2. Each call adds a tenth of a hedged attempt to the hedge budget, which holds at most 100 hedged attempts. Hedged
-//     attempts that use the budget are at most 10 % of calls in the long run, also when all nodes are slow. Three kinds of hedged attempts need no budget: those of EACH_QUORUM calls; those that start because a
-//     node is slow whose circuit breaker is open, while the circuit breaker of another node is closed; and one attempt
-//     of a call that has waited 1.2 s for slow nodes. Probes need no budget either: a node has at most one a second.
+//     attempts that use the budget are at most 10 % of calls in the long run, also when all nodes are slow. Three kinds of
+//     hedged attempts need no budget: those of EACH_QUORUM calls; those that start because a node is slow whose circuit
+//     breaker is open, while the circuit breaker of another node is closed; and one attempt of a call that has waited 1.2 s
+//     for slow nodes. Probes need no budget either: a node has at most one a second.
 //
 //  3. A node is never excluded. A node whose circuit breaker is open is tried last, and probed once a second.
 //
