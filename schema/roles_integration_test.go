@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -34,6 +35,8 @@ type roleTest struct {
 	cluster *testcluster.Cluster
 	spec    schema.Spec
 }
+
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 // TestRoles_OnCassandra checks that the roles can do what the service and schema apply do, and nothing else.
 func TestRoles_OnCassandra(t *testing.T) {
