@@ -138,8 +138,8 @@ func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, durin
 }
 
 // verifyKnownCutDeletes checks the duration of each delete whose instance knew of the cut: it had answered knowsAfter deletes as
-// not everywhere, and no delete as complete since. It returns the number of these deletes and the longest duration. operations
-// are in the order of Due.
+// not everywhere, and no delete as complete since. It leaves out the deletes that a stall of the machine affected. It returns
+// the number of the other ones and the longest duration. operations are in the order of Due.
 func (e *evidence) verifyKnownCutDeletes(f fault, operations []*history.Operation) (n int, slowest time.Duration) {
 	type process struct {
 		instance string
@@ -162,7 +162,7 @@ func (e *evidence) verifyKnownCutDeletes(f fault, operations []*history.Operatio
 			}
 		}
 		answered[p] = append(answered[p], o)
-		if unconfirmed < knowsAfter {
+		if unconfirmed < knowsAfter || e.stalls.affected(o) {
 			continue
 		}
 		took := o.Complete - o.Invoke

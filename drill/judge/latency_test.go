@@ -166,6 +166,12 @@ func TestEvaluate_I7DeletesThatKnowTheCut(t *testing.T) {
 	runCases(t, []testCase{
 		{"the third is fast", with(func(r *recording) { two(r); unconfirmed(r, 14, 14.5, inFirstRun) }), ""},
 		{"the third is slow", with(func(r *recording) { two(r); unconfirmed(r, 14, 14.6, inFirstRun) }), "I7"},
+		{"the third is slow because the machine stalled", func(r *recording) {
+			r.fault(lost)
+			r.addLoad(0, 40, sentLate(14.2, 14.4, 50*time.Millisecond))
+			two(r)
+			unconfirmed(r, 14, 14.6, inFirstRun)
+		}, ""},
 		{"the third is slow and has no answer", with(func(r *recording) { two(r); unconfirmed(r, 14, 17, inFirstRun, unanswered) }), "I7"},
 		{"the third began before the second was answered", with(func(r *recording) { two(r); unconfirmed(r, 13.7, 16, inFirstRun) }), ""},
 		{"the third is of another process", with(func(r *recording) { two(r); unconfirmed(r, 14, 16.3, inSecondRun) }), ""},
