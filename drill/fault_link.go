@@ -83,10 +83,11 @@ func linkFaults() []fault {
 }
 
 // partitionWithoutHints returns a partition during which Cassandra keeps no hints, or for a short time only. A write then
-// reaches the other datacentre only if the service replays it.
+// reaches the other datacentre only if the service replays it. before and after set what hints the nodes keep. They run apart from
+// the fault, because each nodetool takes a second of CPU time.
 func partitionWithoutHints(name, description string, before, after action) fault {
 	return fault{name: name, description: description, expect: history.OtherDatacentre, unrepaired: true, length: 40 * time.Second,
-		begin: sequence(before, cut(betweenDatacentres)), end: sequence(heal, after)}
+		prepare: before, begin: cut(betweenDatacentres), end: heal, restore: after}
 }
 
 var (
@@ -106,7 +107,7 @@ func hintFaults() []fault {
 
 func unreadableBucket() fault {
 	f := partitionWithoutHints("bucket-unreadable", "no hints are kept, and a bucket of another collection's pending deletes cannot be read", disableHints, enableHints)
-	f.prepare, f.restore = makeBucketUnreadable, makeBucketReadable
+	f.prepare, f.restore = sequence(makeBucketUnreadable, f.prepare), sequence(makeBucketReadable, f.restore)
 	return f
 }
 

@@ -8,13 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MakeCommitLogReadOnly remounts n's commit log directory read-only, as a kernel does after disk errors. Then it makes
-// Cassandra allocate a new segment, by dropping a table in all nodes, and returns when n has closed its client port. n
-// must answer CQL.
-//
-// With commit_failure_policy: stop, Cassandra then behaves as after FillDisk. It still writes to the segments that it has
-// open, about 16 MB, until its peers see it as down. After MakeCommitLogWritable it must be killed and started.
-func (n *Node) MakeCommitLogReadOnly(ctx context.Context) error {
+// PrepareReadOnlyCommitLog creates the table that MakeCommitLogReadOnly drops. Call it some seconds before: a change of the schema
+// keeps all nodes busy for a moment.
+func (n *Node) PrepareReadOnlyCommitLog(ctx context.Context) error {
 	for _, statement := range []string{
 		"CREATE KEYSPACE IF NOT EXISTS testcluster WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
 		"CREATE TABLE IF NOT EXISTS testcluster.dropped (k int PRIMARY KEY)",
@@ -23,6 +19,16 @@ func (n *Node) MakeCommitLogReadOnly(ctx context.Context) error {
 			return fmt.Errorf("preparing node %s for a read-only commit log: %w", n.Name, err)
 		}
 	}
+	return nil
+}
+
+// MakeCommitLogReadOnly remounts n's commit log directory read-only, as a kernel does after disk errors. Then it makes
+// Cassandra allocate a new segment, by dropping a table in all nodes, and returns when n has closed its client port. n
+// must answer CQL, and PrepareReadOnlyCommitLog must have run.
+//
+// With commit_failure_policy: stop, Cassandra then behaves as after FillDisk. It still writes to the segments that it has
+// open, about 16 MB, until its peers see it as down. After MakeCommitLogWritable it must be killed and started.
+func (n *Node) MakeCommitLogReadOnly(ctx context.Context) error {
 	err := n.inMountNamespace(ctx, func() error {
 		// A mount with files open for writing cannot be made read-only. A second mount over the first has no open files.
 		if err := unix.Mount(commitLogDir, commitLogDir, "", unix.MS_BIND, ""); err != nil {
