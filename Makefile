@@ -48,7 +48,7 @@ CLIENT_TESTS = \
 	./passwords
 LONGEST_TEST = ./internal/e2e/mediawiki
 
-.PHONY: help build release test hermetic check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat image man
+.PHONY: help build release test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat image man
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -60,16 +60,9 @@ build: ## build the program for a release: PROGRAM, usually ./userinfo
 release: ## build the program, the Debian package, the SBOM and SHA256SUMS into DIST, usually dist/
 	internal/release/release.sh $(DIST) $(NFPM) $(CYCLONEDX)
 
-# The tests of clusters wait half of the time, so `make test` runs the hermetic tests beside them, with a lower priority. Not
-# reproducible, which removes files from Go's build cache.
-test: environment ## run everything; needs Debian and root, installs what is missing
-	$(MAKE) --jobs=2 hermetic integration-cluster
-	$(MAKE) reproducible integration-clients
+test: environment check unit reproducible fuzz integration ## run everything; needs Debian and root, installs what is missing
 	@echo "make test: everything passed"
 	@cat $(VULNERABILITIES)
-
-hermetic:
-	nice -n 10 $(MAKE) --jobs=1 check unit fuzz
 
 environment: ## install packages, start a container engine, provide images of Cassandra and Debian, and MediaWiki
 	internal/testenv/packages.sh
