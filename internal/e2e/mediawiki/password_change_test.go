@@ -10,10 +10,11 @@ import (
 	"testing"
 )
 
-// change changes the password by the API.
+// change changes the password by the API, and waits until the request has ended: MediaWiki goes on after the response.
 func (b *browser) change(w *passwordWiki, current, pw string) apiResult {
 	b.t.Helper()
 	w.secrets[pw] = true
+	defer w.settle(b.t)
 	return b.api("action", "changeauthenticationdata", "changeauthrequest", `MediaWiki\Auth\PasswordAuthenticationRequest`,
 		"current", current, "password", pw, "retype", pw, "changeauthtoken", b.token("csrf"))
 }
@@ -50,6 +51,7 @@ func testChangePassword(t *testing.T, w *passwordWiki) {
 		t.Errorf("the page after the change:\n%s", content(page))
 	}
 	w.secrets["alice's second password"] = true
+	w.settle(t)
 	b.expectUser("Alice")
 	other.expectUser("") // a change ends the other sessions
 	w.expectRefusal(t, "Alice", "alice's first password", "wrongpassword")

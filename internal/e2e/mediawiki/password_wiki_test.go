@@ -245,6 +245,7 @@ func (w *passwordWiki) mustLogIn(t *testing.T, name, pw string) *browser {
 	if status, message := b.logIn(w, name, pw); status != "PASS" {
 		t.Fatalf("%s cannot log in: %s %s", name, status, message)
 	}
+	w.settle(t)
 	b.expectUser(name)
 	return b
 }
