@@ -20,7 +20,7 @@ VULNERABILITIES = .build/vulnerabilities
 
 # Packages with integration tests. Each package is in one of the lists: internal/archtest checks it. The packages of the first list
 # need a container engine. They run one after another, because each needs the whole machine. The packages of the second list need no
-# engine and run at the same time. LONGEST_TEST is the one that takes longest: it begins first.
+# engine and run at the same time. LONGEST_TEST is the one that takes longest: it begins first. go test runs a package once that is named twice.
 CLUSTER_TESTS = \
 	./bench \
 	./bench/target \

@@ -91,7 +91,7 @@ func mutantFaults() []fault {
 		return r.cluster.Cut(ctx, testcluster.Link{From: r.cluster.Others(node), To: []*testcluster.Node{node}, OneWay: true})
 	}
 	unreadable := unreadableBucket()
-	unreadable.name, unreadable.restore = "bucket-unreadable-at-end", nil
+	unreadable.name, unreadable.restore = "bucket-unreadable-at-end", enableHints // the bucket stays unreadable
 	return []fault{
 		unreadable,
 		{name: "none", description: "no fault", expect: history.Strain},

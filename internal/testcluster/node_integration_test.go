@@ -142,7 +142,7 @@ func restart(s script) {
 	s.cut(cutWhileDown)
 	s.must(s.c.Shape(s.ctx, Link{From: []*Node{s.dc1[0]}, To: []*Node{wiped}}, delay, 0))
 	s.must(s.c.CutClients(s.ctx, []*Node{wiped}, true))
-	s.must(wiped.FlushSystem(s.ctx))
+	s.must(wiped.Flush(s.ctx))
 	s.must(wiped.SetClock(s.ctx, -10*time.Second))
 	s.must(forEach([]*Node{readOnly, full, terminated, wiped}, func(n *Node) error {
 		if n == wiped {

@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// FlushSystem writes the system keyspaces to n's disk, as Wipe needs it. n must run.
-func (n *Node) FlushSystem(ctx context.Context) error {
+// Flush writes all tables from memory to n's disk (nodetool flush). Wipe needs it for the system keyspaces. n must run.
+func (n *Node) Flush(ctx context.Context) error {
 	_, err := n.Nodetool(ctx, "flush")
 	return err
 }
 
 // Wipe kills n, deletes its data, and starts it again. It returns when n answers CQL, as Start does. n must run. Call
-// FlushSystem a short time before: Wipe does not, because nodetool takes a second of CPU time.
+// Flush a short time before: Wipe does not, because nodetool takes a second of CPU time.
 //
 // Wipe deletes the tables of all keyspaces except Cassandra's own, the commit log, the hints and the saved caches. The
 // system keyspaces stay: n's host id, its tokens, the schema and the roles. So n takes its old place in the ring

@@ -2,7 +2,7 @@
 # Makes sure that the container engine has an image of Cassandra 5.0.9, and prints the name of the image.
 #
 # It prefers the official image, if the engine has it or can pull it. Otherwise it builds an image from Debian packages and
-# Cassandra's published jars. A build takes about a minute, and runs again when this script or a file of cassandra/ changes.
+# Cassandra's published jars. A build takes about a minute, and runs again when this script, a file of cassandra/ or a file of $shared changes.
 # internal/testcluster looks for the same two names in the same order.
 #
 # Every input has one version. The engine checks the hash of the official image, jars.sha256 has the hashes of the jars, and
@@ -13,6 +13,7 @@ official=cassandra:5.0.9@sha256:c89d12282b69b38a78f23c37886fc35e732f33b7c1880101
 local=userinfo-cassandra:5.0
 pull_start_seconds=20 # how long a pull may take until its first layer
 here=$(cd "$(dirname "$0")" && pwd)
+shared="../testcluster/conf/jvm17-server.options ../testcluster/conf/logback.xml" # seen from here
 build=$here/../../.build/cassandra-image
 
 say() {
@@ -41,7 +42,7 @@ pull_official() {
 
 # recipe_hash prints a hash of everything that the local image is built from.
 recipe_hash() {
-	(cd "$here" && cat image.sh cassandra/* | sha256sum | cut -c1-16)
+	(cd "$here" && cat image.sh cassandra/* $shared | sha256sum | cut -c1-16)
 }
 
 # local_is_current succeeds if the local image was built from the current recipe.
@@ -67,8 +68,7 @@ build_local() {
 	done
 	rm -rf "$build"
 	mkdir -p "$build/context"
-	cp "$here"/cassandra/Dockerfile "$here"/cassandra/archive-classes "$here"/cassandra/cassandra "$here"/cassandra/nodetool \
-		"$here"/../testcluster/conf/jvm17-server.options "$here"/../testcluster/conf/logback.xml "$build/context/"
+	(cd "$here" && cp cassandra/Dockerfile cassandra/archive-classes cassandra/cassandra cassandra/nodetool $shared "$build/context/")
 	# bookworm, whatever this machine runs: it is the last Debian release with JDK 17.
 	step "building the Debian base" mmdebstrap --variant=minbase --include=openjdk-17-jre-headless \
 		bookworm "$build/context/base.tar"

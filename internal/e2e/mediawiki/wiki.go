@@ -39,8 +39,8 @@ type Config struct {
 	Cache     map[string]any `json:"cache"`
 	Passwords map[string]any `json:"passwords,omitempty"` // $wgUserInfoPasswords; nil: passwords are in the wiki's database
 
-	// SharedCache keeps MediaWiki's cache in its database, and caches no users, so that all web servers learn at once that a user
-	// has changed.
+	// SharedCache keeps MediaWiki's cache in its database, and turns off the part with the users (MainWANObjectCache), so that all
+	// web servers learn at once that a user has changed.
 	SharedCache bool `json:"sharedCache,omitempty"`
 }
 

@@ -23,8 +23,8 @@ $wgScriptPath = '';
 $wgCacheDirectory = __DIR__ . '/cache';
 $wgMainCacheType = empty( $test['sharedCache'] ) ? CACHE_ACCEL : CACHE_DB;
 if ( !empty( $test['sharedCache'] ) ) {
-	// MediaWiki's cache of users knows the time of a change in whole seconds. So it may return a user from before a change in the same
-	// second, whose token is old, and a session of that user ends at once. Tests change passwords faster than people do.
+	// On a busy machine, MediaWiki's cache may return a user from before a change of a moment ago, with the old token. A session with
+	// that token ends at once. Tests change passwords faster than people do.
 	$wgHooks['MediaWikiServices'][] = static function ( $services ) {
 		$services->redefineService( 'MainWANObjectCache', static fn () => WANObjectCache::newEmpty() );
 	};
