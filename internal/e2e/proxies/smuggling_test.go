@@ -49,23 +49,36 @@ func smugglingRequests(cert string) map[string]string {
 
 func TestTerminatingProxy_ForwardsNoSmuggledRequest(t *testing.T) {
 	env := newEnvironment(t)
+	const bobsOwn = "/sessions/v1/bob"
 	for _, k := range both {
 		t.Run(k.name, func(t *testing.T) {
 			v := env.serve(t, k.serviceConfig())
 			at := env.start(t, k, v).at(terminating)
+			found := false // bob's own request
+			check := func(t *testing.T) {
+				t.Helper()
+				for _, seen := range v.all() {
+					switch {
+					case seen.Client == "bob" && seen.Path == bobsOwn:
+						found = true
+					case seen.Client == "bob":
+						t.Errorf("%+v", seen)
+					}
+				}
+			}
 			for name, raw := range smugglingRequests(env.field(t, "bob")) {
 				t.Run(name, func(t *testing.T) {
 					env.send(t, at, request{cert: "alice", raw: raw})
 					// The next request on the proxy's connection must not get another client's response.
 					env.send(t, at, request{})
-					for _, seen := range v.all() {
-						if seen.Client == "bob" {
-							t.Errorf("%+v", seen)
-						}
-					}
+					check(t)
 				})
 			}
-			env.expect(t, v, at, request{cert: "bob"}, ok, "bob") // the test would have seen bob
+			// What a proxy reads as a second request is alice's. It may arrive after the client got its only response, and thus also here.
+			env.send(t, at, request{cert: "bob", path: bobsOwn})
+			if check(t); !found {
+				t.Error("bob's own request was not seen, so that no smuggled one would have been either")
+			}
 		})
 	}
 }
