@@ -82,8 +82,10 @@ check: vulnerabilities ## check formatting, go.mod, go vet, staticcheck and know
 	go run $(STATICCHECK) -tags integration ./...
 	@cat $(VULNERABILITIES)
 
+# A program with the race detector sleeps for a second when it ends, in case another goroutine still has a race to report. The tests
+# start hundreds of programs.
 unit: ## run the hermetic tests with the race detector: no containers, no network except loopback
-	go test -race ./...
+	GORACE=atexit_sleep_ms=10 go test -race ./...
 
 fuzz: ## run the fuzz targets that match FUZZ (default all) FUZZTIME times (default 5000x), or for a time such as 1h
 	internal/testenv/fuzz.sh $(FUZZTIME) '$(FUZZ)'
