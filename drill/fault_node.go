@@ -64,7 +64,7 @@ func diskFaults() []fault {
 			begin: together(allNodes, (*testcluster.Node).FillDisk),
 			end:   sequence(each(allNodes, (*testcluster.Node).FreeDisk), together(allNodes, kill), together(allNodes, start))},
 		{name: "commitlog-read-only", description: "the commit log of one node is read-only", expect: history.OneNode, needs: smallDisk, rare: true,
-			prepare: each(diskVictim, (*testcluster.Node).PrepareReadOnlyCommitLog), begin: each(diskVictim, (*testcluster.Node).MakeCommitLogReadOnly), end: sequence(each(diskVictim, (*testcluster.Node).MakeCommitLogWritable), restart)},
+			begin: each(diskVictim, (*testcluster.Node).MakeCommitLogReadOnly), end: sequence(each(diskVictim, (*testcluster.Node).MakeCommitLogWritable), restart)},
 		{name: "replica-wiped", description: "one node loses its data and returns empty", expect: history.OneNode, rare: true,
 			prepare: each(victim, (*testcluster.Node).Flush), begin: each(victim, (*testcluster.Node).Wipe)},
 	}

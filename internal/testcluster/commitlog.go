@@ -4,30 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// PrepareReadOnlyCommitLog creates the table that MakeCommitLogReadOnly drops. Call it some seconds before: a change of the schema
-// keeps all nodes busy for a moment.
-func (n *Node) PrepareReadOnlyCommitLog(ctx context.Context) error {
-	for _, statement := range []string{
-		"CREATE KEYSPACE IF NOT EXISTS testcluster WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
-		"CREATE TABLE IF NOT EXISTS testcluster.dropped (k int PRIMARY KEY)",
-	} {
-		if _, err := n.cluster.CQLAt(ctx, n, "ONE", statement); err != nil {
-			return fmt.Errorf("preparing node %s for a read-only commit log: %w", n.Name, err)
-		}
-	}
-	return nil
-}
-
-// MakeCommitLogReadOnly remounts n's commit log directory read-only, as a kernel does after disk errors. Then it makes
-// Cassandra allocate a new segment, by dropping a table in all nodes, and returns when n has closed its client port. n
-// must answer CQL, and PrepareReadOnlyCommitLog must have run.
+// MakeCommitLogReadOnly remounts n's commit log directory read-only, as a kernel does after disk errors. Then it fills the
+// open segments, so that Cassandra must create one, and returns when n has closed its client port. n must answer CQL.
 //
-// With commit_failure_policy: stop, Cassandra then behaves as after FillDisk. It still writes to the segments that it has
-// open, about 16 MB, until its peers see it as down. After MakeCommitLogWritable it must be killed and started.
+// With commit_failure_policy: stop, Cassandra then behaves as after FillDisk. After MakeCommitLogWritable it must be killed
+// and started.
 func (n *Node) MakeCommitLogReadOnly(ctx context.Context) error {
 	err := n.inMountNamespace(ctx, func() error {
 		// A mount with files open for writing cannot be made read-only. A second mount over the first has no open files.
@@ -39,12 +25,23 @@ func (n *Node) MakeCommitLogReadOnly(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the commit log of node %s read-only: %w", n.Name, err)
 	}
-	dropCtx, cancel := context.WithTimeout(ctx, diskErrorTimeout)
-	defer cancel()
-	// The statement may fail, because Cassandra closes the connection.
-	_, dropErr := n.cluster.CQLAt(dropCtx, n, "ONE", "DROP TABLE testcluster.dropped")
+	fillErr := n.fillCommitLog(ctx)
 	if err := n.waitClientPortClosed(ctx); err != nil {
-		return fmt.Errorf("the commit log of node %s is read-only, but the node still serves clients (DROP TABLE: %w): %w", n.Name, dropErr, err)
+		return fmt.Errorf("the commit log of node %s is read-only, but the node still serves clients (writing to it: %w): %w", n.Name, fillErr, err)
+	}
+	return nil
+}
+
+// fillCommitLog writes 64 MB to n, twice a segment, or until a write fails. It writes to a table of the keyspace system, which each
+// node has for itself, so that no other node gets the writes. Cassandra uses this table only while a node joins.
+func (n *Node) fillCommitLog(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, diskErrorTimeout)
+	defer cancel()
+	statement := fmt.Sprintf("INSERT INTO system.available_ranges_v2 (keyspace_name, full_ranges) VALUES ('testcluster', {0x%s})", strings.Repeat("00", 1<<20))
+	for range 64 {
+		if _, err := n.cluster.CQLAt(ctx, n, "ONE", statement); err != nil {
+			return err
+		}
 	}
 	return nil
 }

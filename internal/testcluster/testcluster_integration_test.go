@@ -102,7 +102,6 @@ func writeEverywhere(s script) {
 // of dc2 read-only. Each datacentre still has two of three nodes. The last node stays broken for restart.
 func partition(s script) {
 	halfJoined, readOnly := s.dc1[1], s.dc2[2]
-	s.do(readOnly.PrepareReadOnlyCommitLog)
 	s.do(readOnly.MakeCommitLogReadOnly)
 	s.noConnection(readOnly)
 	between := s.c.LinkBetween("dc1", "dc2")
