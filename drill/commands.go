@@ -36,7 +36,7 @@ func (s *settings) define(f *flag.FlagSet) {
 
 // defineLoad defines the flags of all subcommands that run a load.
 func (s *settings) defineLoad(f *flag.FlagSet) {
-	f.Float64Var(&s.rate, "rate", 30, "operations per second, in all datacentres together")
+	f.Float64Var(&s.rate, "rate", 60, "operations per second, in all datacentres together")
 	f.Uint64Var(&s.seed, "seed", rand.Uint64N(1<<32), "seed of the schedule; by default a random number")
 	f.StringVar(&s.out, "out", "drill-results", "`DIRECTORY` for results and the report")
 }
