@@ -19,22 +19,25 @@ IN ?= ./access/... ./api ./store/...
 VULNERABILITIES = .build/vulnerabilities
 
 # Packages with integration tests. Each package is in one of the lists: internal/archtest checks it. The packages of the first list
-# need a container engine. They run one after another, because each needs the whole machine. The packages of the second list need no
-# engine and run at the same time. LONGEST_TEST is the one that takes longest: it begins first. go test runs a package once that is named twice.
+# start clusters of up to six nodes, and run one after another. Those of the second list need a container engine, but two nodes at
+# most. They run one after another too, beside the first list, and end before the drill begins. The packages of the third list need no
+# engine and run at the same time. LONGEST_TEST is the one that takes longest: it begins first. go test runs a package once that is
+# named twice.
 CLUSTER_TESTS = \
+	./internal/e2e \
+	./store/cassandra \
+	./internal/testcluster \
+	./drill
+ENGINE_TESTS = \
 	./bench \
 	./bench/target \
-	./drill \
-	./internal/e2e \
 	./internal/e2e/compose \
 	./internal/e2e/image \
 	./internal/e2e/release \
 	./internal/e2e/systemd \
 	./internal/e2e/upgrade \
 	./internal/fleet \
-	./internal/testcluster \
-	./schema \
-	./store/cassandra
+	./schema
 CLIENT_TESTS = \
 	./api \
 	./internal/e2e/chart \
@@ -48,7 +51,7 @@ CLIENT_TESTS = \
 	./passwords
 LONGEST_TEST = ./internal/e2e/mediawiki
 
-.PHONY: help build release test check unit fuzz integration integration-clients integration-cluster environment vulnerabilities reproducible bench benchstat image man
+.PHONY: help build release test check unit fuzz integration integration-clients integration-containers integration-cluster integration-engine environment vulnerabilities reproducible bench benchstat image man
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -60,7 +63,9 @@ build: ## build the program for a release: PROGRAM, usually ./userinfo
 release: ## build the program, the Debian package, the SBOM and SHA256SUMS into DIST, usually dist/
 	internal/release/release.sh $(DIST) $(NFPM) $(CYCLONEDX)
 
-test: environment check unit reproducible fuzz integration ## run everything; needs Debian and root, installs what is missing
+test: environment check unit reproducible ## run everything; needs Debian and root, installs what is missing
+	$(MAKE) -j2 --output-sync=target fuzz integration-clients
+	$(MAKE) integration-containers
 	@echo "make test: everything passed"
 	@cat $(VULNERABILITIES)
 
@@ -87,16 +92,23 @@ check: vulnerabilities ## check formatting, go.mod, go vet, staticcheck and know
 unit: ## run the hermetic tests with the race detector: no containers, no network except loopback
 	GORACE=atexit_sleep_ms=10 go test -race ./...
 
+# With the lowest priority, because tests that wait for answers may run beside it.
 fuzz: ## run the fuzz targets that match FUZZ (default all) FUZZTIME times (default 5000x), or for a time such as 1h
-	internal/testenv/fuzz.sh $(FUZZTIME) '$(FUZZ)'
+	nice -n 19 internal/testenv/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
-integration: integration-clients integration-cluster ## run all integration tests
+integration: integration-clients integration-containers ## run all integration tests
 
 integration-clients: ## run the integration tests that need no container: firewall, Helm chart, MediaWiki, proxies, OpenAPI, README, alerts
 	go test -count=1 -tags integration -timeout 20m $(LONGEST_TEST) $(CLIENT_TESTS)
 
-integration-cluster: ## run the integration tests that need a container engine, one package after another
+integration-containers: ## run the integration tests that need a container engine, two packages at a time
+	$(MAKE) -j2 integration-cluster integration-engine
+
+integration-cluster: ## run the integration tests with large clusters, one package after another
 	internal/testenv/cluster-tests.sh $(CLUSTER_TESTS)
+
+integration-engine: ## run the integration tests with other containers, one package after another
+	internal/testenv/cluster-tests.sh $(ENGINE_TESTS)
 
 vulnerabilities: ## report known vulnerabilities in called code, if the database can be reached
 	internal/testenv/vulnerabilities.sh $(GOVULNCHECK) $(VULNERABILITIES) $(VULNDB)

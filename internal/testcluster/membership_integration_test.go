@@ -14,6 +14,7 @@ import (
 )
 
 func TestCluster_ChangesMembers(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	start := time.Now()

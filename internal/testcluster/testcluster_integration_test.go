@@ -19,6 +19,7 @@ import (
 // Cassandra takes 10 to 20 s to see a node as down, and a restart takes about 10 s of CPU time. Therefore steps share
 // these waits and restarts where their faults do not influence each other.
 func TestCluster_InjectsFaults(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	began := time.Now()
