@@ -75,7 +75,7 @@ func newEnvironment(ctx context.Context, options testcluster.Options, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	e := &environment{dir: dir, log: log, warmUpTimeout: 4 * time.Minute, calmTimeout: 45 * time.Second, watchTime: 14 * time.Second}
+	e := &environment{dir: dir, log: log, warmUpTimeout: 4 * time.Minute, calmTimeout: 2 * time.Minute, watchTime: 14 * time.Second}
 	logf(e.log, "starting a cluster of two datacentres with three nodes each")
 	options.Log, options.Authorizer = e.log, true
 	starting, cancel := context.WithTimeout(ctx, clusterStartTimeout)
