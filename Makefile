@@ -19,9 +19,9 @@ IN ?= ./access/... ./api ./store/...
 VULNERABILITIES = .build/vulnerabilities
 
 # Packages with integration tests. Each package is in one of the lists: internal/archtest checks it. The packages of the first list
-# start clusters of up to six nodes, and run one after another. Those of the second list need a container engine, but two nodes at
-# most. They run one after another too, beside the first list, and end before the drill begins. The packages of the third list need no
-# engine and run at the same time. LONGEST_TEST is the one that takes longest: it begins first. go test runs a package once that is
+# start clusters and take longest. They run one after another. Those of the second list need a container engine too. They run one after
+# another beside the first list, and have usually ended when the drill begins. The packages of the third list need no engine and run
+# at the same time. LONGEST_TEST is the one that takes longest: it begins first. go test runs a package once that is
 # named twice.
 CLUSTER_TESTS = \
 	./internal/e2e \
@@ -104,7 +104,7 @@ integration-clients: ## run the integration tests that need no container: firewa
 integration-containers: ## run the integration tests that need a container engine, two packages at a time
 	$(MAKE) -j2 integration-cluster integration-engine
 
-integration-cluster: ## run the integration tests with large clusters, one package after another
+integration-cluster: ## run the integration tests that take longest, with clusters, one package after another
 	internal/testenv/cluster-tests.sh $(CLUSTER_TESTS)
 
 integration-engine: ## run the integration tests with other containers, one package after another
