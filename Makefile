@@ -21,8 +21,7 @@ VULNERABILITIES = .build/vulnerabilities
 # Packages with integration tests. Each package is in one of the lists: internal/archtest checks it. The packages of the first list
 # start clusters and take longest. They run one after another. Those of the second list need a container engine too. They run one after
 # another beside the first list, and have usually ended when the drill begins. The packages of the third list need no engine and run
-# at the same time. LONGEST_TEST is the one that takes longest: it begins first. go test runs a package once that is
-# named twice.
+# at the same time. LONGEST_TEST is the one of them that takes longest: it begins first. go test runs a package once that is named twice.
 CLUSTER_TESTS = \
 	./internal/e2e \
 	./store/cassandra \

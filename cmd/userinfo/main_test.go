@@ -93,7 +93,7 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
-	env.Setenv("GORACE", os.Getenv("GORACE")) // a script has no other variables of its test
+	env.Setenv("GORACE", os.Getenv("GORACE")) // scripts inherit no variables
 	files := map[string]string{"ca.crt": string(ca.PEM()), "password": "marked-password\n"}
 	for _, kind := range []string{"index", "seal"} {
 		var made strings.Builder

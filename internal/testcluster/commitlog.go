@@ -27,7 +27,7 @@ func (n *Node) MakeCommitLogReadOnly(ctx context.Context) error {
 	}
 	fillErr := n.fillCommitLog(ctx)
 	if err := n.waitClientPortClosed(ctx); err != nil {
-		return fmt.Errorf("the commit log of node %s is read-only, but the node still serves clients (writing to it: %w): %w", n.Name, fillErr, err)
+		return fmt.Errorf("the commit log of node %s is read-only, but the node still serves clients: %w", n.Name, errors.Join(fillErr, err))
 	}
 	return nil
 }

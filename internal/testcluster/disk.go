@@ -87,7 +87,7 @@ func (n *Node) FillDisk(ctx context.Context) error {
 	}
 	_, flushErr := n.Nodetool(ctx, "flush") // it is expected to fail
 	if err := n.waitClientPortClosed(ctx); err != nil {
-		return fmt.Errorf("the disk of node %s is full, but the node still serves clients (nodetool flush: %w): %w", n.Name, flushErr, err)
+		return fmt.Errorf("the disk of node %s is full, but the node still serves clients: %w", n.Name, errors.Join(flushErr, err))
 	}
 	return nil
 }
