@@ -8,11 +8,10 @@ import (
 // boot starts the first node, and when it answers, all other nodes at the same time. This is the fastest order in which
 // the nodes always form one ring.
 func (c *Cluster) boot(ctx context.Context, opts Options) error {
-	image, err := findImage(ctx, c.docker)
-	if err != nil {
+	var err error
+	if c.image, c.command, err = findImage(ctx, c.docker); err != nil {
 		return err
 	}
-	c.image = image
 	c.addNodes()
 	first := c.all()[0]
 	if err := c.create(ctx, first); err != nil {

@@ -55,13 +55,14 @@ type Node struct {
 	queuePID int
 }
 
-func findImage(ctx context.Context, docker *testcontainers.DockerClient) (string, error) {
+// findImage returns the name of the Cassandra image, and the command that a container of it runs.
+func findImage(ctx context.Context, docker *testcontainers.DockerClient) (image string, command []string, err error) {
 	for _, image := range images {
-		if _, err := docker.ImageInspect(ctx, image); err == nil {
-			return image, nil
+		if found, err := docker.ImageInspect(ctx, image); err == nil {
+			return image, append(found.Config.Entrypoint, found.Config.Cmd...), nil
 		}
 	}
-	return "", fmt.Errorf("the container engine has no image of %q; internal/testenv/image.sh pulls or builds one", images)
+	return "", nil, fmt.Errorf("the container engine has no image of %q; internal/testenv/image.sh pulls or builds one", images)
 }
 
 // create creates and starts n's container. It does not wait until Cassandra answers.
@@ -109,7 +110,12 @@ func (c *Cluster) create(ctx context.Context, n *Node) error {
 		testcontainers.WithEnv(environment),
 		// By default, testcontainers publishes every port of the image on all addresses of this machine.
 		testcontainers.WithExposedPorts(cqlPort),
-		testcontainers.WithConfigModifier(func(config *container.Config) { config.Hostname = n.Name }),
+		testcontainers.WithConfigModifier(func(config *container.Config) {
+			config.Hostname = n.Name
+			if !c.opts.ExactTimers {
+				config.Entrypoint = withTimerSlack(c.command)
+			}
+		}),
 		testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
 			host.Binds = bindings
 			host.NetworkMode = container.NetworkMode(c.run.name)

@@ -67,6 +67,9 @@ type Options struct {
 	// Authorizer turns on CassandraAuthorizer. Username and AdminUsername then have only the grants that docs/operations.md
 	// names. The grants on a keyspace need the keyspace: call Cluster.GrantService when it exists, as fleet.New does.
 	Authorizer bool
+	// ExactTimers lets sleeps of nodes end on time. By default, they may end 1 ms late (see timerSlack): several idle nodes then take
+	// half of the CPU time, and a request may take a few milliseconds longer. A benchmark needs exact timers.
+	ExactTimers bool
 	// SettableClocks loads libfaketime into every node, so that SetClock can set its wall clock.
 	SettableClocks bool
 }
@@ -79,6 +82,7 @@ type Cluster struct {
 	password  string
 	log       *slog.Logger
 	image     string                  // of every node
+	command   []string                // of image
 	opts      Options                 // with defaults
 	nodes     atomic.Pointer[[]*Node] // the current nodes; the slice is never changed
 	addresses atomic.Int64            // number of addresses that were given to nodes
@@ -143,7 +147,7 @@ func Check(ctx context.Context) error {
 	if err != nil {
 		return noEngineError(err)
 	}
-	_, err = findImage(ctx, docker)
+	_, _, err = findImage(ctx, docker)
 	return errors.Join(err, docker.Close())
 }
 

@@ -38,6 +38,7 @@ func TestCluster_InjectsFaults(t *testing.T) {
 		run  func(script)
 	}{
 		{"six nodes know each other by their fixed addresses", knowEachOther},
+		{"sleeps of nodes may end late", sleepLate},
 		{"an EACH_QUORUM write reaches replicas in both datacentres", writeEverywhere},
 		{"a one-way cut stops one direction only", cutOneWay},
 		{"a link with loss loses some packets", loseSome},
@@ -80,6 +81,19 @@ func knowEachOther(s script) {
 			if !strings.Contains(peers, line) {
 				s.t.Errorf("%s does not know %s; it knows:\n%s", n.Name, other.Name, peers)
 			}
+		}
+	}
+}
+
+func sleepLate(s script) {
+	for _, n := range s.c.Nodes("") {
+		pid, err := n.PID(s.ctx)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		slack, err := os.ReadFile(fmt.Sprintf("/proc/%d/timerslack_ns", pid))
+		if want := fmt.Sprintln(timerSlack.Nanoseconds()); err != nil || string(slack) != want {
+			s.t.Errorf("the timer slack of node %s is %q (%v), want %q", n.Name, slack, err, want)
 		}
 	}
 }
