@@ -67,8 +67,8 @@ type Options struct {
 	// Authorizer turns on CassandraAuthorizer. Username and AdminUsername then have only the grants that docs/operations.md
 	// names. The grants on a keyspace need the keyspace: call Cluster.GrantService when it exists, as fleet.New does.
 	Authorizer bool
-	// ExactTimers lets sleeps of nodes end on time. By default, they may end 1 ms late (see timerSlack): several idle nodes then take
-	// half of the CPU time, and a request may take a few milliseconds longer. A benchmark needs exact timers.
+	// ExactTimers makes sleeps of nodes end on time. By default, they may end 1 ms late (see timerSlack): several idle nodes
+	// then take half of the CPU time, and a request may take a few milliseconds longer. A benchmark needs exact timers.
 	ExactTimers bool
 	// SettableClocks loads libfaketime into every node, so that SetClock can set its wall clock.
 	SettableClocks bool

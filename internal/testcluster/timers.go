@@ -8,13 +8,13 @@ import (
 // timerSlack is how late a sleep of a node may end, unless Options.ExactTimers is set. The kernel's default is 50 µs
 // (PR_SET_TIMERSLACK in prctl(2)).
 //
-// A worker of Cassandra that has nothing to do sleeps for 10 µs, looks for work, and sleeps again (SEPWorker.doWaitSpin). With exact
-// timers, this keeps a small machine busy: with six nodes and 60 requests a second on two cores, 36 % of the CPU is idle, and 58 %
-// with this slack.
+// A worker of Cassandra that has nothing to do sleeps for 10 µs, looks for work, and sleeps again (SEPWorker.doWaitSpin).
+// With exact timers, this keeps a small machine busy: with six nodes and 60 requests a second on two cores, 36 % of the CPU
+// is idle. With this slack it is 58 %.
 const timerSlack = time.Millisecond
 
-// withTimerSlack returns a command that runs command with the slack. Every process and thread inherits it from the one that started
-// it, and keeps it when it executes another program.
+// withTimerSlack returns a command that runs command with the slack. Every process and thread inherits the slack from the one
+// that started it, and keeps it when it executes another program.
 func withTimerSlack(command []string) []string {
 	script := fmt.Sprintf(`echo %d > /proc/self/timerslack_ns && exec "$@"`, timerSlack.Nanoseconds())
 	return append([]string{"sh", "-c", script, "sh"}, command...)

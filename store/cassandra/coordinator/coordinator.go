@@ -11,7 +11,7 @@
 //   - An attempt takes longer than 200 ms: it is slow. Its node's circuit breaker counts a failure, and a hedged attempt
 //     starts if the hedge budget allows it.
 //   - At EACH_QUORUM, an attempt is slow after 700 ms, and hedged attempts need no budget. A call tries each node once, or
-//     twice if the nodes do not answer. It does not try again after each node has failed.
+//     up to three times if the nodes do not answer. It does not try again after each node has failed.
 //
 // The first success is the result. Run fails when the statement itself is wrong (a syntax error, a missing permission),
 // when an EACH_QUORUM call has failed on every node, when any call has failed on every node and the keyspace is known to have
