@@ -78,6 +78,7 @@ func newEnvironment(ctx context.Context, options testcluster.Options, log *slog.
 	e := &environment{dir: dir, log: log, warmUpTimeout: 4 * time.Minute, calmTimeout: 2 * time.Minute, watchTime: 14 * time.Second}
 	logf(e.log, "starting a cluster of two datacentres with three nodes each")
 	options.Log, options.Authorizer = e.log, true
+	options.YAML = fmt.Sprintf("tombstone_failure_threshold: %d\n", tombstoneLimit)
 	starting, cancel := context.WithTimeout(ctx, clusterStartTimeout)
 	defer cancel()
 	if e.cluster, err = testcluster.Start(starting, options); err == nil {

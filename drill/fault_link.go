@@ -114,18 +114,21 @@ func unreadableBucket() fault {
 // The bucket of pending deletes that fault bucket-unreadable makes unreadable. It belongs to a collection that the load does not
 // use, so every pending delete of the load can still be replayed.
 const (
-	pendingTable   = "userinfo.pending_delete_segments"
-	deleteEntry    = "DELETE FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask' AND segment = '%08x';\n"
-	readBucket     = "SELECT segment FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask'"
-	setGrace       = "ALTER TABLE " + pendingTable + " WITH gc_grace_seconds = %d"
-	usualGrace     = 600
-	tombstoneLimit = 100_000 // Cassandra's default of tombstone_failure_threshold
+	pendingTable = "userinfo.pending_delete_segments"
+	deleteEntry  = "DELETE FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask' AND segment = '%08x';\n"
+	readBucket   = "SELECT segment FROM " + pendingTable + " WHERE bucket = 0 AND collection = 'kask'"
+	setGrace     = "ALTER TABLE " + pendingTable + " WITH gc_grace_seconds = %d"
+	usualGrace   = 600
+
+	// tombstoneLimit is how many tombstones a read may cross on the nodes of a drill (tombstone_failure_threshold). With Cassandra's
+	// default, 100,000, writing them would keep a small machine busy for minutes.
+	tombstoneLimit = 10_000
 )
 
 // makeBucketUnreadable writes more tombstones into one bucket than Cassandra reads. A batch must fit into Cassandra's cache of
 // prepared statements (10 MiB). Otherwise Cassandra forgets it at once, and the driver prepares it again and again.
 func makeBucketUnreadable(ctx context.Context, r *run) error {
-	const batches = 100
+	const batches = 10
 	node := localNodes(r)[0]
 	for batch := range batches {
 		var text strings.Builder
