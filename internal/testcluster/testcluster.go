@@ -67,8 +67,8 @@ type Options struct {
 	// Authorizer turns on CassandraAuthorizer. Username and AdminUsername then have only the grants that docs/operations.md
 	// names. The grants on a keyspace need the keyspace: call Cluster.GrantService when it exists, as fleet.New does.
 	Authorizer bool
-	// ExactTimers makes sleeps of nodes end on time. By default, they may end 1 ms late (see timerSlack): several idle nodes
-	// then take half of the CPU time, and a request may take a few milliseconds longer. A benchmark needs exact timers.
+	// ExactTimers makes sleeps of nodes end on time. By default, they may end 1 ms late (see timerSlack): nodes with
+	// few requests then take about half of the CPU time, and a request may take a few milliseconds longer. A benchmark needs exact timers.
 	ExactTimers bool
 	// SettableClocks loads libfaketime into every node, so that SetClock can set its wall clock.
 	SettableClocks bool
@@ -82,7 +82,7 @@ type Cluster struct {
 	password  string
 	log       *slog.Logger
 	image     string                  // of every node
-	command   []string                // of image
+	command   []string                // that a container of image runs
 	opts      Options                 // with defaults
 	nodes     atomic.Pointer[[]*Node] // the current nodes; the slice is never changed
 	addresses atomic.Int64            // number of addresses that were given to nodes

@@ -17,8 +17,8 @@ const maxWaits = 6
 
 // eachQuorumRounds is how many times each node may be asked at EACH_QUORUM if no node answers. A node sends the statement to a
 // random node of each other datacentre, which passes it on there (StorageProxy.sendMessagesToNonlocalDC). If that node is silent,
-// another attempt on the same node can succeed. While one of three nodes there is silent, nine attempts are in vain for one call
-// in 20,000. With two rounds, so six attempts, it is one in 700: in a drill, a logout was answered 503 for this.
+// another attempt on the same node can succeed. If one of three nodes there is silent, each attempt meets it with a probability
+// of one third, so nine attempts all meet it in one call of 20,000; six attempts would in one call of 700.
 const eachQuorumRounds = 3
 
 // retryPause is the pause after every node has failed for the first time. It doubles with each round.
