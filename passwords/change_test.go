@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"userinfo/access"
 	"userinfo/store"
 )
@@ -25,6 +27,7 @@ type hookedRows struct {
 	afterDecide func() error
 	everywhere  error  // of ReadEverywhere
 	onRead      func() // in ReadEverywhere
+	unrecorded  error  // of RecordPending
 	pending     int
 }
 
@@ -56,8 +59,8 @@ func (r *hookedRows) ReadEverywhere(ctx context.Context, key access.Key) (Row, e
 }
 
 func (r *hookedRows) RecordPending(ctx context.Context, _ access.Key, _ int64) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err := errors.Join(ctx.Err(), r.unrecorded); err != nil {
+		return err
 	}
 	r.pending++
 	return nil
@@ -290,6 +293,31 @@ func TestUsers_ChangeIsCarriedThroughWithoutClient(t *testing.T) {
 	}
 	if err := u.change(ctx, "Known", "another horse", "a third horse"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a change of a client that has left before: error %v, want %v", err, store.ErrUnavailable)
+	}
+}
+
+// TestUsers_ChangePromisesNothingIfItCannotBeRecorded changes a password while another datacentre is down and the list of pending
+// changes cannot be written.
+func TestUsers_ChangePromisesNothingIfItCannotBeRecorded(t *testing.T) {
+	u := newTestUsers(t)
+	u.prepare()
+	rows := u.hook()
+	rows.unrecorded = errors.New("no quorum")
+	rows.beforeWrite = func(_ context.Context, c store.Consistency) error {
+		if c == store.EachQuorum {
+			return store.ErrUnavailable
+		}
+		return nil
+	}
+	err := u.change(t.Context(), "Known", "correct horse", "another horse")
+	if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, ErrNotEverywhere) {
+		t.Errorf("error %v, want %v", err, store.ErrUnavailable)
+	}
+	if n := testutil.ToFloat64(u.options.Metrics.unrecorded); n != 1 {
+		t.Errorf("%v changes were counted as not recorded, want 1", n)
+	}
+	if err := u.check("Known", "another horse"); err != nil {
+		t.Errorf("the new password here: %v", err)
 	}
 }
 

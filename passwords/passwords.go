@@ -35,8 +35,9 @@
 //     has a younger one. Verify reads a quorum of its datacentre, so it never accepts a password that is older than a
 //     change that has returned nil.
 //  5. ErrNotEverywhere means that the new record holds in the local datacentre, and that another datacentre may still have
-//     the old one. The change is recorded as pending, and a store.Replayer finishes it. A write that has begun goes on
-//     after its client has left.
+//     the old one. The change is recorded as pending, and a store.Replayer finishes it. If it cannot be recorded, the error
+//     is store.ErrUnavailable, the failure is logged and counted, and only another change finishes it. A write that has
+//     begun goes on after its client has left.
 //  6. Create, Import and ChangeWithToken are decided by one lightweight transaction of all datacentres (SERIAL, not
 //     LOCAL_SERIAL). Of two at the same time, one wins. A reset token is used once. While a datacentre cannot be reached
 //     and the others have no majority of all replicas, they fail with store.ErrUnavailable.

@@ -291,7 +291,8 @@ func (u *Users) replace(ctx context.Context, user access.Key, next func(userRow)
 	return nil
 }
 
-// writeEverywhere writes a record that every datacentre must confirm.
+// writeEverywhere writes a record that every datacentre must confirm. It returns ErrNotEverywhere if only the local datacentre
+// has confirmed it and a Replayer finishes it. If it could not be recorded as pending, the error is store.ErrUnavailable.
 func (u *Users) writeEverywhere(ctx context.Context, user access.Key, r record) error {
 	sealed, err := u.sealRecord(user, r)
 	if err != nil {
@@ -313,9 +314,9 @@ func (u *Users) writeEverywhere(ctx context.Context, user access.Key, r record) 
 		u.options.Metrics.unrecorded.Inc()
 		u.options.Log.ErrorContext(ctx, "a password was changed in the local datacentre only, and the change could not be recorded as pending; only another change finishes it",
 			"cause", unconfirmed.Cause.Error(), "error", unconfirmed.RecordErr.Error())
-	} else {
-		u.options.Log.WarnContext(ctx, "a password was changed in the local datacentre only, and the change is now pending", "cause", unconfirmed.Cause.Error())
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, unconfirmed.Cause)
 	}
+	u.options.Log.WarnContext(ctx, "a password was changed in the local datacentre only, and the change is now pending", "cause", unconfirmed.Cause.Error())
 	return fmt.Errorf("%w: %w", ErrNotEverywhere, unconfirmed.Cause)
 }
 

@@ -263,7 +263,7 @@ func TestConfirmations_HurriedDeleteThatCannotBeFinished(t *testing.T) {
 		want   error
 		counts float64 // of userinfo_pending_deletes_unrecorded_total
 	}{
-		{"recording fails", func(c *datacentres, _ *instance) { c.change(func() { c.noWrites = true }) }, ErrNotEverywhere, 1},
+		{"recording fails", func(c *datacentres, _ *instance) { c.change(func() { c.noWrites = true }) }, ErrUnavailable, 1},
 		{"recording fails, but every datacentre confirms", func(c *datacentres, _ *instance) {
 			c.heal(20 * time.Millisecond)
 			c.change(func() { c.noWrites = true })
@@ -389,12 +389,12 @@ func (r panickingRows) RecordPending(ctx context.Context, key access.Key, d Dele
 }
 
 func TestConfirmations_PanicOfAttemptIsUnconfirmedDelete(t *testing.T) {
-	for _, record := range []bool{false, true} {
+	for record, want := range map[bool]error{false: ErrNotEverywhere, true: ErrUnavailable} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newTestCollection(t, panickingRows{NewMemory(1<<20, time.Now), record}, time.Minute, 0)
 			for range 3 {
-				if err := c.Delete(t.Context(), newCaller(t, access.Delete, testKey), testKey); !errors.Is(err, ErrNotEverywhere) {
-					t.Errorf("%v; want ErrNotEverywhere", err)
+				if err := c.Delete(t.Context(), newCaller(t, access.Delete, testKey), testKey); !errors.Is(err, want) {
+					t.Errorf("%v; want %v", err, want)
 				}
 			}
 			if n := testutil.ToFloat64(c.metrics.unrecorded); (n > 0) != record {

@@ -43,7 +43,7 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 		Record: func(ctx context.Context) error { return c.rows.RecordPending(ctx, key, d) },
 	})
 	if unconfirmed, ok := errors.AsType[*Unconfirmed](err); ok {
-		return c.notEverywhere(ctx, unconfirmed)
+		return c.appliedHere(ctx, unconfirmed)
 	}
 	if err != nil {
 		return fmt.Errorf("deleting a value: %w", err)
@@ -51,9 +51,10 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 	return nil
 }
 
-// notEverywhere logs and counts a delete that the local datacentre has applied and another one has not confirmed. If it
-// could not be recorded as pending, the client must delete again.
-func (c *Collection) notEverywhere(ctx context.Context, u *Unconfirmed) error {
+// appliedHere logs and counts a delete that the local datacentre has applied and another one has not confirmed. It returns
+// ErrNotEverywhere. If the delete could not be recorded as pending, nothing finishes it: the error is ErrUnavailable, and the
+// client must delete again.
+func (c *Collection) appliedHere(ctx context.Context, u *Unconfirmed) error {
 	if errors.Is(u.Cause, errUnconfirmed) {
 		c.metrics.hurried.Inc()
 	}
@@ -61,9 +62,9 @@ func (c *Collection) notEverywhere(ctx context.Context, u *Unconfirmed) error {
 		c.metrics.unrecorded.Inc()
 		c.log.ErrorContext(ctx, "a delete was applied in the local datacentre only and could not be recorded as pending; only another delete by the client finishes it",
 			"cause", u.Cause.Error(), "error", u.RecordErr.Error())
-	} else {
-		c.log.WarnContext(ctx, "a delete was applied in the local datacentre only and is now pending", "cause", u.Cause.Error())
+		return unavailable(u.Cause)
 	}
+	c.log.WarnContext(ctx, "a delete was applied in the local datacentre only and is now pending", "cause", u.Cause.Error())
 	return fmt.Errorf("%w: %w", ErrNotEverywhere, u.Cause)
 }
 

@@ -143,13 +143,13 @@ func TestCollection_Delete_RecordsNothingIfEveryDatacentreConfirms(t *testing.T)
 	})
 }
 
-func TestCollection_Delete_LogsAndCountsIfRecordingFails(t *testing.T) {
+func TestCollection_Delete_PromisesNothingIfRecordingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDatacentres()
 		local := c.instance(t, 0, testFence)
 		local.set("k")
 		c.change(func() { c.cut, c.noWrites = true, true })
-		local.delete("k", ErrNotEverywhere)
+		local.delete("k", ErrUnavailable)
 		local.wantFound("after the delete", "k", false)
 		local.wantMetrics("after the delete", map[string]float64{"_unrecorded_total": 1})
 		local.wantLogged("level=ERROR", 1)

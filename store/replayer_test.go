@@ -374,7 +374,7 @@ func TestReplayer_LogsNoKey(t *testing.T) {
 		const key = "a-secret-session-key"
 		c, local, _ := deleteDuringCut(t, key)
 		c.change(func() { c.noWrites = true })
-		local.delete(key, ErrNotEverywhere)
+		local.delete(key, ErrUnavailable)
 		local.start()
 		time.Sleep(time.Minute)
 		c.change(func() { c.noWrites, c.cut = false, false })

@@ -33,8 +33,8 @@
 //     ErrDeleted. Keys that match CollectionConfig.FenceExempt have no fence.
 //  7. ErrNotEverywhere means that the local datacentre has applied the delete, but some other datacentre has not
 //     confirmed it. The delete is recorded before Delete returns, and the Replayer of any instance finishes it. If
-//     recording fails, too, the failure is logged and counted in userinfo_pending_deletes_unrecorded_total. Then only
-//     another Delete finishes it.
+//     recording fails, too, the error is ErrUnavailable, and the failure is logged and counted in
+//     userinfo_pending_deletes_unrecorded_total. Then only another Delete finishes it.
 //  8. A collection of LayoutUserInfo is sealed: no key and no value leaves this process in clear. See package store/seal.
 //  9. Operations on small values do not wait for large values, and one client's large values do not hold up those of another
 //     client. See LargeValues for what it does not prevent.
@@ -69,7 +69,7 @@ var (
 	// ErrDeleted means that the key was deleted so recently that it cannot be set; see CollectionConfig.Fence.
 	ErrDeleted = errors.New("deleted a moment ago")
 	// ErrNotEverywhere means that the value is deleted in the local datacentre, but another datacentre has not confirmed
-	// the delete. A Replayer finishes it.
+	// the delete. It is recorded as pending, and a Replayer finishes it.
 	ErrNotEverywhere = errors.New("deleted here, but not yet everywhere")
 	// ErrUnavailable means that it is not known whether the operation took effect, or what the value is.
 	ErrUnavailable = errors.New("unavailable")
@@ -124,7 +124,7 @@ type Store interface {
 	// Further errors: ErrNotFound, ErrTTL, ErrTooLarge, ErrSealed.
 	Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) error
 	// Delete removes a value. It succeeds if there is no value. It returns nil after a quorum of every datacentre has
-	// confirmed the delete, and ErrNotEverywhere if only a quorum of the local datacentre has confirmed it. After
-	// ErrUnavailable the value may or may not be deleted. Further errors: ErrNotEverywhere, ErrFull.
+	// confirmed the delete, and ErrNotEverywhere if only a quorum of the local datacentre has confirmed it and a Replayer
+	// finishes it. After ErrUnavailable the value may or may not be deleted, here or elsewhere: delete again. Further errors: ErrNotEverywhere, ErrFull.
 	Delete(ctx context.Context, caller access.Caller, key access.Key) error
 }
