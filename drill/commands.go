@@ -31,7 +31,7 @@ func (s *settings) define(f *flag.FlagSet) {
 	s.defineLoad(f)
 	f.IntVar(&s.seconds, "seconds", 20, "length of a fault in seconds, unless the fault has its own length")
 	f.BoolVar(&s.resume, "resume", false, "leave out the drills that have complete results in -out already")
-	f.BoolVar(&s.keep, "keep", false, "keep the history of every drill; by default only the histories with a violation are kept")
+	f.BoolVar(&s.keep, "keep", false, "keep the history and the instances' logs of every drill; by default only those with a violation are kept")
 }
 
 // defineLoad defines the flags of all subcommands that run a load.
@@ -184,9 +184,9 @@ func (s *settings) runOne(ctx context.Context, e *environment, p plan, stdout io
 		code = exitBroken
 	}
 	if s.keep || broken {
-		return code, s.saveHistory(h)
+		err = errors.Join(s.saveHistory(h), s.saveLogs(p.name, e.instances))
 	}
-	return code, nil
+	return code, err
 }
 
 // isDone reports whether the directory for results has a complete result of the plan.

@@ -56,6 +56,8 @@ type environment struct {
 	log        *slog.Logger
 	killedRuns []killedRun // since the start of the current drill
 
+	unreadableBucket bool // a fault has made a bucket of pending deletes unreadable
+
 	// How long to wait until the load is calm: after the start, and before each fault. After that, latency is not judged.
 	warmUpTimeout, calmTimeout time.Duration
 	// How long the load goes on after the last fault and before each restore, so that the judge can see full speed.

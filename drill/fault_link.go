@@ -144,6 +144,7 @@ func makeBucketUnreadable(ctx context.Context, r *run) error {
 	if _, err := r.cluster.CQL(ctx, node, readBucket); err == nil {
 		return errors.New("the bucket can still be read")
 	}
+	r.unreadableBucket = true
 	return nil
 }
 
@@ -171,5 +172,6 @@ func makeBucketReadable(ctx context.Context, r *run) error {
 	if err == nil {
 		_, err = r.cluster.CQL(ctx, localNodes(r)[0], readBucket)
 	}
+	r.unreadableBucket = err != nil
 	return err
 }

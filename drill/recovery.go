@@ -22,8 +22,9 @@ const (
 	pollInterval = 300 * time.Millisecond
 )
 
-// waitRecovered waits until every node sees every other node, every instance is ready, no delete is pending, and no node has
-// hints for another node. Hints matter because a write may reach the other datacentre by a hint only: Cassandra sends the
+// waitRecovered waits until every node sees every other node, every instance is ready, no delete is pending, every bucket of
+// pending deletes can be read, and no node has hints for another node. A fault may have made a bucket unreadable for longer
+// (environment.unreadableBucket). Hints matter because a write may reach the other datacentre by a hint only: Cassandra sends the
 // write to one remote node, which forwards it. If that node is cut off, all remote nodes miss the write.
 func (e *environment) waitRecovered(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recoveryTimeout)
@@ -45,7 +46,7 @@ func (e *environment) waitRecovered(ctx context.Context) error {
 		// The gauge is set by a scan. Wait for a scan that started after all instances were ready.
 		err := poll(ctx, "instance "+i.Name+" to replay every pending delete", i.Log, func() bool {
 			s, err := e.sample(ctx, i)
-			return err == nil && s.Pending == 0 && time.Since(ready) > scanInterval
+			return err == nil && s.Pending == 0 && (s.Unreadable == 0 || e.unreadableBucket) && time.Since(ready) > scanInterval
 		})
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"userinfo/drill/history"
 	"userinfo/drill/judge"
 	"userinfo/drill/report"
+	"userinfo/internal/fleet"
 )
 
 // Names of result files.
@@ -42,6 +44,15 @@ func (s *settings) judge(h *history.History, stdout io.Writer) (report.Summary, 
 
 func (s *settings) saveHistory(h *history.History) error {
 	return h.Write(filepath.Join(s.out, h.Name+historySuffix))
+}
+
+// saveLogs saves what the newest process of each instance has logged, also during earlier drills.
+func (s *settings) saveLogs(drill string, instances []*fleet.Instance) error {
+	var errs []error
+	for _, i := range instances {
+		errs = append(errs, os.WriteFile(filepath.Join(s.out, drill+"."+i.Name+".log"), []byte(i.Log()), 0o644))
+	}
+	return errors.Join(errs...)
 }
 
 // printVerdicts prints the counts of outcomes, each verdict, and its first violations.

@@ -56,6 +56,7 @@ const (
 	httpInFlight     = "userinfo_http_in_flight"
 	attemptsInFlight = "userinfo_cassandra_attempts_in_flight"
 	pendingDeletes   = "userinfo_pending_deletes"
+	unreadable       = "userinfo_pending_deletes_unreadable_buckets" // its name begins with pendingDeletes
 )
 
 // sample measures an instance. It does not set the time of the sample.
@@ -78,6 +79,7 @@ func (e *environment) sample(ctx context.Context, i *fleet.Instance) (history.Sa
 		InFlight:   max(0, gauge(httpInFlight)-1), // without this request
 		Streams:    gauge(attemptsInFlight),
 		Pending:    gauge(pendingDeletes),
+		Unreadable: gauge(unreadable),
 	}
 	if math.IsNaN(s.Pending) { // the instance has not read every bucket yet; JSON has no NaN
 		s.Pending = history.UnknownPending

@@ -187,11 +187,12 @@ type Sample struct {
 	Goroutines float64       `json:"goroutines"`
 	FDs        float64       `json:"fds"` // open file descriptors
 	RSSBytes   float64       `json:"rss_bytes"`
-	InFlight   float64       `json:"in_flight"` // HTTP requests
-	Streams    float64       `json:"streams"`   // CQL statements without a response
-	Pending    float64       `json:"pending"`   // pending deletes, or UnknownPending
-	Local      int           `json:"local"`     // connections to Cassandra nodes of the instance's datacentre
-	Remote     int           `json:"remote"`    // connections to Cassandra nodes of other datacentres
+	InFlight   float64       `json:"in_flight"`            // HTTP requests
+	Streams    float64       `json:"streams"`              // CQL statements without a response
+	Pending    float64       `json:"pending"`              // pending deletes, or UnknownPending
+	Unreadable float64       `json:"unreadable,omitempty"` // buckets of pending deletes that cannot be read
+	Local      int           `json:"local"`                // connections to Cassandra nodes of the instance's datacentre
+	Remote     int           `json:"remote"`               // connections to Cassandra nodes of other datacentres
 }
 
 // Count is how often one run of an instance answered a method with a status, counted from three sources.
