@@ -321,6 +321,54 @@ func TestUsers_ChangePromisesNothingIfItCannotBeRecorded(t *testing.T) {
 	}
 }
 
+// TestUsers_ChangeIsRecordedAfterItIsWrittenHere shows that no entry is pending while a replay could not read the change.
+func TestUsers_ChangeIsRecordedAfterItIsWrittenHere(t *testing.T) {
+	for name, c := range map[string]struct {
+		here    error // of the write in the local datacentre
+		want    error
+		pending int
+	}{
+		"written":     {nil, ErrNotEverywhere, 1},
+		"not written": {store.ErrUnavailable, store.ErrUnavailable, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newTestUsers(t)
+			u.prepare()
+			rows := u.hook()
+			rows.beforeWrite = func(_ context.Context, consistency store.Consistency) error {
+				if consistency == store.EachQuorum {
+					return store.ErrUnavailable
+				}
+				return c.here
+			}
+			if err := u.change(t.Context(), "Known", "correct horse", "another horse"); !errors.Is(err, c.want) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+			if rows.pending != c.pending {
+				t.Errorf("%d entries, want %d", rows.pending, c.pending)
+			}
+		})
+	}
+}
+
+func TestIsSame_ComparesHashesOfTheSameTime(t *testing.T) {
+	compared := record{state: hasHash, since: 1000, hash: "a"}
+	for name, c := range map[string]struct {
+		newest record
+		want   bool
+	}{
+		"itself":                       {compared, true},
+		"a rewrite":                    {record{state: hasHash, since: 1001, hash: "b"}, true},
+		"another one of the same time": {record{state: hasHash, since: 1000, hash: "b"}, false},
+		"a later change":               {record{state: hasHash, since: 1000 + store.TimestampStep, hash: "b"}, false},
+		"deleted":                      {record{state: deleted, since: 1001}, false},
+	} {
+		if got := isSame(c.newest, compared); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
+}
+
 // TestUsers_DecisionIsCarriedThroughWithoutClient cancels the request just before the decision.
 func TestUsers_DecisionIsCarriedThroughWithoutClient(t *testing.T) {
 	u := newTestUsers(t)

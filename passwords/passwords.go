@@ -58,6 +58,9 @@
 //     other budgets are used up, only guesses from known networks are compared.
 //   - A wrong password of a user whose old hash costs more than Options.FailureStep is answered one step later, until a
 //     right password has rewritten the hash. The other requests that wait for the same pool can measure how long it works.
+//   - While datacentres are cut apart, each of them can change the same password. When the link is back, the later change
+//     holds everywhere. So somebody who knows the old password, which another datacentre still accepts, can undo a change or
+//     a delete whose error was ErrNotEverywhere.
 //   - Two changes of one password at the same moment: the one that was written later holds. Both may return nil, or one of
 //     them an error that wraps store.ErrUnavailable.
 //   - A transaction that Cassandra has begun and left unfinished may become true later, when another transaction finishes

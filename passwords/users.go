@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"userinfo/access"
@@ -302,9 +303,18 @@ func (u *Users) writeEverywhere(ctx context.Context, user access.Key, r record) 
 	write := func(c store.Consistency) func(context.Context) error {
 		return func(ctx context.Context) error { return u.rows.Write(ctx, key, sealed, r.since, c) }
 	}
+	here := sync.OnceValue(func() error { return write(store.LocalQuorum)(ctx) })
 	err = u.options.Confirmations.Write(ctx, store.Everywhere{
-		Each: write(store.EachQuorum), Local: write(store.LocalQuorum),
-		Record: func(ctx context.Context) error { return u.rows.RecordPending(ctx, key, r.since) },
+		Each:  write(store.EachQuorum),
+		Local: func(context.Context) error { return here() },
+		Record: func(ctx context.Context) error {
+			// A replay writes the newest record that it reads. If it ran before this record can be read, it would remove the
+			// entry and finish nothing.
+			if err := here(); err != nil {
+				return err
+			}
+			return u.rows.RecordPending(ctx, key, r.since)
+		},
 	})
 	unconfirmed, ok := errors.AsType[*store.Unconfirmed](err)
 	if !ok {

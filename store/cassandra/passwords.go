@@ -212,8 +212,8 @@ func (p pendingPasswords) RemovePending(ctx context.Context, entry store.Pending
 }
 
 // Delete implements store.PendingDeletes. It finishes a pending write: it reads the newest record of all datacentres, and
-// writes it again with its timestamp. A write that is pending has been confirmed by a quorum of the datacentre where it was
-// made, so the read finds it or a later one.
+// writes it again with its timestamp. A quorum of its own datacentre had confirmed the write before it was recorded as pending,
+// so the read finds it or a later one.
 func (p pendingPasswords) Delete(ctx context.Context, key access.Key, _ store.Deletion, c store.Consistency) error {
 	t := p.table
 	policy := coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.EachQuorum, Statement: "read password everywhere", Consistency: gocql.EachQuorum}
