@@ -125,6 +125,7 @@ type Store interface {
 	Touch(ctx context.Context, caller access.Caller, key access.Key, ttl time.Duration) error
 	// Delete removes a value. It succeeds if there is no value. It returns nil after a quorum of every datacentre has
 	// confirmed the delete, and ErrNotEverywhere if only a quorum of the local datacentre has confirmed it and a Replayer
-	// finishes it. After ErrUnavailable the value may or may not be deleted, here or elsewhere: delete again. Further errors: ErrNotEverywhere, ErrFull.
+	// finishes it. After ErrUnavailable the value may or may not be deleted, here or elsewhere: delete again. Further errors:
+	// ErrNotEverywhere, ErrFull.
 	Delete(ctx context.Context, caller access.Caller, key access.Key) error
 }
