@@ -159,6 +159,11 @@ func (s *settings) runAll(ctx context.Context, plans []plan, stdout, stderr io.W
 // runOne runs a drill, judges it and saves the results. A drill with a planted bug is OK if the bug is caught.
 func (s *settings) runOne(ctx context.Context, e *environment, p plan, stdout io.Writer) (code int, err error) {
 	if p.mutant != nil {
+		if e.unreadableBucket { // after scan-stops; new instances would never know how many deletes are pending
+			if err := makeBucketReadable(ctx, &run{environment: e}); err != nil {
+				return 0, err
+			}
+		}
 		if err := e.deploy(ctx, p.mutant); err != nil {
 			return 0, err
 		}

@@ -47,7 +47,7 @@ func clockFaults() []fault {
 		setTo := func(offset time.Duration) action {
 			return each(victim, func(n *testcluster.Node, ctx context.Context) error { return n.SetClock(ctx, offset) })
 		}
-		return fault{name: name, description: description, expect: history.Strain, cassandraSkew: max(offset, -offset), needs: testcluster.Options{SettableClocks: true},
+		return fault{name: name, description: description, expect: history.OneNode, cassandraSkew: max(offset, -offset), needs: testcluster.Options{SettableClocks: true},
 			begin: setTo(offset), end: setTo(0)}
 	}
 	const jump, betweenJumps = 10 * time.Second, 3 * time.Second

@@ -43,7 +43,10 @@ func mutants() []mutant {
 		{name: "cache", description: "a value that was read is cached for one second", fault: "none", invariant: "I3", wrapsRows: true},
 		{name: "204-after-failure", description: "a delete that failed in the other datacentre is answered 204", fault: "partition-drop", invariant: "I1", wrapsRows: true},
 		{name: "events-unfiltered", description: "the driver's token-aware policy gets the events of every keyspace", fault: "foreign-keyspace", invariant: "I9",
-			edits: []fleet.Edit{{File: "store/cassandra/coordinator/coordinator.go", Old: "newNodes(routing, now, m)", New: "newNodes(gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy()), now, m)"}}},
+			edits: []fleet.Edit{
+				{File: "store/cassandra/config.go", Old: "d.Events.DisableSchemaEvents = true", New: "d.Events.DisableSchemaEvents = false"},
+				{File: "store/cassandra/coordinator/coordinator.go", Old: "newNodes(routing, now, m)", New: "newNodes(gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy()), now, m)"},
+			}},
 		{name: "hurry-forgets", description: "a hurried delete is answered before it is recorded as pending", fault: "hints-off", invariant: "I2",
 			edits: []fleet.Edit{
 				{File: "store/everywhere.go", Old: "recordErr = w.Record(ctx)",

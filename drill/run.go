@@ -19,7 +19,7 @@ import (
 
 const (
 	timeAfter = 2 * time.Second // load after the last fault has recovered
-	restTime  = 2 * time.Second // pause after the load, in which the service releases its resources
+	restTime  = 6 * time.Second // pause after the load, in which the service releases its resources; the judge gives it 5 s
 )
 
 // run is one drill on an environment: the load, the faults one after another, and the final reads.
@@ -95,6 +95,9 @@ func (r *run) injectAll(ctx context.Context) error {
 	idle := idleSince()
 	for n, s := range r.plan.steps {
 		if s.prepare != nil {
+			if err := r.waitUsual(ctx); err != nil { // so that there are samples from before
+				return err
+			}
 			if err := r.change(ctx, "before "+s.name, s.prepare); err != nil {
 				return fmt.Errorf("preparing fault %s: %w", s.name, err)
 			}
