@@ -245,7 +245,8 @@ func TestEnvoyExample_IsSafe(t *testing.T) {
 		"tls_maximum_protocol_version":     "TLSv1_3",
 		"require_client_certificate":       false,
 		"path":                             "/readyz",
-		"access_log":                       nil, // would contain session keys, unless it has another format
+		"codec_client_type":                "HTTP2", // the checks offer alpn_protocols too, and the service takes h2
+		"access_log":                       nil,     // would contain session keys, unless it has another format
 		"tracing":                          nil,
 		"retry_policy":                     nil,
 		"prefix_rewrite":                   nil,

@@ -26,6 +26,7 @@ func TestExamples_KeepIdleConnectionsShorterThanService(t *testing.T) {
 		{"nginx.conf", `keepalive 64;\n\s*keepalive_timeout (\w+);`, 2, 1, true},
 		{"nginx.conf", `proxy_timeout (\w+);`, 1, 1, false},
 		{"haproxy.cfg", `10\.64\.0\.21:8443 ssl .* pool-purge-delay (\w+)\n`, 2, purgeRounds, true},
+		{"mediawiki/haproxy.cfg", `default-server ssl .* pool-purge-delay (\w+)\n`, 1, purgeRounds, true},
 		{"haproxy.cfg", `timeout client (\w+)\n`, 1, 1, false},
 		{"haproxy.cfg", `timeout server (\w+)\n`, 1, 1, false},
 		{"envoy.yaml", `\n          common_http_protocol_options: \{idle_timeout: (\w+)\}`, 1, 1, true},
