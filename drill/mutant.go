@@ -59,7 +59,7 @@ func mutants() []mutant {
 		{name: "pending-dropped", description: "pending deletes are not recorded", fault: "hints-off", invariant: "I2", wrapsRows: true},
 		{name: "change-local-quorum", description: "a change of a password reads and writes the local datacentre only", fault: "partition-drop", invariant: "P1",
 			edits: []fleet.Edit{
-				{File: "passwords/users.go", Old: "Each: write(store.EachQuorum)", New: "Each: write(store.LocalQuorum)"},
+				{File: "passwords/users.go", Old: "Each:  write(store.EachQuorum)", New: "Each:  write(store.LocalQuorum)"},
 				{File: "passwords/users.go", Old: "switch row, err = u.readEverywhere(ctx, user); {", New: "switch row, err = u.read(ctx, user); {"},
 			}},
 		{name: "pending-change-dropped", description: "pending changes of passwords are not recorded", fault: "hints-off", invariant: "P2",
