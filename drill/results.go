@@ -46,7 +46,7 @@ func (s *settings) saveHistory(h *history.History) error {
 	return h.Write(filepath.Join(s.out, h.Name+historySuffix))
 }
 
-// saveLogs saves what the newest process of each instance has logged, also during earlier drills.
+// saveLogs saves what the newest process of each instance has logged since its start, perhaps during earlier drills.
 func (s *settings) saveLogs(drill string, instances []*fleet.Instance) error {
 	var errs []error
 	for _, i := range instances {

@@ -56,7 +56,7 @@ const (
 	httpInFlight     = "userinfo_http_in_flight"
 	attemptsInFlight = "userinfo_cassandra_attempts_in_flight"
 	pendingDeletes   = "userinfo_pending_deletes"
-	unreadable       = "userinfo_pending_deletes_unreadable_buckets" // its name begins with pendingDeletes
+	unreadable       = "userinfo_pending_deletes_unreadable_buckets" // pendingDeletes, as a prefix, selects it too
 )
 
 // sample measures an instance. It does not set the time of the sample.

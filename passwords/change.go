@@ -44,7 +44,8 @@ func (u *Users) Change(ctx context.Context, caller access.Caller, user access.Ke
 }
 
 // isSame reports whether a user still has the record that was compared. A rewrite of the same password is 1 µs younger, and
-// changes nothing else. Two records can have the same time if the clock of an earlier one was ahead; then all of them counts.
+// changes nothing else. Two different records can have the same time if an instance's clock was ahead, so records of the same time
+// are compared completely.
 func isSame(newest, compared record) bool {
 	if newest.since == compared.since {
 		return newest == compared

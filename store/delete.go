@@ -43,7 +43,7 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 		Record: func(ctx context.Context) error { return c.rows.RecordPending(ctx, key, d) },
 	})
 	if unconfirmed, ok := errors.AsType[*Unconfirmed](err); ok {
-		return c.appliedHere(ctx, unconfirmed)
+		return c.unconfirmedError(ctx, unconfirmed)
 	}
 	if err != nil {
 		return fmt.Errorf("deleting a value: %w", err)
@@ -51,10 +51,10 @@ func (c *Collection) Delete(ctx context.Context, caller access.Caller, key acces
 	return nil
 }
 
-// appliedHere logs and counts a delete that the local datacentre has applied and another one has not confirmed. It returns
-// ErrNotEverywhere. If the delete could not be recorded as pending, nothing finishes it: the error is ErrUnavailable, and the
-// client must delete again.
-func (c *Collection) appliedHere(ctx context.Context, u *Unconfirmed) error {
+// unconfirmedError logs and counts a delete that the local datacentre has applied and another one has not confirmed, and returns
+// its error: ErrNotEverywhere if the delete is recorded as pending. If it could not be recorded, nothing finishes it. Then the
+// error is ErrUnavailable, and the client must delete again.
+func (c *Collection) unconfirmedError(ctx context.Context, u *Unconfirmed) error {
 	if errors.Is(u.Cause, errUnconfirmed) {
 		c.metrics.hurried.Inc()
 	}
