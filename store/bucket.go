@@ -91,9 +91,10 @@ func (b *bucket) addLeft(p PendingDelete) {
 	b.left++
 }
 
-// reportUnreadable counts the buckets that cannot be read. It logs each once, until it can be read again.
+// reportUnreadable counts the buckets that cannot be read, also those of unknown collections. It logs each bucket of its own
+// lists once, until it can be read again.
 func (r *Replayer) reportUnreadable(ctx context.Context) {
-	var unreadable float64
+	unreadable := float64(r.unknown.unreadable.Load())
 	var names []string
 	var cause error
 	for _, b := range r.buckets {

@@ -330,6 +330,22 @@ func (i *instance) wantMetrics(when string, want map[string]float64) {
 	}
 }
 
+// metric returns the value of a metric, and whether it has one.
+func (i *instance) metric(name string) (value float64, ok bool) {
+	i.Helper()
+	families, err := i.registry.Gather()
+	if err != nil {
+		i.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue(), true
+		}
+	}
+	return 0, false
+}
+
 // wantLogged checks how often a text is in the log.
 func (i *instance) wantLogged(text string, times int) {
 	i.Helper()

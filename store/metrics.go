@@ -121,11 +121,11 @@ func newReplayMetrics() replayMetrics {
 		}),
 		unreadable: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_unreadable_buckets",
-			Help: "Buckets of pending deletes that could not be read in the last scan. Their deletes are not replayed.",
+			Help: "Buckets of pending deletes that could not be read in the last scan, so that their deletes are not replayed, and buckets in which deletes of collections that are not configured could not be counted.",
 		}),
 		unknown: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_unknown_collection",
-			Help: "Pending deletes of a collection that is not configured, by collection. Nothing finishes them. At most 64 in each bucket are counted.",
+			Help: "Pending deletes of a collection that is not configured, by collection. Nothing finishes them. At most 64 in each bucket are counted. A bucket that cannot be read counts as it was last read.",
 		}, []string{"collection"}),
 		done: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "userinfo_pending_deletes_done_total",

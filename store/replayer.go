@@ -31,9 +31,9 @@ type ReplayerOptions struct {
 	Random  func(n int) int
 	Log     *slog.Logger
 	Metrics *Metrics
-	// Unknown returns the pending deletes of collections that are not configured. They are counted, not replayed, because
-	// the table of such a collection is not known. nil: they are not counted.
-	Unknown func(context.Context) ([]PendingList, error)
+	// Unknown returns the lists of collections that are not configured and have entries in a bucket. The entries are counted,
+	// not replayed, because the table of such a collection is not known. nil: they are not counted.
+	Unknown func(ctx context.Context, bucket int) ([]PendingList, error)
 	// Panics recovers from panics in the goroutines of a scan.
 	Panics *panics.Recorder
 }
@@ -59,12 +59,13 @@ type Replayer struct {
 	buckets []*bucket
 	options ReplayerOptions
 	waiting bool // deletes were pending after the last scan that read all buckets, or after a later one
-	unknown unknownCollections
+	unknown unknownCounter
 }
 
 // NewReplayer returns a Replayer for these lists. It does nothing before Run.
 func NewReplayer(lists []PendingList, options ReplayerOptions) *Replayer {
 	r := &Replayer{options: options}
+	r.unknown = unknownCounter{options: &r.options, known: make(map[string]bool)}
 	for i := range lists {
 		for number := range PendingBuckets {
 			r.buckets = append(r.buckets, &bucket{list: &lists[i], number: number})
@@ -76,10 +77,18 @@ func NewReplayer(lists []PendingList, options ReplayerOptions) *Replayer {
 // Run replays pending deletes until ctx ends. It must be called only once. If ctx interrupts a replay before it is
 // finished, a later scan, perhaps of another instance, tries it again.
 func (r *Replayer) Run(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	var counting sync.WaitGroup
+	defer counting.Wait()
+	defer stop() // also if a scan panics
+	if r.options.Unknown != nil {
+		counting.Go(func() {
+			defer r.options.Panics.Recover(panics.Replay, nil)
+			r.options.Panics.Loop(ctx, panics.Replay, r.unknown.run)
+		})
+	}
 	for {
-		again := r.scan(ctx)
-		r.countUnknown(ctx)
-		if again {
+		if r.scan(ctx) {
 			continue
 		}
 		pause := scanInterval*4/5 + time.Duration(r.options.Random(int(scanInterval*2/5)))

@@ -2,67 +2,128 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
-// unknownInterval is the time between two counts of the pending deletes of unknown collections.
+// unknownInterval is the time between two counts of a bucket's pending deletes of unknown collections.
 const unknownInterval = time.Minute
 
-// unknownCollections is the state of a Replayer's count of pending deletes of collections that are not configured.
-type unknownCollections struct {
-	notUntil time.Time       // they are not counted before this time
-	logged   map[string]bool // by collection: it has been logged
+// unknownCounter counts the pending deletes of collections that are not configured. It runs beside the scans, so that a bucket
+// that cannot be read does not hold them up. As in a scan, buckets are independent: such a bucket counts as it was last read.
+type unknownCounter struct {
+	options    *ReplayerOptions
+	buckets    [PendingBuckets]unknownBucket
+	known      map[string]bool // collections that are logged and in the gauge
+	unreadable atomic.Int64    // buckets that could not be read at the last attempt
+	logged     bool            // it has been logged that a bucket cannot be read
 }
 
-// countUnknown counts the pending deletes of unknown collections, once a minute, and logs each such collection once. If
-// it fails, the gauge keeps its values.
-func (r *Replayer) countUnknown(ctx context.Context) {
-	if r.options.Unknown == nil || time.Now().Before(r.unknown.notUntil) {
-		return
-	}
-	r.unknown.notUntil = time.Now().Add(unknownInterval)
-	counts, err := r.readUnknown(ctx)
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		r.options.Metrics.replay.failed.Inc()
-		r.options.Log.WarnContext(ctx, "cannot look for pending deletes of collections that are not configured; trying again in a minute", "error", err.Error())
-		return
-	}
-	r.options.Metrics.replay.unknown.Reset()
-	logged := make(map[string]bool)
-	for collection, n := range counts {
-		r.options.Metrics.replay.unknown.WithLabelValues(collection).Set(float64(n))
-		if !r.unknown.logged[collection] {
-			r.options.Log.ErrorContext(ctx, "deletes of a collection are pending, but the collection is not configured, so nothing finishes them; "+
-				"configure it again with its old name and table until userinfo_pending_deletes is 0",
-				"collection", collection, "pending", n)
+// unknownBucket is what the last reads have found in one bucket.
+type unknownBucket struct {
+	counts   map[string]int // by collection
+	err      error          // of the last attempt to read it
+	notUntil time.Time      // it is not read before this time
+}
+
+// run counts until ctx ends. It reads each bucket once a minute, and a bucket that cannot be read every few seconds.
+func (u *unknownCounter) run(ctx context.Context) {
+	for {
+		u.readDue(ctx)
+		if ctx.Err() == nil {
+			u.reportCounts(ctx)
+			u.reportUnreadable(ctx)
 		}
-		logged[collection] = true
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(scanInterval):
+		}
 	}
-	r.unknown.logged = logged
 }
 
-// readUnknown returns the number of pending deletes by unknown collection. It counts at most scanLimit entries of a bucket.
-func (r *Replayer) readUnknown(ctx context.Context) (map[string]int, error) {
-	ctx, cancel := context.WithTimeout(ctx, unknownInterval/2)
+// readDue reads the buckets that are due, until ctx ends.
+func (u *unknownCounter) readDue(ctx context.Context) {
+	for number := range u.buckets {
+		b := &u.buckets[number]
+		if time.Now().Before(b.notUntil) {
+			continue
+		}
+		counts, err := u.read(ctx, number)
+		if ctx.Err() != nil {
+			return
+		}
+		if b.err = err; err != nil {
+			u.options.Metrics.replay.failed.Inc()
+			continue
+		}
+		b.counts, b.notUntil = counts, time.Now().Add(unknownInterval)
+	}
+}
+
+// read returns the pending deletes of one bucket by unknown collection, at most scanLimit from each list.
+func (u *unknownCounter) read(ctx context.Context, bucket int) (map[string]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
-	lists, err := r.options.Unknown(ctx)
+	lists, err := u.options.Unknown(ctx, bucket)
 	if err != nil {
 		return nil, err
 	}
 	counts := make(map[string]int)
 	for _, list := range lists {
-		for bucket := range PendingBuckets {
-			page, err := list.Deletes.ListPending(ctx, bucket, scanLimit)
-			if err != nil {
-				return nil, err
-			}
-			if len(page) > 0 {
-				counts[list.Collection] += len(page)
-			}
+		page, err := list.Deletes.ListPending(ctx, bucket, scanLimit)
+		if err != nil {
+			return nil, err
+		}
+		if len(page) > 0 {
+			counts[list.Collection] += len(page)
 		}
 	}
 	return counts, nil
+}
+
+// reportCounts sets the gauge of each unknown collection, and logs each collection once.
+func (u *unknownCounter) reportCounts(ctx context.Context) {
+	total := make(map[string]int)
+	for _, b := range u.buckets {
+		for collection, n := range b.counts {
+			total[collection] += n
+		}
+	}
+	gauge := u.options.Metrics.replay.unknown
+	for collection, n := range total {
+		gauge.WithLabelValues(collection).Set(float64(n))
+		if !u.known[collection] {
+			u.options.Log.ErrorContext(ctx, "deletes of a collection are pending, but the collection is not configured, so nothing finishes them; "+
+				"configure it again with its old name and table until userinfo_pending_deletes is 0",
+				"collection", collection, "pending", n)
+			u.known[collection] = true
+		}
+	}
+	for collection := range u.known {
+		if total[collection] == 0 {
+			gauge.DeleteLabelValues(collection)
+			delete(u.known, collection)
+		}
+	}
+}
+
+// reportUnreadable counts the buckets that could not be read, for Replayer.reportUnreadable. It logs once that there are some,
+// until all can be read again.
+func (u *unknownCounter) reportUnreadable(ctx context.Context) {
+	var numbers []string
+	var cause error
+	for number, b := range u.buckets {
+		if b.err != nil {
+			numbers, cause = append(numbers, fmt.Sprint(number)), b.err
+		}
+	}
+	u.unreadable.Store(int64(len(numbers)))
+	if len(numbers) > 0 && !u.logged {
+		u.options.Log.WarnContext(ctx, "buckets of pending deletes cannot be searched for collections that are not configured; trying again every few seconds",
+			"buckets", strings.Join(numbers, ", "), "error", cause.Error())
+	}
+	u.logged = len(numbers) > 0
 }

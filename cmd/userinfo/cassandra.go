@@ -86,7 +86,9 @@ func (s *service) replay(ctx context.Context, c *cassandra.Session) {
 	}
 	store.NewReplayer(pending, store.ReplayerOptions{
 		Now: s.now, Random: rand.IntN, Log: s.log, Metrics: s.metrics, Panics: s.panics,
-		Unknown: func(ctx context.Context) ([]store.PendingList, error) { return c.UnknownPendingLists(ctx, names) },
+		Unknown: func(ctx context.Context, bucket int) ([]store.PendingList, error) {
+			return c.UnknownPendingLists(ctx, bucket, names)
+		},
 	}).Run(ctx)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"userinfo/store/cassandra/coordinator"
 )
@@ -23,7 +24,10 @@ const maxAdminSends = 1000
 //
 // Admin takes no access.Caller, because it is for operators who have Cassandra's own credentials. The service must not
 // use it to read a collection.
-type Admin struct{ driver *gocql.Session }
+type Admin struct {
+	driver *gocql.Session
+	runner *coordinator.Runner // knows which nodes are up
+}
 
 // OpenAdmin connects without a keyspace, so that the keyspace need not exist. c.Keyspace and c.Timeout are ignored.
 // ctx is only checked at the beginning. The error wraps ErrCannotLogIn if another attempt cannot help.
@@ -36,12 +40,14 @@ func OpenAdmin(ctx context.Context, c Config, log *slog.Logger) (*Admin, error) 
 	d := driverConfig(c, l, log)
 	d.Consistency = gocql.LocalOne             // every node has the system tables
 	d.MaxWaitSchemaAgreement = time.Nanosecond // the driver would wait a minute for nodes that are down
-	d.PoolConfig.HostSelectionPolicy = sameHost{gocql.RoundRobinHostPolicy()}
+	runner := coordinator.NewRunner(time.Now, coordinator.NewMetrics(prometheus.NewRegistry()), c.Panics)
+	d.PoolConfig.HostSelectionPolicy = sameHost{runner.HostPolicy()}
+	d.ConvictionPolicy = runner.ConvictionPolicy()
 	session, err := d.CreateSession()
 	if err != nil {
 		return nil, connectError(c, l, err)
 	}
-	return &Admin{session}, nil
+	return &Admin{session, runner}, nil
 }
 
 // Close closes the connection. It returns after at most 3 s.
@@ -51,6 +57,18 @@ func (a *Admin) Close() { closeDriver(a.driver, nil) }
 // run on the same node as long as it is up. A statement that changes the schema does not wait for other nodes.
 func (a *Admin) Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error) {
 	return queryMaps(a.driver.Query(cql, args...).WithContext(coordinator.LimitSends(ctx, maxAdminSends)))
+}
+
+// Nodes returns the IP addresses of the local nodes that are up, sorted as text.
+func (a *Admin) Nodes() []string { return a.runner.Addresses() }
+
+// QueryNode is Query on the node with this address, and on no other.
+func (a *Admin) QueryNode(ctx context.Context, address, cql string, args ...any) ([]map[string]any, error) {
+	ctx, err := a.runner.WithNode(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return queryMaps(a.driver.Query(cql, args...).WithContext(ctx))
 }
 
 // queryMaps runs a query and returns its rows by column name.

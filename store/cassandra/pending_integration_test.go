@@ -330,14 +330,18 @@ func (c *pendingCluster) findsUnknown(t *testing.T) {
 	known := []string{c.collection.Name, "zebras"}
 	unknown := func() []string {
 		t.Helper()
-		lists, err := c.near.UnknownPendingLists(t.Context(), known)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var names []string
-		for _, l := range lists {
-			for range list(t, l.Deletes) {
-				names = append(names, l.Collection)
+		for bucket := range store.PendingBuckets {
+			lists, err := c.near.UnknownPendingLists(t.Context(), bucket, known)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range lists {
+				page, err := l.Deletes.ListPending(t.Context(), bucket, 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, slices.Repeat([]string{l.Collection}, len(page))...)
 			}
 		}
 		slices.Sort(names)

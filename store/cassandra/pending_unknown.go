@@ -10,9 +10,9 @@ import (
 // maxUnknown is the largest number of unknown collections that are returned.
 const maxUnknown = 100
 
-// UnknownPendingLists returns the pending deletes of collections that are not in known, at most 100 collections. It skips the
-// rows of known collections, so that it does not cross their tombstones.
-func (s *Session) UnknownPendingLists(ctx context.Context, known []string) ([]store.PendingList, error) {
+// UnknownPendingLists returns the lists of the collections that have pending deletes in a bucket and are not in known, at most
+// 100 collections. It skips the rows of known collections, so that it does not cross their tombstones.
+func (s *Session) UnknownPendingLists(ctx context.Context, bucket int, known []string) ([]store.PendingList, error) {
 	t := newTable(s.twoConnections, s.keyspace, store.CollectionConfig{})
 	statements := []string{t.cql.nextCollection}
 	exists, err := t.tableExists(ctx, oldPendingTable)
@@ -25,10 +25,8 @@ func (s *Session) UnknownPendingLists(ctx context.Context, known []string) ([]st
 	known = slices.Sorted(slices.Values(known))
 	var unknown []string
 	for _, cql := range statements {
-		for bucket := range store.PendingBuckets {
-			if unknown, err = t.findUnknown(ctx, cql, bucket, known, unknown); err != nil {
-				return nil, err
-			}
+		if unknown, err = t.findUnknown(ctx, cql, bucket, known, unknown); err != nil {
+			return nil, err
 		}
 	}
 	var lists []store.PendingList

@@ -58,6 +58,18 @@ func (s *Session) Query(ctx context.Context, cql string, args ...any) ([]map[str
 	})
 }
 
+// Nodes returns the IP addresses of the local nodes that are up, sorted as text. It implements schema.DB.
+func (s *Session) Nodes() []string { return s.runner.Addresses() }
+
+// QueryNode is Query on the node with this address, and on no other. It implements schema.DB.
+func (s *Session) QueryNode(ctx context.Context, address, cql string, args ...any) ([]map[string]any, error) {
+	ctx, err := s.runner.WithNode(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return queryMaps(s.driver.Query(cql, args...).WithContext(ctx).Consistency(gocql.One))
+}
+
 // Table returns the table of a collection. The table must exist.
 func (s *Session) Table(c store.CollectionConfig) *Table {
 	return newTable(s.twoConnections, s.keyspace, c)
