@@ -108,19 +108,19 @@ func primaryKey(partition, clustering []keyColumn) string {
 	return "(" + strings.Join(append([]string{first}, names(clustering)...), ", ") + ")"
 }
 
-// readSettings returns settings of the node that answers. A setting that is not set, or that this version of Cassandra
-// does not have, is an empty string.
-func readSettings(ctx context.Context, db DB, names []string) (map[string]string, error) {
-	rows, err := db.Query(ctx, `SELECT name, value FROM system_views.settings WHERE name IN ?`, names)
+// readSettings returns settings of one node. A setting that is not set, or that its version of Cassandra does not have, is an
+// empty string.
+func readSettings(ctx context.Context, db DB, address string, names []string) (map[string]string, error) {
+	rows, err := db.QueryNode(ctx, address, `SELECT name, value FROM system_views.settings WHERE name IN ?`, names)
 	if err != nil {
-		return nil, fmt.Errorf("reading Cassandra's settings: %w", err)
+		return nil, fmt.Errorf("reading the settings of node %s: %w", address, err)
 	}
 	settings := map[string]string{}
 	for _, values := range rows {
 		r := row{values: values}
 		settings[get[string](&r, "name")] = get[string](&r, "value")
 		if r.err != nil {
-			return nil, fmt.Errorf("reading Cassandra's settings: %w", r.err)
+			return nil, fmt.Errorf("reading the settings of node %s: %w", address, r.err)
 		}
 	}
 	return settings, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,15 +18,17 @@ type fakeCassandra struct {
 	t         *testing.T
 	keyspaces map[string]*fakeKeyspace
 	settings  map[string]any
-	nodes     []fakeNode      // the first one answers
-	began     time.Time       // of the nodes' heartbeats
-	changed   []time.Time     // when each change of the schema was made
-	noGossip  error           // the error of reading heartbeats; nil: they can be read
-	changes   []string        // all statements except SELECT
-	queries   int             // number of statements
-	before    func(int) error // called before each statement with its number, from 1; may be nil
-	applied   error           // the error of changes that were made; may be nil
-	swallow   bool            // changes succeed without changing anything
+	differ    map[string]map[string]any // settings of a node that differ, by address
+	silent    map[string]error          // the error of statements on a node, by address
+	nodes     []fakeNode                // the first one answers
+	began     time.Time                 // of the nodes' heartbeats
+	changed   []time.Time               // when each change of the schema was made
+	noGossip  error                     // the error of reading heartbeats; nil: they can be read
+	changes   []string                  // all statements except SELECT
+	queries   int                       // number of statements
+	before    func(int) error           // called before each statement with its number, from 1; may be nil
+	applied   error                     // the error of changes that were made; may be nil
+	swallow   bool                      // changes succeed without changing anything
 }
 
 // fakeNode is a node of the cluster. A change of the schema reaches it after delay, unless it is down.
@@ -75,16 +78,42 @@ func (f *fakeCassandra) Query(_ context.Context, cql string, args ...any) ([]map
 	return nil, f.applied
 }
 
+func (f *fakeCassandra) Nodes() (addresses []string) {
+	for _, n := range f.nodes {
+		if n.datacentre == "dc1" && !n.down {
+			addresses = append(addresses, n.address)
+		}
+	}
+	slices.Sort(addresses)
+	return addresses
+}
+
+// QueryNode reads the settings of a node.
+func (f *fakeCassandra) QueryNode(_ context.Context, address, cql string, args ...any) (rows []map[string]any, err error) {
+	if cql != "SELECT name, value FROM system_views.settings WHERE name IN ?" {
+		f.t.Fatalf("a statement on one node reads %s, not its settings", cql)
+	}
+	f.queries++
+	if f.before != nil {
+		if err := f.before(f.queries); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.silent[address]; err != nil {
+		return nil, err
+	}
+	settings := maps.Clone(f.settings)
+	maps.Copy(settings, f.differ[address])
+	for _, name := range args[0].([]string) {
+		if value, ok := settings[name]; ok {
+			rows = append(rows, map[string]any{"name": name, "value": value})
+		}
+	}
+	return rows, nil
+}
+
 func (f *fakeCassandra) read(from string, args []any) []map[string]any {
 	switch from {
-	case "system_views.settings":
-		var rows []map[string]any
-		for _, name := range args[0].([]string) {
-			if value, ok := f.settings[name]; ok {
-				rows = append(rows, map[string]any{"name": name, "value": value})
-			}
-		}
-		return rows
 	case "system.local":
 		return f.nodeRows(f.nodes[:1])
 	case "system.peers":

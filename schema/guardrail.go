@@ -24,7 +24,7 @@ const inEveryNode = " in the cassandra.yaml of every node, and restart them one 
 
 // inspectGuardrails checks the guardrails that could make Cassandra refuse the service's timestamps. Guardrails apply to
 // every role except superusers, and not every version has them.
-func inspectGuardrails(s Spec, settings map[string]string) (found []finding) {
+func inspectGuardrails(s Spec, settings nodeSettings) (found []finding) {
 	var lead time.Duration
 	for _, t := range s.Tables {
 		lead = max(lead, store.TombstoneLead(t.Fence))

@@ -1,32 +1,84 @@
 package schema
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 )
 
-// inspectSettings checks settings of Cassandra that the service depends on. It sees only the node that answers.
+// nodeSettings are the settings of one node, by name. A setting that is not set is an empty string.
+type nodeSettings map[string]string
+
+// inspectSettings checks settings of Cassandra that the service depends on, on every node of the local datacentre that is up.
 func inspectSettings(ctx context.Context, db DB, s Spec) ([]finding, error) {
+	all, found, err := readAllSettings(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	roles, err := inspectSystemAuth(ctx, db, s, all)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(found,
+		all.inspect(func(settings nodeSettings) []finding { return inspectGuardrails(s, settings) }),
+		all.inspect(func(settings nodeSettings) []finding { return inspectSizeLimits(s, settings) }),
+		roles), nil
+}
+
+// allSettings are the settings of the nodes that answered, by address.
+type allSettings map[string]nodeSettings
+
+// readAllSettings returns the settings of all nodes that answer, and a warning for each node that does not. It returns an error
+// if no node answers.
+func readAllSettings(ctx context.Context, db DB) (all allSettings, found []finding, err error) {
 	names := []string{maximumTimestamp, minimumTimestamp, authenticator, authorizer, authConsistency}
 	for _, l := range sizeLimits {
 		names = append(names, l.name, l.oldName)
 	}
-	settings, err := readSettings(ctx, db, slices.DeleteFunc(names, func(name string) bool { return name == "" }))
-	var found []finding
-	if isUnauthorized(err) {
-		// Only an authorizer refuses, so there is one. The other settings count as not set.
-		settings = map[string]string{authorizer: "an authorizer"}
-		found = append(found, warning("grants of the role", "SELECT on system_views.settings", "no such grant, so that settings were not checked",
-			"as a superuser, run GRANT SELECT ON system_views.settings TO <the role>"))
-	} else if err != nil {
-		return nil, err
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	all = allSettings{}
+	for _, address := range db.Nodes() {
+		settings, failure := readSettings(ctx, db, address, names)
+		if isUnauthorized(failure) {
+			// Only an authorizer refuses, so there is one. The other settings count as not set.
+			return allSettings{address: {authorizer: "an authorizer"}}, []finding{warning("grants of the role", "SELECT on system_views.settings",
+				"no such grant, so that settings were not checked", "as a superuser, run GRANT SELECT ON system_views.settings TO <the role>")}, nil
+		}
+		if failure != nil {
+			err = failure
+			found = append(found, warning("settings of node "+address, "an answer", "none, so that they were not checked ("+failure.Error()+")",
+				"if `nodetool status` says that the node is up, read its log"))
+			continue
+		}
+		all[address] = settings
 	}
-	access, err := inspectSystemAuth(ctx, db, s, settings)
-	if err != nil {
-		return nil, err
+	if len(all) == 0 {
+		return nil, nil, cmp.Or(err, errors.New("no node of the local datacentre is up, so that no settings can be read"))
 	}
-	return slices.Concat(found, inspectGuardrails(s, settings), inspectSizeLimits(s, settings), access), nil
+	return all, found, nil
+}
+
+// inspect calls check for every node. It returns a finding that all nodes have as it is, and adds to another one the addresses
+// of the nodes that have it.
+func (all allSettings) inspect(check func(nodeSettings) []finding) (found []finding) {
+	nodes := map[finding][]string{}
+	for _, address := range slices.Sorted(maps.Keys(all)) {
+		for _, f := range check(all[address]) {
+			if nodes[f] == nil {
+				found = append(found, f)
+			}
+			nodes[f] = append(nodes[f], address)
+		}
+	}
+	for i, f := range found {
+		if len(nodes[f]) < len(all) {
+			found[i].Object += " on " + strings.Join(nodes[f], ", ")
+		}
+	}
+	return found
 }
 
 // Codes of errors in the CQL protocol.

@@ -57,6 +57,83 @@ func TestCheck_ReturnsOtherErrorsOfSettings(t *testing.T) {
 	}
 }
 
+// threeNodes returns a schema that is as wanted, on three nodes of dc1 and one of dc2.
+func threeNodes(t *testing.T) *fakeCassandra {
+	f := asWanted(t)
+	f.nodes = []fakeNode{{address: "10.1.0.3", datacentre: "dc1"}, {address: "10.1.0.1", datacentre: "dc1"},
+		{address: "10.1.0.2", datacentre: "dc1"}, {address: "10.2.0.1", datacentre: "dc2"}}
+	f.differ, f.silent = map[string]map[string]any{}, map[string]error{}
+	return f
+}
+
+func TestCheck_ReadsSettingsOfEveryNode(t *testing.T) {
+	const size = "column_value_size_fail_threshold"
+	const want = ": want at least 1064960 bytes, because a value may have 1048576 bytes (max_value_bytes), have "
+	s := twoTables()
+	s.Tables[0].MaxValueBytes = 1 << 20
+	for name, c := range map[string]struct {
+		small map[string]string // the setting, by node
+		want  []string
+	}{
+		"one node":     {map[string]string{"10.1.0.2": "1B"}, []string{"setting " + size + " on 10.1.0.2" + want + "1B"}},
+		"two nodes":    {map[string]string{"10.1.0.3": "1B", "10.1.0.1": "1B"}, []string{"setting " + size + " on 10.1.0.1, 10.1.0.3" + want + "1B"}},
+		"all nodes":    {map[string]string{"10.1.0.1": "1B", "10.1.0.2": "1B", "10.1.0.3": "1B"}, []string{"setting " + size + want + "1B"}},
+		"not the same": {map[string]string{"10.1.0.1": "2B", "10.1.0.2": "1B"}, []string{"setting " + size + " on 10.1.0.1" + want + "2B", "setting " + size + " on 10.1.0.2" + want + "1B"}},
+		"elsewhere":    {map[string]string{"10.2.0.1": "1B"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := threeNodes(t)
+			for address, value := range c.small {
+				f.differ[address] = map[string]any{size: value}
+			}
+			warnings(t, f, s, c.want, "set column_value_size_fail_threshold: 2MiB in the cassandra.yaml of every node")
+		})
+	}
+}
+
+func TestCheck_NamesNodeWhoseGuardrailRefusesTouches(t *testing.T) {
+	f := threeNodes(t)
+	f.differ["10.1.0.3"] = map[string]any{"minimum_timestamp_fail_threshold": "10d"}
+	found, err := schema.Check(t.Context(), f, twoTables())
+	if blocking := schema.Blocking(found); err != nil || len(blocking) != 1 || blocking[0].Object != "setting minimum_timestamp_fail_threshold on 10.1.0.3" {
+		t.Errorf("Check: %v, these keep the service from serving: %q", err, blocking)
+	}
+}
+
+func TestCheck_FindsOneNodeThatAsksForPasswords(t *testing.T) {
+	f := threeNodes(t)
+	f.createKeyspace("system_auth", "SimpleStrategy", "'replication_factor': '1'")
+	f.differ["10.1.0.2"] = map[string]any{"authenticator": "PasswordAuthenticator", "auth_read_consistency_level": "ALL"}
+	warnings(t, f, twoTables(), []string{
+		"keyspace system_auth replication: want NetworkTopologyStrategy with replication factor 3 in dc1, because nobody can log in while the nodes that have the roles are down, have SimpleStrategy",
+		"setting auth_read_consistency_level on 10.1.0.2: want LOCAL_QUORUM, because nobody can log in while too few nodes of other datacentres are up, have ALL",
+	}, "ALTER KEYSPACE system_auth")
+}
+
+func TestCheck_WarnsOfNodeWhoseSettingsCannotBeRead(t *testing.T) {
+	f := threeNodes(t)
+	f.silent["10.1.0.1"] = errConnectionLost
+	f.differ["10.1.0.3"] = map[string]any{"minimum_timestamp_fail_threshold": "10d"}
+	got := check(t, f, twoTables())
+	want := []string{"settings of node 10.1.0.1: want an answer, have none, so that they were not checked (reading the settings of node 10.1.0.1: " + errConnectionLost.Error() + ")",
+		"setting minimum_timestamp_fail_threshold on 10.1.0.3: want none, because a touch keeps the timestamp of its value, have 10d"}
+	if !slices.Equal(got.texts, want) {
+		t.Errorf("Check says\n  %s\nwant\n  %s", strings.Join(got.texts, "\n  "), strings.Join(want, "\n  "))
+	}
+	for _, address := range f.Nodes() {
+		f.silent[address] = errConnectionLost
+	}
+	if _, err := schema.Check(t.Context(), f, twoTables()); !errors.Is(err, errConnectionLost) {
+		t.Errorf("if no node answers, Check: %v, want %v", err, errConnectionLost)
+	}
+	for i := range f.nodes {
+		f.nodes[i].down = true
+	}
+	if _, err := schema.Check(t.Context(), f, twoTables()); err == nil || !strings.Contains(err.Error(), "no node") {
+		t.Errorf("if no node is up, Check: %v", err)
+	}
+}
+
 // warnings checks that Check returns these warnings and nothing else, and that they do not keep Apply from its work.
 func warnings(t *testing.T, f *fakeCassandra, s schema.Spec, want []string, remedy string) {
 	t.Helper()

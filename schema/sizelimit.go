@@ -28,7 +28,7 @@ var sizeLimits = []sizeLimit{
 }
 
 // inspectSizeLimits checks that Cassandra accepts the largest value of every table.
-func inspectSizeLimits(s Spec, settings map[string]string) (found []finding) {
+func inspectSizeLimits(s Spec, settings nodeSettings) (found []finding) {
 	var largest int64
 	for _, t := range s.Tables {
 		largest = max(largest, t.MaxValueBytes)
@@ -51,7 +51,7 @@ func inspectSizeLimits(s Spec, settings map[string]string) (found []finding) {
 }
 
 // read returns the limit as Cassandra writes it and in bytes. ok is false if there is no limit.
-func (l sizeLimit) read(settings map[string]string) (text string, limit int64, ok bool) {
+func (l sizeLimit) read(settings nodeSettings) (text string, limit int64, ok bool) {
 	if text = settings[l.name]; text != "" {
 		limit, ok = parseSize(text)
 	} else if text = settings[l.oldName]; text != "" {

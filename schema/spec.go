@@ -14,8 +14,8 @@
 //  5. A warning keeps neither Apply nor the service from working.
 //
 // The package does not defend against two Apply at the same time, because CREATE TABLE IF NOT EXISTS is not atomic in
-// Cassandra: run it from one place. It sees the settings of one node only. It does not see clocks, disks, or whether a
-// repair is overdue.
+// Cassandra: run it from one place. It does not see settings of nodes that are down or in another datacentre. It does not see
+// clocks, disks, or whether a repair is overdue.
 package schema
 
 import (
@@ -37,6 +37,10 @@ type DB interface {
 	// Query runs one statement and returns its rows. A row maps column names to values: text is a string, int an int,
 	// boolean a bool, and map<text,text> a map[string]string. A null is the zero value.
 	Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error)
+	// Nodes returns the IP addresses of the local datacentre's nodes that are up, sorted as text.
+	Nodes() []string
+	// QueryNode is Query on the node with this address, and on no other.
+	QueryNode(ctx context.Context, address, cql string, args ...any) ([]map[string]any, error)
 }
 
 // Table is the table of one collection.

@@ -24,9 +24,12 @@ const wantedRoleReplicas = 3
 
 // inspectSystemAuth checks that the roles stay readable while one node of the local datacentre is down, and while all other
 // datacentres are down. Otherwise Cassandra would then refuse new connections, and after a few seconds also statements on
-// existing connections. It checks nothing if the cluster uses neither an authenticator nor an authorizer.
-func inspectSystemAuth(ctx context.Context, db DB, s Spec, settings map[string]string) (found []finding, err error) {
-	if isOff(settings[authenticator]) && isOff(settings[authorizer]) {
+// existing connections. It checks nothing if no node uses an authenticator or an authorizer.
+func inspectSystemAuth(ctx context.Context, db DB, s Spec, all allSettings) (found []finding, err error) {
+	needed := func(settings nodeSettings) bool {
+		return !isOff(settings[authenticator]) || !isOff(settings[authorizer])
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Values(all)), needed) {
 		return nil, nil
 	}
 	nodes, err := readNodes(ctx, db)
@@ -42,13 +45,18 @@ func inspectSystemAuth(ctx context.Context, db DB, s Spec, settings map[string]s
 			fmt.Sprintf("%s with replication factor %d in %s, because nobody can log in while the nodes that have the roles are down", networkTopology, roleReplicas(s, nodes), s.LocalDatacentre),
 			have, alterSystemAuth(s, ks, nodes)))
 	}
-	// At these levels, the nodes of one datacentre are enough.
+	return append(found, all.inspect(inspectAuthConsistency)...), nil
+}
+
+// inspectAuthConsistency checks that the nodes of one datacentre are enough to read roles.
+func inspectAuthConsistency(settings nodeSettings) []finding {
 	local := []string{"", "LOCAL_QUORUM", "LOCAL_ONE", "ONE"}
-	if level := settings[authConsistency]; !slices.Contains(local, strings.ToUpper(level)) {
-		found = append(found, warning("setting "+authConsistency,
-			"LOCAL_QUORUM, because nobody can log in while too few nodes of other datacentres are up", level, "set it to LOCAL_QUORUM"+inEveryNode))
+	level := settings[authConsistency]
+	if slices.Contains(local, strings.ToUpper(level)) {
+		return nil
 	}
-	return found, nil
+	return []finding{warning("setting "+authConsistency,
+		"LOCAL_QUORUM, because nobody can log in while too few nodes of other datacentres are up", level, "set it to LOCAL_QUORUM"+inEveryNode)}
 }
 
 // isOff reports whether a setting names no authenticator or authorizer, or one that allows everything. Cassandra's default
