@@ -99,8 +99,8 @@ func (e *evidence) verifyLatency() {
 	}
 }
 
-// verifyPeriod records the figures of a period, and checks it unless another fault was active. The limits of latency are
-// checked only if the machine was not too busy before the fault.
+// verifyPeriod records the figures of a period, and checks it unless another fault was active. The limits that depend on the
+// latency before the fault are checked only if the machine was not too busy.
 func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, during []*history.Operation) {
 	v, figures := e.verdict(want.invariant), p.figures(f, dc)
 	defer func() { v.Figures = append(v.Figures, figures) }()
@@ -112,6 +112,9 @@ func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, durin
 	if failed := errorsOf(later, p.next); len(failed) > 0 {
 		e.violation(want.invariant, f.Begin, failed[:min(maxViolations, len(failed))], "%d of %d requests in %s had errors more than %s after %s began",
 			len(failed), len(later), dc, want.noErrorsFrom-f.Begin, f.Name)
+	}
+	if want.knownCut {
+		figures.KnownCutDeletes, figures.SlowestDelete = e.verifyKnownCutDeletes(f, during)
 	}
 	switch {
 	case p.slow == 0:
@@ -131,9 +134,6 @@ func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, durin
 	late := figures.FullSpeedAfter > want.fullSpeedIn || figures.FullSpeedAfter < 0 && longEnough
 	if f.End < forever && late {
 		e.violation(want.invariant, f.End, nil, "requests in %s were not at full speed within %s of the end of %s", dc, want.fullSpeedIn, f.Name)
-	}
-	if want.knownCut {
-		figures.KnownCutDeletes, figures.SlowestDelete = e.verifyKnownCutDeletes(f, during)
 	}
 }
 

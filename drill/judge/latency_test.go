@@ -166,6 +166,12 @@ func TestEvaluate_I7DeletesThatKnowTheCut(t *testing.T) {
 	runCases(t, []testCase{
 		{"the third is fast", with(func(r *recording) { two(r); unconfirmed(r, 14, 14.5, inFirstRun) }), ""},
 		{"the third is slow", with(func(r *recording) { two(r); unconfirmed(r, 14, 14.6, inFirstRun) }), "I7"},
+		{"the third is slow, and there are no requests before the fault", func(r *recording) {
+			r.fault(lost)
+			r.addLoad(11, 40, slowed(0, 0, 0))
+			two(r)
+			unconfirmed(r, 14, 14.6, inFirstRun)
+		}, "I7"},
 		{"the third is slow because the machine stalled", func(r *recording) {
 			r.fault(lost)
 			r.addLoad(0, 40, sentLate(14.2, 14.4, 50*time.Millisecond))

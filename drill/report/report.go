@@ -121,7 +121,11 @@ func headline(drills []Summary) string {
 	result := "no promise was broken."
 	if violations > 0 {
 		slices.Sort(broken)
-		result = fmt.Sprintf("%s violations of %s.", report.Count(violations), strings.Join(slices.Compact(broken), ", "))
+		noun := "violations"
+		if violations == 1 {
+			noun = "violation"
+		}
+		result = fmt.Sprintf("%s %s of %s.", report.Count(violations), noun, strings.Join(slices.Compact(broken), ", "))
 	}
 	if notJudged > 0 {
 		result += fmt.Sprintf(" Machine too busy: I7 and I8 not judged for latency in %s cases.", report.Count(notJudged))
