@@ -107,23 +107,32 @@ func (env *environment) field(t *testing.T, name string) string {
 	return ":" + base64.StdEncoding.EncodeToString(block.Bytes) + ":"
 }
 
-// kind is a proxy program, and what to replace in its example in deploy.
+// kind is a proxy program with an example in deploy, and what to replace in the example.
 type kind struct {
 	name    string
+	example string // the file
 	command func(config string) *exec.Cmd
 	paths   func(env *environment) []string // pairs of old and new text
+	address string                          // on which the example listens
+	ports   []string
 }
 
 var (
 	haproxy = kind{
 		name:    "haproxy",
+		example: "haproxy.cfg",
+		address: "10.64.0.10",
+		ports:   []string{passthrough, terminating},
 		command: func(config string) *exec.Cmd { return exec.Command("haproxy", "-db", "-f", config) },
 		paths: func(env *environment) []string {
 			return []string{"/etc/haproxy/", env.dir + "/", "/run/haproxy/userinfo.sock", env.file("haproxy.sock"), "maxconn 20000", "maxconn 200", "fall 2 ", "fall 100 "} // fewer file descriptors; health checks that tolerate a slow machine
 		},
 	}
 	nginx = kind{
-		name: "nginx",
+		name:    "nginx",
+		example: "nginx.conf",
+		address: "10.64.0.10",
+		ports:   []string{passthrough, terminating},
 		command: func(config string) *exec.Cmd {
 			return exec.Command("nginx", "-e", "stderr", "-g", "daemon off;", "-c", config)
 		},
@@ -136,11 +145,22 @@ var (
 		},
 	}
 	both = []kind{haproxy, nginx}
+	// local is the haproxy on a web server. It ends no TLS.
+	local = kind{
+		name:    "local haproxy",
+		example: "mediawiki/haproxy.cfg",
+		address: "127.0.0.1",
+		ports:   []string{plain},
+		command: haproxy.command,
+		paths: func(env *environment) []string {
+			return []string{"/etc/haproxy/", env.dir + "/", "/run/haproxy/userinfo.sock", env.file("haproxy.sock"), "maxconn 2000", "maxconn 200",
+				" check ", " check fall 100 ", "\tserver userinfo2 10.64.0.22:8443\n", ""}
+		},
+	}
 )
 
-func (k kind) example() string {
-	return "../../../deploy/" + map[string]string{"haproxy": "haproxy.cfg", "nginx": "nginx.conf"}[k.name]
-}
+// isHaproxy reports whether the program is haproxy.
+func (k kind) isHaproxy() bool { return k.name != nginx.name }
 
 // Ports of the examples.
 const (
@@ -150,6 +170,7 @@ const (
 	terminating           = "8446"
 	dedicatedCertificates = "8447"
 	dedicatedTokens       = "8448"
+	plain                 = "8081" // local
 )
 
 // proxy is a running proxy.
@@ -164,7 +185,7 @@ func (p *proxy) at(port string) string { return net.JoinHostPort(p.host, port) }
 // contain, and its replacement.
 func (env *environment) start(t *testing.T, k kind, v *service, changes ...string) *proxy {
 	t.Helper()
-	text, err := os.ReadFile(k.example())
+	text, err := os.ReadFile("../../../deploy/" + k.example)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,15 +194,19 @@ func (env *environment) start(t *testing.T, k kind, v *service, changes ...strin
 	_, _ = rand.Read(b) // returns no error
 	p := &proxy{host: fmt.Sprintf("127.%d.%d.%d", 100+b[0]%100, b[1], 1+b[2]%254)}
 	config := string(text)
-	pairs := append(changes, append(k.paths(env), "10.64.0.21:8443", v.address, "10.64.0.10", p.host)...)
+	pairs := append(changes, append(append([]string{k.address, p.host}, k.paths(env)...), "10.64.0.21:8443", v.address)...)
 	for i := 0; i < len(pairs); i += 2 {
 		if !strings.Contains(config, pairs[i]) {
-			t.Fatalf("%s does not contain %q", k.example(), pairs[i])
+			t.Fatalf("%s does not contain %q", k.example, pairs[i])
 		}
 		config = strings.ReplaceAll(config, pairs[i], pairs[i+1])
 	}
 	env.write(t, k.name+".conf", []byte(config))
-	p.process = run(t, k.command(env.file(k.name+".conf")), p.at(passthrough), p.at(terminating))
+	var listens []string
+	for _, port := range k.ports {
+		listens = append(listens, p.at(port))
+	}
+	p.process = run(t, k.command(env.file(k.name+".conf")), listens...)
 	return p
 }
 

@@ -98,10 +98,10 @@ type leakTest struct {
 
 // talkative returns changes that make the proxy log as much as it can.
 func (k kind) talkative() []string {
-	if k.name == haproxy.name {
-		return []string{"local0 warning", "local0 debug"}
-	}
-	return []string{"/var/log/nginx/error.log;", "/var/log/nginx/error.log debug;"}
+	return map[string][]string{
+		"haproxy": {"local0 warning", "local0 debug"},
+		"nginx":   {"/var/log/nginx/error.log;", "/var/log/nginx/error.log debug;"},
+	}[k.name]
 }
 
 // startLeakTest starts a proxy with short timeouts and the permission to write core dumps.
@@ -117,12 +117,14 @@ func startLeakTest(t *testing.T, env *environment, k kind, changes ...string) *l
 		t.Fatal(err)
 	}
 	command := k.command
-	if k.name == haproxy.name {
+	if k.isHaproxy() {
 		command = func(config string) *exec.Cmd { return exec.Command("haproxy", "-W", "-f", config) } // as systemd starts it
-		changes = append(changes, "timeout server 90s", "timeout server 300ms", "timeout http-request 5s", "timeout http-request 500ms")
-	} else {
-		changes = append(changes, "proxy_read_timeout 3s", "proxy_read_timeout 300ms")
 	}
+	changes = append(changes, map[string][]string{
+		"haproxy":       {"timeout server 90s", "timeout server 300ms", "timeout http-request 5s", "timeout http-request 500ms"},
+		"local haproxy": {"timeout server 3s", "timeout server 300ms"},
+		"nginx":         {"proxy_read_timeout 3s", "proxy_read_timeout 300ms"},
+	}[k.name]...)
 	k.command = func(config string) *exec.Cmd {
 		c := command(config)
 		c = exec.Command("sh", append([]string{"-c", `ulimit -c unlimited; exec "$@"`, "sh"}, c.Args...)...)
@@ -130,7 +132,7 @@ func startLeakTest(t *testing.T, env *environment, k kind, changes ...string) *l
 		return c
 	}
 	l.proxy = env.start(t, k, &service{address: l.service.address}, changes...)
-	if k.name == haproxy.name {
+	if k.isHaproxy() {
 		l.awaitHealthCheck(t)
 	}
 	return l
@@ -141,7 +143,7 @@ func (l *leakTest) awaitHealthCheck(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		for line := range strings.Lines(ask(l.env.file("haproxy.sock"), "show stat")) {
-			if strings.HasPrefix(line, "certificates,userinfo1,") && strings.Contains(line, ",L7OK,") {
+			if strings.Contains(line, ",userinfo1,") && (strings.Contains(line, ",L7OK,") || strings.Contains(line, ",L6OK,")) {
 				return
 			}
 		}
@@ -167,14 +169,20 @@ func readResponse(c net.Conn) {
 	}
 }
 
-func (l *leakTest) dial(t *testing.T, cert string) *tls.Conn {
+// address returns where clients connect.
+func (l *leakTest) address() string { return l.proxy.at(l.kind.ports[len(l.kind.ports)-1]) }
+
+func (l *leakTest) dial(t *testing.T, cert string) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", l.proxy.at(terminating))
+	c, err := net.Dial("tcp", l.address())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
+	}
+	if l.kind.name == local.name {
+		return c
 	}
 	config := &tls.Config{RootCAs: l.env.servers.Pool(), ServerName: "userinfo.example", NextProtos: []string{"http/1.1"}}
 	if pair := (*tls.Certificate)(nil); cert != "" {
@@ -194,7 +202,7 @@ func put(length int) string {
 }
 
 // begin sends a request and waits until it has reached the service.
-func (l *leakTest) begin(t *testing.T, text string) *tls.Conn {
+func (l *leakTest) begin(t *testing.T, text string) net.Conn {
 	t.Helper()
 	select {
 	case <-l.service.begun: // of an earlier request
@@ -226,7 +234,7 @@ func (l *leakTest) failures(t *testing.T) {
 	}
 	l.step(t, "client has a certificate of another CA", behaviour{}, func() { l.send(t, "mallory", get()) })
 	l.step(t, "client speaks no TLS", behaviour{}, func() {
-		c, err := net.Dial("tcp", l.proxy.at(terminating))
+		c, err := net.Dial("tcp", l.address())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +264,7 @@ func (l *leakTest) sendHTTP2(t *testing.T) {
 	t.Helper()
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: l.env.servers.Pool(), ServerName: "userinfo.example"}}
 	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport, Timeout: 2 * time.Second}).Get("https://" + l.proxy.at(terminating) + "/sessions/v1/" + plantedKey)
+	response, err := (&http.Client{Transport: transport, Timeout: 2 * time.Second}).Get("https://" + l.address() + "/sessions/v1/" + plantedKey)
 	if err == nil {
 		_, _ = io.Copy(io.Discard, response.Body)
 		_ = response.Body.Close()
@@ -281,7 +289,7 @@ func (l *leakTest) written(t *testing.T) map[string]string {
 			t.Fatal(err)
 		}
 	}
-	if l.kind.name == haproxy.name {
+	if l.kind.isHaproxy() {
 		for _, command := range []string{
 			"show errors", "show stat", "show info", "show sess all", "show events", "show activity", "show table", "show pools", "show fd", "show trace", "trace h1 sink buf0", "show env",
 		} {
@@ -365,7 +373,7 @@ func (l *leakTest) temporaryFiles(t *testing.T) (paths []string) {
 // TestProxies_WriteNoKeyOrValue makes every failure happen.
 func TestProxies_WriteNoKeyOrValue(t *testing.T) {
 	t.Parallel()
-	for _, k := range both {
+	for _, k := range []kind{haproxy, nginx, local} {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			l := startLeakTest(t, newEnvironment(t), k, k.talkative()...)
@@ -391,8 +399,11 @@ func TestNginx_WritesNoKeyOfLimitedRequest(t *testing.T) {
 // TestProxies_WriteNoKeyOrValueWhenProcessesEnd reloads the proxy, kills its workers and stops it, each with a request in
 // flight.
 func TestProxies_WriteNoKeyOrValueWhenProcessesEnd(t *testing.T) {
-	for _, k := range both {
-		reload := map[string]syscall.Signal{"nginx": syscall.SIGHUP, "haproxy": syscall.SIGUSR2}[k.name]
+	for _, k := range []kind{haproxy, nginx, local} {
+		reload := syscall.SIGHUP
+		if k.isHaproxy() {
+			reload = syscall.SIGUSR2
+		}
 		for name, end := range map[string]func(t *testing.T, l *leakTest){
 			"reload": func(t *testing.T, l *leakTest) { signal(t, reload, l.proxy.command.Process.Pid) },
 			"kill":   func(t *testing.T, l *leakTest) { signal(t, syscall.SIGKILL, l.workers(t)...) },
@@ -478,6 +489,8 @@ func TestLeakTest_FindsLeaks(t *testing.T) {
 		{"nginx access log", nginx, []string{" port=$server_port", " $request"}, "nginx.log"},
 		{"haproxy socket", haproxy, []string{"level user", "level admin", "retries 1", "retries 0"}, "show errors"},
 		{"haproxy log", haproxy, []string{`%sq/%bq"`, `%sq/%bq %HU"`, "retries 1", "retries 0"}, "its output"},
+		{"local haproxy socket", local, []string{"level user", "level admin", "retries 2", "retries 0"}, "show errors"},
+		{"local haproxy log", local, []string{"no log", "log stderr format raw local0 debug\n\toption httplog"}, "its output"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
