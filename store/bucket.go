@@ -11,7 +11,8 @@ import (
 	"userinfo/internal/panics"
 )
 
-// maxConcurrentReads is how many buckets are read at the same time. So buckets that time out delay the others little.
+// maxConcurrentReads is how many buckets are read at the same time. With n buckets that time out, a scan takes about
+// n/maxConcurrentReads times replayTimeout longer.
 const maxConcurrentReads = 4
 
 // bucket is one bucket of a PendingList, and what the last scans have found in it.
@@ -48,23 +49,23 @@ func (r *Replayer) readBuckets(ctx context.Context) [][]PendingDelete {
 	return pages
 }
 
-// read returns up to scanLimit entries of a bucket. If it cannot read all of them, it changes only err and notUntil of the
-// bucket.
+// read returns up to scanLimit entries of a bucket. After an error, it returns the entries that it could read, and the bucket
+// keeps the count of its last complete read.
 //
 // It reads the time from the machine, not from ReplayerOptions.Now: a clock that is set back must not stop the scans.
 func (r *Replayer) read(ctx context.Context, b *bucket) []PendingDelete {
 	limited, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
+	b.notUntil = time.Now().Add(scanInterval * 4 / 5) // if it fails or panics: not in a scan that follows at once
 	page, err := b.list.Deletes.ListPending(limited, b.number, scanLimit)
 	if ctx.Err() != nil {
 		return nil // the Replayer stops; this says nothing about the bucket
 	}
 	if b.err = err; err != nil {
 		r.options.Metrics.replay.failed.Inc()
-		b.notUntil = time.Now().Add(scanInterval * 4 / 5) // not in a scan that follows at once
 		return page
 	}
-	b.known, b.logged, b.left, b.oldest = true, false, 0, 0
+	b.known, b.logged, b.left, b.oldest, b.notUntil = true, false, 0, 0, time.Time{}
 	if len(page) == 0 {
 		b.notUntil = time.Now().Add(b.list.Rest)
 	}
@@ -80,7 +81,7 @@ func (b *bucket) name() string {
 	return name
 }
 
-// addLeft counts an entry that is still pending, if the bucket was read completely.
+// addLeft counts an entry that is still pending, if the last read had no error.
 func (b *bucket) addLeft(p PendingDelete) {
 	if b.err != nil {
 		return

@@ -38,12 +38,12 @@ type ReplayerOptions struct {
 	Panics *panics.Recorder
 }
 
-// PendingList is a list of pending deletes that a Replayer works off.
+// PendingList is a list of pending deletes that a Replayer replays.
 type PendingList struct {
 	// Collection and Table are names for the log. A collection may have lists in several tables.
 	Collection, Table string
 	Deletes           PendingDeletes
-	// Rest is the pause before a bucket that was empty is read again. 0 means that every scan reads it.
+	// Rest is how long a bucket that was empty is not read again. 0 means that every scan reads it.
 	Rest time.Duration
 }
 
@@ -58,14 +58,14 @@ type PendingList struct {
 type Replayer struct {
 	buckets []*bucket
 	options ReplayerOptions
-	waiting bool // deletes were pending after the last scan that read all buckets, or after a later one
+	waiting bool // "deletes are pending" is logged, and "all pending deletes are done" not yet
 	unknown unknownCounter
 }
 
 // NewReplayer returns a Replayer for these lists. It does nothing before Run.
 func NewReplayer(lists []PendingList, options ReplayerOptions) *Replayer {
 	r := &Replayer{options: options}
-	r.unknown = unknownCounter{options: &r.options, known: make(map[string]bool)}
+	r.unknown = unknownCounter{options: &r.options, reported: make(map[string]bool)}
 	for i := range lists {
 		for number := range PendingBuckets {
 			r.buckets = append(r.buckets, &bucket{list: &lists[i], number: number})
@@ -106,8 +106,8 @@ type scanResult struct {
 	err  error // the first failed replay; after it the scan replays nothing more
 }
 
-// scan reads all buckets and replays what it finds. It returns true if the next scan should follow at once: there may be
-// more entries, and replaying works.
+// scan reads all buckets and replays what it finds. It returns true if the next scan must follow at once: there may be more
+// entries, and replaying works.
 //
 // The order is random. So instances rarely replay the same delete, and a delete that fails again and again does not keep
 // the same others waiting.
@@ -128,8 +128,11 @@ func (r *Replayer) scan(ctx context.Context) (again bool) {
 		return false
 	}
 	r.reportUnreadable(ctx)
+	if more && result.err == nil {
+		return true // the next scan reports: how many deletes are left is not known yet
+	}
 	r.report(ctx, result)
-	return more && result.err == nil
+	return false
 }
 
 // replayPage replays a page until one replay fails. The first replay of a scan runs alone: while a datacentre is
@@ -195,8 +198,8 @@ func (d Deletion) remaining(now time.Time) Deletion {
 	return d
 }
 
-// report publishes and logs how many deletes are pending. A bucket that cannot be read counts as it was last read. If a
-// bucket has never been read, the gauges are NaN: unknown. report logs only changes.
+// report publishes and logs how many deletes are pending. A bucket that cannot be read counts with the number of its last
+// complete read. If a bucket has never been read, the gauges are NaN: unknown. report logs only changes.
 func (r *Replayer) report(ctx context.Context, result scanResult) {
 	left, oldest, known, complete := 0, r.options.Now().UnixMicro(), true, true
 	for _, b := range r.buckets {
@@ -209,14 +212,10 @@ func (r *Replayer) report(ctx context.Context, result scanResult) {
 	r.options.Metrics.replay.publish(left, age, known)
 	switch {
 	case left > 0 && !r.waiting:
-		cause := "their bucket cannot be read now" // they were found by an earlier scan; no replay of this scan has failed
-		if result.err != nil {
-			cause = result.err.Error()
-		}
 		r.options.Log.WarnContext(ctx, "deletes are pending: a datacentre has not confirmed them; they are replayed until it has",
-			"pending", left, "oldest", age.String(), "cause", cause)
+			"pending", left, "oldest", age.String(), "cause", fmt.Sprint(result.err))
 	case left == 0 && complete && (r.waiting || result.done > 0):
-		r.options.Log.InfoContext(ctx, "all pending deletes are done", "last", result.done)
+		r.options.Log.InfoContext(ctx, "all pending deletes are done", "replayed", result.done)
 	}
 	r.waiting = left > 0 || r.waiting && !complete
 }

@@ -289,7 +289,11 @@ func TestReplayer_LimitsConcurrentReplays(t *testing.T) {
 		c.change(func() { c.latency = latency })
 		c.reconnect()
 		time.Sleep(scanInterval * 6 / 5) // until the next scan begins
-		time.Sleep(n * latency / maxConcurrentReplays * 5 / 4)
+		time.Sleep(n * latency / maxConcurrentReplays / 2)
+		if left, _ := local.metric("userinfo_pending_deletes"); left != PendingBuckets*scanLimit {
+			t.Errorf("while the backlog is replayed, %v deletes are pending, want the number of the last scan that reported", left)
+		}
+		time.Sleep(n * latency / maxConcurrentReplays * 3 / 4)
 		synctest.Wait()
 		for _, key := range keys {
 			if row, err := remote.table.Read(t.Context(), key); err != nil || !row.Absent() {
@@ -298,6 +302,7 @@ func TestReplayer_LimitsConcurrentReplays(t *testing.T) {
 		}
 		local.wantPending("after the return", 0)
 		local.wantMetrics("after the return", map[string]float64{"_done_total": n, "_failed_total": 13})
+		local.wantLogged("all pending deletes are done", 1)
 		if _, most := c.deletes(); most != maxConcurrentReplays {
 			t.Errorf("%d replays ran at the same time, want %d", most, maxConcurrentReplays)
 		}

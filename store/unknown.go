@@ -6,19 +6,22 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"userinfo/internal/panics"
 )
 
 // unknownInterval is the time between two counts of a bucket's pending deletes of unknown collections.
 const unknownInterval = time.Minute
 
-// unknownCounter counts the pending deletes of collections that are not configured. It runs beside the scans, so that a bucket
-// that cannot be read does not hold them up. As in a scan, buckets are independent: such a bucket counts as it was last read.
+// unknownCounter counts the pending deletes of collections that are not configured. It has a goroutine of its own, so that a
+// bucket that cannot be read does not delay a scan. Buckets are independent: a bucket that cannot be read counts with the
+// number of its last complete read, and the others are read all the same.
 type unknownCounter struct {
 	options    *ReplayerOptions
 	buckets    [PendingBuckets]unknownBucket
-	known      map[string]bool // collections that are logged and in the gauge
+	reported   map[string]bool // collections that are logged and in the gauge
 	unreadable atomic.Int64    // buckets that could not be read at the last attempt
-	logged     bool            // it has been logged that a bucket cannot be read
+	logged     bool            // the warning about unreadable buckets is logged
 }
 
 // unknownBucket is what the last reads have found in one bucket.
@@ -28,7 +31,8 @@ type unknownBucket struct {
 	notUntil time.Time      // it is not read before this time
 }
 
-// run counts until ctx ends. It reads each bucket once a minute, and a bucket that cannot be read every few seconds.
+// run counts until ctx ends. It reads each bucket about once a minute, and a bucket that could not be read again after
+// scanInterval or later.
 func (u *unknownCounter) run(ctx context.Context) {
 	for {
 		u.readDue(ctx)
@@ -64,14 +68,15 @@ func (u *unknownCounter) readDue(ctx context.Context) {
 }
 
 // read returns the pending deletes of one bucket by unknown collection, at most scanLimit from each list.
-func (u *unknownCounter) read(ctx context.Context, bucket int) (map[string]int, error) {
+func (u *unknownCounter) read(ctx context.Context, bucket int) (counts map[string]int, err error) {
+	defer u.options.Panics.Recover(panics.Replay, &err)
 	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
 	lists, err := u.options.Unknown(ctx, bucket)
 	if err != nil {
 		return nil, err
 	}
-	counts := make(map[string]int)
+	counts = make(map[string]int)
 	for _, list := range lists {
 		page, err := list.Deletes.ListPending(ctx, bucket, scanLimit)
 		if err != nil {
@@ -95,23 +100,23 @@ func (u *unknownCounter) reportCounts(ctx context.Context) {
 	gauge := u.options.Metrics.replay.unknown
 	for collection, n := range total {
 		gauge.WithLabelValues(collection).Set(float64(n))
-		if !u.known[collection] {
+		if !u.reported[collection] {
 			u.options.Log.ErrorContext(ctx, "deletes of a collection are pending, but the collection is not configured, so nothing finishes them; "+
-				"configure it again with its old name and table until userinfo_pending_deletes is 0",
+				"add it to the configuration again, as it was, until userinfo_pending_deletes is 0",
 				"collection", collection, "pending", n)
-			u.known[collection] = true
+			u.reported[collection] = true
 		}
 	}
-	for collection := range u.known {
+	for collection := range u.reported {
 		if total[collection] == 0 {
 			gauge.DeleteLabelValues(collection)
-			delete(u.known, collection)
+			delete(u.reported, collection)
 		}
 	}
 }
 
-// reportUnreadable counts the buckets that could not be read, for Replayer.reportUnreadable. It logs once that there are some,
-// until all can be read again.
+// reportUnreadable counts the buckets that could not be read, for Replayer.reportUnreadable. It logs a warning when the first
+// one fails, and again only after all could be read.
 func (u *unknownCounter) reportUnreadable(ctx context.Context) {
 	var numbers []string
 	var cause error
@@ -122,7 +127,7 @@ func (u *unknownCounter) reportUnreadable(ctx context.Context) {
 	}
 	u.unreadable.Store(int64(len(numbers)))
 	if len(numbers) > 0 && !u.logged {
-		u.options.Log.WarnContext(ctx, "buckets of pending deletes cannot be searched for collections that are not configured; trying again every few seconds",
+		u.options.Log.WarnContext(ctx, "buckets of pending deletes cannot be searched for collections that are not configured; they are read again and again",
 			"buckets", strings.Join(numbers, ", "), "error", cause.Error())
 	}
 	u.logged = len(numbers) > 0

@@ -94,6 +94,29 @@ func TestReplayer_UnknownCollectionIsCountedInReadableBuckets(t *testing.T) {
 	})
 }
 
+func TestReplayer_UnknownBucketThatPanicsDoesNotStopOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newDatacentres()
+		local := c.instance(t, 0, testFence)
+		bad := min(PendingBucket("a"), PendingBucket("b")) // the other one is read after it
+		local.useUnknown(c, func() []PendingList { return []PendingList{newRemoved(t, "a", "b")} }, func(bucket int) bool {
+			if bucket == bad {
+				panic("in the test")
+			}
+			return false
+		})
+		local.start()
+		time.Sleep(2 * scanInterval)
+		synctest.Wait()
+		if n, _ := local.metric("userinfo_pending_deletes_unknown_collection"); n != 1 {
+			t.Errorf("%v deletes were counted, want 1", n)
+		}
+		if n, _ := local.metric("userinfo_pending_deletes_unreadable_buckets"); n != 1 {
+			t.Errorf("%v buckets are unreadable, want 1", n)
+		}
+	})
+}
+
 // TestReplayer_UnknownBucketsThatTimeOutDelayNoScan has every bucket of an unknown collection time out.
 func TestReplayer_UnknownBucketsThatTimeOutDelayNoScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
