@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -110,16 +111,32 @@ func TestCheck_FindsOneNodeThatAsksForPasswords(t *testing.T) {
 	}, "ALTER KEYSPACE system_auth")
 }
 
-func TestCheck_WarnsOfNodeWhoseSettingsCannotBeRead(t *testing.T) {
-	f := threeNodes(t)
-	f.silent["10.1.0.1"] = errConnectionLost
-	f.differ["10.1.0.3"] = map[string]any{"minimum_timestamp_fail_threshold": "10d"}
-	got := check(t, f, twoTables())
-	want := []string{"settings of node 10.1.0.1: want an answer, have none, so that they were not checked (reading the settings of node 10.1.0.1: " + errConnectionLost.Error() + ")",
-		"setting minimum_timestamp_fail_threshold on 10.1.0.3: want none, because a touch keeps the timestamp of its value, have 10d"}
-	if !slices.Equal(got.texts, want) {
-		t.Errorf("Check says\n  %s\nwant\n  %s", strings.Join(got.texts, "\n  "), strings.Join(want, "\n  "))
+func TestCheck_WarnsOfNodesWhoseSettingsCannotBeRead(t *testing.T) {
+	const refused = ": want readable, have not read, because it refused"
+	const guardrail = "setting minimum_timestamp_fail_threshold on 10.1.0.3: want none, because a touch keeps the timestamp of its value, have 10d"
+	const roles = "keyspace system_auth replication: want NetworkTopologyStrategy with replication factor 3 in dc1, because nobody can log in while the nodes that have the roles are down, have no such keyspace"
+	for name, c := range map[string]struct {
+		silent map[string]error
+		want   []string
+	}{
+		"one does not answer": {map[string]error{"10.1.0.1": errConnectionLost}, []string{"settings of node 10.1.0.1: want readable, have not read, because it did not answer",
+			guardrail}},
+		"one cannot read roles": {map[string]error{"10.1.0.2": refusal(0x2100)}, []string{"settings of node 10.1.0.2" + refused, guardrail, roles}},
+		"two cannot read roles": {map[string]error{"10.1.0.1": refusal(0x2100), "10.1.0.2": refusal(0x2100)},
+			[]string{"settings of node 10.1.0.1" + refused, "settings of node 10.1.0.2" + refused, guardrail, roles}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := threeNodes(t)
+			f.silent, f.differ["10.1.0.3"] = c.silent, map[string]any{"minimum_timestamp_fail_threshold": "10d"}
+			if got := check(t, f, twoTables()); !slices.Equal(got.texts, c.want) {
+				t.Errorf("Check says\n  %s\nwant\n  %s", strings.Join(got.texts, "\n  "), strings.Join(c.want, "\n  "))
+			}
+		})
 	}
+}
+
+func TestCheck_FailsIfNoSettingsCanBeRead(t *testing.T) {
+	f := threeNodes(t)
 	for _, address := range f.Nodes() {
 		f.silent[address] = errConnectionLost
 	}
@@ -131,6 +148,20 @@ func TestCheck_WarnsOfNodeWhoseSettingsCannotBeRead(t *testing.T) {
 	}
 	if _, err := schema.Check(t.Context(), f, twoTables()); err == nil || !strings.Contains(err.Error(), "no node") {
 		t.Errorf("if no node is up, Check: %v", err)
+	}
+}
+
+func TestCheck_FailsIfItsContextEnds(t *testing.T) {
+	f := threeNodes(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.before = func(n int) error {
+		if n > settingsQuery {
+			cancel()
+		}
+		return ctx.Err()
+	}
+	if found, err := schema.Check(ctx, f, twoTables()); !errors.Is(err, context.Canceled) {
+		t.Errorf("Check: %q, %v, want %v", found, err, context.Canceled)
 	}
 }
 

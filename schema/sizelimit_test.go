@@ -26,14 +26,14 @@ func TestCheck_WarnsOfLimitsBelowLargestValue(t *testing.T) {
 		"small commit log segments": {
 			settings: map[string]any{"max_mutation_size": "2048KiB", "max_mutation_size_in_kb": "2048"},
 			want:     []string{"setting max_mutation_size" + want + "2048KiB"},
-			remedy:   "set commitlog_segment_size to at least twice as much",
+			remedy:   "commitlog_segment_size, in Cassandra 4.0 commitlog_segment_size_in_mb, so set that to at least twice as much",
 		},
 		"names of Cassandra 4.0": {
 			settings: map[string]any{"max_mutation_size_in_kb": "1024", "native_transport_max_frame_size_in_mb": "1", "max_value_size_in_mb": "256",
 				"native_transport_max_concurrent_requests_in_bytes_per_ip": "1000000", "internode_max_message_size_in_bytes": "-1"},
-			want: []string{"setting max_mutation_size" + want + "1024", "setting native_transport_max_frame_size" + want + "1",
-				"setting native_transport_max_request_data_in_flight_per_ip" + want + "1000000"},
-			remedy: "max_mutation_size: 3MiB",
+			want: []string{"setting max_mutation_size_in_kb" + want + "1024KiB", "setting native_transport_max_frame_size_in_mb" + want + "1MiB",
+				"setting native_transport_max_concurrent_requests_in_bytes_per_ip" + want + "1000000B"},
+			remedy: "set max_mutation_size_in_kb: 3072 in the cassandra.yaml of every node",
 		},
 		"a guardrail": {
 			settings: map[string]any{"column_value_size_fail_threshold": "1MiB"},

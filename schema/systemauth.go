@@ -19,12 +19,14 @@ const (
 // systemAuth is the keyspace of roles and grants.
 const systemAuth = "system_auth"
 
-// wantedRoleReplicas is how many nodes of a datacentre should have the roles, so that one can die while another restarts.
+// wantedRoleReplicas is how many nodes of a datacentre should have the roles, so that two of them are left when one is down.
+// Roles are read at LOCAL_QUORUM by default.
 const wantedRoleReplicas = 3
 
 // inspectSystemAuth checks that the roles stay readable while one node of the local datacentre is down, and while all other
-// datacentres are down. Otherwise Cassandra would then refuse new connections, and after a few seconds also statements on
-// existing connections. It checks nothing if no node uses an authenticator or an authorizer.
+// datacentres are down. If they are not readable, Cassandra refuses new connections, and after a few seconds also statements
+// on existing connections. A datacentre of two nodes needs both in any case, for the rows of the service as well.
+// inspectSystemAuth checks nothing if no node uses an authenticator or an authorizer.
 func inspectSystemAuth(ctx context.Context, db DB, s Spec, all allSettings) (found []finding, err error) {
 	needed := func(settings nodeSettings) bool {
 		return !isOff(settings[authenticator]) || !isOff(settings[authorizer])
@@ -45,7 +47,7 @@ func inspectSystemAuth(ctx context.Context, db DB, s Spec, all allSettings) (fou
 			fmt.Sprintf("%s with replication factor %d in %s, because nobody can log in while the nodes that have the roles are down", networkTopology, roleReplicas(s, nodes), s.LocalDatacentre),
 			have, alterSystemAuth(s, ks, nodes)))
 	}
-	return append(found, all.inspect(inspectAuthConsistency)...), nil
+	return append(found, all.inspectEach(inspectAuthConsistency)...), nil
 }
 
 // inspectAuthConsistency checks that the nodes of one datacentre are enough to read roles.
@@ -80,7 +82,7 @@ func roleReplication(s Spec, live *keyspace, nodes []node) (string, bool) {
 	return "replication factor " + n + " in " + s.LocalDatacentre, replicas >= roleReplicas(s, nodes)
 }
 
-// roleReplicas returns how many replicas of the roles the local datacentre should have. It may have fewer nodes than that.
+// roleReplicas returns how many replicas of the roles the local datacentre should have: at least 1, and at most one a node.
 func roleReplicas(s Spec, nodes []node) int {
 	return max(1, min(wantedRoleReplicas, nodesByDatacentre(nodes)[s.LocalDatacentre]))
 }
