@@ -121,16 +121,20 @@ func headline(drills []Summary) string {
 	result := "no promise was broken."
 	if violations > 0 {
 		slices.Sort(broken)
-		noun := "violations"
-		if violations == 1 {
-			noun = "violation"
-		}
-		result = fmt.Sprintf("%s %s of %s.", report.Count(violations), noun, strings.Join(slices.Compact(broken), ", "))
+		result = fmt.Sprintf("%s of %s.", counted(violations, "violation"), strings.Join(slices.Compact(broken), ", "))
 	}
 	if notJudged > 0 {
-		result += fmt.Sprintf(" Machine too busy: I7 and I8 not judged for latency in %s cases.", report.Count(notJudged))
+		result += fmt.Sprintf(" Machine too busy: I7 and I8 not judged for latency in %s.", counted(notJudged, "case"))
 	}
-	return fmt.Sprintf("%s drills, %s faults, %s operations: %s", report.Count(len(drills)), report.Count(faults), report.Count(operations), result)
+	return fmt.Sprintf("%s, %s, %s: %s", counted(len(drills), "drill"), counted(faults, "fault"), counted(operations, "operation"), result)
+}
+
+// counted returns a number of things, such as "1 fault" and "2 faults".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return report.Count(n) + " " + thing + "s"
 }
 
 // writeVerdicts writes the promises, and a table with a row for each drill and a column for each invariant.

@@ -125,7 +125,7 @@ func TestWrite_ShowsFiguresOfLostNodes(t *testing.T) {
 		"| pause | pause | dc1 | I8 | 500 | 1 | 2 | 5 ms | 20 ms | 6 ms | 0 | 2 s | – | – |",
 		"| pause | pause | dc2 | I8 | 0 | 0 | 0 | 0 ms | 0 ms | 0 ms | 0 | not seen | 3 | 400 ms |",
 		"| pause | pause | dc1 | I8 | 0 | 0 | 0 | 60 ms | 0 ms | 0 ms | 0 | not judged: machine too busy | – | – |",
-		"| 10 (errors only) |", "no promise was broken. Machine too busy: I7 and I8 not judged for latency in 1 cases.")
+		"| 10 (errors only) |", "no promise was broken. Machine too busy: I7 and I8 not judged for latency in 1 case.")
 }
 
 func TestWrite_ShowsWhetherMutantsWereCaught(t *testing.T) {
