@@ -39,12 +39,12 @@ func readAllSettings(ctx context.Context, db DB) (all allSettings, found []findi
 	for _, address := range db.Nodes() {
 		settings, failure := readSettings(ctx, db, address, names)
 		switch {
-		case ctx.Err() != nil:
-			return nil, nil, failure
 		case failure == nil:
 			all[address] = settings
 			answered++
 			continue
+		case ctx.Err() != nil:
+			return nil, nil, failure // this says nothing about the node
 		case isUnauthorized(failure):
 			all[address] = nodeSettings{authorizer: "an authorizer"} // otherwise it would not refuse
 			found = append(found, unchecked(address, "it refused"))

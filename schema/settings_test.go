@@ -165,6 +165,21 @@ func TestCheck_FailsIfItsContextEnds(t *testing.T) {
 	}
 }
 
+func TestCheck_KeepsSettingsThatWereReadWhenItsContextEnded(t *testing.T) {
+	f := threeNodes(t)
+	f.differ["10.1.0.3"] = map[string]any{"minimum_timestamp_fail_threshold": "10d"}
+	ctx, cancel := context.WithCancel(t.Context())
+	f.before = func(n int) error {
+		if n > settingsQuery {
+			cancel() // and the statement succeeds
+		}
+		return nil
+	}
+	if found, err := schema.Check(ctx, f, twoTables()); err != nil || len(found) != 1 {
+		t.Errorf("Check: %q, %v, want the guardrail of a node", found, err)
+	}
+}
+
 // warnings checks that Check returns these warnings and nothing else, and that they do not keep Apply from its work.
 func warnings(t *testing.T, f *fakeCassandra, s schema.Spec, want []string, remedy string) {
 	t.Helper()

@@ -113,7 +113,7 @@ func newReplayMetrics() replayMetrics {
 	m := replayMetrics{
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes",
-			Help: "Deletes that some datacentre has not confirmed, as of the last scan. A scan reads a limited number, so there may be more. While scans follow each other without a pause, because replaying works and there may be more, the number stays the same. A bucket that cannot be read counts with the number of its last complete read. NaN until every bucket has been read.",
+			Help: "Deletes that some datacentre has not confirmed, as of the last scan. A scan reads a limited number, so there may be more. While a backlog is replayed, the number stays the same. A bucket that cannot be read counts with the number of its last complete read. NaN until every bucket has been read.",
 		}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "userinfo_pending_deletes_oldest_seconds",

@@ -34,7 +34,7 @@ type ReplayerOptions struct {
 	// Unknown returns the lists of collections that are not configured and have entries in a bucket. The entries are counted,
 	// not replayed, because the table of such a collection is not known. nil: they are not counted.
 	Unknown func(ctx context.Context, bucket int) ([]PendingList, error)
-	// Panics recovers from panics in the goroutines of a scan.
+	// Panics recovers from panics in the goroutines of a Replayer.
 	Panics *panics.Recorder
 }
 

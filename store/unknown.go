@@ -102,7 +102,7 @@ func (u *unknownCounter) reportCounts(ctx context.Context) {
 		gauge.WithLabelValues(collection).Set(float64(n))
 		if !u.reported[collection] {
 			u.options.Log.ErrorContext(ctx, "deletes of a collection are pending, but the collection is not configured, so nothing finishes them; "+
-				"add it to the configuration again, as it was, until userinfo_pending_deletes is 0",
+				"add the collection to the configuration again, with the same settings, and remove it when userinfo_pending_deletes is 0",
 				"collection", collection, "pending", n)
 			u.reported[collection] = true
 		}
@@ -127,7 +127,7 @@ func (u *unknownCounter) reportUnreadable(ctx context.Context) {
 	}
 	u.unreadable.Store(int64(len(numbers)))
 	if len(numbers) > 0 && !u.logged {
-		u.options.Log.WarnContext(ctx, "buckets of pending deletes cannot be searched for collections that are not configured; they are read again and again",
+		u.options.Log.WarnContext(ctx, "buckets of pending deletes cannot be searched for collections that are not configured; trying again",
 			"buckets", strings.Join(numbers, ", "), "error", cause.Error())
 	}
 	u.logged = len(numbers) > 0

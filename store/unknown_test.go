@@ -89,7 +89,7 @@ func TestReplayer_UnknownCollectionIsCountedInReadableBuckets(t *testing.T) {
 		time.Sleep(unknownInterval + 2*scanInterval)
 		synctest.Wait()
 		if n, _ := local.metric("userinfo_pending_deletes_unknown_collection"); n != 1 {
-			t.Errorf("a bucket that cannot be searched has %v deletes, want 1, as it was last read", n)
+			t.Errorf("a bucket that cannot be searched has %v deletes, want 1, the number of its last complete read", n)
 		}
 	})
 }

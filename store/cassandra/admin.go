@@ -64,11 +64,16 @@ func (a *Admin) Nodes() []string { return a.runner.Addresses() }
 
 // QueryNode is Query on the node with this address, and on no other.
 func (a *Admin) QueryNode(ctx context.Context, address, cql string, args ...any) ([]map[string]any, error) {
-	ctx, err := a.runner.WithNode(ctx, address)
+	return queryNode(ctx, a.driver, a.runner, address, cql, args)
+}
+
+// queryNode runs a query at ONE on the node with this address, and on no other. It returns its rows by column name.
+func queryNode(ctx context.Context, driver *gocql.Session, r *coordinator.Runner, address, cql string, args []any) ([]map[string]any, error) {
+	ctx, err := r.WithNode(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	return queryMaps(a.driver.Query(cql, args...).WithContext(ctx))
+	return queryMaps(driver.Query(cql, args...).WithContext(ctx).Consistency(gocql.One))
 }
 
 // queryMaps runs a query and returns its rows by column name.

@@ -63,11 +63,7 @@ func (s *Session) Nodes() []string { return s.runner.Addresses() }
 
 // QueryNode is Query on the node with this address, and on no other. It implements schema.DB.
 func (s *Session) QueryNode(ctx context.Context, address, cql string, args ...any) ([]map[string]any, error) {
-	ctx, err := s.runner.WithNode(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	return queryMaps(s.driver.Query(cql, args...).WithContext(ctx).Consistency(gocql.One))
+	return queryNode(ctx, s.driver, s.runner, address, cql, args)
 }
 
 // Table returns the table of a collection. The table must exist.

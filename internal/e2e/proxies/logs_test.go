@@ -138,7 +138,8 @@ func startLeakTest(t *testing.T, env *environment, k kind, changes ...string) *l
 	return l
 }
 
-// awaitHealthCheck waits until haproxy knows that the service is up. After that, many checks must fail before it is down.
+// awaitHealthCheck waits until haproxy knows that the service is up: that /readyz answers, or only that TLS works, as the example
+// has it. After that, many checks must fail before it is down.
 func (l *leakTest) awaitHealthCheck(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
