@@ -138,13 +138,14 @@ func startLeakTest(t *testing.T, env *environment, k kind, changes ...string) *l
 	return l
 }
 
-// awaitHealthCheck waits until haproxy knows that the service is up: that /readyz answers, or only that TLS works, as the example
-// has it. After that, many checks must fail before it is down.
+// awaitHealthCheck waits until haproxy knows that the service is up for the backend of the requests: that /readyz answers, or
+// only that TLS works, as the example has it. After that, many checks must fail before it is down. Until then, one is enough.
 func (l *leakTest) awaitHealthCheck(t *testing.T) {
 	t.Helper()
+	server := map[string]string{haproxy.name: "certificates,userinfo1,", local.name: "userinfo,userinfo1,"}[l.kind.name]
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		for line := range strings.Lines(ask(l.env.file("haproxy.sock"), "show stat")) {
-			if strings.Contains(line, ",userinfo1,") && (strings.Contains(line, ",L7OK,") || strings.Contains(line, ",L6OK,")) {
+			if strings.HasPrefix(line, server) && (strings.Contains(line, ",L7OK,") || strings.Contains(line, ",L6OK,")) {
 				return
 			}
 		}
