@@ -23,7 +23,7 @@ const (
 	restartLimit  = 10 * time.Second       // the same, for the clients of a whole datacentre that was lost
 	recoveryWatch = 60 * time.Second       // how long after the end of a fault the judge looks for the recovery
 	minBaseline   = 50                     // number of requests that a baseline needs
-	maxAffected   = 5                      // latency is not judged if stalls affected more than one in maxAffected requests
+	maxAffected   = 5                      // the p99 is not judged if stalls affected more than one in maxAffected requests
 	// window is the resolution of the recovery time. The service has recovered at the start of steadyWindows windows in
 	// which there are no errors and at most 2 % of the requests (or one) are slow.
 	window        = time.Second
@@ -119,7 +119,7 @@ func (e *evidence) verifyPeriod(want limits, f fault, dc string, p period, durin
 	switch {
 	case p.slow == 0:
 		figures.NotJudged = "too few requests before the fault"
-	case figures.Before.P99 > BusyP99 || figures.Affected*maxAffected > figures.Requests:
+	case figures.Before.P99 > BusyP99 || want.speedDuring && figures.Affected*maxAffected > figures.Requests:
 		figures.NotJudged = "machine too busy"
 	}
 	if figures.NotJudged != "" {

@@ -67,3 +67,20 @@ func TestEvaluate_DoesNotJudgeLatencyIfStallsAreLong(t *testing.T) {
 		})
 	}
 }
+
+// Requests that wait for a lost datacentre take so long that a few stalls affect them all. That does not matter, because only the
+// time after its return is judged.
+func TestEvaluate_JudgesReturnOfDatacentreDespiteStalls(t *testing.T) {
+	with := func(slowUntil float64) func(*recording) {
+		return func(r *recording) {
+			r.fault(history.Fault{Name: "lost", Begin: sec(10), End: sec(20), Recovered: sec(21), Expect: history.OtherDatacentre, Datacentre: "dc1"})
+			late := sentLate(10, 20, 20*time.Millisecond)
+			r.addLoad(0, 60, func(at float64, o *history.Operation) {
+				slowed(10, 20, 2800)(at, o)
+				slowed(20, slowUntil, 300)(at, o)
+				late(at, o)
+			})
+		}
+	}
+	runCases(t, []testCase{{"slow for ten seconds", with(29.9), ""}, {"slow for longer", with(31.5), "I8"}})
+}

@@ -243,7 +243,7 @@ func writeFigures(d *report.Document, drills []Summary) {
 		return
 	}
 	d.Heading(2, "Loss of one node or of the other datacentre")
-	d.Paragraph("I7 counts gets, sets and touches; I8 counts all operations. Latency counts from the due time of a request. Full speed means three seconds without an error and with at most 2 %% of the requests slower than three times the p99 before, or 100 ms. All nodes share the cores of one machine with the load generator. While the generator sends requests more than 10 ms late, the machine stalls; the latency of the requests that a stall affected is left out, their errors are not. If the p99 before is above 50 ms, or stalls affected more than a fifth of the requests, the machine is too busy, and only errors are judged. A delete knew the cut if its instance had answered two deletes as not everywhere.")
+	d.Paragraph("I7 counts gets, sets and touches; I8 counts all operations. Latency counts from the due time of a request. Full speed means three seconds without an error and with at most 2 %% of the requests slower than three times the p99 before, or 100 ms. All nodes share the cores of one machine with the load generator. While the generator sends requests more than 10 ms late, the machine stalls; the latency of the requests that a stall affected is left out, their errors are not. If the p99 before is above 50 ms, the machine is too busy, and only errors are judged. The same is true if the p99 during the fault is limited and stalls affected more than a fifth of the requests. A delete knew the cut if its instance had answered two deletes as not everywhere.")
 	d.Table(t)
 }
 
