@@ -224,12 +224,11 @@ func (a *attempt) await(ctx context.Context) error {
 
 // awaitUsual waits until the attempt has ended, or has run as long as a confirmed delete usually takes.
 func (a *attempt) awaitUsual(ctx context.Context, now time.Time) error {
-	usual := time.NewTimer(a.started.Add(a.wait).Sub(now))
-	defer usual.Stop()
+	usual, cancel := context.WithTimeout(ctx, a.started.Add(a.wait).Sub(now))
+	defer cancel()
 	select {
 	case <-a.ended:
-	case <-usual.C:
-	case <-ctx.Done():
+	case <-usual.Done():
 	}
 	return a.result()
 }

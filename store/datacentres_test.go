@@ -124,10 +124,8 @@ func (l localTable) deleteEverywhere(ctx context.Context, key access.Key, d Dele
 		c.mostRunning = max(c.mostRunning, c.running)
 	})
 	defer c.change(func() { c.running-- })
-	select {
-	case <-ctx.Done():
-		return unavailable(ctx.Err())
-	case <-time.After(latency):
+	if err := sleep(ctx, latency); err != nil {
+		return unavailable(err)
 	}
 	c.mu.Lock()
 	fails, applied := c.cut || c.broken[key], 2
@@ -144,6 +142,15 @@ func (l localTable) deleteEverywhere(ctx context.Context, key access.Key, d Dele
 		return errNoDatacentre
 	}
 	return nil
+}
+
+// sleep waits for d, or until ctx ends. It uses no channel of a timer: with the race detector, Go 1.26 crashes if two goroutines
+// of a synctest bubble select expired ones at the same time.
+func sleep(ctx context.Context, d time.Duration) error {
+	done, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-done.Done()
+	return ctx.Err()
 }
 
 func (l localTable) RecordPending(ctx context.Context, key access.Key, d Deletion) error {
