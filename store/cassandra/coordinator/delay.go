@@ -18,10 +18,13 @@ const (
 	maxEachQuorumHedgeDelay = 100 * time.Millisecond
 )
 
-// hedgeDelay estimates how long 98 % of the calls of one Kind take. A call that takes longer is hedged.
+// hedgeDelay estimates how long 98 % of the calls of one Kind take, or 90 % at EACH_QUORUM. A call that takes longer is hedged.
 //
 // Each slower call raises the estimate by 48/256, each quicker one lowers it by 1/256. So it settles where one call in 49 is
-// slower. It stays between minHedgeDelay and maxHedgeDelay, or maxEachQuorumHedgeDelay. A superseded attempt counts as well,
+// slower. At EACH_QUORUM the steps are 36/256 and 4/256, and it settles where one call in ten is slower: deletes are rare, so
+// that smaller steps would follow them too late, and hedging more of them costs little.
+//
+// The estimate stays between minHedgeDelay and maxHedgeDelay, or maxEachQuorumHedgeDelay. A superseded attempt counts as well,
 // because it would have been slower. Without it, the slowest calls would never be observed, and the delay would shrink until
 // the hedge budget is empty. But of a node's superseded attempts only the first after a success counts, so that a node that
 // never answers does not raise the delay. At EACH_QUORUM none counts, because one lost node of another datacentre makes every
@@ -35,15 +38,15 @@ type hedgeDelay struct{ ns atomic.Int64 }
 
 // observe updates the estimate with the duration of one successful call of kind k.
 func (d *hedgeDelay) observe(k Kind, took time.Duration) {
+	raise, lower, longest := time.Duration(48), time.Duration(1), maxHedgeDelay
+	if k == EachQuorum {
+		raise, lower, longest = 36, 4, maxEachQuorumHedgeDelay
+	}
 	delay := d.get()
 	if took > delay {
-		delay += delay * 48 / 256
+		delay += delay * raise / 256
 	} else {
-		delay -= delay / 256
-	}
-	longest := maxHedgeDelay
-	if k == EachQuorum {
-		longest = maxEachQuorumHedgeDelay
+		delay -= delay * lower / 256
 	}
 	d.ns.Store(int64(min(max(delay, minHedgeDelay), longest)))
 }

@@ -34,6 +34,33 @@ func TestHedgeDelay_HedgesOneReadInFifty(t *testing.T) {
 	}
 }
 
+func TestHedgeDelay_HedgesOneDeleteInTen(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
+	var d hedgeDelay
+	const deletes = 20_000
+	hedged := 0
+	for range deletes {
+		latency := 10*time.Millisecond + time.Duration(random.ExpFloat64()*float64(6*time.Millisecond))
+		if latency > d.get() {
+			hedged++
+		}
+		d.observe(EachQuorum, latency)
+	}
+	if hedged < deletes/12 || hedged > deletes/8 {
+		t.Errorf("%d of %d deletes would be hedged", hedged, deletes)
+	}
+}
+
+func TestHedgeDelay_FollowsFewDeletes(t *testing.T) {
+	var d hedgeDelay
+	for range 50 {
+		d.observe(EachQuorum, 20*time.Millisecond)
+	}
+	if got := d.get(); got > 30*time.Millisecond {
+		t.Errorf("got %v after 50 deletes of 20 ms", got)
+	}
+}
+
 func TestHedgeDelay_IsMaxHedgeDelayBeforeFirstRead(t *testing.T) {
 	var d hedgeDelay
 	if got := d.get(); got != maxHedgeDelay {
