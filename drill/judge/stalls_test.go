@@ -68,8 +68,8 @@ func TestEvaluate_DoesNotJudgeLatencyIfStallsAreLong(t *testing.T) {
 	}
 }
 
-// Requests that wait for a lost datacentre take so long that a few stalls affect them all. That does not matter, because only the
-// time after its return is judged.
+// Requests to a lost datacentre take seconds, so a few stalls affect them all. The judge must still check the time after its
+// return.
 func TestEvaluate_JudgesReturnOfDatacentreDespiteStalls(t *testing.T) {
 	with := func(slowUntil float64) func(*recording) {
 		return func(r *recording) {
