@@ -58,11 +58,18 @@ func (t *ClockTable) NodeTime(ctx context.Context, address string) (time.Time, e
 	return now.Add(time.Millisecond / 2), nil
 }
 
+// heartbeatPolicy returns the policy for the partition of all heartbeats, at LOCAL_ONE.
+func heartbeatPolicy() coordinator.CallPolicy {
+	p := intPolicy(0)
+	p.Kind = coordinator.OneNode
+	return p
+}
+
 // WriteHeartbeat replaces the heartbeat of h.Instance. timestamp is the write timestamp in µs. The heartbeat expires
 // after ttl. h.Offsets must not be modified after WriteHeartbeat has returned, because an attempt that was cancelled may
 // still read it.
 func (t *ClockTable) WriteHeartbeat(ctx context.Context, h clockskew.Heartbeat, timestamp int64, ttl time.Duration) error {
-	_, err := run(ctx, t.runner, intPolicy(0), func(ctx context.Context) (struct{}, error) {
+	_, err := run(ctx, t.runner, heartbeatPolicy(), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, t.driver.Query(t.writeCQL, timestamp, seconds(ttl), h.Datacentre, h.Written, h.Offsets, h.Instance).
 			WithContext(ctx).Consistency(gocql.LocalOne).Exec()
 	})
@@ -71,7 +78,7 @@ func (t *ClockTable) WriteHeartbeat(ctx context.Context, h clockskew.Heartbeat, 
 
 // Heartbeats returns the heartbeats of all instances, at most 128. Some may be old, and some may be missing.
 func (t *ClockTable) Heartbeats(ctx context.Context) ([]clockskew.Heartbeat, error) {
-	return run(ctx, t.runner, intPolicy(0), func(ctx context.Context) ([]clockskew.Heartbeat, error) {
+	return run(ctx, t.runner, heartbeatPolicy(), func(ctx context.Context) ([]clockskew.Heartbeat, error) {
 		rows := t.driver.Query(t.listCQL, maxHeartbeats).WithContext(ctx).Consistency(gocql.LocalOne).Iter().Scanner()
 		var all []clockskew.Heartbeat
 		for rows.Next() {

@@ -72,7 +72,7 @@ func everySecond(ctx context.Context, read func(context.Context)) {
 func (w *keyspaceWatch) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, replicationTimeout)
 	defer cancel()
-	options, err := coordinator.Run(ctx, w.runner, coordinator.CallPolicy{}, func(ctx context.Context) (map[string]string, error) {
+	options, err := coordinator.Run(ctx, w.runner, coordinator.CallPolicy{Kind: coordinator.OneNode}, func(ctx context.Context) (map[string]string, error) {
 		var options map[string]string
 		err := w.driver.Query(replicationCQL, w.keyspace).WithContext(ctx).Consistency(gocql.One).Scan(&options)
 		if errors.Is(err, gocql.ErrNotFound) {

@@ -99,6 +99,31 @@ func TestKeyspaceWatch_NoticesLostReplicas(t *testing.T) {
 	}
 }
 
+// A node that has lost contact with the other nodes still answers what it knows alone.
+func TestKeyspaceWatch_KeepsBreakersOpen(t *testing.T) {
+	t.Parallel()
+	s := newStub(t)
+	session, registry := s.open(s.config(), slog.New(slog.DiscardHandler))
+	table := session.Table(store.CollectionConfig{Name: "sessions", Table: "sessions", MaxTTL: time.Hour})
+	s.set(func(s *stubState) {
+		s.replication, s.unavailable = map[string]string{"class": "NetworkTopologyStrategy", "dc1": "2"}, true
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := table.Ready(ctx); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("got error %v, want store.ErrUnavailable", err)
+	}
+	eventually(t, "the watch has read the replication", func() bool {
+		return gatherGauge(t, registry, "userinfo_cassandra_local_replicas") == 2
+	})
+	if _, err := session.Query(t.Context(), "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?", "ks"); err != nil {
+		t.Fatal(err)
+	}
+	if got := gatherGauge(t, registry, "userinfo_cassandra_breakers_open"); got != 1 {
+		t.Errorf("%v breakers are open, want 1", got)
+	}
+}
+
 func TestKeyspaceWatch_SendsStatementsToReplicas(t *testing.T) {
 	s := newStub(t)
 	s.listen("127.0.0.2")

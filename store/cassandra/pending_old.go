@@ -42,7 +42,7 @@ func (o oldPendingDeletes) RemovePending(ctx context.Context, p store.PendingDel
 // tableExists reports whether the keyspace has a table, as far as the node that answers knows.
 func (t *Table) tableExists(ctx context.Context, name string) (bool, error) {
 	const cql = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?"
-	return run(ctx, t.runner, coordinator.CallPolicy{PartitionKey: []byte(t.keyspace)}, func(ctx context.Context) (bool, error) {
+	return run(ctx, t.runner, coordinator.CallPolicy{Kind: coordinator.OneNode, PartitionKey: []byte(t.keyspace)}, func(ctx context.Context) (bool, error) {
 		rows := t.query(ctx, cql, t.keyspace, name).Iter()
 		return rows.NumRows() > 0, rows.Close()
 	})

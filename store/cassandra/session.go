@@ -53,7 +53,7 @@ func (s *Session) LocalDatacentre() string { return s.datacentre }
 // Query runs a statement that reads the schema or settings, at ONE on any node, and returns its rows by column name. It
 // implements schema.DB. The service must not use it to read a collection.
 func (s *Session) Query(ctx context.Context, cql string, args ...any) ([]map[string]any, error) {
-	return coordinator.Run(ctx, s.runner, coordinator.CallPolicy{}, func(ctx context.Context) ([]map[string]any, error) {
+	return coordinator.Run(ctx, s.runner, coordinator.CallPolicy{Kind: coordinator.OneNode}, func(ctx context.Context) ([]map[string]any, error) {
 		return queryMaps(s.driver.Query(cql, args...).WithContext(ctx).Consistency(gocql.One))
 	})
 }

@@ -93,10 +93,10 @@ func (a *attempt) end(err error) {
 func (a *attempt) record(err error) {
 	a.runner.metrics.attempts[outcomeOf(err)].Inc()
 	kind, n := a.policy.Kind, a.node.Load()
-	if err == nil && kind != Other {
+	if err == nil && kind.isTimed() {
 		a.runner.delays[kind].observe(kind, time.Since(a.began))
 	}
-	if n == nil || kind == EachQuorum {
+	if n == nil || !kind.usesBreakers() {
 		return
 	}
 	now := a.runner.nodes.now()
@@ -125,7 +125,7 @@ func (a *attempt) pick(ns *nodes, q gocql.ExecutableQuery) gocql.NextHost {
 				a.choose(host.Info(), n)
 				return host
 			}
-			if a.policy.Kind != EachQuorum && n.breaker.takeProbe(ns.now()) {
+			if a.policy.Kind.usesBreakers() && n.breaker.takeProbe(ns.now()) {
 				a.call.probe(host.Info(), n)
 			}
 			deferred = append(deferred, host)

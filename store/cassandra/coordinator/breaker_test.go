@@ -40,7 +40,10 @@ func TestBreaker_OpensAndProbesOnceASecond(t *testing.T) {
 	})
 }
 
-func TestBreaker_IsNotProbedAtEachQuorum(t *testing.T) {
+// kindsWithoutBreakers are the kinds whose outcomes say nothing about a node's contact with the other local nodes.
+var kindsWithoutBreakers = []Kind{OneNode, EachQuorum}
+
+func TestBreaker_IsProbedOnlyByQuorum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": fails, "b": quick, "c": quick})
 		for range maxFailures {
@@ -48,10 +51,32 @@ func TestBreaker_IsNotProbedAtEachQuorum(t *testing.T) {
 		}
 		c.takeAsked()
 		time.Sleep(probeInterval)
-		if got, err := c.run(CallPolicy{Kind: EachQuorum}, time.Minute); got != "b" || err != nil {
-			t.Errorf("got an answer from %q and error %v, want an answer from b", got, err)
+		for _, kind := range kindsWithoutBreakers {
+			if got, err := c.run(CallPolicy{Kind: kind}, time.Minute); got != "b" || err != nil {
+				t.Errorf("kind %d: got an answer from %q and error %v, want an answer from b", kind, got, err)
+			}
+			wantAsked(t, c.takeAsked(), "b")
 		}
-		wantAsked(t, c.takeAsked(), "b")
+	})
+}
+
+func TestBreaker_IsClosedOnlyByQuorum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newFakeCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
+		for range maxFailures {
+			_, _ = c.run(CallPolicy{}, 20*time.Millisecond)
+		}
+		for _, id := range []string{"a", "b", "c"} {
+			c.set(id, quick)
+		}
+		for _, kind := range kindsWithoutBreakers {
+			if _, err := c.run(CallPolicy{Kind: kind}, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.nodes.openBreakers(); got != 3 {
+				t.Errorf("kind %d: %d breakers are open after a success, want 3", kind, got)
+			}
+		}
 	})
 }
 
@@ -68,11 +93,13 @@ func TestBreaker_OpenOnAllNodesExcludesNone(t *testing.T) {
 	})
 }
 
-func TestBreaker_IgnoresEachQuorumFailures(t *testing.T) {
+func TestBreaker_IsOpenedOnlyByQuorum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
-		for range 10 {
-			_, _ = c.run(CallPolicy{Kind: EachQuorum}, time.Second)
+		for _, kind := range kindsWithoutBreakers {
+			for range 10 {
+				_, _ = c.run(CallPolicy{Kind: kind}, time.Second)
+			}
 		}
 		c.takeAsked()
 		c.set("a", quick)

@@ -229,7 +229,7 @@ func (c *hedgedCall[T]) firstWait() time.Duration {
 // timer's action to it. If there is to be none, it returns untilSlow.
 func (c *hedgedCall[T]) untilHedge(untilSlow time.Duration) time.Duration {
 	kind := c.policy.Kind
-	if delay := c.runner.delays[kind].get(); kind != Other && delay < untilSlow {
+	if delay := c.runner.delays[kind].get(); kind.isTimed() && delay < untilSlow {
 		c.onTimer = hedgeEarly
 		return delay
 	}

@@ -29,7 +29,8 @@
 // goroutine decides; the caller waits for its decision.
 //
 // When the driver returns, the goroutine of the attempt first records the outcome (in the metrics, in the hedge delay of
-// its Kind and, except at EACH_QUORUM, in the circuit breaker of its node), then hands over the result.
+// its Kind and, if the statement needs a quorum of the local datacentre, in the circuit breaker of its node), then hands over
+// the result.
 //
 // # What happens after the decision
 //
@@ -46,7 +47,8 @@
 //
 // While the circuit breaker of a node is open, one call a second also runs its statement on that node: a probe. The call
 // itself goes to another node at the same time and does not wait for the probe, so a probe slows no call down. The probe has
-// 200 ms. If it succeeds, the breaker closes. Statements at EACH_QUORUM make no probes.
+// 200 ms. If it succeeds, the breaker closes. Statements at EACH_QUORUM make no probes, and statements that one node can answer
+// alone make none: see OneNode.
 //
 // # Invariants
 //
@@ -111,6 +113,10 @@ type Kind int
 const (
 	// Other is a statement whose usual time is not known. A hedged attempt starts only when an attempt is slow.
 	Other Kind = iota
+	// OneNode is a statement that a node can answer without the other nodes: at ONE or LOCAL_ONE, or about its system tables.
+	// It does not change circuit breakers and makes no probes: a node that has lost contact with the other nodes answers it,
+	// and fails at LOCAL_QUORUM.
+	OneNode
 	// Read is a read of one row by its key at LOCAL_QUORUM.
 	Read
 	// Write is a write of one small row at LOCAL_QUORUM.
@@ -120,6 +126,12 @@ const (
 	// says nothing about the node that was asked.
 	EachQuorum
 )
+
+// isTimed reports whether the usual time of the statements is known, so that slower calls can be hedged.
+func (k Kind) isTimed() bool { return k != Other && k != OneNode }
+
+// usesBreakers reports whether outcomes change circuit breakers, and calls make probes.
+func (k Kind) usesBreakers() bool { return k != OneNode && k != EachQuorum }
 
 // slowAfter returns how long an attempt may take before it counts as slow.
 func (k Kind) slowAfter() time.Duration {
@@ -136,7 +148,7 @@ type Runner struct {
 	routing *routing
 	problem atomic.Pointer[error] // of the keyspace; nil if none is known
 	budget  hedgeBudget
-	delays  [EachQuorum + 1]hedgeDelay // by Kind; Other has none
+	delays  [EachQuorum + 1]hedgeDelay // by Kind; used if it isTimed
 	metrics *Metrics
 	panics  *panics.Recorder
 }
