@@ -6,8 +6,8 @@
 //   - An attempt fails with an error that another node might not return (lost connection, Unavailable, timeout). The
 //     next attempt starts immediately, on another node. When every node has been tried, the next round starts after a
 //     pause of 50 ms, which doubles with each further round.
-//   - A call takes longer than 98 % of recent calls of its Kind (between 5 and 60 ms), or than 90 % at EACH_QUORUM (between 5
-//     and 100 ms). A hedged attempt starts if the hedge budget allows it, and a further one after the same time again.
+//   - A call takes longer than 98 % of recent calls of its Kind, or than 90 % at EACH_QUORUM (between 5 and 60 ms). A hedged
+//     attempt starts if the hedge budget allows it, and a further one after the same time again.
 //   - An attempt takes longer than 200 ms: it is slow. Its node's circuit breaker counts a failure, and a hedged attempt
 //     starts if the hedge budget allows it.
 //   - At EACH_QUORUM, an attempt is slow after 700 ms, and hedged attempts need no budget. A call tries each node once, or

@@ -10,25 +10,23 @@ const (
 	minHedgeDelay = 5 * time.Millisecond
 	// maxHedgeDelay is the longest hedge delay, and the one before anything is observed. Without it, one stall of all nodes
 	// would raise the delay for hundreds of calls, which takes minutes where there are few. A shorter one costs more where
-	// all nodes are busy: with 30 ms, the p99 of three saturated nodes was 1.5 times as long (docs/performance.md).
+	// all nodes are busy: with 30 ms, the p99 of three saturated nodes was 1.5 times as long (docs/performance.md). At EACH_QUORUM,
+	// datacentres that are further apart than this get each statement two or three times.
 	maxHedgeDelay = 60 * time.Millisecond
-	// maxEachQuorumHedgeDelay is the longest hedge delay at EACH_QUORUM, which needs the other datacentres. If one of three
-	// nodes there is lost, each attempt meets it with a probability of one third. Package store takes a delete for unconfirmed
-	// after 450 ms, so several attempts must start before that.
-	maxEachQuorumHedgeDelay = 100 * time.Millisecond
 )
 
 // hedgeDelay estimates how long 98 % of the calls of one Kind take, or 90 % at EACH_QUORUM. A call that takes longer is hedged.
 //
 // Each slower call raises the estimate by 48/256, each quicker one lowers it by 1/256. So it settles where one call in 49 is
 // slower. At EACH_QUORUM the steps are 36/256 and 4/256, and it settles where one call in ten is slower: deletes are rare, so
-// that smaller steps would follow them too late, and hedging more of them costs little.
+// that smaller steps would follow them too late, and hedging more of them costs little. If one of three nodes of another
+// datacentre is lost, each attempt meets it with a probability of one third, so several attempts must start before package
+// store takes the delete for unconfirmed, after 450 ms.
 //
-// The estimate stays between minHedgeDelay and maxHedgeDelay, or maxEachQuorumHedgeDelay. A superseded attempt counts as well,
-// because it would have been slower. Without it, the slowest calls would never be observed, and the delay would shrink until
-// the hedge budget is empty. But of a node's superseded attempts only the first after a success counts, so that a node that
-// never answers does not raise the delay. At EACH_QUORUM none counts, because one lost node of another datacentre makes every
-// third call slow.
+// The estimate stays between minHedgeDelay and maxHedgeDelay. A superseded attempt counts as well, because it would have been
+// slower. Without it, the slowest calls would never be observed, and the delay would shrink until the hedge budget is empty. But
+// of a node's superseded attempts only the first after a success counts, so that a node that never answers does not raise the
+// delay. At EACH_QUORUM none counts, because one lost node of another datacentre makes every third call slow.
 //
 // A percentile bounds the number of hedged calls whatever the latencies look like. A multiple of the median does not. Where more
 // than one call in fifty takes longer than maxHedgeDelay, the hedge budget bounds it instead.
@@ -38,9 +36,9 @@ type hedgeDelay struct{ ns atomic.Int64 }
 
 // observe updates the estimate with the duration of one successful call of kind k.
 func (d *hedgeDelay) observe(k Kind, took time.Duration) {
-	raise, lower, longest := time.Duration(48), time.Duration(1), maxHedgeDelay
+	raise, lower := time.Duration(48), time.Duration(1)
 	if k == EachQuorum {
-		raise, lower, longest = 36, 4, maxEachQuorumHedgeDelay
+		raise, lower = 36, 4
 	}
 	delay := d.get()
 	if took > delay {
@@ -48,7 +46,7 @@ func (d *hedgeDelay) observe(k Kind, took time.Duration) {
 	} else {
 		delay -= delay * lower / 256
 	}
-	d.ns.Store(int64(min(max(delay, minHedgeDelay), longest)))
+	d.ns.Store(int64(min(max(delay, minHedgeDelay), maxHedgeDelay)))
 }
 
 // get returns how long a call may take before it is hedged.
