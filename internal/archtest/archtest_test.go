@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -126,7 +127,14 @@ func isWithin(dir string, parents []string) bool {
 // walkFiles calls visit with every regular file of the project, relative to the root and with slashes.
 func walkFiles(t *testing.T, visit func(file string)) {
 	t.Helper()
-	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+	if err := walk(func(file string) error { visit(file); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// walk is walkFiles. It ends at the first error of visit.
+func walk(visit func(file string) error) error {
+	return filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -136,18 +144,15 @@ func walkFiles(t *testing.T, visit func(file string)) {
 		if d.Name() == ".git" {
 			return nil // a linked worktree has a file of this name
 		}
-		if d.Type().IsRegular() {
-			rel, err := filepath.Rel(root, name)
-			if err != nil {
-				return err
-			}
-			visit(filepath.ToSlash(rel))
+		if !d.Type().IsRegular() {
+			return nil
 		}
-		return nil
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		return visit(filepath.ToSlash(rel))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // readFile returns the content of a file that walkFiles has named.
@@ -160,23 +165,32 @@ func readFile(t *testing.T, file string) []byte {
 	return text
 }
 
-// sourceFiles parses every Go file of the project.
+// sourceFiles returns every Go file of the project. The tests share the files and must not change them.
 func sourceFiles(t *testing.T) []sourceFile {
 	t.Helper()
-	var all []sourceFile
-	walkFiles(t, func(file string) {
-		if path.Ext(file) != ".go" {
-			return
-		}
-		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, filepath.Join(root, file), nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, sourceFile{dir: path.Dir(file), name: file, isTest: strings.HasSuffix(file, "_test.go"), fset: fset, ast: f})
-	})
+	all, err := parseFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(all) == 0 {
 		t.Fatal("no Go file was found")
 	}
 	return all
 }
+
+// parseFiles parses every Go file of the project, once.
+var parseFiles = sync.OnceValues(func() (all []sourceFile, err error) {
+	err = walk(func(file string) error {
+		if path.Ext(file) != ".go" {
+			return nil
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, filepath.Join(root, file), nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		all = append(all, sourceFile{dir: path.Dir(file), name: file, isTest: strings.HasSuffix(file, "_test.go"), fset: fset, ast: f})
+		return nil
+	})
+	return all, err
+})
