@@ -53,6 +53,18 @@ func TestAttempt_SupersededOnDeadNodeOpensBreaker(t *testing.T) {
 	})
 }
 
+func TestAttempt_SupersededTwiceOpensBreakerWhereReadsAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := usualReads()
+		c.set("a", never)
+		for range 2 {
+			wantAsked(t, c.read(t, "b"), "a", "b")
+			time.Sleep(SlowAfter)
+		}
+		wantAsked(t, c.read(t, "b"), "b")
+	})
+}
+
 func TestAttempt_SupersededIsCancelledAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usualReads()

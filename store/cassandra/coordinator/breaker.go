@@ -36,22 +36,25 @@ func (b *breaker) recordSuccess() {
 	b.suspected.Store(0)
 }
 
-// recordSuperseded records that another node has answered in place of this one. This happens to a healthy node, too. It
-// counts as a failure only if the node was first superseded at least SlowAfter ago and has not succeeded since. It returns true
-// for the first time since the last success.
+// recordSuperseded records that another node has answered in place of this one. This happens to a healthy node, too. But if the
+// node was first superseded at least SlowAfter ago, and has not succeeded since, recordSuperseded opens the breaker at once:
+// where there are few calls, the node would make too many of them slow before its third failure. It returns true for the first
+// time since the last success.
 func (b *breaker) recordSuperseded(now time.Time) (first bool) {
 	if b.suspected.CompareAndSwap(0, now.UnixNano()) {
 		return true
 	}
 	if since := b.suspected.Load(); since != 0 && now.UnixNano()-since >= int64(SlowAfter) {
-		b.recordFailure(now)
+		b.recordFailures(maxFailures, now)
 	}
 	return false
 }
 
 // recordFailure counts a failure. The third in a row opens the breaker.
-func (b *breaker) recordFailure(now time.Time) {
-	if b.failures.Add(1) == maxFailures {
+func (b *breaker) recordFailure(now time.Time) { b.recordFailures(1, now) }
+
+func (b *breaker) recordFailures(n int32, now time.Time) {
+	if all := b.failures.Add(n); all >= maxFailures && all-n < maxFailures {
 		b.nextProbe.Store(now.Add(probeInterval).UnixNano())
 	}
 }

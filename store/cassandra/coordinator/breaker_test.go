@@ -133,7 +133,7 @@ func TestBreaker_AllowsOneProbeToConcurrentCallers(t *testing.T) {
 	}
 }
 
-func TestBreaker_CountsNodeSupersededForLongAsFailing(t *testing.T) {
+func TestBreaker_OpensForNodeSupersededForLong(t *testing.T) {
 	var b breaker
 	start := time.Now()
 	at := func(d time.Duration) time.Time { return start.Add(d) }
@@ -143,8 +143,11 @@ func TestBreaker_CountsNodeSupersededForLongAsFailing(t *testing.T) {
 		t.Errorf("%d failures before SlowAfter, want 0", got)
 	}
 	b.recordSuperseded(at(SlowAfter))
-	if got := b.failures.Load(); got != 1 {
-		t.Errorf("%d failures after SlowAfter, want 1", got)
+	if !b.open() {
+		t.Error("closed after SlowAfter")
+	}
+	if b.takeProbe(at(SlowAfter)) || !b.takeProbe(at(SlowAfter+probeInterval)) {
+		t.Error("the first probe is not due one interval after the breaker has opened")
 	}
 	b.recordSuccess()
 	b.recordSuperseded(at(2 * SlowAfter))

@@ -40,8 +40,8 @@
 //
 // The first attempt is superseded if a hedged attempt started before the first one was slow, and the call ended before the
 // first one did. This happens to a healthy node, too, because one call in fifty is hedged. So it does not count as a failure
-// at once. It counts only if the node was first superseded at least 200 ms ago and has not succeeded since. In this way the
-// circuit breaker of a dead node opens although other nodes answer in its place.
+// at once. But if the node was first superseded at least 200 ms ago and has not succeeded since, its circuit breaker opens. In
+// this way the circuit breaker of a dead node opens soon, although other nodes answer in its place.
 //
 // # Probes
 //
