@@ -102,7 +102,7 @@ func (t *PasswordTable) readRow(ctx context.Context, key access.Key, p coordinat
 func (t *PasswordTable) Decide(ctx context.Context, key access.Key, seen passwords.Row, record []byte) (decided bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
 	defer cancel()
-	policy := coordinator.CallPolicy{PartitionKey: []byte(key), Statement: "decide password", Consistency: gocql.EachQuorum}
+	policy := coordinator.CallPolicy{PartitionKey: []byte(key), Kind: coordinator.Transaction, Statement: "decide password", Consistency: gocql.EachQuorum}
 	return run(ctx, t.runner, policy, func(ctx context.Context) (bool, error) {
 		found := make(map[string]any)
 		q := t.query(ctx, gocql.EachQuorum, t.cql.decide, record, []byte(key), nullable(seen.Decided), nullable(seen.Written))

@@ -96,7 +96,7 @@ func (a *attempt) record(err error) {
 	if err == nil && kind.isTimed() {
 		a.runner.delays[kind].observe(kind, time.Since(a.began))
 	}
-	if n == nil || !kind.usesBreakers() {
+	if n == nil || !kind.changesBreakers() {
 		return
 	}
 	now := a.runner.nodes.now()
@@ -125,7 +125,7 @@ func (a *attempt) pick(ns *nodes, q gocql.ExecutableQuery) gocql.NextHost {
 				a.choose(host.Info(), n)
 				return host
 			}
-			if a.policy.Kind.usesBreakers() && n.breaker.takeProbe(ns.now()) {
+			if a.policy.Kind.changesBreakers() && n.breaker.takeProbe(ns.now()) {
 				a.call.probe(host.Info(), n)
 			}
 			deferred = append(deferred, host)

@@ -49,7 +49,13 @@ func TestAttempt_SupersededOnDeadNodeOpensBreaker(t *testing.T) {
 		if took := time.Since(start); took < SlowAfter {
 			t.Errorf("the breaker opened after %v, want at least %v", took, SlowAfter)
 		}
+		start = time.Now()
+		c.read(t, "b") // with a probe of a
+		if took := time.Since(start); took > 10*time.Millisecond {
+			t.Errorf("a read beside the first probe took %v", took)
+		}
 		wantAsked(t, c.read(t, "b"), "b")
+		time.Sleep(SlowAfter) // the probe ends
 	})
 }
 
@@ -61,7 +67,24 @@ func TestAttempt_SupersededTwiceOpensBreakerWhereReadsAreFew(t *testing.T) {
 			wantAsked(t, c.read(t, "b"), "a", "b")
 			time.Sleep(SlowAfter)
 		}
-		wantAsked(t, c.read(t, "b"), "b")
+		if !c.nodes.node("a").breaker.open() {
+			t.Error("the breaker is closed")
+		}
+	})
+}
+
+func TestAttempt_SupersededTwiceIsProbedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := usualReads()
+		c.set("a", never)
+		for range 2 {
+			wantAsked(t, c.read(t, "b"), "a", "b")
+			time.Sleep(SlowAfter)
+		}
+		c.set("a", quick)
+		c.read(t, "b")
+		time.Sleep(quick.after) // the probe ends
+		wantAsked(t, c.read(t, "a"), "a")
 	})
 }
 

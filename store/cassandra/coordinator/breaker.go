@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A breaker opens after maxFailures failures in a row. While it is open, it allows one probe each probeInterval.
+// A breaker opens after maxFailures failures in a row, or when its node is superseded for too long (recordSuperseded). While it
+// is open, it allows one probe each probeInterval.
 const (
 	maxFailures   = 3
 	probeInterval = time.Second
@@ -32,14 +33,15 @@ func (b *breaker) takeProbe(now time.Time) bool {
 
 // recordSuccess closes the breaker.
 func (b *breaker) recordSuccess() {
-	b.failures.Store(0)
 	b.suspected.Store(0)
+	b.failures.Store(0)
 }
 
-// recordSuperseded records that another node has answered in place of this one. This happens to a healthy node, too. But if the
-// node was first superseded at least SlowAfter ago, and has not succeeded since, recordSuperseded opens the breaker at once:
-// where there are few calls, the node would make too many of them slow before its third failure. It returns true for the first
-// time since the last success.
+// recordSuperseded records that an attempt on this node is not needed any more: another node has answered, or the caller has
+// left. This happens to a healthy node, too. But if the node was first superseded at least SlowAfter ago, and has not succeeded
+// since, recordSuperseded opens the breaker: where calls are few, too many of them would wait for a hedged attempt before the
+// third failure. A probe is due at once, so that the breaker of a healthy node closes soon. recordSuperseded returns true if the
+// node is superseded for the first time since its last success.
 func (b *breaker) recordSuperseded(now time.Time) (first bool) {
 	if b.suspected.CompareAndSwap(0, now.UnixNano()) {
 		return true
@@ -51,10 +53,11 @@ func (b *breaker) recordSuperseded(now time.Time) (first bool) {
 }
 
 // recordFailure counts a failure. The third in a row opens the breaker.
-func (b *breaker) recordFailure(now time.Time) { b.recordFailures(1, now) }
+func (b *breaker) recordFailure(now time.Time) { b.recordFailures(1, now.Add(probeInterval)) }
 
-func (b *breaker) recordFailures(n int32, now time.Time) {
+// recordFailures counts n failures. If they open the breaker, the first probe is due at probe.
+func (b *breaker) recordFailures(n int32, probe time.Time) {
 	if all := b.failures.Add(n); all >= maxFailures && all-n < maxFailures {
-		b.nextProbe.Store(now.Add(probeInterval).UnixNano())
+		b.nextProbe.Store(probe.UnixNano())
 	}
 }

@@ -40,10 +40,10 @@ func TestBreaker_OpensAndProbesOnceASecond(t *testing.T) {
 	})
 }
 
-// kindsWithoutBreakers are the kinds whose outcomes say nothing about a node's contact with the other local nodes.
-var kindsWithoutBreakers = []Kind{OneNode, EachQuorum}
+// kindsWithoutBreakers are the kinds that do not change circuit breakers.
+var kindsWithoutBreakers = []Kind{OneNode, Transaction, EachQuorum}
 
-func TestBreaker_IsProbedOnlyByQuorum(t *testing.T) {
+func TestBreaker_IsProbedAtLocalQuorumOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": fails, "b": quick, "c": quick})
 		for range maxFailures {
@@ -60,7 +60,7 @@ func TestBreaker_IsProbedOnlyByQuorum(t *testing.T) {
 	})
 }
 
-func TestBreaker_IsClosedOnlyByQuorum(t *testing.T) {
+func TestBreaker_IsClosedAtLocalQuorumOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
 		for range maxFailures {
@@ -93,7 +93,7 @@ func TestBreaker_OpenOnAllNodesExcludesNone(t *testing.T) {
 	})
 }
 
-func TestBreaker_IsOpenedOnlyByQuorum(t *testing.T) {
+func TestBreaker_IsOpenedAtLocalQuorumOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeCluster(map[string]reply{"a": fails, "b": fails, "c": fails})
 		for _, kind := range kindsWithoutBreakers {
@@ -146,8 +146,8 @@ func TestBreaker_OpensForNodeSupersededForLong(t *testing.T) {
 	if !b.open() {
 		t.Error("closed after SlowAfter")
 	}
-	if b.takeProbe(at(SlowAfter)) || !b.takeProbe(at(SlowAfter+probeInterval)) {
-		t.Error("the first probe is not due one interval after the breaker has opened")
+	if !b.takeProbe(at(SlowAfter)) || b.takeProbe(at(SlowAfter)) {
+		t.Error("want one probe at once")
 	}
 	b.recordSuccess()
 	b.recordSuperseded(at(2 * SlowAfter))

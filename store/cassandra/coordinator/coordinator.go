@@ -6,12 +6,12 @@
 //   - An attempt fails with an error that another node might not return (lost connection, Unavailable, timeout). The
 //     next attempt starts immediately, on another node. When every node has been tried, the next round starts after a
 //     pause of 50 ms, which doubles with each further round.
-//   - A call takes longer than 98 % of recent calls of its Kind, or than 90 % at EACH_QUORUM (between 5 and 60 ms). A hedged
-//     attempt starts if the hedge budget allows it, and a further one after the same time again.
+//   - A call takes longer than 98 % of recent calls of its Kind, or than 90 % at EACH_QUORUM. This time is never below 5 ms or
+//     above 60 ms. A hedged attempt starts if the hedge budget allows it, and a further one after the same time again.
 //   - An attempt takes longer than 200 ms: it is slow. Its node's circuit breaker counts a failure, and a hedged attempt
 //     starts if the hedge budget allows it.
-//   - At EACH_QUORUM, an attempt is slow after 700 ms, and hedged attempts need no budget. A call tries each node once, or
-//     up to three times if the nodes do not answer. It does not try again after each node has failed.
+//   - An attempt that needs the other datacentres is slow after 700 ms. At EACH_QUORUM, hedged attempts need no budget, and a
+//     call tries each node once, or up to three times if the nodes do not answer. It does not try again after each node has failed.
 //
 // The first success is the result. Run fails when the statement itself is wrong (a syntax error, a missing permission),
 // when an EACH_QUORUM call has failed on every node, when any call has failed on every node and the keyspace is known to have
@@ -29,8 +29,7 @@
 // goroutine decides; the caller waits for its decision.
 //
 // When the driver returns, the goroutine of the attempt first records the outcome (in the metrics, in the hedge delay of
-// its Kind and, if the statement needs a quorum of the local datacentre, in the circuit breaker of its node), then hands over
-// the result.
+// its Kind and, if its Kind changesBreakers, in the circuit breaker of its node), then hands over the result.
 //
 // # What happens after the decision
 //
@@ -40,15 +39,15 @@
 //
 // The first attempt is superseded if a hedged attempt started before the first one was slow, and the call ended before the
 // first one did. This happens to a healthy node, too, because one call in fifty is hedged. So it does not count as a failure
-// at once. But if the node was first superseded at least 200 ms ago and has not succeeded since, its circuit breaker opens. In
-// this way the circuit breaker of a dead node opens soon, although other nodes answer in its place.
+// at once. But if the node is superseded again at least 200 ms after the first time, without a success between, its circuit
+// breaker opens. In this way the circuit breaker of a dead node opens soon, although other nodes answer in its place.
 //
 // # Probes
 //
-// While the circuit breaker of a node is open, one call a second also runs its statement on that node: a probe. The call
+// While the circuit breaker of a node is open, at most one call a second also runs its statement on that node: a probe. The call
 // itself goes to another node at the same time and does not wait for the probe, so a probe slows no call down. The probe has
-// 200 ms. If it succeeds, the breaker closes. Statements at EACH_QUORUM make no probes, and statements that one node can answer
-// alone make none: see OneNode.
+// 200 ms. If it succeeds, the breaker closes. Only Kinds that change circuit breakers make
+// probes.
 //
 // # Invariants
 //
@@ -90,11 +89,12 @@ import (
 	"userinfo/internal/panics"
 )
 
-// SlowAfter is how long an attempt may take before it counts as slow. Statements at EACH_QUORUM have 700 ms instead.
+// SlowAfter is how long an attempt may take before it counts as slow. Statements that need the other datacentres have
+// 700 ms instead.
 const SlowAfter = 200 * time.Millisecond
 
-// slowAfterEachQuorum replaces SlowAfter at EACH_QUORUM, because the answer takes a round trip to the other datacentres.
-const slowAfterEachQuorum = 700 * time.Millisecond
+// slowAfterElsewhere replaces SlowAfter if the answer takes round trips to the other datacentres.
+const slowAfterElsewhere = 700 * time.Millisecond
 
 // CallPolicy is what hedging and retries need to know about a statement.
 type CallPolicy struct {
@@ -113,10 +113,12 @@ type Kind int
 const (
 	// Other is a statement whose usual time is not known. A hedged attempt starts only when an attempt is slow.
 	Other Kind = iota
-	// OneNode is a statement that a node can answer without the other nodes: at ONE or LOCAL_ONE, or about its system tables.
-	// It does not change circuit breakers and makes no probes: a node that has lost contact with the other nodes answers it,
-	// and fails at LOCAL_QUORUM.
+	// OneNode is a statement that needs no quorum: at ONE or LOCAL_ONE, or about a node's system tables. It does not change
+	// circuit breakers, because a node that has lost contact with the other nodes answers it, and fails at LOCAL_QUORUM.
 	OneNode
+	// Transaction is a lightweight transaction at SERIAL, which needs the other datacentres. It does not change circuit
+	// breakers, because a failure says nothing about the node that was asked.
+	Transaction
 	// Read is a read of one row by its key at LOCAL_QUORUM.
 	Read
 	// Write is a write of one small row at LOCAL_QUORUM.
@@ -128,15 +130,18 @@ const (
 )
 
 // isTimed reports whether the usual time of the statements is known, so that slower calls can be hedged.
-func (k Kind) isTimed() bool { return k != Other && k != OneNode }
+func (k Kind) isTimed() bool { return k == Read || k == Write || k == EachQuorum }
 
-// usesBreakers reports whether outcomes change circuit breakers, and calls make probes.
-func (k Kind) usesBreakers() bool { return k != OneNode && k != EachQuorum }
+// changesBreakers reports whether outcomes change circuit breakers, and calls make probes.
+func (k Kind) changesBreakers() bool { return k == Other || k == Read || k == Write }
+
+// needsOtherDatacentres reports whether the answer takes round trips to the other datacentres.
+func (k Kind) needsOtherDatacentres() bool { return k == Transaction || k == EachQuorum }
 
 // slowAfter returns how long an attempt may take before it counts as slow.
 func (k Kind) slowAfter() time.Duration {
-	if k == EachQuorum {
-		return slowAfterEachQuorum
+	if k.needsOtherDatacentres() {
+		return slowAfterElsewhere
 	}
 	return SlowAfter
 }

@@ -11,7 +11,7 @@ const (
 	// maxHedgeDelay is the longest hedge delay, and the one before anything is observed. Without it, one stall of all nodes
 	// would raise the delay for hundreds of calls, which takes minutes where there are few. A shorter one costs more where
 	// all nodes are busy: with 30 ms, the p99 of three saturated nodes was 1.5 times as long (docs/performance.md). At EACH_QUORUM,
-	// datacentres that are further apart than this get each statement two or three times.
+	// a statement that takes longer, because the datacentres are far apart, is sent again every 60 ms.
 	maxHedgeDelay = 60 * time.Millisecond
 )
 
@@ -21,7 +21,7 @@ const (
 // slower. At EACH_QUORUM the steps are 36/256 and 4/256, and it settles where one call in ten is slower: deletes are rare, so
 // that smaller steps would follow them too late, and hedging more of them costs little. If one of three nodes of another
 // datacentre is lost, each attempt meets it with a probability of one third, so several attempts must start before package
-// store takes the delete for unconfirmed, after 450 ms.
+// store counts the delete as unconfirmed, after 450 ms.
 //
 // The estimate stays between minHedgeDelay and maxHedgeDelay. A superseded attempt counts as well, because it would have been
 // slower. Without it, the slowest calls would never be observed, and the delay would shrink until the hedge budget is empty. But
