@@ -59,7 +59,7 @@ func TestAttempt_SupersededOnDeadNodeOpensBreaker(t *testing.T) {
 	})
 }
 
-func TestAttempt_SupersededTwiceOpensBreakerWhereReadsAreFew(t *testing.T) {
+func TestAttempt_SupersededTwiceOpensBreakerUntilFirstProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := usualReads()
 		c.set("a", never)
@@ -69,17 +69,6 @@ func TestAttempt_SupersededTwiceOpensBreakerWhereReadsAreFew(t *testing.T) {
 		}
 		if !c.nodes.node("a").breaker.open() {
 			t.Error("the breaker is closed")
-		}
-	})
-}
-
-func TestAttempt_SupersededTwiceIsProbedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := usualReads()
-		c.set("a", never)
-		for range 2 {
-			wantAsked(t, c.read(t, "b"), "a", "b")
-			time.Sleep(SlowAfter)
 		}
 		c.set("a", quick)
 		c.read(t, "b")

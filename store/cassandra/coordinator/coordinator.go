@@ -29,7 +29,7 @@
 // goroutine decides; the caller waits for its decision.
 //
 // When the driver returns, the goroutine of the attempt first records the outcome (in the metrics, in the hedge delay of
-// its Kind and, if its Kind changesBreakers, in the circuit breaker of its node), then hands over the result.
+// its Kind and, for a statement at LOCAL_QUORUM, in the circuit breaker of its node), then hands over the result.
 //
 // # What happens after the decision
 //
@@ -44,10 +44,9 @@
 //
 // # Probes
 //
-// While the circuit breaker of a node is open, at most one call a second also runs its statement on that node: a probe. The call
-// itself goes to another node at the same time and does not wait for the probe, so a probe slows no call down. The probe has
-// 200 ms. If it succeeds, the breaker closes. Only Kinds that change circuit breakers make
-// probes.
+// While the circuit breaker of a node is open, at most one call a second also runs its statement on that node: a probe. The
+// call itself goes to another node at the same time and does not wait for the probe, so a probe slows no call down. The probe
+// has 200 ms. If it succeeds, the breaker closes. Only statements at LOCAL_QUORUM make probes.
 //
 // # Invariants
 //
@@ -111,7 +110,7 @@ type CallPolicy struct {
 type Kind int
 
 const (
-	// Other is a statement whose usual time is not known. A hedged attempt starts only when an attempt is slow.
+	// Other is a statement at LOCAL_QUORUM whose usual time is not known. A hedged attempt starts only when an attempt is slow.
 	Other Kind = iota
 	// OneNode is a statement that needs no quorum: at ONE or LOCAL_ONE, or about a node's system tables. It does not change
 	// circuit breakers, because a node that has lost contact with the other nodes answers it, and fails at LOCAL_QUORUM.
@@ -135,12 +134,9 @@ func (k Kind) isTimed() bool { return k == Read || k == Write || k == EachQuorum
 // changesBreakers reports whether outcomes change circuit breakers, and calls make probes.
 func (k Kind) changesBreakers() bool { return k == Other || k == Read || k == Write }
 
-// needsOtherDatacentres reports whether the answer takes round trips to the other datacentres.
-func (k Kind) needsOtherDatacentres() bool { return k == Transaction || k == EachQuorum }
-
 // slowAfter returns how long an attempt may take before it counts as slow.
 func (k Kind) slowAfter() time.Duration {
-	if k.needsOtherDatacentres() {
+	if k == Transaction || k == EachQuorum {
 		return slowAfterElsewhere
 	}
 	return SlowAfter

@@ -10,8 +10,8 @@ const (
 	minHedgeDelay = 5 * time.Millisecond
 	// maxHedgeDelay is the longest hedge delay, and the one before anything is observed. Without it, one stall of all nodes
 	// would raise the delay for hundreds of calls, which takes minutes where there are few. A shorter one costs more where
-	// all nodes are busy: with 30 ms, the p99 of three saturated nodes was 1.5 times as long (docs/performance.md). At EACH_QUORUM,
-	// a statement that takes longer, because the datacentres are far apart, is sent again every 60 ms.
+	// all nodes are busy: with 30 ms, the p99 of three saturated nodes was 1.5 times as long (docs/performance.md). If
+	// datacentres are so far apart that a statement at EACH_QUORUM takes longer, it is sent again each time the delay has passed.
 	maxHedgeDelay = 60 * time.Millisecond
 )
 
