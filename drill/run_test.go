@@ -26,7 +26,7 @@ const (
 var testMutants = []struct {
 	name    string
 	seconds int
-}{{"204-after-failure", 30}, {"touch-now", 30}, {"any-datacentre", 8}}
+}{{"204-after-failure", 30}, {"touch-now", 10}, {"any-datacentre", 8}}
 
 func TestRun_KeepsPromisesAndCatchesMutants(t *testing.T) {
 	ctx := context.Background()
