@@ -19,9 +19,10 @@ IN ?= ./access/... ./api ./store/...
 VULNERABILITIES = .build/vulnerabilities
 
 # Packages with integration tests. Each package is in one of the lists: internal/archtest checks it. The packages of the first list
-# start clusters and take longest. They run one after another. Those of the second list need a container engine too. They run one after
-# another beside the first list, and have usually ended when the drill begins. The packages of the third list need no engine and run
-# at the same time. LONGEST_TEST is the one of them that takes longest: it begins first. go test runs a package once that is named twice.
+# start clusters and take longest. They run one after another, and wait half of their time. All other tests run beside them. The
+# packages of the second list need a container engine too. They run one after another. Then the packages of the third list, which
+# need no engine, run two at a time. LONGEST_TEST is the one of them that takes longest: it begins first. go test runs a package once
+# that is named twice.
 CLUSTER_TESTS = \
 	./internal/e2e \
 	./store/cassandra \
@@ -50,7 +51,7 @@ CLIENT_TESTS = \
 	./passwords
 LONGEST_TEST = ./internal/e2e/mediawiki
 
-.PHONY: help build release test check unit fuzz integration integration-clients integration-containers integration-cluster integration-engine environment vulnerabilities reproducible bench benchstat image man
+.PHONY: help build release test check unit fuzz integration integration-cluster integration-others integration-engine integration-clients beside-cluster environment vulnerabilities reproducible bench benchstat image man
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -62,9 +63,11 @@ build: ## build the program for a release: PROGRAM, usually ./userinfo
 release: ## build the program, the Debian package, the SBOM and SHA256SUMS into DIST, usually dist/
 	internal/release/release.sh $(DIST) $(NFPM) $(CYCLONEDX)
 
-test: environment check unit reproducible ## run everything; needs Debian and root, installs what is missing
-	$(MAKE) -j2 --output-sync=target fuzz integration-clients
-	$(MAKE) integration-containers
+# Packages and images are fetched while go vet and staticcheck run, which need nothing of them.
+test: ## run everything; needs Debian and root, installs what is missing
+	$(MAKE) -j2 environment check
+	$(MAKE) unit
+	$(MAKE) -j2 integration-cluster beside-cluster
 	@echo "make test: everything passed"
 	@cat $(VULNERABILITIES)
 
@@ -91,23 +94,30 @@ check: vulnerabilities ## check formatting, go.mod, go vet, staticcheck and know
 unit: ## run the hermetic tests with the race detector: no containers, no network except loopback
 	GORACE=atexit_sleep_ms=10 go test -race ./...
 
-# With the lowest priority, because tests that wait for answers may run beside it.
+# With the lowest priority, because tests that wait for answers run beside it.
 fuzz: ## run the fuzz targets that match FUZZ (default all) FUZZTIME times (default 5000x), or for a time such as 1h
 	nice -n 19 internal/testenv/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
-integration: integration-clients integration-containers ## run all integration tests
-
-integration-clients: ## run the integration tests that need no container: firewall, Helm chart, MediaWiki, proxies, OpenAPI, README, alerts
-	go test -count=1 -tags integration -timeout 20m $(LONGEST_TEST) $(CLIENT_TESTS)
-
-integration-containers: ## run the integration tests that need a container engine, two packages at a time
-	$(MAKE) -j2 integration-cluster integration-engine
+integration: ## run all integration tests
+	$(MAKE) -j2 integration-cluster integration-others
 
 integration-cluster: ## run the integration tests that take longest, with clusters, one package after another
 	internal/testenv/cluster-tests.sh $(CLUSTER_TESTS)
 
+integration-others: ## run all other integration tests
+	$(MAKE) integration-engine
+	$(MAKE) integration-clients
+
 integration-engine: ## run the integration tests with other containers, one package after another
 	internal/testenv/cluster-tests.sh $(ENGINE_TESTS)
+
+integration-clients: ## run the integration tests that need no container: firewall, Helm chart, MediaWiki, proxies, OpenAPI, README, alerts
+	go test -count=1 -tags integration -timeout 20m $(LONGEST_TEST) $(CLIENT_TESTS)
+
+beside-cluster:
+	$(MAKE) integration-others
+	$(MAKE) reproducible
+	$(MAKE) fuzz
 
 vulnerabilities: ## report known vulnerabilities in called code, if the database can be reached
 	internal/testenv/vulnerabilities.sh $(GOVULNCHECK) $(VULNERABILITIES) $(VULNDB)
