@@ -147,9 +147,9 @@ func (c *Cluster) configFiles(n *Node) (map[string][]byte, error) {
 	values := struct {
 		Cluster, Seeds, Address, Datacentre string
 		Port, HeapMB                        int
-		SharedMachine, Authorizer, Joins    bool
+		FastStart, Authorizer, Joins        bool
 		TunedYAML, TunedOptions             string
-	}{c.run.name, c.seeds(), n.Address, n.Datacentre, Port, c.opts.HeapMB, len(c.all()) > 1, c.opts.Authorizer, n.joins, "", ""}
+	}{c.run.name, c.seeds(), n.Address, n.Datacentre, Port, c.opts.HeapMB, len(c.all()) > 1 || !c.opts.ExactTimers, c.opts.Authorizer, n.joins, "", ""}
 	if c.opts.Tuned {
 		values.TunedYAML, values.TunedOptions = cassandra.YAML, cassandra.Options
 	}
