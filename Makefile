@@ -6,7 +6,7 @@ BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.6.0
 NFPM = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
-FUZZTIME ?= 5000x
+FUZZTIME ?= 1000x
 FUZZ ?= .
 PROGRAM ?= userinfo
 DIST ?= dist
@@ -95,7 +95,7 @@ unit: ## run the hermetic tests with the race detector: no containers, no networ
 	GORACE=atexit_sleep_ms=10 go test -race ./...
 
 # With the lowest priority, because tests that wait for answers run beside it.
-fuzz: ## run the fuzz targets that match FUZZ (default all) FUZZTIME times (default 5000x), or for a time such as 1h
+fuzz: ## run the fuzz targets that match FUZZ (default all) FUZZTIME times (default 1000x), or for a time such as 1h
 	nice -n 19 internal/testenv/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
 integration: ## run all integration tests

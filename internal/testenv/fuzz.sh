@@ -2,14 +2,14 @@
 # Usage: fuzz.sh FUZZTIME [TARGETS]
 #
 # Runs the fuzz targets of the module whose names match the regular expression TARGETS (default: all). FUZZTIME is a value
-# for `go test -fuzztime`: a number of executions such as 5000x, or a time such as 1h for each target.
+# for `go test -fuzztime`: a number of executions such as 1000x, or a time such as 1h for each target.
 #
 # Inputs that reach new code are kept where `go test -fuzz` keeps them: in fuzz/ of Go's build cache. The next run starts
 # with them. An input that fails is written to testdata/fuzz of its package.
 #
 # It compiles the tests of each package once, and not once for each target.
 set -eu
-fuzztime=${1:?usage: fuzz.sh FUZZTIME [TARGETS], for example 5000x}
+fuzztime=${1:?usage: fuzz.sh FUZZTIME [TARGETS], for example 1000x}
 targets=${2:-.}
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
