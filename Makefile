@@ -19,10 +19,10 @@ IN ?= ./access/... ./api ./store/...
 VULNERABILITIES = .build/vulnerabilities
 
 # Packages with integration tests. Each package is in one of the lists: internal/archtest checks it. The packages of the first list
-# start clusters and take longest. They run one after another, and wait half of their time. All other tests run beside them. The
-# packages of the second list need a container engine too. They run one after another. Then the packages of the third list, which
-# need no engine, run two at a time. LONGEST_TEST is the one of them that takes longest: it begins first. go test runs a package once
-# that is named twice.
+# start clusters and take longest. They run one after another, and leave half of the CPU time to all other tests, which run beside
+# them. The packages of the second list need a container engine too. They run one after another. Then the packages of the third list,
+# which need no engine, run two at a time. LONGEST_TEST is the one of them that takes longest: it begins first. go test runs a package
+# once that is named twice.
 CLUSTER_TESTS = \
 	./internal/e2e \
 	./store/cassandra \
@@ -67,7 +67,7 @@ release: ## build the program, the Debian package, the SBOM and SHA256SUMS into 
 test: ## run everything; needs Debian and root, installs what is missing
 	$(MAKE) -j2 environment check
 	$(MAKE) unit
-	$(MAKE) -j2 integration-cluster beside-cluster
+	$(MAKE) -j3 integration-cluster beside-cluster fuzz
 	@echo "make test: everything passed"
 	@cat $(VULNERABILITIES)
 
@@ -114,10 +114,10 @@ integration-engine: ## run the integration tests with other containers, one pack
 integration-clients: ## run the integration tests that need no container: firewall, Helm chart, MediaWiki, proxies, OpenAPI, README, alerts
 	go test -count=1 -tags integration -timeout 20m $(LONGEST_TEST) $(CLIENT_TESTS)
 
+# Not at the same time: reproducible deletes compiled packages that the tests of images and releases use.
 beside-cluster:
 	$(MAKE) integration-others
 	$(MAKE) reproducible
-	$(MAKE) fuzz
 
 vulnerabilities: ## report known vulnerabilities in called code, if the database can be reached
 	internal/testenv/vulnerabilities.sh $(GOVULNCHECK) $(VULNERABILITIES) $(VULNDB)
