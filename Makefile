@@ -63,8 +63,9 @@ build: ## build the program for a release: PROGRAM, usually ./userinfo
 release: ## build the program, the Debian package, the SBOM and SHA256SUMS into DIST, usually dist/
 	internal/release/release.sh $(DIST) $(NFPM) $(CYCLONEDX)
 
-# Packages and images are fetched while go vet and staticcheck run, which need nothing of them.
+# Packages and images are fetched while go vet and staticcheck run, which need nothing of them except a C compiler and its headers.
 test: ## run everything; needs Debian and root, installs what is missing
+	@echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || internal/testenv/packages.sh
 	$(MAKE) -j2 environment check
 	$(MAKE) unit
 	$(MAKE) -j3 integration-cluster beside-cluster fuzz
