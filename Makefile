@@ -113,7 +113,7 @@ integration-engine: ## run the integration tests with other containers, one pack
 	internal/testenv/cluster-tests.sh $(ENGINE_TESTS)
 
 integration-clients: ## run the integration tests that need no container: firewall, Helm chart, MediaWiki, proxies, OpenAPI, README, alerts
-	go test -count=1 -tags integration -timeout 20m $(LONGEST_TEST) $(CLIENT_TESTS)
+	go test -count=1 -tags integration -timeout 30m $(LONGEST_TEST) $(CLIENT_TESTS)
 
 # Not at the same time: reproducible deletes compiled packages that the tests of images and releases use.
 beside-cluster:
