@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // These tests send the same requests over HTTP/1.1 and HTTP/2 and compare what the service decides: the status, the type of
@@ -171,14 +172,27 @@ func (v *versions) compare(t testing.TB, p pair) {
 	}
 }
 
+// connect returns a connection that dial has opened. The service ends a handshake after headerTimeout, which a process with a low
+// priority may miss on a busy machine. Then connect tries again.
+func connect[C any](t testing.TB, dial func() (C, error)) C {
+	t.Helper()
+	for end := deadline(); ; {
+		began := time.Now()
+		c, err := dial()
+		if err == nil {
+			return c
+		}
+		if now := time.Now(); now.Sub(began) < headerTimeout || now.After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // sendOne sends the request over HTTP/1.1.
 func (v *versions) sendOne(t testing.TB, p pair) decision {
 	t.Helper()
 	if v.one == nil {
-		var err error
-		if v.one, err = v.service.dialWire(); err != nil {
-			t.Fatal(err)
-		}
+		v.one = connect(t, v.service.dialWire)
 	}
 	var b strings.Builder
 	b.WriteString(p.method + " " + p.path + " HTTP/1.1\r\nHost: " + p.authority + "\r\n")
@@ -225,10 +239,7 @@ func (v *versions) sendTwo(t testing.TB, p pair) decision {
 	t.Helper()
 	kept := v.two != nil
 	if !kept {
-		var err error
-		if v.two, err = v.service.dialFrames(); err != nil {
-			t.Fatal(err)
-		}
+		v.two = connect(t, v.service.dialFrames)
 	}
 	status, body, err := v.two.send(p)
 	if isTimeout(err) {
