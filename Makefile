@@ -18,11 +18,12 @@ IN ?= ./access/... ./api ./store/...
 # What `make check` and `make test` say at their end about known vulnerabilities.
 VULNERABILITIES = .build/vulnerabilities
 
-# Packages with integration tests. Each package is in one of the lists: internal/archtest checks it. The packages of the first list
-# start clusters and take longest. They run one after another, and leave half of the CPU time to all other tests, which run beside
-# them. The packages of the second list need a container engine too. They run one after another. Then the packages of the third list,
-# which need no engine, run two at a time. LONGEST_TEST is the one of them that takes longest: it begins first. go test runs a package
-# once that is named twice.
+# Packages with integration tests. Each package is in one of the lists: internal/archtest checks it.
+#
+# CLUSTER_TESTS start clusters. They run one after another, and often wait, so all other integration tests run beside them: first
+# ENGINE_TESTS, which need a container engine, one after another; then CLIENT_TESTS, which need none, as many at a time as there are
+# CPUs. LONGEST_TEST is the slowest package of CLIENT_TESTS. It is named first, so that it starts first. go test ignores the second
+# mention.
 CLUSTER_TESTS = \
 	./internal/e2e \
 	./store/cassandra \
@@ -63,12 +64,13 @@ build: ## build the program for a release: PROGRAM, usually ./userinfo
 release: ## build the program, the Debian package, the SBOM and SHA256SUMS into DIST, usually dist/
 	internal/release/release.sh $(DIST) $(NFPM) $(CYCLONEDX)
 
-# Packages and images are fetched while go vet and staticcheck run, which need nothing of them except a C compiler and its headers.
+# environment runs beside check, so that packages and images are fetched while go vet and staticcheck compute. check needs a C compiler,
+# its headers and CA certificates. If they are missing, packages.sh installs them first.
 test: ## run everything; needs Debian and root, installs what is missing
-	@echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || internal/testenv/packages.sh
+	@{ echo '#include <stdlib.h>' | gcc -E - && test -e /etc/ssl/certs/ca-certificates.crt; } >/dev/null 2>&1 || internal/testenv/packages.sh
 	$(MAKE) -j2 environment check
 	$(MAKE) unit
-	$(MAKE) -j3 integration-cluster beside-cluster fuzz
+	$(MAKE) -j2 integration-cluster beside-cluster
 	@echo "make test: everything passed"
 	@cat $(VULNERABILITIES)
 
@@ -84,7 +86,7 @@ image: ## build the container image IMAGE (default userinfo:latest)
 	deploy/image/build.sh $(IMAGE)
 
 check: vulnerabilities ## check formatting, go.mod, go vet, staticcheck and known vulnerabilities
-	@test -z "$$(gofmt -l .)" || { echo "run gofmt -w on:"; gofmt -l .; exit 1; }
+	@files=$$(find . -name .build -prune -o -name '*.go' -print0 | xargs -0 gofmt -l) && test -z "$$files" || { echo "run gofmt -w on: $$files"; exit 1; }
 	go mod tidy -diff
 	go vet -tags integration ./...
 	go run $(STATICCHECK) -tags integration ./...
@@ -95,7 +97,7 @@ check: vulnerabilities ## check formatting, go.mod, go vet, staticcheck and know
 unit: ## run the hermetic tests with the race detector: no containers, no network except loopback
 	GORACE=atexit_sleep_ms=10 go test -race ./...
 
-# With the lowest priority, because tests that wait for answers run beside it.
+# fuzz has the lowest priority. In make test, other tests with deadlines run beside it.
 fuzz: ## run the fuzz targets that match FUZZ (default all) FUZZTIME times (default 1000x), or for a time such as 1h
 	nice -n 19 internal/testenv/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
@@ -115,10 +117,12 @@ integration-engine: ## run the integration tests with other containers, one pack
 integration-clients: ## run the integration tests that need no container: firewall, Helm chart, MediaWiki, proxies, OpenAPI, README, alerts
 	go test -count=1 -tags integration -timeout 30m $(LONGEST_TEST) $(CLIENT_TESTS)
 
-# Not at the same time: reproducible deletes compiled packages that the tests of images and releases use.
+# beside-cluster is what make test runs beside the tests with clusters, one after another: reproducible deletes compiled packages from
+# Go's build cache that tests of images and releases use.
 beside-cluster:
 	$(MAKE) integration-others
 	$(MAKE) reproducible
+	$(MAKE) fuzz
 
 vulnerabilities: ## report known vulnerabilities in called code, if the database can be reached
 	internal/testenv/vulnerabilities.sh $(GOVULNCHECK) $(VULNERABILITIES) $(VULNDB)

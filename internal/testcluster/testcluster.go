@@ -69,6 +69,7 @@ type Options struct {
 	Authorizer bool
 	// ExactTimers makes sleeps of nodes end on time. By default, they may end 1 ms late (see timerSlack): nodes with
 	// few requests then take about half of the CPU time, and a request may take a few milliseconds longer. A benchmark needs exact timers.
+	// It also needs the JVM's second compiler, which a single node has with ExactTimers only.
 	ExactTimers bool
 	// SettableClocks loads libfaketime into every node, so that SetClock can set its wall clock.
 	SettableClocks bool
