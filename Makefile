@@ -107,7 +107,7 @@ integration: ## run all integration tests
 integration-cluster: ## run the integration tests that take longest, with clusters, one package after another
 	internal/testenv/cluster-tests.sh $(CLUSTER_TESTS)
 
-integration-others: ## run all other integration tests
+integration-others: ## run the integration tests that integration-cluster does not run
 	$(MAKE) integration-engine
 	$(MAKE) integration-clients
 

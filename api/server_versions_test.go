@@ -172,8 +172,8 @@ func (v *versions) compare(t testing.TB, p pair) {
 	}
 }
 
-// connect returns a connection that dial has opened. The service ends a handshake after headerTimeout, which a process with a low
-// priority may miss on a busy machine. Then connect tries again.
+// connect returns a connection that dial has opened. If a handshake takes longer than headerTimeout, the service ends it, and
+// connect tries again: make fuzz has a low priority, and may have to wait for the CPU that long.
 func connect[C any](t testing.TB, dial func() (C, error)) C {
 	t.Helper()
 	for end := deadline(); ; {

@@ -152,7 +152,7 @@ func (o *options) dataset(w workload) load.Dataset {
 }
 
 func (o *options) cluster() testcluster.Options {
-	c := testcluster.Options{Datacentres: []string{"dc1"}, NodesPerDC: min(o.nodes, 3), HeapMB: o.heapMB, Tuned: !o.plain, ExactTimers: true}
+	c := testcluster.Options{Datacentres: []string{"dc1"}, NodesPerDC: min(o.nodes, 3), HeapMB: o.heapMB, Tuned: !o.plain, Benchmark: true}
 	if o.nodes == 6 {
 		c.Datacentres = []string{"dc1", "dc2"}
 	}

@@ -67,14 +67,16 @@ func TestDocs_LinksAreTrue(t *testing.T) {
 	}
 }
 
-// codeBlock matches a fenced code block. heading matches a heading and its text. punctuation matches the characters that an anchor omits.
+// codeBlock matches a fenced code block. heading matches a heading and its text. punctuation matches the characters that an
+// anchor omits.
 var (
 	codeBlock   = regexp.MustCompile("(?ms)^```.*?^```$")
 	heading     = regexp.MustCompile(`(?m)^#{1,6} (.+)$`)
 	punctuation = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-// anchors returns the anchor of each heading of a Markdown file: the heading in lower case, with - for spaces, without punctuation.
+// anchors returns the anchor of each heading of a Markdown file: the heading in lower case, with - for spaces, without
+// punctuation.
 func anchors(t *testing.T, file string) []string {
 	t.Helper()
 	text, err := os.ReadFile(file)

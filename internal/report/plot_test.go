@@ -58,7 +58,8 @@ func TestPNG_ShowsData(t *testing.T) {
 
 func TestPNG_IsReproducible(t *testing.T) {
 	plots := []Plot{
-		{Lines: []Line{{Name: "a", X: []float64{1, 2}, Y: []float64{10, 1e4}}, {Name: "b", X: []float64{1, 2}, Y: []float64{1, 2}}}, Spans: []Span{{From: 1, To: 2, Label: "fault"}}},
+		{Title: "t", XLabel: "x", YLabel: "y", LogX: true, LogY: true, Lines: []Line{
+			{Name: "a", X: []float64{1, 2}, Y: []float64{10, 1e4}}, {Name: "b", X: []float64{1, 2}, Y: []float64{1, 2}, Points: true}}, Spans: []Span{{From: 1, To: 2, Label: "fault"}}},
 		{Categories: []string{"x", "y"}, Bars: []Bar{{Name: "a", Values: []float64{1, 2}}, {Name: "b", Values: []float64{2, 3}}}},
 	}
 	first, err := PNG(plots...)

@@ -112,7 +112,7 @@ func (c *Cluster) create(ctx context.Context, n *Node) error {
 		testcontainers.WithExposedPorts(cqlPort),
 		testcontainers.WithConfigModifier(func(config *container.Config) {
 			config.Hostname = n.Name
-			if !c.opts.ExactTimers {
+			if !c.opts.Benchmark {
 				config.Entrypoint = withTimerSlack(c.command)
 			}
 		}),
@@ -147,9 +147,9 @@ func (c *Cluster) configFiles(n *Node) (map[string][]byte, error) {
 	values := struct {
 		Cluster, Seeds, Address, Datacentre string
 		Port, HeapMB                        int
-		FastStart, Authorizer, Joins        bool
+		C1Only, Authorizer, Joins           bool
 		TunedYAML, TunedOptions             string
-	}{c.run.name, c.seeds(), n.Address, n.Datacentre, Port, c.opts.HeapMB, len(c.all()) > 1 || !c.opts.ExactTimers, c.opts.Authorizer, n.joins, "", ""}
+	}{c.run.name, c.seeds(), n.Address, n.Datacentre, Port, c.opts.HeapMB, len(c.all()) > 1 || !c.opts.Benchmark, c.opts.Authorizer, n.joins, "", ""}
 	if c.opts.Tuned {
 		values.TunedYAML, values.TunedOptions = cassandra.YAML, cassandra.Options
 	}

@@ -67,10 +67,10 @@ type Options struct {
 	// Authorizer turns on CassandraAuthorizer. Username and AdminUsername then have only the grants that docs/operations.md
 	// names. The grants on a keyspace need the keyspace: call Cluster.GrantService when it exists, as fleet.New does.
 	Authorizer bool
-	// ExactTimers makes sleeps of nodes end on time. By default, they may end 1 ms late (see timerSlack): nodes with
-	// few requests then take about half of the CPU time, and a request may take a few milliseconds longer. A benchmark needs exact timers.
-	// It also needs the JVM's second compiler, which a single node has with ExactTimers only.
-	ExactTimers bool
+	// Benchmark makes nodes fast. By default, they take little CPU time: sleeps may end 1 ms late (see timerSlack), so a request
+	// may take a few milliseconds longer, and the JVM compiles with its first compiler (C1) alone. With Benchmark, sleeps end on
+	// time, and a single node also uses the second compiler (C2).
+	Benchmark bool
 	// SettableClocks loads libfaketime into every node, so that SetClock can set its wall clock.
 	SettableClocks bool
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// timerSlack is how late a sleep of a node may end, unless Options.ExactTimers is set. The kernel's default is 50 µs
+// timerSlack is how late a sleep of a node may end, unless Options.Benchmark is set. The kernel's default is 50 µs
 // (PR_SET_TIMERSLACK in prctl(2)).
 //
 // A worker of Cassandra that has nothing to do sleeps for 10 µs, looks for work, and sleeps again (SEPWorker.doWaitSpin).

@@ -6,8 +6,8 @@
 # DATABASE is the URL of a copy of Go's database of vulnerabilities, https:// or file://. Empty means the original.
 #
 # It fails if there is a known vulnerability, and if govulncheck itself fails. If the program cannot be fetched or the
-# database cannot be reached, it succeeds, and RESULT says that nothing was checked. If curl is installed, it first tests whether a
-# server answers at https://, because building govulncheck takes a minute on a fresh machine.
+# database cannot be reached, it succeeds, and RESULT says that nothing was checked. If curl is installed, the script first
+# tests whether the server of the database answers: on a fresh machine it takes a minute to build govulncheck.
 set -eu
 cd "$(dirname "$0")/../.."
 usage="usage: vulnerabilities.sh GOVULNCHECK RESULT [DATABASE]"
